@@ -1,0 +1,95 @@
+//! Time as the rest of the crate sees it: milliseconds since the Unix epoch, always a parameter.
+
+use std::cell::Cell;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+/// An instant: whole milliseconds since the Unix epoch.
+///
+/// Arithmetic saturates, so that no clock, however wrong, can make it overflow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The instant `ms` milliseconds after the Unix epoch.
+    pub const fn from_millis(ms: u64) -> Self {
+        Self(ms)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// How long after `earlier` this is; zero if it is not.
+    ///
+    /// ```
+    /// # use omnitrade_edge::clock::Timestamp;
+    /// # use std::time::Duration;
+    /// let (a, b) = (Timestamp::from_millis(1_000), Timestamp::from_millis(1_250));
+    /// assert_eq!(b.since(a), Duration::from_millis(250));
+    /// assert_eq!(a.since(b), Duration::ZERO);
+    /// ```
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(millis(duration)))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(duration)))
+    }
+}
+
+/// Whole milliseconds of a duration, rounded down; the largest `u64` if it has more.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whole seconds of a duration, rounded **up**: what `Retry-After` needs, so as never to be early.
+///
+/// ```
+/// # use omnitrade_edge::clock::seconds_up;
+/// # use std::time::Duration;
+/// assert_eq!(seconds_up(Duration::from_millis(1)), 1);
+/// assert_eq!(seconds_up(Duration::from_millis(2_000)), 2);
+/// ```
+pub fn seconds_up(duration: Duration) -> u64 {
+    millis(duration).div_ceil(1_000)
+}
+
+/// A clock that moves when told, for tests and simulations.
+#[derive(Debug, Default)]
+pub struct ManualClock(Cell<Timestamp>);
+
+impl ManualClock {
+    /// A clock that stands at `start`.
+    pub const fn new(start: Timestamp) -> Self {
+        Self(Cell::new(start))
+    }
+
+    /// What it shows.
+    pub fn now(&self) -> Timestamp {
+        self.0.get()
+    }
+
+    /// Moves it forward.
+    pub fn advance(&self, by: Duration) {
+        self.0.set(self.0.get() + by);
+    }
+
+    /// Sets it, forward or back.
+    pub fn set(&self, to: Timestamp) {
+        self.0.set(to);
+    }
+}

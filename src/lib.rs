@@ -1,0 +1,5 @@
+//! An edge gate for HTTP APIs.
+#![doc = "skeleton"]
+
+pub mod clock;
+pub mod transport;
