@@ -1,5 +1,6 @@
-//! An edge gate for HTTP APIs.
-#![doc = "skeleton"]
+//! skeleton
 
 pub mod clock;
+pub mod config;
+pub mod engine;
 pub mod transport;

@@ -1,0 +1,239 @@
+//! The configuration: one grammar for the Worker, the npm package and Rust.
+//!
+//! A [`Config`] is valid: [`Config::from_json`] checks everything first and returns all that is
+//! wrong at once. The grammar is data (`config/grammar.rs`), from which the JSON Schema is made
+//! too.
+
+mod check;
+mod duration;
+mod error;
+mod grammar;
+mod shape;
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::de::{Deserializer, Error as _};
+use serde::Deserialize;
+use serde_json::Value;
+
+pub use duration::{format_duration, parse_duration};
+pub use error::{ConfigError, Problem};
+
+/// What the gate does, checked.
+///
+/// ```
+/// use omnitrade_edge::config::Config;
+///
+/// let config: Config = r#"{
+///     "origin": "https://api.example.com",
+///     "limits": { "per-ip": { "by": "ip", "window": "60s", "quota": 10 } },
+///     "default_limits": ["per-ip"]
+/// }"#
+/// .parse()?;
+/// assert_eq!(config.client.ipv6_prefix, 64);
+///
+/// let wrong = r#"{ "origin": "x", "default_limits": ["y"] }"#.parse::<Config>().unwrap_err();
+/// assert_eq!(wrong.problems().len(), 2);
+/// # Ok::<(), omnitrade_edge::config::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, Deserialize)]
+#[serde(remote = "Self")]
+pub struct Config {
+    /// The API behind the gate: scheme, host and an optional path prefix, no slash at its end.
+    pub origin: String,
+    /// How long the origin may take to start its answer.
+    #[serde(deserialize_with = "duration::required")]
+    pub origin_timeout: Duration,
+    /// The limits of every request that no route claims.
+    pub default_limits: Vec<String>,
+    /// How clients are told apart.
+    pub client: Client,
+    /// How the store is used.
+    pub redis: Store,
+    /// The limits, by name.
+    pub limits: BTreeMap<String, Limit>,
+    /// What applies to which paths.
+    pub routes: Vec<Route>,
+}
+
+impl Config {
+    /// Checks a configuration and fills in what it leaves out.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with it, each with its path and what was expected.
+    pub fn from_json(mut value: Value) -> Result<Self, ConfigError> {
+        let mut problems = Vec::new();
+        grammar::CONFIG.check(&mut value, "", &mut problems);
+        if problems.is_empty() {
+            // What has the right shape has the right types.
+            let mut config = Config::deserialize(value)
+                .map_err(|e| ConfigError::of("", &e.to_string()))?;
+            config.origin.truncate(config.origin.trim_end_matches('/').len());
+            problems = check::problems(&config);
+            if problems.is_empty() {
+                return Ok(config);
+            }
+        }
+        Err(ConfigError::new(problems))
+    }
+
+    /// The JSON Schema (2020-12) of the configuration.
+    pub fn schema() -> Value {
+        let mut schema = grammar::CONFIG.schema();
+        if let Value::Object(map) = &mut schema {
+            let head = [
+                ("$schema", "https://json-schema.org/draft/2020-12/schema"),
+                ("title", "Configuration of omnitrade-edge"),
+            ];
+            map.extend(head.map(|(name, value)| (name.to_owned(), value.into())));
+        }
+        schema
+    }
+}
+
+impl FromStr for Config {
+    type Err = ConfigError;
+
+    /// Reads a configuration from JSON.
+    fn from_str(json: &str) -> Result<Self, ConfigError> {
+        let value = serde_json::from_str(json)
+            .map_err(|e| ConfigError::of("", &format!("expected a JSON object: {e}")))?;
+        Self::from_json(value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Config {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Self::from_json(value).map_err(D::Error::custom)
+    }
+}
+
+/// How clients are told apart.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Client {
+    /// The request header with the client's API key.
+    pub api_key_header: String,
+    /// The request header with the client's address.
+    pub ip_header: String,
+    /// How many bits of an IPv6 address make one client.
+    pub ipv6_prefix: u8,
+}
+
+/// How the store is used.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Store {
+    /// The deadline of one store call.
+    #[serde(deserialize_with = "duration::required")]
+    pub timeout: Duration,
+    /// What the name of every key starts with.
+    pub key_prefix: String,
+    /// What happens while the store fails.
+    pub on_failure: OnFailure,
+}
+
+/// One limit.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Limit {
+    /// For whom it counts.
+    pub by: By,
+    /// The window.
+    #[serde(deserialize_with = "duration::required")]
+    pub window: Duration,
+    /// Permits in a window, without an API key.
+    pub quota: u64,
+    /// Permits in a window with an API key, if not as many.
+    #[serde(default)]
+    pub keyed_quota: Option<u64>,
+    /// Permits of registered keys, by plan.
+    pub plans: BTreeMap<String, u64>,
+    /// Whether a refusal counts.
+    pub mode: Mode,
+    /// What happens to this limit while the store fails, if not as the store's setting says.
+    #[serde(default)]
+    pub on_failure: Option<OnFailure>,
+}
+
+/// For whom a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum By {
+    /// The API key, else the address.
+    Client,
+    /// The address.
+    Ip,
+    /// The API key; requests without one are not counted.
+    ApiKey,
+    /// Everybody on the same route.
+    Route,
+    /// Everybody.
+    Global,
+}
+
+/// Whether a limit's refusal counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// It does.
+    Enforce,
+    /// It is reported, and the request let through.
+    Shadow,
+}
+
+/// What happens to a limit while the store fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// The isolate limits by itself.
+    Local,
+    /// Nobody is limited.
+    Open,
+    /// Nobody is served: 503.
+    Closed,
+}
+
+/// What applies to the requests of one path.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Route {
+    /// The path, as configured.
+    pub path: String,
+    /// The methods it claims; all if absent.
+    #[serde(default)]
+    pub methods: Option<Vec<String>>,
+    /// Its limits, by name.
+    pub limits: Vec<String>,
+    /// What one request takes from each limit.
+    pub cost: u64,
+    /// How long the origin may take here, if not as at the top level.
+    #[serde(default, deserialize_with = "duration::optional")]
+    pub origin_timeout: Option<Duration>,
+    /// What is cached, if anything.
+    #[serde(default)]
+    pub cache: Option<Cache>,
+}
+
+/// How the responses of a route are cached.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Cache {
+    /// How long a response is fresh that does not say so itself.
+    #[serde(default, deserialize_with = "duration::optional")]
+    pub ttl: Option<Duration>,
+    /// Whether `ttl` replaces what the response says.
+    pub override_origin: bool,
+    /// How long after that it is served while it is refreshed.
+    #[serde(default, deserialize_with = "duration::optional")]
+    pub stale_while_revalidate: Option<Duration>,
+    /// How long after that it is served when the origin fails.
+    #[serde(default, deserialize_with = "duration::optional")]
+    pub stale_if_error: Option<Duration>,
+    /// The only query parameters that reach the key and the origin; all if absent.
+    #[serde(default)]
+    pub query: Option<Vec<String>>,
+    /// Request headers to key by, beside the response's own `Vary`.
+    pub vary: Vec<String>,
+    /// Names under which entries can be purged.
+    pub tags: Vec<String>,
+}

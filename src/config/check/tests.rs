@@ -1,0 +1,129 @@
+use serde_json::{Value, json};
+
+use crate::config::Config;
+
+/// The errors of a configuration with `change` merged in.
+fn errors(change: Value) -> Vec<String> {
+    let mut config = json!({
+        "origin": "https://api.example.com/",
+        "limits": {
+            "per-client": { "by": "client", "window": "60s", "quota": 10, "keyed_quota": 100 },
+        },
+        "routes": [{ "path": "/a", "limits": ["per-client"] }],
+    });
+    merge(&mut config, change);
+    match Config::from_json(config) {
+        Ok(_) => Vec::new(),
+        Err(error) => error.to_string().lines().map(str::to_owned).collect(),
+    }
+}
+
+fn merge(into: &mut Value, change: Value) {
+    match (into, change) {
+        (Value::Object(into), Value::Object(change)) => {
+            for (name, value) in change {
+                merge(into.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (into, change) => *into = change,
+    }
+}
+
+#[test]
+fn a_right_configuration_has_no_errors() {
+    assert_eq!(errors(json!({})), [""; 0]);
+}
+
+#[test]
+fn an_error_names_the_path_and_what_was_expected() {
+    for (change, expected) in [
+        (
+            json!({ "limits": { "per-client": { "window": "60" } } }),
+            "limits.per-client.window: expected a duration such as \"60s\", found \"60\"",
+        ),
+        (
+            json!({ "origin": "ftp://x" }),
+            "origin: expected an address such as \"https://api.example.com\", without user, query \
+             or fragment, found \"ftp://x\"",
+        ),
+        (
+            json!({ "origin": null }),
+            "origin: expected an address such as \"https://api.example.com\", without user, query \
+             or fragment, found nothing",
+        ),
+        (
+            json!({ "client": { "ipv6_prefix": 129 } }),
+            "client.ipv6_prefix: expected a whole number from 1 to 128, found 129",
+        ),
+        (
+            json!({ "redis": { "on_failure": "panic" } }),
+            "redis.on_failure: expected \"local\" or \"open\" or \"closed\", found \"panic\"",
+        ),
+        (
+            json!({ "default_limits": ["nobody"] }),
+            "default_limits[0]: expected the name of a limit (per-client), found \"nobody\"",
+        ),
+        (
+            json!({ "routes": [{ "path": "/a", "limits": ["per-client"], "cost": 11 }] }),
+            "routes[0].cost: expected at most 10, the smallest quota of limits.per-client, found 11",
+        ),
+        (
+            json!({ "routes": [{ "path": "a" }] }),
+            "routes[0].path: expected a path such as \"/v1/books/{id}\" or \"/files/{*rest}\", \
+             found \"a\"",
+        ),
+        (
+            json!({ "routes": [{ "path": "/a/{x}" }, { "path": "/A/{y}/" }] }),
+            "routes[1].path: expected a path that routes[0] does not claim for the same methods, \
+             found \"/A/{y}/\"",
+        ),
+        (
+            json!({ "routes": [{ "path": "/a", "cache": { "override_origin": true } }] }),
+            "routes[0].cache.override_origin: expected a `ttl` beside it, to replace what the \
+             response says",
+        ),
+        (
+            json!({ "limits": { "a b": { "by": "ip", "window": "1s", "quota": 1 } } }),
+            "limits.a b: expected a name of at most 64 letters, digits, `-`, `_` or `.`",
+        ),
+        (
+            json!({ "limits": { "x": { "by": "ip", "window": "1s", "quota": 1, "keyed_quota": 2 } } }),
+            "limits.x.keyed_quota: expected no such field where `by` is neither \"client\" nor \
+             \"api-key\"",
+        ),
+        (json!({ "routes": 7 }), "routes: expected a list, found 7"),
+        (json!({ "client": [] }), "client: expected a table, found a list"),
+    ] {
+        assert_eq!(errors(change.clone()), [expected], "{change}");
+    }
+}
+
+#[test]
+fn an_unknown_field_is_an_error() {
+    let errors = errors(json!({ "redis": { "timeuot": "1s" } }));
+    assert_eq!(
+        errors,
+        ["redis.timeuot: expected one of the fields timeout, key_prefix, on_failure; there is no \
+          such field"]
+    );
+}
+
+#[test]
+fn all_errors_come_at_once() {
+    let errors = errors(json!({
+        "origin": 1,
+        "extra": 1,
+        "client": { "keys": "some" },
+        "limits": { "per-client": { "by": "x", "window": "0s", "quota": 0 } },
+    }));
+    assert_eq!(errors.len(), 6, "{errors:#?}");
+}
+
+#[test]
+fn what_is_left_out_is_filled_in() {
+    let config = Config::from_json(json!({ "origin": "http://127.0.0.1:8888/base/" })).unwrap();
+    assert_eq!(config.origin, "http://127.0.0.1:8888/base");
+    assert_eq!(config.redis.key_prefix, "ot");
+    assert_eq!(config.redis.timeout.as_millis(), 150);
+    assert_eq!(config.client.api_key_header, "x-api-key");
+}

@@ -1,0 +1,94 @@
+//! What is wrong with a configuration: all of it, each with its path and what was expected.
+
+use serde_json::Value;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The full path of the field, `limits.per-client.window`.
+    pub path: String,
+    /// What was expected there and what was found.
+    pub message: String,
+}
+
+impl Problem {
+    pub(super) fn new(path: &str, expected: &str, found: Option<&Value>) -> Self {
+        let message = match found {
+            Some(value) => format!("expected {expected}, found {}", shown(value)),
+            None => format!("expected {expected}"),
+        };
+        Self {
+            path: path.to_owned(),
+            message,
+        }
+    }
+
+    pub(super) fn missing(path: &str, expected: &str) -> Self {
+        Self::new(path, &format!("{expected}, found nothing"), None)
+    }
+
+    pub(super) fn unknown(path: &str, expected: &str) -> Self {
+        Self::new(path, &format!("{expected}; there is no such field"), None)
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.path.as_str() {
+            "" => f.write_str(&self.message),
+            path => write!(f, "{path}: {}", self.message),
+        }
+    }
+}
+
+/// A configuration that cannot be used, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    problems: Vec<Problem>,
+}
+
+impl ConfigError {
+    pub(crate) const fn new(problems: Vec<Problem>) -> Self {
+        Self { problems }
+    }
+
+    /// An error of the environment around the configuration: a missing binding, say.
+    pub fn of(path: &str, message: &str) -> Self {
+        Self::new(vec![Problem {
+            path: path.to_owned(),
+            message: message.to_owned(),
+        }])
+    }
+
+    /// All that is wrong, in the order of the paths.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (n, problem) in self.problems.iter().enumerate() {
+            if n > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// A value as an error shows it: short, and of a table or list only what it is.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Object(_) => "a table".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::String(text) if text.chars().count() > 60 => {
+            let start: String = text.chars().take(57).collect();
+            format!("{:?}", format!("{start}..."))
+        }
+        other => other.to_string(),
+    }
+}

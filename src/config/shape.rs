@@ -1,0 +1,234 @@
+//! What a configuration may look like, as data: one description from which values are checked (all
+//! errors at once, each with its path), defaults filled in, and the JSON Schema made.
+
+use serde_json::{Map, Value, json};
+
+use super::duration::parse_duration;
+use super::error::Problem;
+
+/// The shape of a value.
+#[derive(Debug)]
+pub enum Shape {
+    /// A text for which `fits` holds.
+    Text {
+        /// What fits, in words: "a path such as …".
+        expected: &'static str,
+        /// Whether a text fits.
+        fits: fn(&str) -> bool,
+    },
+    /// A duration such as `"60s"`, longer than nothing unless `or_zero`.
+    Duration {
+        /// Whether it may be nothing.
+        or_zero: bool,
+    },
+    /// A whole number between these two.
+    Integer(u64, u64),
+    /// `true` or `false`.
+    Bool,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// Any number of these.
+    List(&'static Shape),
+    /// Named values; the names are made of letters, digits, `-`, `_` and `.`.
+    Map(&'static Shape),
+    /// Named values with a meaning each.
+    Table(&'static [Field]),
+}
+
+/// One field of a table.
+#[derive(Debug)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// What it holds.
+    pub shape: Shape,
+    /// What it is taken for where it is absent.
+    pub absent: Absent,
+    /// What it is for.
+    pub doc: &'static str,
+}
+
+/// What an absent field means.
+#[derive(Debug)]
+pub enum Absent {
+    /// An error.
+    Missing,
+    /// This value, in JSON.
+    Is(&'static str),
+    /// Nothing: it is optional.
+    None,
+}
+
+impl Shape {
+    /// Checks `value`, fills in defaults, and adds what is wrong to `problems`.
+    pub fn check(&self, value: &mut Value, path: &str, problems: &mut Vec<Problem>) {
+        match (self, &mut *value) {
+            (Self::List(item), Value::Array(items)) => {
+                for (n, each) in items.iter_mut().enumerate() {
+                    item.check(each, &format!("{path}[{n}]"), problems);
+                }
+            }
+            (Self::Map(item), Value::Object(map)) => {
+                for (name, each) in map.iter_mut() {
+                    let path = join(path, name);
+                    if !is_name(name) {
+                        let expected = "a name of at most 64 letters, digits, `-`, `_` or `.`";
+                        problems.push(Problem::new(&path, expected, None));
+                    }
+                    item.check(each, &path, problems);
+                }
+            }
+            (Self::Table(fields), Value::Object(map)) => {
+                check_table(fields, map, path, problems);
+            }
+            (_, value) => {
+                if !self.fits(value) {
+                    problems.push(Problem::new(path, &self.expected(), Some(value)));
+                }
+            }
+        }
+    }
+
+    fn fits(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Text { fits, .. }, Value::String(text)) => fits(text),
+            (Self::Duration { or_zero }, Value::String(text)) => {
+                parse_duration(text).is_some_and(|d| *or_zero || !d.is_zero())
+            }
+            (Self::Integer(least, most), Value::Number(_)) => {
+                value.as_u64().is_some_and(|n| (least..=most).contains(&&n))
+            }
+            (Self::OneOf(words), Value::String(text)) => words.contains(&text.as_str()),
+            (Self::Bool, Value::Bool(_)) => true,
+            _ => false,
+        }
+    }
+
+    fn expected(&self) -> String {
+        match self {
+            Self::Text { expected, .. } => (*expected).to_owned(),
+            Self::Duration { or_zero: false } => "a duration such as \"60s\"".to_owned(),
+            Self::Duration { or_zero: true } => "a duration such as \"60s\" or \"0s\"".to_owned(),
+            Self::Integer(least, most) => format!("a whole number from {least} to {most}"),
+            Self::Bool => "true or false".to_owned(),
+            Self::OneOf(words) => {
+                let quoted: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
+                quoted.join(" or ")
+            }
+            Self::List(_) => "a list".to_owned(),
+            Self::Map(_) | Self::Table(_) => "a table".to_owned(),
+        }
+    }
+
+    /// The JSON Schema (2020-12) of this shape.
+    pub fn schema(&self) -> Value {
+        match self {
+            Self::Text { expected, .. } => json!({ "type": "string", "description": expected }),
+            Self::Duration { .. } => json!({
+                "type": "string",
+                "pattern": "^[0-9]+(ms|s|m|h|d)$",
+                "description": self.expected(),
+            }),
+            Self::Integer(least, most) => {
+                json!({ "type": "integer", "minimum": least, "maximum": most })
+            }
+            Self::Bool => json!({ "type": "boolean" }),
+            Self::OneOf(words) => json!({ "enum": words }),
+            Self::List(item) => json!({ "type": "array", "items": item.schema() }),
+            Self::Map(item) => json!({
+                "type": "object",
+                "propertyNames": { "pattern": "^[A-Za-z0-9._-]{1,64}$" },
+                "additionalProperties": item.schema(),
+            }),
+            Self::Table(fields) => {
+                let required: Vec<_> = fields
+                    .iter()
+                    .filter(|field| matches!(field.absent, Absent::Missing))
+                    .map(|field| field.name)
+                    .collect();
+                let properties: Map<_, _> = fields
+                    .iter()
+                    .map(|field| (field.name.to_owned(), field.schema()))
+                    .collect();
+                json!({
+                    "type": "object",
+                    "required": required,
+                    "properties": properties,
+                    "additionalProperties": false,
+                })
+            }
+        }
+    }
+}
+
+impl Field {
+    fn schema(&self) -> Value {
+        let mut schema = self.shape.schema();
+        if let Value::Object(map) = &mut schema {
+            let doc = match map.get("description").and_then(Value::as_str) {
+                Some(expected) => format!("{} ({expected})", self.doc),
+                None => self.doc.to_owned(),
+            };
+            map.insert("description".to_owned(), doc.into());
+            if let Some(default) = self.default() {
+                map.insert("default".to_owned(), default);
+            }
+        }
+        schema
+    }
+
+    fn default(&self) -> Option<Value> {
+        match self.absent {
+            Absent::Is(json) => serde_json::from_str(json).ok(),
+            Absent::Missing | Absent::None => None,
+        }
+    }
+}
+
+fn check_table(
+    fields: &[Field],
+    map: &mut Map<String, Value>,
+    path: &str,
+    problems: &mut Vec<Problem>,
+) {
+    for name in map.keys() {
+        if !fields.iter().any(|field| field.name == name) {
+            let known: Vec<_> = fields.iter().map(|field| field.name).collect();
+            let expected = format!("one of the fields {}", known.join(", "));
+            problems.push(Problem::unknown(&join(path, name), &expected));
+        }
+    }
+    for field in fields {
+        let path = join(path, field.name);
+        // TOML has no null; JSON's means that the field is absent.
+        let given = map.get(field.name).filter(|value| !value.is_null());
+        match (given, field.default()) {
+            (Some(_), _) => {}
+            (None, Some(default)) => {
+                map.insert(field.name.to_owned(), default);
+            }
+            (None, None) => {
+                map.remove(field.name);
+                if matches!(field.absent, Absent::Missing) {
+                    problems.push(Problem::missing(&path, &field.shape.expected()));
+                }
+            }
+        }
+        if let Some(value) = map.get_mut(field.name) {
+            field.shape.check(value, &path, problems);
+        }
+    }
+}
+
+/// Whether `text` may name something: it goes into headers and into Redis keys.
+pub fn is_name(text: &str) -> bool {
+    let fit = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    (1..=64).contains(&text.len()) && text.bytes().all(fit)
+}
+
+fn join(path: &str, name: &str) -> String {
+    match path {
+        "" => name.to_owned(),
+        _ => format!("{path}.{name}"),
+    }
+}

@@ -1,0 +1,92 @@
+//! Subjects: for whom a limit counts. An address, or a digest of an API key; never the key itself.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+/// The subject of clients whose address is unknown: they share one, so that nobody is unlimited.
+pub const UNKNOWN_ADDRESS: &str = "unknown";
+
+/// The subject of a client's address.
+///
+/// IPv6 clients own whole networks, so they count by their first `ipv6_prefix` bits; an IPv4
+/// address written as IPv6 counts as the IPv4 address that it is. A text that is no address is
+/// [`UNKNOWN_ADDRESS`].
+///
+/// ```
+/// # use omnitrade_edge::engine::subject::of_address;
+/// assert_eq!(of_address("192.0.2.7", 64), "192.0.2.7");
+/// assert_eq!(of_address("::ffff:192.0.2.7", 64), "192.0.2.7");
+/// assert_eq!(of_address("2001:db8:1:2:3:4:5:6", 64), "2001:db8:1:2::/64");
+/// assert_eq!(of_address("192.0.2.7, 10.0.0.1", 64), "unknown");
+/// ```
+pub fn of_address(text: &str, ipv6_prefix: u8) -> String {
+    match text.trim().parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(IpAddr::V4(ip)) => ip.to_string(),
+        Ok(IpAddr::V6(ip)) => {
+            let kept = u32::from(ipv6_prefix.min(128));
+            let mask = u128::MAX.checked_shl(128 - kept).unwrap_or(0);
+            format!("{}/{kept}", Ipv6Addr::from_bits(ip.to_bits() & mask))
+        }
+        Err(_) => UNKNOWN_ADDRESS.to_owned(),
+    }
+}
+
+/// The subject of an API key: HMAC-SHA-256, the first 128 bits, in hex.
+///
+/// `domain` keeps the digests of two deployments apart.
+pub fn of_api_key(key: &str, domain: &str) -> String {
+    // HMAC takes a key of any length: the error cannot occur, and its digest would be as opaque.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(domain.as_bytes()) else {
+        return UNKNOWN_ADDRESS.to_owned();
+    };
+    mac.update(key.as_bytes());
+    hex(mac.finalize().into_bytes().iter().take(16))
+}
+
+fn hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
+    use std::fmt::Write as _;
+    bytes.fold(String::with_capacity(32), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_key_is_not_in_its_subject() {
+        let subject = of_api_key("secret", "ot");
+        assert_eq!(subject.len(), 32);
+        assert!(!subject.contains("secret"));
+        assert_ne!(subject, of_api_key("secret", "other"));
+        assert_ne!(subject, of_api_key("secret2", "ot"));
+    }
+
+    #[test]
+    fn what_is_no_address_shares_one_subject() {
+        for text in ["", "x", "1.2.3", "1.2.3.4.5", "::g", "1.2.3.4:80", "[::1]"] {
+            assert_eq!(of_address(text, 64), UNKNOWN_ADDRESS, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_subject_is_short_and_fit_for_a_key(text in ".*", prefix in 0_u8..=255) {
+            let subject = of_address(&text, prefix);
+            prop_assert!(subject.len() <= 43);
+            prop_assert!(subject.bytes().all(|b| b.is_ascii_graphic()));
+        }
+
+        #[test]
+        fn one_network_is_one_subject(bits: u128, other: u64) {
+            let ip = Ipv6Addr::from_bits(bits | 1 << 127);
+            let near = Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX) | u128::from(other));
+            prop_assert_eq!(of_address(&ip.to_string(), 64), of_address(&near.to_string(), 64));
+        }
+    }
+}
