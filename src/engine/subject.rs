@@ -22,15 +22,21 @@ pub const UNKNOWN_ADDRESS: &str = "unknown";
 /// assert_eq!(of_address("192.0.2.7, 10.0.0.1", 64), "unknown");
 /// ```
 pub fn of_address(text: &str, ipv6_prefix: u8) -> String {
-    match text.trim().parse::<IpAddr>().map(|ip| ip.to_canonical()) {
-        Ok(IpAddr::V4(ip)) => ip.to_string(),
-        Ok(IpAddr::V6(ip)) => {
+    match address(text) {
+        Some(IpAddr::V4(ip)) => ip.to_string(),
+        Some(IpAddr::V6(ip)) => {
             let kept = u32::from(ipv6_prefix.min(128));
             let mask = u128::MAX.checked_shl(128 - kept).unwrap_or(0);
             format!("{}/{kept}", Ipv6Addr::from_bits(ip.to_bits() & mask))
         }
-        Err(_) => UNKNOWN_ADDRESS.to_owned(),
+        None => UNKNOWN_ADDRESS.to_owned(),
     }
+}
+
+/// A client's address, if the text is one.
+pub fn address(text: &str) -> Option<IpAddr> {
+    let ip = text.trim().parse::<IpAddr>().ok()?;
+    Some(ip.to_canonical())
 }
 
 /// The subject of an API key: HMAC-SHA-256, the first 128 bits, in hex.

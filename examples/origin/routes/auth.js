@@ -1,0 +1,19 @@
+/** `/api/auth`. */
+
+import express from "express";
+import { HttpError } from "../errors.js";
+import { fields } from "../params.js";
+
+export function auth() {
+  const router = express.Router();
+
+  router.post("/password-reset-request", (req, res) => {
+    const { email } = fields(req.body);
+    if (typeof email !== "string" || !/^[^\s@]+@[^\s@]+$/.test(email))
+      throw new HttpError(400, ["email must be an email"]);
+    // The same words whether there is such an account or not.
+    res.status(201).json({ message: "If an account exists for this email, a password reset link has been sent." });
+  });
+
+  return router;
+}

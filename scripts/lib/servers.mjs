@@ -1,0 +1,97 @@
+/** Starts the servers around the gate, for `npm start` and for the tests: a Redis, and REST before it. */
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { freePort, root, spawnServer } from "./process.mjs";
+
+/**
+ * A folder under `parent` that is removed when this process exits.
+ * @param {string} [parent]
+ */
+export function scratchFolder(parent = tmpdir()) {
+  const folder = mkdtempSync(join(parent, "omnitrade-edge-"));
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
+  return folder;
+}
+
+/**
+ * @typedef {object} Redis
+ * @property {string} url `redis://127.0.0.1:port`
+ * @property {number} port
+ * @property {() => void} pause it keeps its connections but answers nothing
+ * @property {() => void} resume
+ * @property {() => Promise<void>} kill it is gone at once, and its data with it
+ * @property {() => Promise<void>} restart on the same port, empty
+ * @property {() => Promise<void>} stop for good
+ */
+
+/**
+ * A `redis-server` of its own on a loopback port, which keeps nothing on disk.
+ * @returns {Promise<Redis>}
+ */
+export async function startRedis() {
+  const dir = scratchFolder();
+  const listen = (/** @type {number} */ port) =>
+    spawnServer(
+      "redis-server",
+      ["--port", `${port}`, "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no"],
+      { ready: /Ready to accept connections/ },
+    );
+  let port = await freePort();
+  let server = await listen(port).catch(async (error) => {
+    // Somebody else took the port between the look and the start.
+    if (!/Address already in use/.test(`${error}`)) throw error;
+    port = await freePort();
+    return listen(port);
+  });
+  const kill = () => server.stop("SIGKILL");
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    port,
+    pause: () => void process.kill(server.pid, "SIGSTOP"),
+    resume: () => void process.kill(server.pid, "SIGCONT"),
+    kill,
+    restart: async () => {
+      await kill();
+      server = await listen(port);
+    },
+    stop: async () => {
+      await kill(); // It has nothing to save, and may be paused.
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Where `cargo build` puts the command line. */
+export const commandLine = resolve(root, process.env.CARGO_TARGET_DIR ?? "target", "debug/omnitrade-edge");
+
+/**
+ * Upstash's REST protocol over a Redis: `omnitrade-edge serve-redis`.
+ * @param {{ redisUrl: string, token?: string, port?: number, program?: string }} options
+ */
+export async function startRestRedis({
+  redisUrl,
+  token = randomBytes(16).toString("hex"),
+  port = 0,
+  program = commandLine,
+}) {
+  const server = await spawnServer(
+    program,
+    ["serve-redis", "--redis", redisUrl, "--listen", `127.0.0.1:${port}`, "--token", token],
+    { ready: /serving Upstash's REST protocol on (http:\S+)/, name: "omnitrade-edge serve-redis" },
+  );
+  return { url: server.ready[0][1], token, exited: server.exited, stop: () => server.stop() };
+}
+
+/**
+ * The sample API of `examples/origin`.
+ * @param {string[]} [args] beside the port
+ */
+export async function startSampleApi(args = []) {
+  const server = await spawnServer(process.execPath, [join(root, "examples/origin/main.js"), "--port", "0", ...args], {
+    ready: /sample API on (http:\S+)/,
+    name: "the sample API",
+  });
+  return { url: server.ready[0][1], exited: server.exited, stop: () => server.stop() };
+}

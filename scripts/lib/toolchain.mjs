@@ -1,0 +1,131 @@
+/**
+ * Finds the Rust tools that the builds and tests need, and installs those that are missing.
+ *
+ * What cargo has to build is kept outside the clone, under its version: built once for all clones.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { homedir } from "node:os";
+import { delimiter, join } from "node:path";
+import { capture, Failure, root, run } from "./process.mjs";
+
+const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "omnitrade-edge");
+const WASM_TARGET = "wasm32-unknown-unknown";
+
+/** The Rust toolchain that `rust-toolchain.toml` names. */
+export async function ensureRust() {
+  if (await capture("cargo", ["--version"])) return;
+  if (!(await capture("rustup", ["--version"]))) {
+    throw new Failure("Rust is missing: install it with rustup (rustup.rs), then run this again");
+  }
+  console.error("setup: installing the Rust toolchain of rust-toolchain.toml (a few minutes, once)");
+  await run("rustup", ["toolchain", "install"], { output: "quiet" });
+}
+
+/** The standard library for WebAssembly. */
+export async function ensureWasmTarget() {
+  await ensureRust();
+  const sysroot = (await capture("rustc", ["--print", "sysroot"])) ?? "";
+  if (existsSync(join(sysroot, "lib/rustlib", WASM_TARGET, "lib"))) return;
+  console.error(`setup: adding the Rust target ${WASM_TARGET} (a minute, once)`);
+  await rustup(["target", "add", WASM_TARGET]);
+}
+
+/** `cargo fmt` and `cargo clippy`. */
+export async function ensureLinters() {
+  await ensureRust();
+  for (const [component, command] of [
+    ["rustfmt", "fmt"],
+    ["clippy", "clippy"],
+  ]) {
+    if (await capture("cargo", [command, "--version"])) continue;
+    console.error(`setup: adding the Rust component ${component} (a minute, once)`);
+    await rustup(["component", "add", component]);
+  }
+}
+
+/**
+ * What builds a Worker from the crate.
+ * @returns {Promise<{ workerBuild: string, wasmBindgen: string }>} their paths
+ */
+export async function ensureWorkerTools() {
+  await ensureWasmTarget();
+  return {
+    // It must be exactly the version of the library, or it refuses the module.
+    wasmBindgen: await ensureCargoTool("wasm-bindgen", {
+      crate: "wasm-bindgen-cli",
+      version: lockedVersion("wasm-bindgen"),
+      minutes: 3,
+    }),
+    workerBuild: await ensureCargoTool("worker-build", {
+      version: lockedVersion("worker"),
+      minutes: 4,
+    }),
+  };
+}
+
+/** `cargo nextest`, which is put on the PATH of what this process starts. Any version will do. */
+export async function ensureNextest() {
+  await ensureRust();
+  if (await capture("cargo", ["nextest", "--version"])) return;
+  const path = await ensureCargoTool("cargo-nextest", { version: "0.9.143", minutes: 8 });
+  process.env.PATH = `${join(path, "..")}${delimiter}${process.env.PATH}`;
+}
+
+/**
+ * A folder of the tools' home, for tools of other origins.
+ * @param {string} name
+ */
+export function toolFolder(name) {
+  return join(cache, "tools", name, "bin");
+}
+
+/**
+ * A program of a crate in exactly that version: the one on the PATH, or else one built from source.
+ * @param {string} name the program's name
+ * @param {{ crate?: string, version: string, minutes: number }} options
+ * @returns {Promise<string>} its path or its name
+ */
+async function ensureCargoTool(name, { crate = name, version, minutes }) {
+  const folder = `${crate}-${version}`;
+  const path = join(toolFolder(folder), name);
+  const works = async (/** @type {string} */ program) =>
+    (await capture(program, ["--version"]))?.split(/\s+/).includes(version);
+  if (await works(path)) return path;
+  if (await works(name)) return name;
+
+  console.error(`setup: building ${name} ${version} from crates.io (about ${minutes} minutes, once)`);
+  // Of its own, so that no lock is shared with a build of the project. Left there if this is
+  // interrupted: the next try goes on from it.
+  const target = join(cache, "build", folder);
+  await run(
+    "cargo",
+    // Without --locked: not every version that a crate's own lock file names can still be had.
+    ["install", "--quiet", crate, "--version", version, "--root", join(cache, "tools", folder)],
+    { output: "quiet", env: { CARGO_TARGET_DIR: target } },
+  );
+  await rm(target, { recursive: true, force: true });
+  if (!(await works(path))) throw new Failure(`${path} was built but does not run`);
+  return path;
+}
+
+/**
+ * The version of a crate that the project is built with.
+ * @param {string} crate
+ */
+function lockedVersion(crate) {
+  const lock = readFileSync(join(root, "Cargo.lock"), "utf8");
+  const version = lock.match(new RegExp(`^name = "${crate}"\nversion = "(.+)"$`, "m"))?.[1];
+  if (!version) throw new Failure(`Cargo.lock names no version of ${crate}`);
+  return version;
+}
+
+/** @param {string[]} args */
+async function rustup(args) {
+  if (!(await capture("rustup", ["--version"]))) {
+    throw new Failure(
+      `this Rust did not come from rustup: install by its own means what "rustup ${args.join(" ")}" would`,
+    );
+  }
+  await run("rustup", args, { output: "quiet" });
+}

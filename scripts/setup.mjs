@@ -1,0 +1,31 @@
+/**
+ * `npm run setup`: installs what is missing, all of it or, with names as arguments, a part.
+ *
+ *     npm run setup               everything that `npm start`, `npm run build` and `npm test` need
+ *     npm run setup packages      the npm packages alone
+ */
+import { bootstrap } from "./lib/bootstrap.mjs";
+import { Failure, main } from "./lib/process.mjs";
+import { ensureRedisServer } from "./lib/redis-server.mjs";
+import { ensureLinters, ensureNextest, ensureWorkerTools } from "./lib/toolchain.mjs";
+
+/** @type {Record<string, () => Promise<unknown>>} */
+const parts = {
+  packages: bootstrap,
+  worker: ensureWorkerTools,
+  linters: ensureLinters,
+  nextest: ensureNextest,
+  redis: async () => {
+    const problem = await ensureRedisServer();
+    if (problem) throw new Failure(`there is no redis-server: ${problem}`);
+  },
+};
+
+await main(async () => {
+  const names = process.argv.slice(2);
+  for (const name of names.length ? names : Object.keys(parts)) {
+    const ensure = parts[name];
+    if (!ensure) throw new Failure(`no part is called ${name}; there are ${Object.keys(parts).join(", ")}`);
+    await ensure();
+  }
+});

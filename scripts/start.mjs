@@ -1,0 +1,151 @@
+/** `npm start`: the gate on this machine, in front of a sample API, with a Redis of its own. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { buildWorker } from "./build.mjs";
+import { bootstrap } from "./lib/bootstrap.mjs";
+import { Failure, freePort, handleSignals, main, root, run, spawnServer } from "./lib/process.mjs";
+import { ensureRedisServer } from "./lib/redis-server.mjs";
+import { scratchFolder, startRedis, startRestRedis, startSampleApi } from "./lib/servers.mjs";
+
+const USAGE = `usage: npm start -- [--port N] [--no-redis]
+
+  --port N      where the gate listens; without it 8787, or the next free port
+  --no-redis    local mode: the limits and the cache of one isolate, and no store`;
+
+await main(async () => {
+  const { port, noRedis } = options();
+  await bootstrap();
+  const whyNoRedis = noRedis ? "as asked for" : await ensureRedisServer();
+
+  await buildWorker();
+  // Without the default features: it needs no HTTP client, whose TLS takes a minute to compile.
+  const commandLine = ["--no-default-features", "--features", "cli", "--bin", "omnitrade-edge"];
+  if (!whyNoRedis) await run("cargo", ["build", ...commandLine]);
+
+  const api = await startSampleApi();
+  const store = whyNoRedis ? undefined : await startStore();
+  const gate = await startGate({ port: port ?? (await freePort(8787)), origin: api.url, store });
+
+  const { url } = gate;
+  const orderBook = `${url}/api/v1/market-data/orderbook?symbol=BTCUSDT`;
+  console.log(`
+  the gate     ${url}
+  sample API   ${api.url}
+  store        ${store ? `${store.redis.url}, over REST on ${store.rest.url}` : `none, local mode: ${whyNoRedis}`}
+
+  Try, in another terminal:
+
+    curl -i "${orderBook}"
+    for i in $(seq 11); do curl -s -o /dev/null -w '%{http_code}\\n' "${orderBook}"; done
+    curl ${url}/__edge/health
+
+  Ctrl-C stops all of it.
+`);
+
+  const ended = await Promise.race([
+    new Promise((resolve) => handleSignals(() => resolve(undefined))),
+    gate.exited.then((how) => `wrangler dev ended (${how})\n${gate.output()}`),
+    api.exited.then((how) => `the sample API ended (${how})`),
+    ...(store ? [store.rest.exited.then((how) => `omnitrade-edge serve-redis ended (${how})`)] : []),
+  ]);
+  await Promise.all([gate, api, store].map((server) => server?.stop()));
+  if (ended) throw new Failure(ended);
+  process.exit(0);
+});
+
+function options() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        port: { type: "string" },
+        "no-redis": { type: "boolean", default: false },
+        help: { type: "boolean" },
+      },
+    });
+    if (values.help) {
+      console.log(USAGE);
+      process.exit(0);
+    }
+    const port = values.port === undefined ? undefined : Number(values.port);
+    if (port !== undefined && !(Number.isInteger(port) && port > 0 && port < 65_536)) {
+      throw new Error(`--port takes a number from 1 to 65535, not "${values.port}"`);
+    }
+    return { port, noRedis: values["no-redis"] };
+  } catch (error) {
+    throw new Failure(`${/** @type {Error} */ (error).message}\n\n${USAGE}`);
+  }
+}
+
+async function startStore() {
+  const redis = await startRedis();
+  const rest = await startRestRedis({ redisUrl: redis.url });
+  const stop = async () => {
+    await rest.stop();
+    await redis.stop();
+  };
+  return { redis, rest, stop };
+}
+
+/**
+ * `wrangler dev`, on a copy of the configuration in which the origin is the sample API.
+ * @param {{ port: number, origin: string, store?: { rest: { url: string, token: string } } }} options
+ */
+async function startGate({ port, origin, store }) {
+  // Not at the top: only after `bootstrap` is it there.
+  const { readWranglerConfig } = await import("./lib/wrangler.mjs");
+  const { name, main, compatibility_date, compatibility_flags, vars } = readWranglerConfig();
+  const edge = /** @type {Record<string, unknown>} */ (vars.EDGE);
+  mkdirSync(join(root, ".wrangler"), { recursive: true });
+  const folder = scratchFolder(join(root, ".wrangler"));
+  writeFileSync(
+    join(folder, "wrangler.json"),
+    JSON.stringify({
+      name,
+      main,
+      compatibility_date,
+      compatibility_flags,
+      vars: { ...vars, EDGE: { ...edge, origin } },
+    }),
+  );
+  const secrets = store && {
+    UPSTASH_REDIS_REST_URL: store.rest.url,
+    UPSTASH_REDIS_REST_TOKEN: store.rest.token,
+  };
+  writeFileSync(
+    join(folder, ".dev.vars"),
+    Object.entries(secrets ?? {})
+      .map(([key, value]) => `${key}=${value}\n`)
+      .join(""),
+  );
+
+  // What it says before it is ready interests only if it never is.
+  let show = false;
+  const server = await spawnServer(
+    join(root, "node_modules/.bin/wrangler"),
+    [
+      ...["dev", "--config", join(folder, "wrangler.json")],
+      ...["--ip", "127.0.0.1", "--port", `${port}`, "--show-interactive-dev-session=false"],
+    ],
+    {
+      name: "wrangler dev",
+      ready: /Ready on (http:\S+)/,
+      timeout: 60_000,
+      onLine: (line) => show && console.log(line),
+      env: {
+        CLOUDFLARE_CF_FETCH_ENABLED: "false",
+        WRANGLER_SEND_METRICS: "false",
+        WRANGLER_WRITE_LOGS: "false",
+      },
+    },
+  );
+  const url = server.ready[0][1];
+  const health = await fetch(`${url}/__edge/health`);
+  if (!health.ok) throw new Failure(`the gate answers ${health.status}\n${server.output()}`);
+  show = true;
+  const stop = () => {
+    show = false;
+    return server.stop();
+  };
+  return { ...server, url, stop };
+}

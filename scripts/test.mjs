@@ -1,0 +1,176 @@
+/**
+ * `npm test`: every check there is, each run even if one before it failed.
+ *
+ *     npm test -- --only fmt,clippy     these alone; `lint` stands for those that run no test
+ */
+import { parseArgs, stripVTControlCharacters } from "node:util";
+import { buildWorker } from "./build.mjs";
+import { bootstrap } from "./lib/bootstrap.mjs";
+import { Failure, main, run } from "./lib/process.mjs";
+import { ensureRedisServer } from "./lib/redis-server.mjs";
+import { ensureLinters, ensureNextest, ensureRust, ensureWasmTarget } from "./lib/toolchain.mjs";
+
+/**
+ * @typedef {object} Step
+ * @property {string} name
+ * @property {boolean} [lint] runs no test
+ * @property {(() => Promise<unknown>)[]} [needs] what is installed first, and built
+ * @property {string[]} [command]
+ * @property {Record<string, string>} [env]
+ */
+
+const warnings = ["--", "-D", "warnings"];
+const wasm = ["--target", "wasm32-unknown-unknown", "--features", "worker,npm"];
+const nodeTest = ["node", "--test", "--test-reporter=spec", "--test-timeout=120000"];
+
+/** @type {Step[]} */
+const steps = [
+  {
+    name: "fmt",
+    lint: true,
+    needs: [ensureLinters],
+    command: ["cargo", "fmt", "--check"],
+  },
+  {
+    name: "clippy",
+    lint: true,
+    needs: [ensureLinters],
+    command: ["cargo", "clippy", "--all-features", "--all-targets", ...warnings],
+  },
+  {
+    name: "clippy-wasm",
+    lint: true,
+    needs: [ensureLinters, ensureWasmTarget],
+    command: ["cargo", "clippy", "--lib", ...wasm, ...warnings],
+  },
+  {
+    name: "native",
+    needs: [ensureNextest, requireRedis],
+    command: ["cargo", "nextest", "run", "--all-features", "--no-fail-fast"],
+  },
+  {
+    name: "doctest",
+    needs: [ensureRust],
+    command: ["cargo", "test", "--doc", "--all-features"],
+  },
+  {
+    name: "doc",
+    lint: true,
+    needs: [ensureRust],
+    command: ["cargo", "doc", "--all-features", "--no-deps"],
+    env: { RUSTDOCFLAGS: "-D warnings" },
+  },
+  {
+    name: "biome",
+    lint: true,
+    command: ["node_modules/.bin/biome", "check", "--error-on-warnings"],
+  },
+  {
+    name: "types",
+    lint: true,
+    command: ["node_modules/.bin/tsc", "--noEmit"],
+  },
+  {
+    name: "origin",
+    command: [...nodeTest, "examples/origin/**/*.test.mjs"],
+  },
+  {
+    name: "build",
+    needs: [buildWorker],
+  },
+  {
+    name: "worker",
+    needs: [requireRedis, buildWorker, buildCommandLine],
+    command: [...nodeTest, "tests/worker/**/*.test.mjs"],
+  },
+];
+
+async function requireRedis() {
+  const problem = await ensureRedisServer();
+  if (problem) throw new Failure(`these tests need a redis-server: ${problem}`);
+}
+
+/** With the features of the native tests, whose compiled dependencies it shares. */
+async function buildCommandLine() {
+  await ensureRust();
+  await run("cargo", ["build", "--all-features", "--bin", "omnitrade-edge"]);
+}
+
+/**
+ * Runs a step and counts what it tested; a step without tests counts as one.
+ * @param {Step} step
+ */
+async function runStep({ name, needs = [], command, env }) {
+  console.log(`\n=== ${name}${command ? `: ${command.join(" ")}` : ""}`);
+  const started = performance.now();
+  let ok = true;
+  let count = { passed: 0, failed: 0 };
+  try {
+    for (const need of needs) await need();
+    if (command) {
+      const [program, ...args] = command;
+      const colours = process.stdout.isTTY ? { CARGO_TERM_COLOR: "always", FORCE_COLOR: "1" } : {};
+      const done = await run(program, args, {
+        output: "tee",
+        check: false,
+        env: { ...colours, ...env },
+      });
+      ok = done.code === 0;
+      count = counted(stripVTControlCharacters(done.text));
+    }
+  } catch (error) {
+    console.error(error instanceof Failure ? `error: ${error.message}` : error);
+    ok = false;
+  }
+  if (!ok && count.failed === 0) count.failed = 1;
+  if (ok && count.passed === 0) count.passed = 1;
+  const seconds = (performance.now() - started) / 1000;
+  return { name, ok, seconds, ...count };
+}
+
+/**
+ * Adds up the closing lines of nextest, of rustdoc's tests and of Node's runner.
+ * @param {string} text
+ */
+function counted(text) {
+  const count = { passed: 0, failed: 0 };
+  for (const [, all, passed] of text.matchAll(/^ *Summary \[.*\] +(\d+) tests? run: (\d+) passed/gm)) {
+    count.passed += Number(passed);
+    count.failed += Number(all) - Number(passed);
+  }
+  for (const [, passed, failed] of text.matchAll(/^test result: .* (\d+) passed; (\d+) failed;/gm)) {
+    count.passed += Number(passed);
+    count.failed += Number(failed);
+  }
+  for (const [, what, number] of text.matchAll(/^ℹ (pass|fail|cancelled) (\d+)$/gm)) {
+    count[what === "pass" ? "passed" : "failed"] += Number(number);
+  }
+  return count;
+}
+
+function chosen() {
+  const { values } = parseArgs({ options: { only: { type: "string" } } });
+  if (values.only === undefined) return steps;
+  const names = values.only.split(",");
+  const unknown = names.find((name) => name !== "lint" && !steps.some((step) => step.name === name));
+  if (unknown !== undefined) {
+    throw new Failure(`no step is called "${unknown}"; there are ${steps.map(({ name }) => name).join(", ")} and lint`);
+  }
+  return steps.filter(({ name, lint }) => names.includes(name) || (lint && names.includes("lint")));
+}
+
+await main(async () => {
+  const plan = chosen();
+  await bootstrap();
+  /** @type {Awaited<ReturnType<typeof runStep>>[]} */
+  const results = [];
+  for (const step of plan) results.push(await runStep(step));
+
+  console.log("\n=== summary");
+  for (const { name, ok, seconds } of results) {
+    console.log(`  ${ok ? "ok    " : "FAILED"} ${seconds.toFixed(1).padStart(7)} s  ${name}`);
+  }
+  const sum = (/** @type {"passed" | "failed"} */ key) => results.reduce((total, step) => total + step[key], 0);
+  console.log(`\n${sum("passed")} passed, ${sum("failed")} failed`);
+  if (results.some(({ ok }) => !ok)) process.exitCode = 1;
+});

@@ -1,0 +1,34 @@
+//! A stored body, as a shell holds it: bytes natively, a JavaScript array in the Worker.
+
+use bytes::Bytes;
+
+/// The bytes of a body, cheap to clone.
+pub trait Body: Clone {
+    /// How many.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes themselves; may copy.
+    fn bytes(&self) -> Bytes;
+
+    /// Takes bytes in; may copy.
+    fn from_bytes(bytes: Bytes) -> Self;
+}
+
+impl Body for Bytes {
+    fn len(&self) -> usize {
+        Self::len(self)
+    }
+
+    fn bytes(&self) -> Bytes {
+        self.clone()
+    }
+
+    fn from_bytes(bytes: Bytes) -> Self {
+        bytes
+    }
+}

@@ -1,0 +1,102 @@
+//! Forwarding: what the origin is sent, and which headers stay on either side of the gate.
+
+use std::time::Duration;
+
+use crate::engine::cache::Target;
+
+use super::head::{Head, is_upgrade};
+
+/// A request to the origin, as a change to the client's request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetch {
+    /// Where it goes.
+    pub url: String,
+    /// Headers of the client that are taken off, by lower-case name.
+    pub remove: Vec<String>,
+    /// Headers that are set.
+    pub set: Vec<(String, String)>,
+    /// How long the origin may take to start its answer; none for an upgrade.
+    pub timeout: Option<Duration>,
+    /// Whether the client asks for another protocol.
+    pub upgrade: bool,
+}
+
+/// Headers that concern one connection only (RFC 9110 §7.6.1), with the older ones that are still
+/// seen.
+pub const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Headers by which clients could speak in the gate's name: the origin trusts its one proxy.
+const FORWARDING: [&str; 10] = [
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-forwarded-ssl",
+    "x-real-ip",
+];
+
+/// The request to the origin for a client's request. `query` replaces the client's.
+pub fn fetch(
+    origin: &str,
+    target: Target<'_>,
+    query: Option<&str>,
+    head: &impl Head,
+    address: Option<String>,
+    timeout: Duration,
+) -> Fetch {
+    let upgrade = is_upgrade(head);
+    let mut remove = named_in_connection(head.value("connection").as_deref());
+    remove.extend(HOP_BY_HOP.into_iter().map(str::to_owned));
+    if upgrade {
+        // The handshake's own: without them there is no other protocol.
+        remove.retain(|name| name != "connection" && name != "upgrade");
+    }
+    remove.extend(FORWARDING.into_iter().map(str::to_owned));
+    let mut set = vec![
+        ("x-forwarded-proto".to_owned(), target.scheme.to_owned()),
+        ("x-forwarded-host".to_owned(), target.host.to_owned()),
+    ];
+    if let Some(address) = address {
+        set.push(("x-forwarded-for".to_owned(), address));
+    }
+    let url = match query {
+        Some(query) if !query.is_empty() => format!("{origin}{}?{query}", target.path),
+        _ => format!("{origin}{}", target.path),
+    };
+    Fetch {
+        url,
+        remove,
+        set,
+        timeout: (!upgrade).then_some(timeout),
+        upgrade,
+    }
+}
+
+/// The headers that a `Connection` header names: they are hop-by-hop too.
+///
+/// ```
+/// # use omnitrade_edge::gateway::forward::named_in_connection;
+/// assert_eq!(named_in_connection(Some("close, X-Trace")), ["x-trace"]);
+/// ```
+pub fn named_in_connection(connection: Option<&str>) -> Vec<String> {
+    let names = connection.unwrap_or_default().split(',').map(str::trim);
+    names
+        .filter(|name| http::HeaderName::from_bytes(name.as_bytes()).is_ok())
+        .map(str::to_ascii_lowercase)
+        .filter(|name| name != "close" && name != "keep-alive")
+        .collect()
+}

@@ -1,0 +1,282 @@
+//! After the origin: what the client gets, and what is kept.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use std::rc::Rc;
+
+use crate::clock::{Timestamp, millis};
+use crate::engine::breaker;
+use crate::engine::cache::{
+    self as engine, BodyCoding, CacheKey, CacheRules, CacheStatus, Entry, Fields, Freshened, Meta,
+    body_is_whole, envelope, freshen, is_origin_error, may_store,
+};
+
+use super::answer::Answer;
+use super::body::Body;
+use super::caching::{Cached, Caching, answer};
+use super::forward::{HOP_BY_HOP, named_in_connection};
+use super::head::Head;
+use super::problem::Problem;
+use super::{Exchange, Gate, Respond, Step};
+
+/// The largest body that is kept at all, in bytes.
+pub const LARGEST_BODY: usize = 4 << 20;
+
+/// The largest entry that is written to the store, in bytes.
+const LARGEST_WRITE: usize = 1 << 20;
+
+/// The head of the origin's answer: its fields by name, and these.
+pub trait OriginHead: Fields {
+    /// The HTTP status.
+    fn status(&self) -> u16;
+
+    /// All fields; asked for only where the answer may be stored.
+    fn headers(&self) -> HeaderMap;
+}
+
+/// Why there is no answer from the origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// It could not be reached, or broke off.
+    Failed,
+    /// It took longer than it may.
+    TimedOut,
+}
+
+/// What to do with the origin's answer.
+#[derive(Debug)]
+pub enum Handoff<B: Body> {
+    /// Hand it on to the client.
+    Relay(Relay<B>),
+    /// Drop it, and do this instead.
+    Step(Step<B>),
+}
+
+/// How the origin's answer is handed on.
+#[derive(Debug)]
+pub struct Relay<B: Body> {
+    /// Headers that are taken off, by lower-case name.
+    pub remove: Vec<String>,
+    /// Headers that are set.
+    pub set: Vec<(&'static str, String)>,
+    /// What the client gets in its place: it has the body already.
+    pub instead: Option<Answer<B>>,
+    /// What to do with a copy of the body: read it to its end and give it to [`Gate::save`].
+    pub save: Option<Save>,
+}
+
+/// A response that is to be kept once its body is there.
+#[derive(Debug)]
+pub struct Save {
+    key: CacheKey,
+    rules: CacheRules,
+    meta: Meta,
+    received: HeaderMap,
+}
+
+/// An entry to write to the store: `SET key value PX ttl_ms`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// The key.
+    pub key: String,
+    /// The entry as text.
+    pub value: String,
+    /// How long it is worth keeping, in milliseconds.
+    pub ttl_ms: u64,
+}
+
+impl<B: Body> Gate<B> {
+    /// What to do with the origin's answer, or without one.
+    pub fn origin_answered(
+        &mut self,
+        head: &impl Head,
+        exchange: Exchange<B>,
+        answered: Result<&impl OriginHead, Failure>,
+        now: Timestamp,
+    ) -> Handoff<B> {
+        let now = self.memory.clock.correct(now);
+        let failed = match answered {
+            Ok(origin) => is_origin_error(origin.status()).then_some(Some(origin.status())),
+            Err(_) => Some(None),
+        };
+        if let (Some(status), Caching::On(cached)) = (failed, &exchange.caching)
+            && let Some(stale) = cached.answer_on_error(head, status, now)
+        {
+            return Handoff::Step(exchange.admission.mark(stale).into());
+        }
+        let origin = match answered {
+            Ok(origin) => origin,
+            Err(failure) => return Handoff::Step(exchange.failed(failure)),
+        };
+        match exchange {
+            Exchange { route, admission, caching: Caching::On(cached) } => {
+                let exchange = Exchange { route, admission, caching: Caching::Off };
+                self.cacheable(head, exchange, *cached, origin, now)
+            }
+            exchange => Handoff::Relay(exchange.relay(origin)),
+        }
+    }
+
+    /// The origin's answer to a request of the cache.
+    fn cacheable(
+        &mut self,
+        head: &impl Head,
+        exchange: Exchange<B>,
+        cached: Cached<B>,
+        origin: &impl OriginHead,
+        now: Timestamp,
+    ) -> Handoff<B> {
+        let received = origin.headers();
+        let method = head.method().parse().unwrap_or(Method::OPTIONS);
+        let answered = engine::Exchange {
+            method: &method,
+            request: head,
+            status: StatusCode::from_u16(origin.status()).unwrap_or_default(),
+            response: &received,
+            request_time: cached.sent_at,
+            response_time: now,
+        };
+        let mut status = CacheStatus::forwarded(cached.forward);
+        if origin.status() == 304
+            && let Some(found) = &cached.found
+        {
+            status.fwd_status = Some(304);
+            let entry = &found.entry;
+            let (meta, stored) =
+                match freshen(&entry.meta, entry.body_len as u64, &answered, &cached.rules) {
+                    Freshened::Updated(meta) => (meta, true),
+                    Freshened::ServeOnce(meta, _) => (meta, false),
+                    Freshened::Mismatch => return self.ask_again(head, exchange, cached, now),
+                };
+            let entry = Entry {
+                freshness: meta.freshness(&cached.rules),
+                meta: Rc::new(meta),
+                ..entry.clone()
+            };
+            status.stored = stored;
+            status.ttl_ms = Some(entry.freshness.ttl_left(now));
+            let answer = exchange.admission.mark(answer(&entry, head, status, now));
+            let write = match stored {
+                true => self.keep(&cached.key, entry, now),
+                false => {
+                    self.memory.l1.remove(&cached.key);
+                    None
+                }
+            };
+            return Handoff::Step(Step::Respond(Respond { answer, refresh: None, write }));
+        }
+        let mut relay = exchange.relay(origin);
+        match may_store(&answered, &cached.rules) {
+            Ok(()) => {
+                let meta = Meta::from_response(&answered, &cached.key, BodyCoding::Decoded);
+                let freshness = meta.freshness(&cached.rules);
+                status.stored = true;
+                status.ttl_ms = Some(freshness.ttl_left(now));
+                let entry = Entry {
+                    freshness,
+                    body: B::from_bytes(Bytes::new()),
+                    body_len: 0,
+                    meta: Rc::new(meta.clone()),
+                };
+                let shown = answer(&entry, head, status, now);
+                relay.instead = (shown.status == 304).then(|| exchange.admission.mark(shown));
+                relay.save = Some(Save {
+                    key: cached.key,
+                    rules: cached.rules,
+                    meta,
+                    received,
+                });
+            }
+            Err(why) => status.detail = Some(why.token()),
+        }
+        let upstream = origin.value("cache-status");
+        relay.set.push(("cache-status", status.append_to(upstream.as_deref())));
+        Handoff::Relay(relay)
+    }
+
+    /// The origin speaks of another response than the one that is stored: forget that, and ask
+    /// without condition.
+    fn ask_again(
+        &mut self,
+        head: &impl Head,
+        exchange: Exchange<B>,
+        mut cached: Cached<B>,
+        now: Timestamp,
+    ) -> Handoff<B> {
+        self.memory.l1.remove(&cached.key);
+        cached.found = None;
+        let caching = Caching::On(Box::new(cached));
+        Handoff::Step(self.fetch(head, Exchange { caching, ..exchange }, now))
+    }
+
+    /// Keeps a response whose body has been read to its end. What is left to do is to write it to
+    /// the store, if there is anything to write.
+    pub fn save(&mut self, save: Save, body: Bytes, now: Timestamp) -> Option<Write> {
+        let now = self.memory.clock.correct(now);
+        if !body_is_whole(&save.received, BodyCoding::Decoded, body.len() as u64) {
+            return None;
+        }
+        let entry = Entry {
+            freshness: save.meta.freshness(&save.rules),
+            body_len: body.len(),
+            body: B::from_bytes(body),
+            meta: Rc::new(save.meta),
+        };
+        self.keep(&save.key, entry, now)
+    }
+
+    fn keep(&mut self, key: &CacheKey, entry: Entry<B>, now: Timestamp) -> Option<Write> {
+        let digest = key.hex();
+        self.memory.refreshed(&digest);
+        let ttl_ms = millis(entry.freshness.keep_until.since(now));
+        let closed = self.memory.breaker.status() == breaker::Status::Closed;
+        let write = self.has_store && closed && ttl_ms > 0 && entry.body_len <= LARGEST_WRITE;
+        let write = write.then(|| {
+            Some(Write {
+                key: format!("{}:c:{digest}", self.plan.store.key_prefix),
+                value: envelope::encode(&entry.meta, &entry.freshness, &entry.body.bytes()).ok()?,
+                ttl_ms,
+            })
+        });
+        self.memory.l1.insert(key, entry);
+        write.flatten()
+    }
+}
+
+impl<B: Body> Exchange<B> {
+    /// The origin's answer, with the gate's headers and without those of its last hop.
+    fn relay(&self, origin: &impl OriginHead) -> Relay<B> {
+        let mut remove = named_in_connection(origin.value("connection").as_deref());
+        remove.extend(HOP_BY_HOP.into_iter().map(str::to_owned));
+        let mut set = self.admission.headers();
+        if let Caching::Bypass(why) = self.caching {
+            let upstream = origin.value("cache-status");
+            set.push(("cache-status", CacheStatus::bypassed(why).append_to(upstream.as_deref())));
+        }
+        Relay {
+            remove,
+            set,
+            instead: None,
+            save: None,
+        }
+    }
+
+    /// The origin failed, and there is nothing to serve in its place.
+    fn failed(&self, failure: Failure) -> Step<B> {
+        let problem = match failure {
+            Failure::Failed => Problem::OriginFailed,
+            Failure::TimedOut => Problem::OriginTimedOut,
+        };
+        let mut answer = self.admission.mark(problem.answer());
+        match &self.caching {
+            Caching::Off => {}
+            Caching::Bypass(why) => {
+                answer.set("cache-status", CacheStatus::bypassed(*why).to_string());
+            }
+            Caching::On(cached) => {
+                answer.set("cache-status", CacheStatus::forwarded(cached.forward).to_string());
+            }
+        }
+        answer.into()
+    }
+}

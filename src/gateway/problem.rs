@@ -1,0 +1,126 @@
+//! The gate's own refusals and failures, as problem details (RFC 9457).
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::clock::seconds_up;
+
+use super::answer::Answer;
+
+/// Why the gate answers by itself, and not well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// A quota is used up.
+    QuotaExceeded {
+        /// The names of the limits that refuse.
+        violated: Vec<String>,
+        /// When the same request will be admitted.
+        retry_after: Duration,
+    },
+    /// The store is down, and a limit is closed then.
+    StoreDown {
+        /// When the store is asked again.
+        retry_after: Duration,
+    },
+    /// The origin gave no answer.
+    OriginFailed,
+    /// The origin gave no answer in time.
+    OriginTimedOut,
+    /// The client wants a stored response only, and there is none (RFC 9111 §5.2.1.7).
+    OnlyIfCached,
+    /// The gate cannot work as it is configured; the log says why.
+    Misconfigured,
+    /// The path has a broken percent-escape.
+    BrokenPath,
+    /// The URL is longer than the gate takes.
+    UrlTooLong,
+    /// No such page under `/__edge/`.
+    NotFound,
+    /// An admin page, asked for with another method than its own.
+    MethodNotAllowed {
+        /// The methods it has.
+        allow: &'static str,
+    },
+}
+
+impl Problem {
+    /// The HTTP status.
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::BrokenPath => 400,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed { .. } => 405,
+            Self::UrlTooLong => 414,
+            Self::QuotaExceeded { .. } => 429,
+            Self::Misconfigured => 500,
+            Self::OriginFailed => 502,
+            Self::StoreDown { .. } => 503,
+            Self::OriginTimedOut | Self::OnlyIfCached => 504,
+        }
+    }
+
+    /// The stable name, in snake case; also the member `code` of the body.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::QuotaExceeded { .. } => "quota_exceeded",
+            Self::StoreDown { .. } => "store_unavailable",
+            Self::OriginFailed => "origin_failed",
+            Self::OriginTimedOut => "origin_timed_out",
+            Self::OnlyIfCached => "not_cached",
+            Self::Misconfigured => "misconfigured",
+            Self::BrokenPath => "broken_path",
+            Self::UrlTooLong => "url_too_long",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
+        }
+    }
+
+    const fn title(&self) -> &'static str {
+        match self {
+            Self::QuotaExceeded { .. } => "Request cannot be satisfied as assigned quota has been exceeded",
+            Self::StoreDown { .. } => "Limits cannot be checked at the moment",
+            Self::OriginFailed => "The API behind the gate failed",
+            Self::OriginTimedOut => "The API behind the gate did not answer in time",
+            Self::OnlyIfCached => "No stored response can be used",
+            Self::Misconfigured => "The gate is misconfigured",
+            Self::BrokenPath => "The path has a broken percent-escape",
+            Self::UrlTooLong => "The URL is too long",
+            Self::NotFound => "No such page",
+            Self::MethodNotAllowed { .. } => "Method not allowed",
+        }
+    }
+
+    const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::QuotaExceeded { retry_after, .. } | Self::StoreDown { retry_after } => {
+                Some(*retry_after)
+            }
+            _ => None,
+        }
+    }
+
+    /// The response. A retry is never asked for in less than a second, the unit of `Retry-After`.
+    pub fn answer<B>(&self) -> Answer<B> {
+        let mut body = json!({
+            "type": "about:blank",
+            "title": self.title(),
+            "status": self.status(),
+            "code": self.code(),
+        });
+        if let (Self::QuotaExceeded { violated, .. }, Value::Object(map)) = (self, &mut body) {
+            let quota = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+            map.insert("type".to_owned(), quota.into());
+            map.insert("violated-policies".to_owned(), violated.as_slice().into());
+        }
+        let mut answer = Answer::text(self.status(), "application/problem+json", body.to_string());
+        if let Some(wait) = self.retry_after() {
+            answer.set("retry-after", seconds_up(wait).max(1).to_string());
+        }
+        if let Self::MethodNotAllowed { allow } = self {
+            answer.set("allow", (*allow).to_owned());
+        }
+        answer.set("cache-control", "no-store".to_owned());
+        answer
+    }
+}

@@ -1,0 +1,12 @@
+//! The gate over the Fetch API, in whichever JavaScript runtime: requests and responses are the
+//! platform's own objects, touched as little as may be.
+
+mod body;
+mod head;
+mod origin;
+mod respond;
+mod run;
+
+pub use body::JsBody;
+pub use head::RequestHead;
+pub use run::Isolate;

@@ -1,0 +1,31 @@
+//! A stored body as a JavaScript array: it never has to pass through wasm's memory again.
+
+use bytes::Bytes;
+use js_sys::Uint8Array;
+
+use crate::gateway::Body;
+
+/// Bytes on the JavaScript side. Plain data: it may outlive the request that brought it.
+#[derive(Debug, Clone)]
+pub struct JsBody(Uint8Array);
+
+impl JsBody {
+    /// The array.
+    pub const fn array(&self) -> &Uint8Array {
+        &self.0
+    }
+}
+
+impl Body for JsBody {
+    fn len(&self) -> usize {
+        usize::try_from(self.0.length()).unwrap_or(usize::MAX)
+    }
+
+    fn bytes(&self) -> Bytes {
+        self.0.to_vec().into()
+    }
+
+    fn from_bytes(bytes: Bytes) -> Self {
+        Self(Uint8Array::from(&*bytes))
+    }
+}

@@ -1,0 +1,108 @@
+//! Requests to the origin.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use js_sys::{Promise, Reflect, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    AbortController, ReadableStreamDefaultReader, Request, RequestInit, RequestRedirect, Response,
+};
+
+use crate::clock::millis;
+use crate::gateway::Failure;
+use crate::gateway::forward::Fetch;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_name = fetch)]
+    fn js_fetch(request: &Request, init: &RequestInit) -> Promise;
+
+    #[wasm_bindgen(js_name = setTimeout)]
+    fn set_timeout(callback: &JsValue, ms: f64) -> JsValue;
+
+    #[wasm_bindgen(js_name = clearTimeout)]
+    fn clear_timeout(id: &JsValue);
+}
+
+/// Sends the client's request on, changed as `plan` says.
+pub async fn fetch(client: &Request, plan: &Fetch) -> Result<Response, Failure> {
+    let request = forwarded(client, plan).map_err(|_| Failure::Failed)?;
+    let init = RequestInit::new();
+    let alarm = plan.timeout.and_then(|timeout| Alarm::set(timeout, &init));
+    let answered = JsFuture::from(js_fetch(&request, &init)).await;
+    answered
+        .map(JsCast::unchecked_into)
+        .map_err(|_| match &alarm {
+            Some(alarm) if alarm.controller.signal().aborted() => Failure::TimedOut,
+            _ => Failure::Failed,
+        })
+}
+
+/// The client's request with another address and other headers; its body stays the stream that it
+/// is. Redirects are the client's business.
+fn forwarded(client: &Request, plan: &Fetch) -> Result<Request, JsValue> {
+    let moved = Request::new_with_str_and_init(&plan.url, client.unchecked_ref())?;
+    let init = RequestInit::new();
+    init.set_redirect(RequestRedirect::Manual);
+    let request = Request::new_with_request_and_init(&moved, &init)?;
+    let headers = request.headers();
+    for name in &plan.remove {
+        headers.delete(name)?;
+    }
+    for (name, value) in &plan.set {
+        headers.set(name, value)?;
+    }
+    Ok(request)
+}
+
+/// Aborts a request when its time is over, unless it is dropped before.
+struct Alarm {
+    controller: AbortController,
+    timer: JsValue,
+    _callback: Closure<dyn FnMut()>,
+}
+
+impl Alarm {
+    fn set(timeout: Duration, init: &RequestInit) -> Option<Self> {
+        let controller = AbortController::new().ok()?;
+        init.set_signal(Some(&controller.signal()));
+        let aborted = controller.clone();
+        let callback = Closure::once(move || aborted.abort());
+        #[expect(clippy::cast_precision_loss, reason = "timers take no longer ones anyway")]
+        let ms = millis(timeout).min(i32::MAX as u64) as f64;
+        Some(Self {
+            timer: set_timeout(callback.as_ref(), ms),
+            controller,
+            _callback: callback,
+        })
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        clear_timeout(&self.timer);
+    }
+}
+
+/// Reads a body to its end; `None` if it breaks off or is longer than `most` bytes.
+pub async fn read(response: &Response, most: usize) -> Option<Bytes> {
+    let Some(stream) = response.body() else {
+        return Some(Bytes::new());
+    };
+    let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
+    let mut body = BytesMut::new();
+    loop {
+        let part = JsFuture::from(reader.read()).await.ok()?;
+        if Reflect::get(&part, &"done".into()).ok()?.is_truthy() {
+            return Some(body.freeze());
+        }
+        let chunk: Uint8Array = Reflect::get(&part, &"value".into()).ok()?.dyn_into().ok()?;
+        if body.len() + chunk.length() as usize > most {
+            let _ = reader.cancel();
+            return None;
+        }
+        body.extend_from_slice(&chunk.to_vec());
+    }
+}

@@ -1,0 +1,93 @@
+//! The Cloudflare Worker: reads its bindings once, and hands every request to the gate.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use js_sys::{JSON, Reflect};
+use wasm_bindgen::prelude::*;
+use web_sys::{Request, Response};
+
+use crate::config::{Config, ConfigError};
+use crate::gateway::Problem;
+use crate::redis::{Options, RestClient};
+use crate::shell::ReqwestTransport;
+
+use super::web::{ExecutionContext, Isolate, Store, respond};
+
+thread_local! {
+    /// The gate of this isolate; an error, if it cannot work as it is configured.
+    static ISOLATE: OnceCell<Option<Rc<Isolate>>> = const { OnceCell::new() };
+}
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = console, js_name = error)]
+    fn log_error(message: &str);
+}
+
+/// The Worker's `fetch` handler. It answers with a response where it can, and with a promise only
+/// where something has to be waited for.
+#[wasm_bindgen]
+pub fn fetch(request: Request, env: JsValue, context: ExecutionContext) -> JsValue {
+    let isolate = ISOLATE.with(|isolate| isolate.get_or_init(|| start(&env)).clone());
+    match isolate {
+        Some(isolate) => isolate.handle(request, context),
+        None => respond(Problem::Misconfigured.answer())
+            .unwrap_or_else(|_| Response::error())
+            .into(),
+    }
+}
+
+/// Reads the bindings. What is wrong with them goes to the log, all of it, and not to clients.
+fn start(env: &JsValue) -> Option<Rc<Isolate>> {
+    let started = config(env).and_then(|config| {
+        let store = store(env, &config);
+        Isolate::new(&config, store?)
+    });
+    started
+        .inspect_err(|error| {
+            for problem in error.problems() {
+                log_error(&format!("configuration: {problem}"));
+            }
+        })
+        .ok()
+}
+
+/// The binding `EDGE`: a JSON variable, or the same as text.
+fn config(env: &JsValue) -> Result<Config, ConfigError> {
+    let edge = binding(env, "EDGE").ok_or_else(|| {
+        ConfigError::of("EDGE", "expected the configuration as a JSON variable, found nothing")
+    })?;
+    let json = match edge.as_string() {
+        Some(text) => Some(text),
+        None => JSON::stringify(&edge).ok().and_then(|text| text.as_string()),
+    };
+    json.unwrap_or_default().parse()
+}
+
+/// The store: none, if neither of its bindings is there.
+fn store(env: &JsValue, config: &Config) -> Result<Option<Store>, ConfigError> {
+    let names = ["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"];
+    let text = |name| {
+        let value = binding(env, name).and_then(|value| value.as_string());
+        value.filter(|text| !text.is_empty())
+    };
+    let (url, token) = match names.map(text) {
+        [None, None] => return Ok(None),
+        [Some(url), Some(token)] => (url, token),
+        [url, _] => {
+            let [absent, present] = if url.is_none() { names } else { [names[1], names[0]] };
+            let message = format!("expected beside {present}, found nothing");
+            return Err(ConfigError::of(absent, &message));
+        }
+    };
+    let of = |error: crate::error::Error| ConfigError::of("UPSTASH_REDIS_REST_URL", &error.to_string());
+    let transport = ReqwestTransport::new().map_err(of)?;
+    let options = Options::new(url, token).timeout(config.redis.timeout);
+    RestClient::new(transport, options).map(Some).map_err(of)
+}
+
+fn binding(env: &JsValue, name: &str) -> Option<JsValue> {
+    let value = Reflect::get(env, &name.into()).ok()?;
+    (!value.is_undefined() && !value.is_null()).then_some(value)
+}

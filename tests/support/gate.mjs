@@ -1,0 +1,110 @@
+/**
+ * Runs the built Worker inside workerd, for the tests.
+ *
+ * workerd itself and not wrangler's test harness: the harness sends what the Worker fetches through
+ * Node, which opens no WebSocket, decodes bodies and adds headers of its own. Here the connections
+ * to Redis and to the origin are the Worker's own.
+ */
+import { cpSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { root, spawnServer } from "../../scripts/lib/process.mjs";
+import { scratchFolder } from "../../scripts/lib/servers.mjs";
+import { readWranglerConfig } from "../../scripts/lib/wrangler.mjs";
+
+/**
+ * @typedef {object} Isolate one running copy of the Worker, with a memory of its own
+ * @property {string} url where it listens, without a slash at the end
+ * @property {(path: string, init?: RequestInit) => Promise<Response>} fetch
+ *   asks for a path of it; follows no redirect
+ */
+
+/**
+ * @typedef {Isolate & {
+ *   isolates: Isolate[],
+ *   logs: () => string[],
+ *   clearLogs: () => void,
+ *   stop: () => Promise<void>,
+ * }} Gate the first isolate's address and `fetch`, all isolates, and what the Worker logged
+ */
+
+/**
+ * Starts the Worker. Without `cf-connecting-ip` among a request's headers it sees no client address.
+ * @param {object} options
+ * @param {unknown} [options.edge] the `EDGE` binding; a text is bound as a text; absent: no binding
+ * @param {Record<string, string>} [options.vars] the other bindings: the store's address and token, …
+ * @param {number} [options.isolates] how many copies of the Worker run side by side
+ * @param {string} [options.script] another Worker than the built one
+ * @returns {Promise<Gate>}
+ */
+export async function startGate({ edge, vars = {}, isolates = 1, script = "build/index.js" }) {
+  const { compatibility_date, compatibility_flags } = readWranglerConfig();
+  const folder = scratchFolder();
+  cpSync(join(root, script), join(folder, "index.js"));
+  cpSync(join(root, "build/index_bg.wasm"), join(folder, "index_bg.wasm"));
+
+  const bindings = Object.entries({ ...(edge === undefined ? {} : { EDGE: edge }), ...vars }).map(([name, value]) => {
+    const isText = typeof value === "string";
+    writeFileSync(join(folder, name), isText ? value : JSON.stringify(value));
+    return `(name = "${name}", ${isText ? "text" : "json"} = embed "${name}")`;
+  });
+  const names = Array.from({ length: isolates }, (_, index) => `isolate${index}`);
+  writeFileSync(
+    join(folder, "config.capnp"),
+    `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    ${names.map((name) => `(name = "${name}", worker = .gate),`).join("\n    ")}
+    (name = "internet", network = (
+      allow = ["public", "private"], tlsOptions = (trustBrowserCas = true)
+    )),
+  ],
+  sockets = [
+    ${names.map((name) => `(name = "${name}", address = "127.0.0.1:0", http = (), service = "${name}"),`).join("\n    ")}
+  ],
+);
+const gate :Workerd.Worker = (
+  modules = [
+    (name = "index.js", esModule = embed "index.js"),
+    (name = "index_bg.wasm", wasm = embed "index_bg.wasm"),
+  ],
+  bindings = [${bindings.join(", ")}],
+  compatibilityDate = "${compatibility_date}",
+  compatibilityFlags = ${JSON.stringify(compatibility_flags)},
+  globalOutbound = "internet",
+);
+`,
+  );
+
+  /** @type {string[]} */
+  let logs = [];
+  const server = await spawnServer(
+    join(root, "node_modules/.bin/workerd"),
+    ["serve", "--control-fd=1", join(folder, "config.capnp")],
+    {
+      name: "workerd",
+      ready: /^\{"event":"listen","socket":"isolate(\d+)","port":(\d+)\}$/,
+      count: isolates,
+      onLine: (line) => line.startsWith('{"event":"listen"') || logs.push(line),
+    },
+  );
+  const running = server.ready
+    .toSorted((a, b) => Number(a[1]) - Number(b[1]))
+    .map(([, , port]) => isolateAt(`http://127.0.0.1:${port}`));
+  return {
+    ...running[0],
+    isolates: running,
+    logs: () => logs,
+    clearLogs: () => {
+      logs = [];
+    },
+    stop: server.stop,
+  };
+}
+
+/**
+ * @param {string} url
+ * @returns {Isolate}
+ */
+function isolateAt(url) {
+  return { url, fetch: (path, init) => fetch(`${url}${path}`, { redirect: "manual", ...init }) };
+}
