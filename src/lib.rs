@@ -2,4 +2,5 @@
 #![doc = "skeleton"]
 
 pub mod clock;
+pub mod error;
 pub mod transport;
