@@ -1,0 +1,175 @@
+//! What can go wrong with the store, and what a caller may do about it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::transport::TransportError;
+
+/// A failed call to the store.
+///
+/// Its text is fit for logs: it never holds an address, a token, a command or a value. What a
+/// server says is shown in part only: bounded, and not beyond the first quotation in it.
+///
+/// ```
+/// use omnitrade_edge::error::{Error, ErrorKind};
+/// use omnitrade_edge::transport::TransportError;
+///
+/// let error = Error::from(TransportError::Broken);
+/// assert_eq!(error.kind(), ErrorKind::Unreachable);
+/// assert_eq!(error.code(), "unreachable");
+/// assert!(error.retry_is_safe(true), "reading twice does no harm");
+/// assert!(!error.retry_is_safe(false), "the first one may have been carried out");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}: {detail}")]
+pub struct Error {
+    kind: ErrorKind,
+    may_have_run: bool,
+    detail: Cow<'static, str>,
+}
+
+/// The kinds of [`Error`]. Each says what a caller may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A setting is wrong. Nothing was sent; mend the setting.
+    Config,
+    /// The deadline of the whole call passed. Whether the command ran is unknown, unless
+    /// [`Error::may_have_run`] says that it did not. Retry only what may run twice.
+    Timeout,
+    /// No connection, or a broken one. Retry what may run twice; anything, if
+    /// [`Error::may_have_run`] is false.
+    Unreachable,
+    /// The token is wrong or may not do this. A retry does not help; mend the token.
+    Unauthorised,
+    /// The plan's requests or its space are used up. A retry does not help until the quota is
+    /// renewed or raised; do without the store.
+    QuotaExhausted,
+    /// The server is there and cannot serve now: HTTP 408, 429 and 5xx, or a Redis that is
+    /// loading, busy or without its master. Retry later what may run twice.
+    Server,
+    /// The reply is not one of Upstash's REST protocol: a proxy's page, a cut or foreign JSON, a
+    /// reply of another shape. A retry does not help; the address is probably another service's.
+    Protocol,
+    /// Redis refused the command: wrong type, wrong arguments, an error in a script. The same
+    /// command fails again. A script may have written before it failed.
+    Command,
+    /// The command, a key, a value or the reply is longer than allowed. The same call fails again.
+    TooLarge,
+}
+
+impl ErrorKind {
+    /// A stable name in snake case, the same in HTTP answers, in JavaScript and in Rust.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Timeout => "timeout",
+            Self::Unreachable => "unreachable",
+            Self::Unauthorised => "unauthorised",
+            Self::QuotaExhausted => "quota_exhausted",
+            Self::Server => "server",
+            Self::Protocol => "protocol",
+            Self::Command => "command",
+            Self::TooLarge => "too_large",
+        }
+    }
+
+    /// Whether the same call may succeed a little later.
+    pub const fn is_transient(self) -> bool {
+        matches!(self, Self::Timeout | Self::Unreachable | Self::Server)
+    }
+
+    /// Whether the store as a whole is of no use at the moment, whatever the command: what a
+    /// circuit breaker counts. `Command` and `TooLarge` are the caller's own fault.
+    pub const fn is_outage(self) -> bool {
+        !matches!(self, Self::Config | Self::Command | Self::TooLarge)
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Config => "the store's settings are wrong",
+            Self::Timeout => "the store did not answer in time",
+            Self::Unreachable => "the store cannot be reached",
+            Self::Unauthorised => "the store refused the token",
+            Self::QuotaExhausted => "the store's quota is used up",
+            Self::Server => "the store cannot serve now",
+            Self::Protocol => "the store's reply is not understood",
+            Self::Command => "the store refused the command",
+            Self::TooLarge => "too large for the store",
+        })
+    }
+}
+
+impl Error {
+    /// `detail` ends up in logs: it must not hold an address, a token, a command or a value.
+    pub(crate) fn new(
+        kind: ErrorKind,
+        may_have_run: bool,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let detail = detail.into();
+        Self {
+            kind,
+            may_have_run,
+            detail,
+        }
+    }
+
+    /// What went wrong, and so what to do about it.
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The kind's stable name, as [`ErrorKind::code`].
+    pub const fn code(&self) -> &'static str {
+        self.kind.code()
+    }
+
+    /// Whether the command, or a part of it, may have been carried out.
+    ///
+    /// False is a promise: nothing of the call, over all its attempts, was carried out.
+    pub const fn may_have_run(&self) -> bool {
+        self.may_have_run
+    }
+
+    /// Whether the same call may be made again, and may then succeed.
+    ///
+    /// `idempotent` says that the command may run twice without harm.
+    pub const fn retry_is_safe(&self, idempotent: bool) -> bool {
+        self.kind.is_transient() && (idempotent || !self.may_have_run)
+    }
+
+    /// The first word of a Redis error, such as `WRONGTYPE` or `ERR`, where Redis refused the
+    /// command ([`ErrorKind::Command`]) and gave one.
+    pub fn redis_code(&self) -> Option<&str> {
+        let word = self.detail.split(' ').next()?;
+        let is_code = !word.is_empty() && word.bytes().all(|b| b.is_ascii_uppercase());
+        (self.kind == ErrorKind::Command && is_code).then_some(word)
+    }
+
+    /// The same error of a call of which an earlier attempt may have been carried out.
+    pub(crate) fn after_attempt(mut self, earlier_may_have_run: bool) -> Self {
+        self.may_have_run |= earlier_may_have_run;
+        self
+    }
+}
+
+impl From<TransportError> for Error {
+    fn from(error: TransportError) -> Self {
+        let (kind, may_have_run) = match error {
+            TransportError::Connect => (ErrorKind::Unreachable, false),
+            TransportError::Broken => (ErrorKind::Unreachable, true),
+            TransportError::Timeout => (ErrorKind::Timeout, true),
+            TransportError::TooLarge => (ErrorKind::TooLarge, true),
+        };
+        let detail = match error {
+            TransportError::Connect => "the connection could not be made",
+            TransportError::Broken => "the connection broke before the reply was complete",
+            TransportError::Timeout => "no reply within the deadline",
+            TransportError::TooLarge => "the reply is longer than `max_reply_bytes`",
+        };
+        Self::new(kind, may_have_run, detail)
+    }
+}

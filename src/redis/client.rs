@@ -1,0 +1,245 @@
+//! The client: one call is one deadline, some attempts, and a reply or an error that says enough.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Uri};
+
+use super::options::Endpoint;
+use super::retry::Deadline;
+use super::script::Call;
+use super::{Arg, Command, Options, Script, Value, failure, wire};
+use crate::error::{Error, ErrorKind};
+use crate::transport::Transport;
+
+/// A client of Upstash's REST Redis protocol.
+///
+/// It holds plain data only and no lock, so that it may outlive a request in a Worker. Several
+/// calls may be under way at once.
+///
+/// What every call promises:
+///
+/// - It ends within the timeout, its retries and waits included.
+/// - It is sent again only if that is safe: after a connection that never came about, or if every
+///   command in it is [idempotent](Command::is_idempotent). A script is never sent again once it
+///   may have run.
+/// - It sends the sync token of the latest reply, so that it reads what was written before it, also
+///   from another replica.
+/// - Its reply is bounded in size and in depth.
+pub struct RestClient<T> {
+    transport: T,
+    options: Options,
+    endpoint: Endpoint,
+    sync_token: RefCell<Option<HeaderValue>>,
+}
+
+impl<T: Transport> RestClient<T> {
+    /// A client that sends over `transport`. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`], which names the setting and what was expected, not the value.
+    pub fn new(transport: T, options: Options) -> Result<Self, Error> {
+        let endpoint = options.endpoint()?;
+        Ok(Self {
+            transport,
+            options,
+            endpoint,
+            sync_token: RefCell::default(),
+        })
+    }
+
+    /// Runs one command.
+    ///
+    /// # Errors
+    ///
+    /// Of any kind but [`ErrorKind::Config`]; what Redis refused is [`ErrorKind::Command`].
+    pub async fn command(&self, command: &Command) -> Result<Value, Error> {
+        let open_json = command.open_json();
+        let mut body = Vec::with_capacity(open_json.len() + 1);
+        body.extend_from_slice(open_json);
+        body.push(b']');
+        self.single(body, command.is_idempotent(), self.deadline())
+            .await
+    }
+
+    /// Runs several commands in one request, in order, while others' may come in between.
+    ///
+    /// The results are those of the commands, in their order; one that fails does not stop the
+    /// next. Without commands nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// Where the request as a whole failed. Of any kind but [`ErrorKind::Config`].
+    pub async fn pipeline(&self, commands: &[Command]) -> Result<Vec<Result<Value, Error>>, Error> {
+        self.several(&self.endpoint.pipeline, commands).await
+    }
+
+    /// Runs several commands as one transaction: all without others' in between, or none.
+    ///
+    /// As with `MULTI` and `EXEC`, a command that fails while it runs does not undo the others; one
+    /// that is malformed keeps all from running, and is an error of the whole. Without commands
+    /// nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// Where the transaction as a whole failed. Of any kind but [`ErrorKind::Config`].
+    pub async fn multi(&self, commands: &[Command]) -> Result<Vec<Result<Value, Error>>, Error> {
+        self.several(&self.endpoint.multi, commands).await
+    }
+
+    /// Runs a script by its digest, and, if the store does not know it yet, once by its source.
+    ///
+    /// `keys` are all the keys that the script touches. It is not sent again once it may have run.
+    ///
+    /// # Errors
+    ///
+    /// Of any kind but [`ErrorKind::Config`]; a script that fails is [`ErrorKind::Command`], and
+    /// may have written before.
+    pub async fn script<'a>(
+        &self,
+        script: &Script,
+        keys: &[impl AsRef<str>],
+        args: impl IntoIterator<Item: Into<Arg<'a>>>,
+    ) -> Result<Value, Error> {
+        let deadline = self.deadline();
+        let call = Call::new(keys, args);
+        match self.single(call.by_digest(script), false, deadline).await {
+            Err(error) if is_unknown_script(&error) => {
+                self.single(call.by_source(script), false, deadline).await
+            }
+            reply => reply,
+        }
+    }
+
+    /// What it sends over; also the source of its time.
+    pub const fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline::new(self.transport.now(), self.options.timeout)
+    }
+
+    async fn single(
+        &self,
+        body: Vec<u8>,
+        idempotent: bool,
+        deadline: Deadline,
+    ) -> Result<Value, Error> {
+        let reply = self
+            .call(&self.endpoint.command, body, idempotent, deadline)
+            .await?;
+        wire::read_one(&reply, self.options.base64)
+    }
+
+    async fn several(
+        &self,
+        uri: &Uri,
+        commands: &[Command],
+    ) -> Result<Vec<Result<Value, Error>>, Error> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut body = Vec::with_capacity(commands.iter().map(|c| c.open_json().len() + 2).sum());
+        wire::push_open_arrays(&mut body, commands.iter().map(Command::open_json));
+        let idempotent = commands.iter().all(Command::is_idempotent);
+        let reply = self.call(uri, body, idempotent, self.deadline()).await?;
+        wire::read_many(&reply, self.options.base64, commands.len())
+    }
+
+    /// Sends a request until it is answered, no retry is safe, or the time is up.
+    async fn call(
+        &self,
+        uri: &Uri,
+        body: Vec<u8>,
+        idempotent: bool,
+        deadline: Deadline,
+    ) -> Result<Bytes, Error> {
+        let body = Bytes::from(body);
+        let policy = &self.options.retry;
+        let mut retry = 0;
+        let mut last: Option<Error> = None;
+        loop {
+            let Some(left) = deadline.left(self.transport.now()) else {
+                return Err(last.unwrap_or_else(|| {
+                    Error::new(
+                        ErrorKind::Timeout,
+                        false,
+                        "the deadline passed before it was sent",
+                    )
+                }));
+            };
+            let error = match self.attempt(uri, body.clone(), left).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error.after_attempt(last.is_some_and(|last| last.may_have_run())),
+            };
+            if retry >= policy.retries || !error.retry_is_safe(idempotent) {
+                return Err(error);
+            }
+            let wait = policy.wait(retry, self.transport.random());
+            // Not worth the wait if no time would be left after it.
+            if deadline
+                .left(self.transport.now())
+                .is_none_or(|left| left <= wait)
+            {
+                return Err(error);
+            }
+            self.transport.sleep(wait).await;
+            last = Some(error);
+            retry += 1;
+        }
+    }
+
+    async fn attempt(&self, uri: &Uri, body: Bytes, timeout: Duration) -> Result<Bytes, Error> {
+        let request = self.request(uri, body);
+        let reply = self
+            .transport
+            .send(request, timeout, self.options.max_reply_bytes)
+            .await?;
+        if let Some(token) = reply
+            .headers()
+            .get(SYNC_TOKEN)
+            .filter(|t| t.len() <= MAX_SYNC_TOKEN)
+        {
+            self.sync_token.replace(Some(token.clone()));
+        }
+        if reply.status().is_success() {
+            Ok(reply.into_body())
+        } else {
+            Err(failure::from_reply(reply.status(), reply.body()))
+        }
+    }
+
+    fn request(&self, uri: &Uri, body: Bytes) -> http::Request<Bytes> {
+        let mut request = http::Request::new(body);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = self.endpoint.headers.clone();
+        if let Some(token) = self.sync_token.borrow().as_ref() {
+            request.headers_mut().insert(SYNC_TOKEN, token.clone());
+        }
+        request
+    }
+}
+
+/// Shows neither the URL nor the token.
+impl<T> fmt::Debug for RestClient<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RestClient")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The store has no script of that digest, and so has run nothing.
+fn is_unknown_script(error: &Error) -> bool {
+    error.redis_code() == Some(failure::NO_SCRIPT) && !error.may_have_run()
+}
+
+const SYNC_TOKEN: HeaderName = HeaderName::from_static("upstash-sync-token");
+
+/// A longer sync token is not kept, in bytes.
+const MAX_SYNC_TOKEN: usize = 1024;

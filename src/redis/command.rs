@@ -1,0 +1,184 @@
+//! A command, written as JSON while it is put together.
+
+use std::fmt;
+
+use super::wire;
+
+/// An argument: a string or an integer.
+///
+/// REST commands are JSON, which carries no bytes that are not UTF-8; so there is no conversion
+/// from `&[u8]`. Encode such values (base64) before they are stored. Replies have no such limit.
+///
+/// `Debug` shows the kind and the length, not the content.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Arg<'a> {
+    /// A string.
+    Str(&'a str),
+    /// An integer.
+    Int(i64),
+    /// An integer that may be beyond the range of `i64`.
+    Uint(u64),
+}
+
+/// One Redis command: its name and its arguments.
+///
+/// ```
+/// use omnitrade_edge::redis::Command;
+///
+/// let set = Command::new("SET").arg("key").arg(5).arg("PX").arg(60_000);
+/// assert!(!set.is_idempotent());
+/// assert!(Command::new("mget").args(["a", "b"]).is_idempotent());
+/// assert_eq!(format!("{set:?}"), r#"Command { name: "SET", args: 4, idempotent: false }"#);
+/// ```
+#[derive(Clone)]
+pub struct Command {
+    /// The JSON array, without its closing bracket.
+    open_json: Vec<u8>,
+    name: Box<str>,
+    args: usize,
+    idempotent: bool,
+}
+
+impl Command {
+    /// A command without arguments so far.
+    ///
+    /// It counts as idempotent, and so may be sent again after a failure, if it only reads: `GET`,
+    /// `MGET`, `EXISTS`, `TTL`, `TIME`, `PING` and their like. `SET` is not among them: a repeat
+    /// may overwrite what another client has written in between. See [`Command::idempotent`].
+    pub fn new(name: &str) -> Self {
+        let mut open_json = Vec::with_capacity(64);
+        open_json.push(b'[');
+        wire::push_str(&mut open_json, name);
+        Self {
+            open_json,
+            name: name.into(),
+            args: 0,
+            idempotent: only_reads(name),
+        }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg<'a>(mut self, arg: impl Into<Arg<'a>>) -> Self {
+        self.open_json.push(b',');
+        wire::push_arg(&mut self.open_json, arg.into());
+        self.args += 1;
+        self
+    }
+
+    /// Adds several arguments.
+    #[must_use]
+    pub fn args<'a>(self, args: impl IntoIterator<Item: Into<Arg<'a>>>) -> Self {
+        args.into_iter().fold(self, Self::arg)
+    }
+
+    /// Says whether the command may run twice without harm, against the built-in list.
+    #[must_use]
+    pub const fn idempotent(mut self, idempotent: bool) -> Self {
+        self.idempotent = idempotent;
+        self
+    }
+
+    /// Whether the command may be sent again when it is unknown whether it ran.
+    pub const fn is_idempotent(&self) -> bool {
+        self.idempotent
+    }
+
+    /// The JSON array, without its closing bracket.
+    pub(super) fn open_json(&self) -> &[u8] {
+        &self.open_json
+    }
+}
+
+/// Shows the name and the number of the arguments, not the arguments.
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Command")
+            .field("name", &self.name)
+            .field("args", &self.args)
+            .field("idempotent", &self.idempotent)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Arg<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Str(text) => write!(f, "Str({} bytes)", text.len()),
+            Self::Int(_) => f.write_str("Int"),
+            Self::Uint(_) => f.write_str("Uint"),
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Arg<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Str(text)
+    }
+}
+
+impl<'a> From<&&'a str> for Arg<'a> {
+    fn from(text: &&'a str) -> Self {
+        Self::Str(text)
+    }
+}
+
+impl<'a> From<&'a String> for Arg<'a> {
+    fn from(text: &'a String) -> Self {
+        Self::Str(text)
+    }
+}
+
+impl<'a> From<&Arg<'a>> for Arg<'a> {
+    fn from(arg: &Arg<'a>) -> Self {
+        *arg
+    }
+}
+
+impl From<i32> for Arg<'_> {
+    fn from(number: i32) -> Self {
+        Self::Int(number.into())
+    }
+}
+
+impl From<i64> for Arg<'_> {
+    fn from(number: i64) -> Self {
+        Self::Int(number)
+    }
+}
+
+impl From<u32> for Arg<'_> {
+    fn from(number: u32) -> Self {
+        Self::Uint(number.into())
+    }
+}
+
+impl From<u64> for Arg<'_> {
+    fn from(number: u64) -> Self {
+        Self::Uint(number)
+    }
+}
+
+fn only_reads(name: &str) -> bool {
+    ONLY_READ
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// Commands that change nothing and do not wait.
+#[rustfmt::skip]
+const ONLY_READ: &[&str] = &[
+    "GET", "MGET", "EXISTS", "TTL", "PTTL", "TIME", "PING",
+    "BITCOUNT", "BITFIELD_RO", "BITPOS", "DBSIZE", "DUMP", "ECHO", "EVALSHA_RO", "EVAL_RO",
+    "EXPIRETIME", "GEODIST", "GEOHASH", "GEOPOS", "GEOSEARCH", "GETBIT", "GETRANGE",
+    "HEXISTS", "HGET", "HGETALL", "HKEYS", "HLEN", "HMGET", "HRANDFIELD", "HSCAN", "HSTRLEN", "HVALS",
+    "JSON.ARRLEN", "JSON.GET", "JSON.MGET", "JSON.OBJKEYS", "JSON.OBJLEN", "JSON.STRLEN", "JSON.TYPE",
+    "KEYS", "LCS", "LINDEX", "LLEN", "LPOS", "LRANGE", "PEXPIRETIME", "PFCOUNT", "RANDOMKEY",
+    "SCAN", "SCARD", "SDIFF", "SINTER", "SINTERCARD", "SISMEMBER", "SMEMBERS", "SMISMEMBER",
+    "SRANDMEMBER", "SSCAN", "STRLEN", "SUBSTR", "SUNION", "TYPE",
+    "XLEN", "XPENDING", "XRANGE", "XREVRANGE",
+    "ZCARD", "ZCOUNT", "ZDIFF", "ZINTER", "ZINTERCARD", "ZLEXCOUNT", "ZMSCORE", "ZRANDMEMBER",
+    "ZRANGE", "ZRANGEBYLEX", "ZRANGEBYSCORE", "ZRANK", "ZREVRANGE", "ZREVRANGEBYLEX",
+    "ZREVRANGEBYSCORE", "ZREVRANK", "ZSCAN", "ZSCORE", "ZUNION",
+];

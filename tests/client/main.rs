@@ -1,0 +1,12 @@
+//! The REST client against scripted replies, on a clock that moves when told.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+
+mod calls;
+mod retries;
+mod scripted;
+mod secrets;
