@@ -43,6 +43,7 @@ await main(async () => {
   Ctrl-C stops all of it.
 `);
 
+  const waiting = setInterval(() => {}, 1 << 30);
   const ended = await Promise.race([
     new Promise((resolve) => handleSignals(() => resolve(undefined))),
     gate.exited.then((how) => `wrangler dev ended (${how})\n${gate.output()}`),
@@ -50,8 +51,8 @@ await main(async () => {
     ...(store ? [store.rest.exited.then((how) => `omnitrade-edge serve-redis ended (${how})`)] : []),
   ]);
   await Promise.all([gate, api, store].map((server) => server?.stop()));
+  clearInterval(waiting);
   if (ended) throw new Failure(ended);
-  process.exit(0);
 });
 
 function options() {

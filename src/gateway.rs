@@ -29,7 +29,7 @@ mod store;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::clock::{Timestamp, millis};
+use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
 use crate::engine::cache::Target;
 use crate::engine::route::segments;
@@ -45,7 +45,7 @@ use forward::Fetch;
 pub use head::Head;
 use head::{is_preflight, is_upgrade};
 use memory::Memory;
-pub use origin::{Failure, Handoff, OriginHead, Relay, Save, Write};
+pub use origin::{Failure, Handoff, LARGEST_BODY, OriginHead, Relay, Save, Write};
 use plan::{Plan, RoutePlan};
 pub use problem::Problem;
 pub use store::{ADMIT, Ask};
@@ -132,7 +132,7 @@ impl<B: Body> Gate<B> {
                 false => Admission::of(&self.plan, &route, head),
             },
             caching: match &route.cache {
-                Some(cache) if !is_upgrade(head) => Caching::of(cache, &self.plan, head, target),
+                Some(cache) if !is_upgrade(head) => Caching::of(cache, head, target),
                 _ => Caching::Off,
             },
             route,
@@ -141,7 +141,7 @@ impl<B: Body> Gate<B> {
             return exchange.refuse(&problem);
         }
         exchange.caching.look_into_l1(&mut self.memory.l1, now);
-        let limited = !exchange.admission.counted.is_empty();
+        let limited = !exchange.admission.charges.is_empty();
         let look_up = exchange.caching.needs_store(head, limited, now);
         if !limited && !look_up {
             return self.proceed(head, exchange, now);
@@ -158,7 +158,7 @@ impl<B: Body> Gate<B> {
             false => None,
         };
         let ask_time = self.memory.clock.is_due(now);
-        let ask = Ask::new(&exchange.admission.counted, lookup.as_ref(), now, ask_time);
+        let ask = Ask::new(&exchange.admission.charges, lookup.as_ref(), now, ask_time);
         Step::Ask(ask, exchange)
     }
 

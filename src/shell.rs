@@ -5,3 +5,8 @@ mod reqwest;
 
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::ReqwestTransport;
+
+#[cfg(all(target_arch = "wasm32", any(feature = "worker", feature = "npm")))]
+mod web;
+#[cfg(all(target_arch = "wasm32", feature = "worker"))]
+mod worker;

@@ -157,7 +157,7 @@ export async function capture(command, args) {
  */
 
 /**
- * Starts a server and waits until it says that it is ready.
+ * Starts a server and waits until it says that it is ready. It does not keep this process running.
  * @param {string} command
  * @param {string[]} args
  * @param {SpawnOptions & {
@@ -205,6 +205,9 @@ export async function spawnServer(command, args, options) {
     await stop("SIGKILL");
     throw new Failure(`${name} did not start (${problem})\n${output()}`);
   }
+  // A test that fails before it stops its servers still ends, and they with it.
+  child.unref();
+  for (const pipe of child.stdio) /** @type {import("node:net").Socket | null} */ (pipe)?.unref();
   return { pid: /** @type {number} */ (child.pid), ready: matches, output, exited, stop };
 }
 

@@ -15,6 +15,19 @@ pub struct Quota {
     pub window: Duration,
 }
 
+/// What one request takes from one limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    /// The key of the limit's state for this subject: in the store, and in all memories.
+    pub key: String,
+    /// The quota of this client.
+    pub quota: Quota,
+    /// How many permits.
+    pub cost: u64,
+    /// Whether a refusal counts; else it is only reported.
+    pub enforced: bool,
+}
+
 /// What one limit says of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {

@@ -6,24 +6,23 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::config::{By, OnFailure};
-use crate::engine::limit::fallback::Check;
-use crate::engine::limit::{Source, Verdict};
+use crate::engine::limit::{Charge, Source, Verdict};
 use crate::engine::subject;
 
 use super::answer::Answer;
+use super::body::Body;
 use super::head::Head;
 use super::memory::Memory;
 use super::plan::{LimitPlan, Plan, RoutePlan};
 use super::problem::Problem;
 use super::ratelimit;
-use super::store::Counted;
 
 /// What a request counts against, and, once that is known, how it fared.
 #[derive(Debug)]
 pub struct Admission {
     limits: Vec<Rc<LimitPlan>>,
-    /// The same limits for this client.
-    pub counted: Vec<Counted>,
+    /// What it takes from each.
+    pub charges: Vec<Charge>,
     verdicts: Vec<Option<Verdict>>,
     /// Who decided.
     pub source: Source,
@@ -33,12 +32,12 @@ impl Admission {
     /// The limits of a route, for the client that sent `head`.
     pub fn of(plan: &Plan, route: &RoutePlan, head: &impl Head) -> Self {
         let mut client = ClientOf::new(plan, head);
-        let (mut limits, mut counted) = (Vec::new(), Vec::new());
+        let (mut limits, mut charges) = (Vec::new(), Vec::new());
         for limit in &route.limits {
             let Some(subject) = client.subject(limit.by, route) else {
                 continue;
             };
-            counted.push(Counted {
+            charges.push(Charge {
                 key: format!("{}:l:{}:{subject}", plan.store.key_prefix, limit.name),
                 quota: limit.quota(client.has_key()),
                 cost: route.cost,
@@ -47,9 +46,9 @@ impl Admission {
             limits.push(Rc::clone(limit));
         }
         Self {
-            verdicts: vec![None; counted.len()],
+            verdicts: vec![None; charges.len()],
             limits,
-            counted,
+            charges,
             source: Source::None,
         }
     }
@@ -58,56 +57,61 @@ impl Admission {
     pub const fn free() -> Self {
         Self {
             limits: Vec::new(),
-            counted: Vec::new(),
+            charges: Vec::new(),
             verdicts: Vec::new(),
             source: Source::None,
         }
     }
 
     /// Refuses if a refusal is remembered that is still true.
-    pub fn refused_before<B>(
+    pub fn refused_before<B: Body>(
         &mut self,
         memory: &mut Memory<B>,
         now: Timestamp,
     ) -> Result<(), Problem> {
-        for (counted, verdict) in self.counted.iter().zip(&mut self.verdicts) {
-            let until = if counted.enforced {
-                memory.denied.refused_until(&counted.key, counted.cost, now)
-            } else {
-                None
-            };
-            if let Some(until) = until {
-                let wait = until.since(now);
-                *verdict = Some(Verdict {
+        let refused = |charge: &Charge| match charge.enforced {
+            true => memory.denied.refused_until(&charge.key, charge.cost, now),
+            false => None,
+        };
+        let refused: Vec<_> = self.charges.iter().map(refused).collect();
+        if refused.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        self.source = Source::Blocked;
+        for ((charge, verdict), until) in
+            self.charges.iter().zip(&mut self.verdicts).zip(refused)
+        {
+            let known = memory.fallback.last_known(&charge.key, charge.quota.window, now);
+            let wait = until.map(|until| until.since(now));
+            *verdict = match (known, wait) {
+                (known, Some(wait)) => Some(Verdict {
                     met: false,
-                    remaining: memory
-                        .fallback
-                        .last_known(&counted.key, counted.quota.window, now)
-                        .unwrap_or(0),
+                    remaining: known.map_or(0, |known| known.remaining),
                     retry_after: wait,
                     reset_after: wait,
-                });
-                self.source = Source::Blocked;
-            }
+                }),
+                (Some(known), None) => Some(Verdict { met: true, ..known }),
+                (None, None) => None,
+            };
         }
         self.outcome()
     }
 
     /// Takes what the store said, and remembers it.
-    pub fn decided_by_store<B>(
+    pub fn decided_by_store<B: Body>(
         &mut self,
         verdicts: Vec<Verdict>,
         memory: &mut Memory<B>,
         now: Timestamp,
     ) -> Result<(), Problem> {
-        for (counted, verdict) in self.counted.iter().zip(&verdicts) {
-            memory.fallback.learn(&counted.key, verdict.remaining, now);
+        for (charge, verdict) in self.charges.iter().zip(&verdicts) {
+            memory.fallback.learn(&charge.key, verdict, now);
             if !verdict.met {
                 let until = now + verdict.retry_after;
-                memory.denied.remember(&counted.key, counted.cost, until);
+                memory.denied.remember(&charge.key, charge.cost, until);
             }
         }
-        if !self.counted.is_empty() {
+        if !self.charges.is_empty() {
             self.source = Source::Redis;
         }
         self.verdicts = verdicts.into_iter().map(Some).collect();
@@ -115,33 +119,28 @@ impl Admission {
     }
 
     /// Decides without the store: absent, or failing for the next `down_for`.
-    pub fn decide_locally<B>(
+    pub fn decide_locally<B: Body>(
         &mut self,
         memory: &mut Memory<B>,
         now: Timestamp,
         down_for: Option<Duration>,
     ) -> Result<(), Problem> {
-        let mut local = Vec::new();
-        for (n, (limit, counted)) in self.limits.iter().zip(&self.counted).enumerate() {
+        let (mut places, mut charges) = (Vec::new(), Vec::new());
+        for (n, (limit, charge)) in self.limits.iter().zip(&self.charges).enumerate() {
             match (down_for, limit.on_failure) {
-                (Some(retry_after), OnFailure::Closed) if counted.enforced => {
+                (Some(retry_after), OnFailure::Closed) if charge.enforced => {
                     return Err(Problem::StoreDown { retry_after });
                 }
                 (Some(_), OnFailure::Open | OnFailure::Closed) => {}
-                (None, _) | (_, OnFailure::Local) => local.push((n, counted)),
+                (None, _) | (_, OnFailure::Local) => {
+                    places.push(n);
+                    charges.push(charge);
+                }
             }
         }
-        let check = |(_, counted): &(usize, &'_ Counted)| Check {
-            key: counted.key.clone(),
-            quota: counted.quota,
-            cost: counted.cost,
-            enforced: counted.enforced,
-        };
-        let checks: Vec<_> = local.iter().map(check).collect();
-        let verdicts = memory.fallback.admit(&checks, now);
-        for ((n, _), verdict) in local.iter().zip(verdicts) {
+        for (n, verdict) in places.into_iter().zip(memory.fallback.admit(&charges, now)) {
             self.source = Source::Local;
-            if let Some(slot) = self.verdicts.get_mut(*n) {
+            if let Some(slot) = self.verdicts.get_mut(n) {
                 *slot = Some(verdict);
             }
         }
@@ -150,11 +149,11 @@ impl Admission {
 
     fn outcome(&self) -> Result<(), Problem> {
         let refused = |n: &usize| {
-            let enforced = self.counted.get(*n).is_some_and(|counted| counted.enforced);
+            let enforced = self.charges.get(*n).is_some_and(|charge| charge.enforced);
             let met = self.verdicts.get(*n).and_then(Option::as_ref).is_none_or(|v| v.met);
             enforced && !met
         };
-        let refused: Vec<_> = (0..self.counted.len()).filter(refused).collect();
+        let refused: Vec<_> = (0..self.charges.len()).filter(refused).collect();
         if refused.is_empty() {
             return Ok(());
         }
@@ -176,9 +175,9 @@ impl Admission {
         }
         let mut policies = Vec::with_capacity(self.limits.len());
         let mut states = Vec::with_capacity(self.limits.len());
-        for ((limit, counted), verdict) in self.limits.iter().zip(&self.counted).zip(&self.verdicts)
+        for ((limit, charge), verdict) in self.limits.iter().zip(&self.charges).zip(&self.verdicts)
         {
-            policies.push(ratelimit::policy(&limit.name, counted.quota));
+            policies.push(ratelimit::policy(&limit.name, charge.quota));
             if let Some(verdict) = verdict {
                 states.push(ratelimit::state(&limit.name, verdict));
             }
@@ -191,7 +190,7 @@ impl Admission {
     }
 
     /// Puts the headers on an answer of the gate's own.
-    pub fn mark<B>(&self, mut answer: Answer<B>) -> Answer<B> {
+    pub fn mark<B: Body>(&self, mut answer: Answer<B>) -> Answer<B> {
         for (name, value) in self.headers() {
             answer.set(name, value);
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::clock::{Timestamp, millis};
 use crate::engine::limit::sliding_window::{Cut, TOLERANCE};
-use crate::engine::limit::{Quota, Verdict};
+use crate::engine::limit::{Charge, Verdict};
 use crate::redis::{Script, Value};
 
 /// The one script.
@@ -22,19 +22,6 @@ pub struct Ask {
     pub args: Vec<String>,
     limits: usize,
     cached: bool,
-}
-
-/// One limit in an [`Ask`].
-#[derive(Debug, Clone)]
-pub struct Counted {
-    /// The key of its state.
-    pub key: String,
-    /// The quota of this client.
-    pub quota: Quota,
-    /// What the request takes.
-    pub cost: u64,
-    /// Whether a refusal counts.
-    pub enforced: bool,
 }
 
 /// The cache's part of an [`Ask`].
@@ -67,20 +54,20 @@ impl Ask {
     /// Asks about limits and, if there is one, a cache entry. `ask_time`: also how far the clock of
     /// this isolate is off.
     pub fn new(
-        counted: &[Counted],
+        charges: &[Charge],
         lookup: Option<&Lookup>,
         now: Timestamp,
         ask_time: bool,
     ) -> Self {
-        let mut keys: Vec<_> = counted.iter().map(|limit| limit.key.clone()).collect();
+        let mut keys: Vec<_> = charges.iter().map(|limit| limit.key.clone()).collect();
         let mut args = vec![
             now.as_millis().to_string(),
-            counted.len().to_string(),
+            charges.len().to_string(),
             millis(TOLERANCE).to_string(),
             lookup.map_or(0, |lookup| millis(lookup.lease_for)).to_string(),
             u8::from(ask_time).to_string(),
         ];
-        for limit in counted {
+        for limit in charges {
             let cut = Cut::of(limit.quota.window);
             let numbers = [limit.quota.permits, limit.cost, cut.width, cut.buckets];
             args.extend(numbers.map(|n| n.to_string()));
@@ -92,7 +79,7 @@ impl Ask {
         Self {
             keys,
             args,
-            limits: counted.len(),
+            limits: charges.len(),
             cached: lookup.is_some(),
         }
     }

@@ -7,6 +7,5 @@ mod origin;
 mod respond;
 mod run;
 
-pub use body::JsBody;
-pub use head::RequestHead;
-pub use run::Isolate;
+pub use respond::respond;
+pub use run::{ExecutionContext, Isolate, Store};

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use js_sys::{JSON, Reflect};
 use wasm_bindgen::prelude::*;
 use web_sys::{Request, Response};
+use worker::Env;
 
 use crate::config::{Config, ConfigError};
 use crate::gateway::Problem;
@@ -28,8 +29,8 @@ extern "C" {
 /// The Worker's `fetch` handler. It answers with a response where it can, and with a promise only
 /// where something has to be waited for.
 #[wasm_bindgen]
-pub fn fetch(request: Request, env: JsValue, context: ExecutionContext) -> JsValue {
-    let isolate = ISOLATE.with(|isolate| isolate.get_or_init(|| start(&env)).clone());
+pub fn fetch(request: Request, env: Env, context: ExecutionContext) -> JsValue {
+    let isolate = ISOLATE.with(|isolate| isolate.get_or_init(|| start(env.as_ref())).clone());
     match isolate {
         Some(isolate) => isolate.handle(request, context),
         None => respond(Problem::Misconfigured.answer())

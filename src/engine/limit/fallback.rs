@@ -21,27 +21,14 @@ use quick_cache::unsync::Cache;
 use crate::clock::Timestamp;
 
 use super::sliding_window::TOLERANCE;
-use super::{Quota, Verdict};
-
-/// One limit of a request, as the fallback checks it.
-#[derive(Debug, Clone)]
-pub struct Check<'a> {
-    /// The key of the limit's state: the same as in the store.
-    pub key: &'a str,
-    /// The limit.
-    pub quota: Quota,
-    /// What the request takes.
-    pub cost: u64,
-    /// Whether a refusal counts; else it is only reported.
-    pub enforced: bool,
-}
+use super::{Charge, Quota, Verdict};
 
 /// Local limiters, one for each quota, over one bounded memory of subjects.
 pub struct Fallback {
     limiters: HashMap<Quota, Limiter>,
     clock: GateClock,
     subjects: Subjects,
-    known: Cache<String, (u64, Timestamp)>,
+    known: Cache<String, (Verdict, Timestamp)>,
 }
 
 type Limiter = RateLimiter<String, Subjects, GateClock, StateInformationMiddleware>;
@@ -57,60 +44,65 @@ impl Fallback {
         }
     }
 
-    /// The store said that `remaining` permits are left on `key`: where a fallback will start.
-    pub fn learn(&mut self, key: &str, remaining: u64, now: Timestamp) {
-        self.known.insert(key.to_owned(), (remaining, now));
+    /// The store said this of `key`: where a fallback will start.
+    pub fn learn(&mut self, key: &str, verdict: &Verdict, now: Timestamp) {
+        self.known.insert(key.to_owned(), (verdict.clone(), now));
         // The store has spoken: what was counted without it is over.
         self.subjects.0.borrow_mut().remove(key);
     }
 
-    /// What was last said of `key`, if that was within `window`.
-    pub fn last_known(&self, key: &str, window: Duration, now: Timestamp) -> Option<u64> {
-        let (remaining, at) = self.known.get(key)?;
-        (now < *at + window).then_some(*remaining)
+    /// What was last said of `key`, if that was within `window`, as it looks now.
+    pub fn last_known(&self, key: &str, window: Duration, now: Timestamp) -> Option<Verdict> {
+        let (verdict, at) = self.known.get(key)?;
+        let passed = now.since(*at);
+        (passed < window).then(|| Verdict {
+            retry_after: verdict.retry_after.saturating_sub(passed),
+            reset_after: verdict.reset_after.saturating_sub(passed),
+            ..verdict.clone()
+        })
     }
 
     /// Checks all, charges all or, where an enforced one refuses, none.
-    pub fn admit(&mut self, checks: &[Check<'_>], now: Timestamp) -> Vec<Verdict> {
+    pub fn admit(&mut self, charges: &[&Charge], now: Timestamp) -> Vec<Verdict> {
         self.tell_time(now);
-        let before: Vec<_> = checks.iter().map(|c| self.subjects.get(c.key)).collect();
-        let mut verdicts: Vec<_> = checks.iter().map(|c| self.check(c, now)).collect();
-        let refused = checks.iter().zip(&verdicts).any(|(c, v)| c.enforced && !v.met);
+        let before: Vec<_> = charges.iter().map(|c| self.subjects.get(&c.key)).collect();
+        let mut verdicts: Vec<_> = charges.iter().map(|c| self.check(c, now)).collect();
+        let refused = charges.iter().zip(&verdicts).any(|(c, v)| c.enforced && !v.met);
         if refused {
-            for ((check, state), verdict) in checks.iter().zip(before).zip(&mut verdicts) {
-                self.subjects.put(check.key, state);
+            for ((charge, state), verdict) in charges.iter().zip(before).zip(&mut verdicts) {
+                self.subjects.put(&charge.key, state);
                 if verdict.met {
-                    verdict.remaining = verdict.remaining.saturating_add(check.cost);
+                    verdict.remaining = verdict.remaining.saturating_add(charge.cost);
                 }
             }
         }
         verdicts
     }
 
-    fn check(&mut self, check: &Check<'_>, now: Timestamp) -> Verdict {
-        let fresh = self.subjects.get(check.key).is_none();
-        let known = self.last_known(check.key, check.quota.window, now);
-        let (burst, period) = split(check.quota);
-        let key = check.key.to_owned();
+    fn check(&mut self, charge: &Charge, now: Timestamp) -> Verdict {
+        let fresh = self.subjects.get(&charge.key).is_none();
+        let known = self.last_known(&charge.key, charge.quota.window, now);
+        let (burst, period) = split(charge.quota);
+        let key = &charge.key;
         let limiter = self
             .limiters
-            .entry(check.quota)
-            .or_insert_with(|| limiter(check.quota, &self.subjects, &self.clock));
+            .entry(charge.quota)
+            .or_insert_with(|| limiter(charge.quota, &self.subjects, &self.clock));
         if let (true, Some(known)) = (fresh, known) {
-            let used = u64::from(burst.get()).saturating_sub(known);
+            let used = u64::from(burst.get()).saturating_sub(known.remaining);
             if let Some(used) = cells(used) {
                 // It fits: the subject is fresh, and `used` is no more than the burst.
-                let _ = limiter.check_key_n(&key, used);
+                let _ = limiter.check_key_n(key, used);
             }
         }
-        let cost = cells(check.cost).unwrap_or(NonZeroU32::MIN);
+        let cost = cells(charge.cost).unwrap_or(NonZeroU32::MIN);
         let refused_for = |wait| Verdict {
             met: false,
             remaining: 0,
             retry_after: wait,
             reset_after: wait,
         };
-        match limiter.check_key_n(&key, cost) {
+        match limiter.check_key_n(key, cost) {
             Ok(Ok(left)) => Verdict {
                 met: true,
                 remaining: u64::from(left.remaining_burst_capacity()),
@@ -119,7 +111,7 @@ impl Fallback {
             },
             Ok(Err(until)) => refused_for(up_to_ms(until.wait_time_from(self.clock.now()))),
             // More than the burst: it never passes here, so it waits for the store.
-            Err(_) => refused_for(check.quota.window),
+            Err(_) => refused_for(charge.quota.window),
         }
     }
 
@@ -241,9 +233,9 @@ mod tests {
         }
     }
 
-    fn one<'a>(key: &'a str, quota: Quota, cost: u64) -> Check<'a> {
-        Check {
-            key,
+    fn one(key: &str, quota: Quota, cost: u64) -> Charge {
+        Charge {
+            key: key.to_owned(),
             quota,
             cost,
             enforced: true,
@@ -253,7 +245,8 @@ mod tests {
     #[test]
     fn a_refused_request_passes_exactly_when_it_was_told() {
         let mut local = Fallback::new(8);
-        let check = [one("a", per_minute(10), 1)];
+        let charge = one("a", per_minute(10), 1);
+        let check = [&charge];
         while local.admit(&check, at(0))[0].met {}
         let wait = local.admit(&check, at(0))[0].retry_after;
         assert!(!local.admit(&check, at(0) + wait - Duration::from_millis(1))[0].met);
@@ -264,6 +257,7 @@ mod tests {
     fn a_refusal_by_one_charges_none() {
         let mut local = Fallback::new(8);
         let both = [one("a", per_minute(100), 1), one("b", per_minute(2), 1)];
+        let both = both.each_ref();
         assert!(local.admit(&both, at(0)).iter().all(|v| v.met));
         for _ in 0..50 {
             let verdicts = local.admit(&both, at(0));
@@ -275,20 +269,27 @@ mod tests {
     #[test]
     fn starts_from_the_usage_last_known() {
         let mut local = Fallback::new(8);
-        local.learn("a", 1, at(0));
-        let check = [one("a", per_minute(10), 1)];
+        let left = |remaining| Verdict {
+            met: true,
+            remaining,
+            retry_after: Duration::ZERO,
+            reset_after: Duration::ZERO,
+        };
+        local.learn("a", &left(1), at(0));
+        let charge = one("a", per_minute(10), 1);
+        let check = [&charge];
         assert!(local.admit(&check, at(10))[0].met);
         assert!(!local.admit(&check, at(10))[0].met);
-        local.learn("b", 0, at(0));
-        assert!(!local.admit(&[one("b", per_minute(10), 1)], at(10))[0].met);
-        assert!(local.admit(&[one("b", per_minute(10), 1)], at(60_000))[0].met);
+        local.learn("b", &left(0), at(0));
+        assert!(!local.admit(&[&one("b", per_minute(10), 1)], at(10))[0].met);
+        assert!(local.admit(&[&one("b", per_minute(10), 1)], at(60_000))[0].met);
     }
 
     #[test]
     fn memory_is_bounded() {
         let mut local = Fallback::new(64);
         for n in 0..5_000 {
-            local.admit(&[one(&n.to_string(), per_minute(10), 1)], at(n));
+            local.admit(&[&one(&n.to_string(), per_minute(10), 1)], at(n));
         }
         assert!(local.subjects.0.borrow().len() <= 64);
     }
@@ -296,7 +297,8 @@ mod tests {
     #[test]
     fn a_clock_that_jumps_back_locks_nobody_out() {
         let mut local = Fallback::new(8);
-        let check = [one("a", per_minute(1), 1)];
+        let charge = one("a", per_minute(1), 1);
+        let check = [&charge];
         assert!(local.admit(&check, at(86_400_000))[0].met);
         assert!(local.admit(&check, at(0))[0].met);
     }
@@ -313,7 +315,7 @@ mod tests {
             let (mut now, mut admitted) = (0, Vec::new());
             for (step, cost) in steps {
                 now += step;
-                if local.admit(&[one("a", quota, cost)], at(now))[0].met {
+                if local.admit(&[&one("a", quota, cost)], at(now))[0].met {
                     admitted.push((now, cost));
                     let held: u64 = admitted
                         .iter()

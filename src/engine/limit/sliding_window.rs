@@ -121,49 +121,62 @@ impl State {
         Some(text)
     }
 
+    /// The newest time at which a request was counted.
+    pub const fn seen(&self) -> Timestamp {
+        self.seen
+    }
+
     /// The instant from which on nothing of this state is counted.
     pub fn expires_at(&self, cut: Cut) -> Timestamp {
         cut.end((self.base + self.counts.len() as u64).saturating_sub(1))
     }
 
-    /// What a request of `cost` at `now` is told, without counting it. Forgets what has left the
-    /// window. A `now` before the newest time seen is taken for that time.
-    pub fn check(&mut self, quota: Quota, cost: u64, now: Timestamp) -> Verdict {
-        let cut = Cut::of(quota.window);
-        let used = self.forget(cut, now.max(self.seen));
-        let met = used.saturating_add(cost) <= quota.permits;
+    /// What a request of `cost` at `now` is told, without counting it. A `now` before the newest
+    /// time seen is taken for that time.
+    pub fn check(&self, quota: Quota, cost: u64, now: Timestamp) -> Verdict {
+        let window = self.window(quota, now);
+        let used = window.used();
+        let enough = quota.permits.saturating_sub(cost);
         Verdict {
-            met,
+            met: used.saturating_add(cost) <= quota.permits,
             remaining: quota.permits.saturating_sub(used),
-            retry_after: if met {
-                Duration::ZERO
-            } else {
-                self.until_used(cut, quota.permits.saturating_sub(cost), now)
+            retry_after: window.until_used(enough),
+            reset_after: match used {
+                0 => Duration::ZERO,
+                used if used <= enough => window.until_used(used - 1),
+                _ => window.until_used(enough),
             },
-            reset_after: self.until_more(cut, quota, cost, used, now),
         }
     }
 
     /// Counts a request of `cost` at `now` if the quota allows it, and says how that went.
     pub fn admit(&mut self, quota: Quota, cost: u64, now: Timestamp) -> Verdict {
-        let mut verdict = self.check(quota, cost, now);
-        if verdict.met {
-            self.charge(quota, cost, now);
-            let used = self.counts.iter().sum();
-            verdict.remaining = quota.permits.saturating_sub(used);
-            verdict.reset_after = self.until_more(Cut::of(quota.window), quota, cost, used, now);
+        let verdict = self.check(quota, cost, now);
+        if !verdict.met {
+            return verdict;
         }
-        verdict
+        self.charge(quota, cost, now);
+        Verdict {
+            met: true,
+            retry_after: Duration::ZERO,
+            ..self.check(quota, cost, now)
+        }
     }
 
     /// Counts a request, come what may: for callers that check several limits before they charge
-    /// any.
+    /// any. Forgets what has left the window.
     pub fn charge(&mut self, quota: Quota, cost: u64, now: Timestamp) {
+        let kept: Vec<_> = self.window(quota, now).counts.collect();
+        let kept = kept.into_iter().skip_while(|(_, count)| *count == 0);
         self.seen = now.max(self.seen);
         let i = Cut::of(quota.window).bucket(self.seen);
-        if self.counts.is_empty() {
-            self.base = i;
+        let mut base = None;
+        self.counts.clear();
+        for (bucket, count) in kept {
+            base.get_or_insert(bucket);
+            self.counts.push(count);
         }
+        self.base = base.unwrap_or(i);
         while self.base > i {
             self.counts.insert(0, 0);
             self.base -= 1;
@@ -177,51 +190,41 @@ impl State {
         }
     }
 
-    /// Drops the sub-buckets that have left the window; the sum of the others.
-    fn forget(&mut self, cut: Cut, now: Timestamp) -> u64 {
-        let first = cut.bucket(now).saturating_sub(cut.buckets);
-        let gone = usize::try_from(first.saturating_sub(self.base)).unwrap_or(usize::MAX);
-        let empty = self
-            .counts
-            .iter()
-            .enumerate()
-            .take_while(|(k, count)| *k < gone || **count == 0)
-            .count();
-        self.counts.drain(..empty);
-        self.base += empty as u64;
-        self.counts.iter().sum()
-    }
-
-    fn until_more(
-        &self,
-        cut: Cut,
-        quota: Quota,
-        cost: u64,
-        used: u64,
-        now: Timestamp,
-    ) -> Duration {
-        if used == 0 {
-            return Duration::ZERO;
+    /// The sub-buckets that are counted at `now`.
+    fn window(&self, quota: Quota, now: Timestamp) -> Window<impl Iterator<Item = (u64, u64)> + Clone> {
+        let cut = Cut::of(quota.window);
+        let first = cut.bucket(now.max(self.seen)).saturating_sub(cut.buckets);
+        let numbered = (self.base..).zip(self.counts.iter().copied());
+        Window {
+            counts: numbered.skip_while(move |(bucket, _)| *bucket < first),
+            cut,
+            now,
         }
-        let remaining = quota.permits.saturating_sub(used);
-        let target = if remaining >= cost {
-            used - 1
-        } else {
-            quota.permits.saturating_sub(cost)
-        };
-        self.until_used(cut, target, now)
+    }
+}
+
+/// What is counted at one instant: sub-buckets by number, the oldest first.
+struct Window<I> {
+    counts: I,
+    cut: Cut,
+    now: Timestamp,
+}
+
+impl<I: Iterator<Item = (u64, u64)> + Clone> Window<I> {
+    fn used(&self) -> u64 {
+        self.counts.clone().map(|(_, count)| count).sum()
     }
 
     /// How long until at most `target` is counted.
-    fn until_used(&self, cut: Cut, target: u64, now: Timestamp) -> Duration {
-        let mut used: u64 = self.counts.iter().sum();
+    fn until_used(&self, target: u64) -> Duration {
+        let mut used = self.used();
         if used <= target {
             return Duration::ZERO;
         }
-        for (bucket, count) in (self.base..).zip(&self.counts) {
+        for (bucket, count) in self.counts.clone() {
             used -= count;
             if used <= target {
-                return cut.end(bucket).since(now);
+                return self.cut.end(bucket).since(self.now);
             }
         }
         Duration::ZERO

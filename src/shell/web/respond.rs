@@ -33,7 +33,7 @@ pub fn respond(answer: Answer<JsBody>) -> Result<Response, JsValue> {
 pub fn relay(origin: &Response, relay: &Relay<JsBody>) -> Result<Response, JsValue> {
     // 101: the other protocol has begun, and its socket hangs on this very object.
     if origin.status() == 101 {
-        return Ok(origin.clone());
+        return Ok(Clone::clone(origin));
     }
     // A response as the second argument gives its status, text and headers, `Set-Cookie` apart.
     let init: &ResponseInit = origin.unchecked_ref();

@@ -11,16 +11,17 @@ use web_sys::{Request, Response};
 
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
-use crate::gateway::{ADMIT, Exchange, Gate, Handoff, Problem, Relay, Respond, Save, Step, Write};
+use crate::gateway::forward::Fetch;
+use crate::gateway::{
+    ADMIT, Exchange, Failure, Gate, Handoff, LARGEST_BODY, Problem, Relay, Respond, Save, Step,
+    Write,
+};
 use crate::redis::{Command, RestClient};
 use crate::shell::ReqwestTransport;
 
 use super::body::JsBody;
 use super::head::{RequestHead, ResponseHead};
 use super::{origin, respond};
-
-/// The longest body that is read for the cache.
-const LARGEST_BODY: usize = crate::gateway::LARGEST_BODY;
 
 #[wasm_bindgen]
 extern "C" {
@@ -116,7 +117,7 @@ impl Run {
     fn origin_answered(
         &self,
         exchange: Exchange<JsBody>,
-        answered: &Result<Response, crate::gateway::Failure>,
+        answered: &Result<Response, Failure>,
     ) -> Handoff<JsBody> {
         let head = answered.as_ref().map(ResponseHead);
         let mut gate = self.isolate.gate.borrow_mut();
@@ -141,8 +142,10 @@ impl Run {
         let save = relay.save.take();
         let instead = relay.instead.take();
         let copy = match (&save, &instead) {
-            (Some(_), Some(_)) => Some(origin.clone()),
-            (Some(_), None) => Response::clone(origin).ok(),
+            // Nobody else reads it.
+            (Some(_), Some(_)) => Some(Clone::clone(origin)),
+            // One stream for the client, one for the cache.
+            (Some(_), None) => origin.clone().ok(),
             (None, _) => None,
         };
         let response = match instead {
@@ -157,7 +160,7 @@ impl Run {
     }
 
     /// Refreshes an entry behind the client's back.
-    async fn refresh(self, mut fetch: crate::gateway::forward::Fetch, mut exchange: Exchange<JsBody>) {
+    async fn refresh(self, mut fetch: Fetch, mut exchange: Exchange<JsBody>) {
         loop {
             let answered = origin::fetch(&self.request, &fetch).await;
             match (self.origin_answered(exchange, &answered), answered) {
@@ -195,8 +198,8 @@ impl Isolate {
             return;
         };
         let set = Command::new("SET")
-            .arg(write.key)
-            .arg(write.value)
+            .arg(&write.key)
+            .arg(&write.value)
             .arg("PX")
             .arg(write.ttl_ms);
         if let Err(error) = store.command(&set).await {
