@@ -1,3 +1,78 @@
-//! The command line.
+//! The command line: `omnitrade-edge check` and `omnitrade-edge serve-redis`.
+//!
+//! It ends with 0 when all went well, 1 when something failed while it ran, and 2 when it was
+//! called wrongly.
 
-fn main(){}
+mod check;
+mod serve;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing::level_filters::LevelFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_max_level(cli.log)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    let result = match cli.command {
+        Command::Check(options) => check::run(&options),
+        Command::ServeRedis(options) => serve::run(options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // The exit code tells it too, should stderr be closed.
+            let _ = writeln!(std::io::stderr(), "error: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+/// Writes to stdout, at once. Whoever reads it may have gone away: that is no reason to panic.
+fn print(text: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// It was asked wrongly: trying again the same way is of no use.
+    #[error("{0}")]
+    Usage(String),
+    /// Something failed on the way.
+    #[error("{0}")]
+    Runtime(String),
+}
+
+impl Failure {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) => ExitCode::from(2),
+            Self::Runtime(_) => ExitCode::from(1),
+        }
+    }
+}
+
+/// Tools around the omnitrade-edge gate.
+#[derive(Debug, Parser)]
+#[command(name = "omnitrade-edge", version)]
+struct Cli {
+    /// How much is logged to stderr: off, error, warn, info, debug or trace
+    #[arg(long, global = true, env = "OMNITRADE_LOG", default_value = "info")]
+    log: LevelFilter,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Options),
+    ServeRedis(serve::Options),
+}

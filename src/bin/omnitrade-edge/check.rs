@@ -1,0 +1,236 @@
+//! `check`: reads a configuration and says what the gate will do by it, or all that is wrong.
+
+use std::fmt::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use omnitrade_edge::config::{By, Cache, Config, Limit, Mode, OnFailure, Route, format_duration};
+use serde_json::Value;
+
+use crate::Failure;
+
+/// Check a configuration and print what it will do
+///
+/// Ends with 1 when there is something wrong with it, and names all of it on stderr.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// A wrangler.toml with a `[vars.EDGE]`, or a JSON file with the configuration alone
+    #[arg(default_value = "wrangler.toml")]
+    file: PathBuf,
+}
+
+/// Reads the file and prints what it says.
+pub fn run(options: &Options) -> Result<(), Failure> {
+    let name = options.file.display();
+    let text = std::fs::read_to_string(&options.file)
+        .map_err(|error| Failure::Runtime(format!("cannot read {name}: {error}")))?;
+    let summary = check(&options.file, &text).map_err(|problems| {
+        let lines: Vec<_> = problems.iter().map(|p| format!("{name}: {p}")).collect();
+        Failure::Runtime(lines.join("\n"))
+    })?;
+    crate::print(&summary).map_err(|error| Failure::Runtime(format!("cannot print: {error}")))
+}
+
+/// What the configuration in `text` does, or all that is wrong with it.
+fn check(file: &Path, text: &str) -> Result<String, Vec<String>> {
+    let value = configuration(file, text).map_err(|problem| vec![problem])?;
+    match Config::from_json(value) {
+        Ok(config) => Ok(Summary(&config).to_string()),
+        Err(error) => Err(error.problems().iter().map(ToString::to_string).collect()),
+    }
+}
+
+/// Takes the configuration out of the file that it is in.
+fn configuration(file: &Path, text: &str) -> Result<Value, String> {
+    if file
+        .extension()
+        .is_some_and(|extension| extension == "json")
+    {
+        return serde_json::from_str(text).map_err(|error| format!("expected JSON: {error}"));
+    }
+    let mut value: Value =
+        toml::from_str(text).map_err(|error| format!("expected TOML: {error}"))?;
+    match value.pointer_mut("/vars/EDGE") {
+        Some(edge) => Ok(edge.take()),
+        None => Err("expected a table [vars.EDGE], found nothing".into()),
+    }
+}
+
+struct Summary<'a>(&'a Config);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let config = self.0;
+        let (client, store) = (&config.client, &config.redis);
+        let timeout = format_duration(config.origin_timeout);
+        writeln!(out, "origin   {}, {timeout} to answer", config.origin)?;
+        writeln!(
+            out,
+            "clients  by {}, else by {} (IPv6 by /{})",
+            client.api_key_header, client.ip_header, client.ipv6_prefix
+        )?;
+        writeln!(
+            out,
+            "store    {} to answer, keys {}:…, when it fails {}",
+            format_duration(store.timeout),
+            store.key_prefix,
+            on_failure(store.on_failure)
+        )?;
+        writeln!(out, "limits")?;
+        for (name, limit) in &config.limits {
+            writeln!(out, "  {name}: {}", describe_limit(limit))?;
+        }
+        writeln!(out, "routes")?;
+        for route in &config.routes {
+            writeln!(out, "  {}", describe_route(route))?;
+        }
+        writeln!(out, "  everything else: {}", names(&config.default_limits))
+    }
+}
+
+fn describe_limit(limit: &Limit) -> String {
+    let by = match limit.by {
+        By::Client => "each client",
+        By::Ip => "each address",
+        By::ApiKey => "each API key",
+        By::Route => "each route",
+        By::Global => "everybody together",
+    };
+    let window = format_duration(limit.window);
+    let mut text = format!("{} per {window} for {by}", limit.quota);
+    if let Some(quota) = limit.keyed_quota {
+        let _ = write!(text, ", {quota} with an API key");
+    }
+    for (plan, quota) in &limit.plans {
+        let _ = write!(text, ", {quota} with plan {plan}");
+    }
+    if limit.mode == Mode::Shadow {
+        text.push_str(", only reported");
+    }
+    if let Some(choice) = limit.on_failure {
+        let _ = write!(text, ", when the store fails {}", on_failure(choice));
+    }
+    text
+}
+
+fn describe_route(route: &Route) -> String {
+    let methods = match &route.methods {
+        Some(methods) => methods.join(" "),
+        None => "all methods".into(),
+    };
+    let mut text = format!("{methods} {}: {}", route.path, names(&route.limits));
+    if route.cost != 1 {
+        let _ = write!(text, ", {} permits each", route.cost);
+    }
+    if let Some(timeout) = route.origin_timeout {
+        let _ = write!(text, ", {} to answer", format_duration(timeout));
+    }
+    if let Some(cache) = &route.cache {
+        text.push_str("; ");
+        text.push_str(&describe_cache(cache));
+    }
+    text
+}
+
+fn describe_cache(cache: &Cache) -> String {
+    let mut text = match cache.ttl {
+        Some(ttl) if cache.override_origin => format!("cached for {}", format_duration(ttl)),
+        Some(ttl) => format!(
+            "cached as the origin says, else for {}",
+            format_duration(ttl)
+        ),
+        None => "cached as the origin says".into(),
+    };
+    let mut period = |when: &str, duration: Option<Duration>| {
+        if let Some(duration) = duration {
+            let _ = write!(text, ", {} more {when}", format_duration(duration));
+        }
+    };
+    period("while it is refreshed", cache.stale_while_revalidate);
+    period("when the origin fails", cache.stale_if_error);
+    if let Some(query) = &cache.query {
+        let _ = write!(text, ", by query {}", names(query));
+    }
+    if !cache.vary.is_empty() {
+        let _ = write!(text, ", by header {}", names(&cache.vary));
+    }
+    if !cache.tags.is_empty() {
+        let _ = write!(text, ", tagged {}", names(&cache.tags));
+    }
+    text
+}
+
+fn on_failure(choice: OnFailure) -> &'static str {
+    match choice {
+        OnFailure::Local => "each isolate limits by itself",
+        OnFailure::Open => "nobody is limited",
+        OnFailure::Closed => "nobody is served",
+    }
+}
+
+fn names(names: &[String]) -> String {
+    match names {
+        [] => "none".into(),
+        names => names.join(" and "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_right_configuration_is_told_in_words() {
+        let text = r#"
+            [vars.EDGE]
+            origin = "https://api.example.com"
+            default_limits = ["per-ip"]
+            [vars.EDGE.limits.per-ip]
+            by = "ip"
+            window = "60s"
+            quota = 10
+            mode = "shadow"
+            [[vars.EDGE.routes]]
+            path = "/book"
+            methods = ["GET"]
+            limits = ["per-ip"]
+            [vars.EDGE.routes.cache]
+            ttl = "500ms"
+            query = ["symbol"]
+        "#;
+        let summary = check(Path::new("wrangler.toml"), text).unwrap();
+        for line in [
+            "  per-ip: 10 per 1m for each address, only reported\n",
+            "GET /book: per-ip; cached as the origin says, else for 500ms",
+            "by query symbol",
+            "  everything else: per-ip\n",
+        ] {
+            assert!(summary.contains(line), "{line:?} is not in:\n{summary}");
+        }
+    }
+
+    #[test]
+    fn everything_wrong_is_named() {
+        let wrong = |file: &str, text: &str| check(Path::new(file), text).unwrap_err();
+        let problems = wrong(
+            "wrangler.toml",
+            "[vars.EDGE]\norigin = 'x'\nnonsense = 1\n[vars.EDGE.limits.a]\nwindow = '60'",
+        );
+        assert!(problems.len() >= 3, "{problems:?}");
+        assert!(problems.iter().any(|p| p.starts_with("limits.a.window: ")));
+        assert_eq!(
+            wrong("wrangler.toml", "name = 'x'"),
+            ["expected a table [vars.EDGE], found nothing"]
+        );
+        assert!(
+            wrong("wrangler.toml", "[[[")
+                .concat()
+                .starts_with("expected TOML")
+        );
+        assert!(
+            wrong("edge.json", "{")
+                .concat()
+                .starts_with("expected JSON")
+        );
+    }
+}

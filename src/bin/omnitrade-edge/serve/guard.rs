@@ -1,0 +1,112 @@
+//! Commands that a connection shared by all clients cannot carry. Pure.
+
+use super::wire::Command;
+
+/// Why `command` is not run, in Upstash's words; `None` if nothing speaks against it.
+pub fn refusal(command: &Command) -> Option<String> {
+    let name = upper(command.first()?);
+    if allowed(&name, command) {
+        return None;
+    }
+    Some(format!(
+        "ERR Command \"{name}\" is not allowed in REST or it has a special context path"
+    ))
+}
+
+fn allowed(name: &str, command: &Command) -> bool {
+    match name {
+        // They change the connection: whose it is, what it speaks, whether it answers.
+        "AUTH" | "CLIENT" | "HELLO" | "QUIT" | "RESET" | "SELECT" | "ASKING" | "READONLY"
+        | "READWRITE" => false,
+        // They turn it into a stream of messages.
+        "SUBSCRIBE" | "UNSUBSCRIBE" | "PSUBSCRIBE" | "PUNSUBSCRIBE" | "SSUBSCRIBE"
+        | "SUNSUBSCRIBE" | "MONITOR" | "SYNC" | "PSYNC" | "REPLCONF" => false,
+        // Transactions come in one piece, by /multi-exec.
+        "MULTI" | "EXEC" | "DISCARD" | "WATCH" | "UNWATCH" => false,
+        // They hold up everyone behind them.
+        "BLPOP" | "BRPOP" | "BLMOVE" | "BRPOPLPUSH" | "BLMPOP" | "BZPOPMIN" | "BZPOPMAX"
+        | "BZMPOP" | "WAIT" | "WAITAOF" => false,
+        "XREAD" | "XREADGROUP" => !blocks(command),
+        // A debugging session takes the connection over.
+        "SCRIPT" => !subcommand_is(command, "DEBUG"),
+        "SHUTDOWN" => false,
+        _ => true,
+    }
+}
+
+/// Whether an XREAD or XREADGROUP carries `BLOCK`, which can only stand before `STREAMS`.
+/// A group of that name is refused too; it is the price of not knowing every option.
+fn blocks(command: &Command) -> bool {
+    command
+        .iter()
+        .skip(1)
+        .take_while(|argument| !argument.eq_ignore_ascii_case(b"STREAMS"))
+        .any(|argument| argument.eq_ignore_ascii_case(b"BLOCK"))
+}
+
+/// Whether the first argument is `subcommand`, in any case.
+pub fn subcommand_is(command: &Command, subcommand: &str) -> bool {
+    command
+        .get(1)
+        .is_some_and(|argument| argument.eq_ignore_ascii_case(subcommand.as_bytes()))
+}
+
+/// The name in capitals, as text.
+pub fn upper(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).to_ascii_uppercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(line: &str) -> bool {
+        let command = line
+            .split(' ')
+            .map(|word| word.as_bytes().to_vec())
+            .collect();
+        refusal(&command).is_some()
+    }
+
+    #[test]
+    fn a_shared_connection_is_not_given_away() {
+        for line in [
+            "subscribe a",
+            "PSUBSCRIBE a",
+            "Monitor",
+            "BLPOP a 0",
+            "WAIT 1 0",
+            "SELECT 1",
+            "AUTH x",
+            "QUIT",
+            "CLIENT REPLY OFF",
+            "MULTI",
+            "EXEC",
+            "WATCH a",
+            "SCRIPT debug YES",
+            "XREAD COUNT 1 block 0 STREAMS a $",
+            "XREADGROUP GROUP g c BLOCK 0 STREAMS a >",
+        ] {
+            assert!(refused(line), "{line}");
+        }
+        for line in [
+            "GET a",
+            "PING",
+            "PUBLISH a b",
+            "SCRIPT LOAD x",
+            "XREAD STREAMS block 0",
+            "LPOP a",
+        ] {
+            assert!(!refused(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_refusal_is_upstash_s() {
+        assert_eq!(
+            refusal(&vec![b"subscribe".to_vec()]).unwrap(),
+            "ERR Command \"SUBSCRIBE\" is not allowed in REST or it has a special context path"
+        );
+        assert_eq!(refusal(&vec![]), None);
+    }
+}

@@ -1,0 +1,286 @@
+//! A stream of RESP whose text lines are UTF-8.
+//!
+//! The driver gives up a connection when an error or status line is not UTF-8, and with it every
+//! request on it. Redis does send such lines: it cuts a long argument in the middle of a
+//! character when it quotes it in `ERR unknown command`, and a script may put anything into its
+//! error. So what is not UTF-8 in them becomes `?` before the driver sees it. Bulk strings, where
+//! data is, pass untouched.
+
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// How much is read at a time.
+const CHUNK: usize = 16 * 1024;
+
+/// Wraps the stream that comes from Redis.
+pub struct CleanLines<S> {
+    inner: S,
+    scanner: Scanner,
+    buffer: Vec<u8>,
+    /// The part of `buffer` that may be handed on. After it there is at most the beginning of a
+    /// character whose end is still to come.
+    settled: Range<usize>,
+}
+
+impl<S> CleanLines<S> {
+    /// Nothing read yet.
+    pub fn new(inner: S) -> Self {
+        Self {
+            inner,
+            scanner: Scanner::Kind,
+            buffer: Vec::new(),
+            settled: 0..0,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for CleanLines<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            let available = this.buffer.get(this.settled.clone()).unwrap_or_default();
+            if !available.is_empty() {
+                let count = available.len().min(out.remaining());
+                out.put_slice(available.get(..count).unwrap_or_default());
+                this.settled.start += count;
+                return Poll::Ready(Ok(()));
+            }
+            this.buffer.drain(..this.settled.end);
+            this.settled = 0..0;
+            let held = this.buffer.len();
+            if ready!(this.fill(context))? == 0 {
+                if held == 0 {
+                    return Poll::Ready(Ok(()));
+                }
+                this.settled = 0..held;
+            } else {
+                this.settled = 0..this.scanner.clean(&mut this.buffer);
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> CleanLines<S> {
+    /// Reads what there is behind what is held, and says how much it was.
+    fn fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let held = self.buffer.len();
+        self.buffer.resize(held + CHUNK, 0);
+        let mut space = ReadBuf::new(self.buffer.get_mut(held..).unwrap_or_default());
+        let polled = Pin::new(&mut self.inner).poll_read(context, &mut space);
+        let count = space.filled().len();
+        self.buffer.truncate(held + count);
+        polled.map_ok(|()| count)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for CleanLines<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(context)
+    }
+}
+
+/// Where in RESP the stream stands.
+#[derive(Debug, Clone, Copy)]
+enum Scanner {
+    /// Before the byte that says what follows.
+    Kind,
+    /// In an error or a status.
+    Text,
+    /// In a line of digits.
+    Digits,
+    /// In the length of a bulk string.
+    Length(Option<usize>),
+    /// In a bulk string that goes on for so many bytes, its line break included.
+    Bulk(usize),
+}
+
+impl Scanner {
+    /// Cleans `bytes` in place and says how many of them are done with. What is left over belongs
+    /// before the next bytes.
+    fn clean(&mut self, bytes: &mut [u8]) -> usize {
+        let mut done = 0;
+        while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let line = rest.iter().position(|byte| *byte == b'\n');
+            let end = line.map_or(rest.len(), |position| position + 1);
+            match *self {
+                Self::Kind => {
+                    *self = match rest.first() {
+                        Some(b'+' | b'-') => Self::Text,
+                        Some(b'$') => Self::Length(Some(0)),
+                        _ => Self::Digits,
+                    };
+                    done += 1;
+                }
+                Self::Text => {
+                    let part = rest.get_mut(..end).unwrap_or_default();
+                    let clean = clean_text(part, line.is_some());
+                    done += clean;
+                    if line.is_none() {
+                        return done;
+                    }
+                    *self = Self::Kind;
+                }
+                Self::Digits => {
+                    done += end;
+                    if line.is_some() {
+                        *self = Self::Kind;
+                    }
+                }
+                Self::Length(mut length) => {
+                    for byte in rest.iter().take(end) {
+                        match byte {
+                            b'0'..=b'9' => {
+                                length = length.map(|length| {
+                                    let digit = usize::from(*byte - b'0');
+                                    length.saturating_mul(10).saturating_add(digit)
+                                });
+                            }
+                            b'-' => length = None,
+                            _ => {}
+                        }
+                    }
+                    done += end;
+                    *self = match (line, length) {
+                        (None, length) => Self::Length(length),
+                        (Some(_), Some(length)) => Self::Bulk(length.saturating_add(2)),
+                        (Some(_), None) => Self::Kind,
+                    };
+                }
+                Self::Bulk(left) => {
+                    let count = left.min(rest.len());
+                    done += count;
+                    *self = match left - count {
+                        0 => Self::Kind,
+                        left => Self::Bulk(left),
+                    };
+                }
+            }
+        }
+        done
+    }
+}
+
+/// Puts `?` where `text` is not UTF-8, and says up to where it is decided. That is all of it if
+/// it is `whole`; else its last bytes may be the beginning of a character.
+fn clean_text(text: &mut [u8], whole: bool) -> usize {
+    let mut done = 0;
+    while let Some(rest) = text.get_mut(done..) {
+        let Err(error) = std::str::from_utf8(rest) else {
+            break;
+        };
+        let wrong = match error.error_len() {
+            Some(length) => length,
+            None if whole => rest.len() - error.valid_up_to(),
+            None => return done + error.valid_up_to(),
+        };
+        for byte in rest.iter_mut().skip(error.valid_up_to()).take(wrong) {
+            *byte = b'?';
+        }
+        done += error.valid_up_to() + wrong;
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tokio::io::AsyncReadExt as _;
+
+    /// Hands out its bytes in pieces.
+    struct Pieces(Vec<Vec<u8>>);
+
+    impl AsyncRead for Pieces {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            out: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if !self.0.is_empty() {
+                out.put_slice(&self.0.remove(0));
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn read(pieces: Vec<Vec<u8>>) -> Vec<u8> {
+        let pieces = pieces
+            .into_iter()
+            .filter(|piece| !piece.is_empty())
+            .collect();
+        let mut out = Vec::new();
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(CleanLines::new(Pieces(pieces)).read_to_end(&mut out))
+            .unwrap();
+        out
+    }
+
+    #[test]
+    fn only_text_that_is_not_utf8_changes() {
+        let wire =
+            b"-ERR caf\xc3\xa9 \xff\xc3\r\n$3\r\n\xff\n\xfe\r\n$-1\r\n:1\r\n*1\r\n+\xe2\x82\r\n";
+        let clean =
+            b"-ERR caf\xc3\xa9 ??\r\n$3\r\n\xff\n\xfe\r\n$-1\r\n:1\r\n*1\r\n+??\r\n".to_vec();
+        assert_eq!(read(vec![wire.to_vec()]), clean);
+        assert_eq!(read(wire.iter().map(|byte| vec![*byte]).collect()), clean);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_make_no_difference(
+            text: Vec<u8>,
+            data: Vec<u8>,
+            cuts in prop::collection::vec(0usize..100, 0..6),
+        ) {
+            let mut wire = b"-".to_vec();
+            wire.extend(text.iter().filter(|byte| !b"\r\n".contains(byte)));
+            wire.extend(format!("\r\n${}\r\n", data.len()).into_bytes());
+            wire.extend(&data);
+            wire.extend(b"\r\n+OK\r\n");
+            let whole = read(vec![wire.clone()]);
+
+            let mut pieces = Vec::new();
+            let mut rest = wire.as_slice();
+            for cut in cuts {
+                let (piece, after) = rest.split_at(cut.min(rest.len()));
+                pieces.push(piece.to_vec());
+                rest = after;
+            }
+            pieces.push(rest.to_vec());
+            prop_assert_eq!(read(pieces), whole.clone());
+
+            prop_assert_eq!(whole.len(), wire.len());
+            let mut tail = data;
+            tail.extend(b"\r\n+OK\r\n");
+            prop_assert!(whole.ends_with(&tail));
+            prop_assert!(redis::parse_redis_value(&whole).is_ok());
+        }
+
+        #[test]
+        fn any_bytes_pass_through(bytes: Vec<u8>) {
+            prop_assert_eq!(read(vec![bytes.clone()]).len(), bytes.len());
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A real `redis-server`.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::{TempDir, eventually};
+
+/// A Redis that stores nothing on disk. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct RedisServer {
+    port: u16,
+    options: Vec<String>,
+    directory: TempDir,
+    process: Option<Child>,
+}
+
+impl RedisServer {
+    /// Starts one on a free port and waits until it answers.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same, with more options of its command line, such as `["--requirepass", "secret"]`.
+    pub fn start_with(options: &[&str]) -> Self {
+        let options: Vec<String> = options.iter().map(ToString::to_string).collect();
+        // Another process may take the port between our looking for it and Redis' binding it.
+        for _ in 0..10 {
+            let mut server = Self {
+                port: free_port(),
+                options: options.clone(),
+                directory: TempDir::new(),
+                process: None,
+            };
+            if server.launch() {
+                return server;
+            }
+        }
+        panic!("redis-server does not start; is it installed?");
+    }
+
+    /// Its address: `redis://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Its port, which stays the same over a restart.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Kills it, as a crash would.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().expect("redis-server can be killed");
+            process.wait().expect("redis-server ends");
+        }
+    }
+
+    /// Kills it if it runs, and starts it again, empty, on the same port.
+    pub fn restart(&mut self) {
+        self.stop();
+        assert!(self.launch(), "redis-server does not start again");
+    }
+
+    /// Suspends it: it accepts connections and answers nothing.
+    #[cfg(unix)]
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on after [`pause`](Self::pause).
+    #[cfg(unix)]
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, signal: &str) {
+        let process = self.process.as_ref().expect("redis-server runs");
+        let status = Command::new("kill")
+            .args([signal, &process.id().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(status.success(), "kill {signal}");
+    }
+
+    /// Whether it came up; it does not when its port is taken.
+    fn launch(&mut self) -> bool {
+        let process = Command::new("redis-server")
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no"])
+            .arg("--dir")
+            .arg(self.directory.path())
+            .args(&self.options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        let process = self.process.insert(process);
+        let port = self.port;
+        eventually("redis-server answers or ends", || {
+            match process.try_wait().expect("redis-server can be asked") {
+                Some(_) => Some(false),
+                None => answers(port).then_some(true),
+            }
+        })
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Whether something speaks Redis' protocol there. A demand for a password counts.
+fn answers(port: u16) -> bool {
+    let ask = || -> std::io::Result<u8> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(b"PING\r\n")?;
+        let mut first = [0];
+        stream.read_exact(&mut first)?;
+        Ok(first[0])
+    };
+    matches!(ask(), Ok(b'+' | b'-'))
+}
+
+/// A port of the loopback interface that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port()
+}

@@ -1,0 +1,15 @@
+//! `omnitrade-edge serve-redis`, the built program, before a real Redis.
+#![cfg(feature = "cli")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that finds nothing there should fail"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod faults;
+mod formats;
+mod protocol;
+mod scripts;
