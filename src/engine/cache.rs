@@ -1,0 +1,48 @@
+//! A shared HTTP cache's decisions (RFC 9111), without a clock, a store or a network.
+//!
+//! The way of a request through it:
+//!
+//! 1. [`may_look_up`] says whether the cache may answer this request at all;
+//! 2. [`CacheKey`] names what is asked for;
+//! 3. an [`Entry`] comes from [`L1`], or a [`Meta`] and a body from the store ([`envelope::decode`]);
+//! 4. [`evaluate`] says what may be done with it: serve it, serve it and refresh it, or revalidate it
+//!    ([`revalidation_headers`]); [`client_condition`] says whether the client has it already;
+//! 5. after a fetch, [`may_store`] says whether the response is kept, [`Meta::from_response`] what of
+//!    it is, and [`freshen`] merges a `304` into what was stored.
+//!
+//! Lifetimes and ages count in milliseconds ([`Freshness`]). Each rule stands under the section it
+//! comes from.
+
+mod control;
+mod entry;
+pub mod envelope;
+mod fields;
+mod freshness;
+mod key;
+mod l1;
+mod policy;
+mod status;
+mod storage;
+mod targeted;
+mod validation;
+mod vary;
+
+#[cfg(test)]
+mod tests;
+
+pub use control::{Delta, MaxStale, RequestDirectives, ResponseDirectives, Scope};
+pub use entry::{BodyCoding, Meta};
+pub use fields::{Fields, date, field_text, field_value, http_date};
+pub use freshness::{Freshness, Lifetime, LifetimeSource, StaleForbidden};
+pub use key::{CacheKey, Target, filter_query};
+pub use l1::{Entry, Insertion, L1, L1_CAPACITY};
+pub use policy::{
+    Bypass, CacheRules, Lookup, OnError, Unusable, Use, WhyRevalidate, evaluate, invalidates,
+    is_origin_error, may_look_up,
+};
+pub use status::{CacheStatus, Forward, Handling};
+pub use storage::{Exchange, WhyNot, body_is_whole, may_store};
+pub use validation::{
+    CONDITIONAL, Condition, Freshened, client_condition, freshen, not_modified_headers,
+    revalidation_headers,
+};

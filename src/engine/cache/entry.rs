@@ -1,0 +1,212 @@
+//! What is kept of a response beside its body.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName};
+
+use super::control::ResponseDirectives;
+use super::fields::{Fields, elements, field_text, field_value, http_date};
+use super::freshness::{Freshness, age_value};
+use super::key::CacheKey;
+use super::policy::CacheRules;
+use super::storage::{Exchange, is_excluded, nominated};
+use super::vary::{self, Vary};
+use crate::clock::Timestamp;
+
+/// The head of a stored response, and what the rules need to know about how it came about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meta {
+    /// The text of the key that it was stored under.
+    pub key: String,
+    /// Its status.
+    pub status: u16,
+    /// Its fields, in order, repeated ones repeated; names in lower case, values as
+    /// [`field_text`](super::field_text) gives them.
+    pub headers: Vec<(String, String)>,
+    /// When the request was sent.
+    pub request_time: Timestamp,
+    /// When the response's head arrived.
+    pub response_time: Timestamp,
+    /// What its `Age` said on arrival.
+    pub age: Duration,
+    /// The request headers that it was chosen by: names, and digests of their values.
+    pub vary: Vec<(String, Option<String>)>,
+    /// The body was stored decoded, so that its entity-tag is weak.
+    pub decoded: bool,
+}
+
+/// In which form a body reaches the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyCoding {
+    /// The HTTP client below has undone the `Content-Encoding`, if there was one, as `fetch` does.
+    Decoded,
+    /// The body is what the origin sent.
+    AsReceived,
+}
+
+impl Meta {
+    /// What is kept of a response that [`may_store`](super::may_store) lets be stored.
+    ///
+    /// Left out are the fields of one hop or one exchange (RFC 9111 §3.1) and those that `no-cache`
+    /// and `private` name (§5.2.2.4, §5.2.2.7). A missing `Date` is added (RFC 9110 §6.6.1). Where
+    /// the body was decoded, `Content-Encoding` goes, a strong `ETag` becomes weak, and the response
+    /// no longer varies by `Accept-Encoding`: every client takes it as it is.
+    pub fn from_response<F: Fields + ?Sized>(
+        exchange: &Exchange<'_, F>,
+        key: &CacheKey,
+        coding: BodyCoding,
+    ) -> Self {
+        let response = exchange.response;
+        let decoded = coding == BodyCoding::Decoded && response.contains_key("content-encoding");
+        let mut meta = Self {
+            key: key.text().to_owned(),
+            status: exchange.status.as_u16(),
+            headers: kept(response),
+            request_time: exchange.request_time,
+            response_time: exchange.response_time,
+            age: age_value(response),
+            vary: Vec::new(),
+            decoded,
+        };
+        if decoded {
+            meta.forget_coding();
+        }
+        meta.set_date();
+        meta.select_by(exchange.request);
+        meta
+    }
+
+    /// Its life under the rules of its route.
+    pub fn freshness(&self, rules: &CacheRules) -> Freshness {
+        Freshness::of(
+            self.status,
+            self.headers.as_slice(),
+            self.age,
+            self.request_time,
+            self.response_time,
+            rules,
+        )
+    }
+
+    /// The field `name` (in lower case), its lines combined.
+    pub fn field(&self, name: &str) -> Option<String> {
+        self.headers.as_slice().value(name).map(Into::into)
+    }
+
+    /// Its fields as an [`http::HeaderMap`].
+    pub fn header_map(&self) -> HeaderMap {
+        let mut map = HeaderMap::with_capacity(self.headers.len());
+        for (name, value) in &self.headers {
+            if let (Ok(name), Some(value)) =
+                (HeaderName::try_from(name.as_str()), field_value(value))
+            {
+                map.append(name, value);
+            }
+        }
+        map
+    }
+
+    /// Roughly how many bytes it takes in memory.
+    pub fn size(&self) -> usize {
+        let headers = self.headers.iter().map(|(n, v)| n.len() + v.len());
+        let vary = self
+            .vary
+            .iter()
+            .map(|(n, v)| n.len() + v.as_ref().map_or(0, String::len));
+        size_of::<Self>()
+            + self.key.len()
+            + headers.map(|n| n + 2 * size_of::<String>()).sum::<usize>()
+            + vary.map(|n| n + 2 * size_of::<String>()).sum::<usize>()
+    }
+
+    /// Replaces a field by all the lines that `from` has of it.
+    pub(super) fn replace(&mut self, name: &str, from: &HeaderMap) {
+        self.headers.retain(|(known, _)| known != name);
+        for value in from.get_all(name) {
+            self.headers
+                .push((name.to_owned(), field_text(value).into_owned()));
+        }
+    }
+
+    /// Brings what follows from the fields in line with them.
+    pub(super) fn settle<F: Fields + ?Sized>(&mut self, request: &F) {
+        if self.decoded {
+            self.forget_coding();
+        }
+        self.select_by(request);
+    }
+
+    fn set(&mut self, name: &str, value: String) {
+        self.headers.retain(|(known, _)| known != name);
+        self.headers.push((name.to_owned(), value));
+    }
+
+    fn forget_coding(&mut self) {
+        self.headers.retain(|(name, _)| name != "content-encoding");
+        if let Some(tag) = self.field("etag")
+            && tag.starts_with('"')
+        {
+            self.set("etag", format!("W/{tag}"));
+        }
+        if let Some(list) = self.field("vary") {
+            let names: Vec<&str> = elements(&list)
+                .filter(|name| !name.eq_ignore_ascii_case("accept-encoding"))
+                .collect();
+            match names.is_empty() {
+                true => self.headers.retain(|(name, _)| name != "vary"),
+                false => self.set("vary", names.join(", ")),
+            }
+        }
+    }
+
+    fn select_by<F: Fields + ?Sized>(&mut self, request: &F) {
+        let names = match Vary::of(self.headers.as_slice()) {
+            Vary::By(names) => names,
+            Vary::Any => Vec::new(),
+        };
+        self.vary = names
+            .into_iter()
+            // A body without a coding is acceptable to every client (RFC 9110 §12.5.3).
+            .filter(|name| name != "accept-encoding" || self.has("content-encoding"))
+            .map(|name| {
+                let digest = vary::selector(request, &name);
+                (name, digest)
+            })
+            .collect();
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.headers.as_slice().has(name)
+    }
+
+    /// RFC 9110 §6.6.1: "A recipient with a clock that receives a response message without a Date
+    /// header field MUST record the time it was received and append a corresponding Date header
+    /// field to the message's header section if it is cached".
+    fn set_date(&mut self) {
+        if !self.has("date")
+            && let Some(date) = http_date(self.response_time)
+        {
+            self.set("date", date);
+        }
+    }
+}
+
+/// The fields of a response that are kept.
+fn kept(response: &HeaderMap) -> Vec<(String, String)> {
+    let directives = ResponseDirectives::of(response);
+    let nominated = nominated(response);
+    let named = |name: &str| {
+        let lists = [
+            &nominated,
+            directives.no_cache.fields(),
+            directives.private.fields(),
+        ];
+        lists.into_iter().flatten().any(|known| known == name)
+    };
+    response
+        .iter()
+        .map(|(name, value)| (name.as_str(), value))
+        .filter(|(name, _)| !is_excluded(name) && !named(name))
+        .map(|(name, value)| (name.to_owned(), field_text(value).into_owned()))
+        .collect()
+}

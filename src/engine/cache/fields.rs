@@ -1,0 +1,173 @@
+//! Header fields as the rules see them: by name, their lines combined, as text.
+
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::{HeaderMap, HeaderValue};
+
+use crate::clock::Timestamp;
+
+/// Header fields, seen by name, so that a caller need not copy those that no rule asks for.
+pub trait Fields {
+    /// The value of the field `name` (in lower case); its lines joined with `", "` as RFC 9110 §5.3
+    /// allows. `None` if the message has no such field.
+    ///
+    /// Octets outside ASCII are the characters U+0080 to U+00FF, as in JavaScript's `Headers`.
+    fn value(&self, name: &str) -> Option<Cow<'_, str>>;
+
+    /// Whether the message has the field at all.
+    fn has(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+}
+
+impl Fields for HeaderMap {
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        let mut lines = self.get_all(name).iter();
+        let mut value = field_text(lines.next()?);
+        for line in lines {
+            let value = value.to_mut();
+            value.push_str(", ");
+            value.push_str(&field_text(line));
+        }
+        Some(value)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.contains_key(name)
+    }
+}
+
+impl Fields for [(String, String)] {
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        let mut lines = self.iter().filter(|(n, _)| n == name).map(|(_, v)| v);
+        let mut value = Cow::Borrowed(lines.next()?.as_str());
+        for line in lines {
+            let value = value.to_mut();
+            value.push_str(", ");
+            value.push_str(line);
+        }
+        Some(value)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.iter().any(|(n, _)| n == name)
+    }
+}
+
+/// A field value as text: each octet one character, so that [`field_value`] gives it back unchanged.
+pub fn field_text(value: &HeaderValue) -> Cow<'_, str> {
+    match value.to_str() {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(value.as_bytes().iter().copied().map(char::from).collect()),
+    }
+}
+
+/// The field value that [`field_text`] read; `None` if the text cannot be one.
+pub fn field_value(text: &str) -> Option<HeaderValue> {
+    if text.is_ascii() {
+        return HeaderValue::from_str(text).ok();
+    }
+    let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
+    HeaderValue::from_bytes(&bytes?).ok()
+}
+
+/// A date in any of the three forms of RFC 9110 §5.6.7; `None` if it is not one.
+pub fn date(text: &str) -> Option<Timestamp> {
+    let time: SystemTime = httpdate::parse_http_date(text.trim()).ok()?;
+    let since = time.duration_since(UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_millis(crate::clock::millis(since)))
+}
+
+/// An instant as RFC 9110 §5.6.7 writes it, rounded down to the second; `None` past the year 9999.
+pub fn http_date(time: Timestamp) -> Option<String> {
+    let seconds = time.as_millis() / 1_000;
+    if seconds >= YEAR_10000 {
+        return None;
+    }
+    let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
+    Some(httpdate::fmt_http_date(time))
+}
+
+/// The elements of a comma-separated list (RFC 9110 §5.6.1): trimmed, the empty ones left out.
+///
+/// A comma inside a quoted string does not separate. A quote that never closes is an ordinary
+/// character, so that it cannot hide the directives after it.
+pub(super) fn elements(list: &str) -> Elements<'_> {
+    Elements {
+        rest: list,
+        unclosed: false,
+    }
+}
+
+/// See [`elements`].
+pub(super) struct Elements<'a> {
+    rest: &'a str,
+    /// A quote was met that never closes; so does none after it.
+    unclosed: bool,
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        while !self.rest.is_empty() {
+            let end = self.end();
+            let (element, rest) = self.rest.split_at_checked(end)?;
+            self.rest = rest.strip_prefix(',').unwrap_or(rest);
+            let element = trim(element);
+            if !element.is_empty() {
+                return Some(element);
+            }
+        }
+        None
+    }
+}
+
+impl Elements<'_> {
+    /// Where the first element of the rest ends.
+    fn end(&mut self) -> usize {
+        let mut bytes = self.rest.bytes().enumerate();
+        while let Some((at, byte)) = bytes.next() {
+            match byte {
+                b',' => return at,
+                b'"' if !self.unclosed => {
+                    let mut inside = bytes.clone();
+                    match closing_quote(&mut inside) {
+                        true => bytes = inside,
+                        false => self.unclosed = true,
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.rest.len()
+    }
+}
+
+/// Goes past the quote that closes a quoted string; `false` if there is none.
+fn closing_quote(bytes: &mut impl Iterator<Item = (usize, u8)>) -> bool {
+    while let Some((_, byte)) = bytes.next() {
+        match byte {
+            b'"' => return true,
+            b'\\' => drop(bytes.next()),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Without the white space that RFC 9110 §5.6.3 allows around a value.
+pub(super) fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
+}
+
+/// Whether the text is a token (RFC 9110 §5.6.2), as a field name or a directive is.
+pub(super) fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+const YEAR_10000: u64 = 253_402_300_800;

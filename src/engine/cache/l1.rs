@@ -1,0 +1,176 @@
+//! The cache inside one isolate or process: bounded by bytes, the seldom used evicted first.
+
+use std::hash::{BuildHasherDefault, Hasher};
+
+use quick_cache::Weighter;
+use quick_cache::unsync::{Cache, DefaultLifecycle};
+
+use super::entry::Meta;
+use super::freshness::Freshness;
+use super::key::CacheKey;
+use crate::clock::Timestamp;
+
+/// One response in memory. `B` is a cheap handle of its body: [`bytes::Bytes`], or a JavaScript
+/// `Uint8Array`.
+#[derive(Debug, Clone)]
+pub struct Entry<B> {
+    /// Its head.
+    pub meta: Meta,
+    /// Its life under the rules of its route.
+    pub freshness: Freshness,
+    /// Its body.
+    pub body: B,
+    /// The length of its body in bytes.
+    pub body_len: usize,
+}
+
+/// The default capacity of [`L1`] in bytes: 16 MB.
+pub const L1_CAPACITY: u64 = 16 << 20;
+
+/// A cache of [`Entry`]s that holds no more than so many bytes of them.
+///
+/// The bytes of a body count wherever `B` keeps them.
+#[derive(Debug)]
+pub struct L1<B> {
+    entries: Entries<B>,
+    largest: u64,
+}
+
+type Entries<B> =
+    Cache<Id, Entry<B>, Bytes, BuildHasherDefault<IdHasher>, DefaultLifecycle<Id, Entry<B>>>;
+
+impl<B> Default for L1<B> {
+    fn default() -> Self {
+        Self::new(L1_CAPACITY)
+    }
+}
+
+impl<B> L1<B> {
+    /// A cache of so many bytes. An entry that would take more than a quarter of it is not kept.
+    pub fn new(capacity: u64) -> Self {
+        let items = usize::try_from(capacity / TYPICAL_ENTRY).unwrap_or(usize::MAX);
+        Self {
+            entries: Cache::with(
+                items.clamp(1, MOST_ITEMS),
+                capacity,
+                Bytes,
+                BuildHasherDefault::default(),
+                DefaultLifecycle::default(),
+            ),
+            largest: capacity / LARGEST_SHARE,
+        }
+    }
+
+    /// The entry under a key. One that is no longer worth keeping is dropped.
+    pub fn get(&mut self, key: &CacheKey, now: Timestamp) -> Option<&Entry<B>> {
+        let id = Id(key.digest());
+        let found = self.entries.get(&id)?;
+        if found.meta.key != key.text() {
+            return None;
+        }
+        if now >= found.freshness.keep_until {
+            self.entries.remove(&id);
+            return None;
+        }
+        self.entries.peek(&id)
+    }
+
+    /// Keeps an entry in place of what was under its key, unless that arrived later.
+    pub fn insert(&mut self, key: &CacheKey, entry: Entry<B>) -> Insertion {
+        let id = Id(key.digest());
+        if let Some(known) = self.entries.peek(&id)
+            && known.meta.key == entry.meta.key
+            && known.meta.response_time > entry.meta.response_time
+        {
+            return Insertion::Older;
+        }
+        if entry.weight() > self.largest {
+            self.entries.remove(&id);
+            return Insertion::TooLarge;
+        }
+        self.entries.insert(id, entry);
+        Insertion::Kept
+    }
+
+    /// Forgets what is under a key.
+    pub fn remove(&mut self, key: &CacheKey) {
+        self.entries.remove(&Id(key.digest()));
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    /// How many entries it holds.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many bytes it holds.
+    pub fn bytes(&self) -> u64 {
+        self.entries.weight()
+    }
+}
+
+/// What became of an entry given to [`L1::insert`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Insertion {
+    /// It is kept for now.
+    Kept,
+    /// It is larger than the share that one entry may have.
+    TooLarge,
+    /// A later one is there already.
+    Older,
+}
+
+impl<B> Entry<B> {
+    fn weight(&self) -> u64 {
+        let bytes = self.body_len.saturating_add(self.meta.size());
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+}
+
+/// Weighs entries by their bytes.
+#[derive(Debug, Clone)]
+struct Bytes;
+
+impl<B> Weighter<Id, Entry<B>> for Bytes {
+    fn weight(&self, _: &Id, entry: &Entry<B>) -> u64 {
+        entry.weight()
+    }
+}
+
+/// A digest, which needs no further hashing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Id([u8; 16]);
+
+impl std::hash::Hash for Id {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
+    }
+}
+
+#[derive(Debug, Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes.iter().take(8) {
+            self.0 = self.0 << 8 | u64::from(*byte);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+const TYPICAL_ENTRY: u64 = 4 << 10;
+const MOST_ITEMS: usize = 1 << 16;
+const LARGEST_SHARE: u64 = 4;

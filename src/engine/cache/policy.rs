@@ -1,0 +1,239 @@
+//! Whether the cache may answer a request, and what may be done with what it holds (RFC 9111 §4).
+
+use std::time::Duration;
+
+use http::Method;
+
+use super::control::{MaxStale, RequestDirectives};
+use super::entry::Meta;
+use super::fields::Fields;
+use super::freshness::{Freshness, StaleForbidden};
+use super::vary;
+use crate::clock::{Timestamp, millis};
+
+/// A route's settings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CacheRules {
+    /// Freshness where the response carries none of its own; for the statuses 200, 203, 204, 300,
+    /// 301 and 308.
+    pub ttl: Option<Duration>,
+    /// `ttl` replaces what those responses say about freshness, `no-cache` and `must-revalidate`
+    /// included; `no-store`, `private` and `Set-Cookie` still count.
+    pub override_origin: bool,
+    /// For how long after its lifetime a response may be served while it is refreshed; absent: what
+    /// the response says.
+    pub stale_while_revalidate: Option<Duration>,
+    /// For how long after its lifetime a response may be served at all; absent: what the response
+    /// says, or else `stale_while_revalidate`.
+    pub stale_if_error: Option<Duration>,
+}
+
+impl CacheRules {
+    /// The `ttl` that holds for a response of this status.
+    pub fn ttl_for(&self, status: u16) -> Option<Duration> {
+        self.ttl
+            .filter(|_| matches!(status, 200 | 203 | 204 | 300 | 301 | 308))
+    }
+}
+
+/// Whether the cache may answer a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    /// It may, within what the request's directives allow.
+    Allowed(RequestDirectives),
+    /// It may not: the request goes to the origin as it is, and the response is not stored.
+    Bypass(Bypass),
+}
+
+/// Why a request goes past the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bypass {
+    /// Neither `GET` nor `HEAD`.
+    Method,
+    /// `no-store` (RFC 9111 §5.2.1.5).
+    NoStore,
+    /// `Range`: parts are not stored, nor cut from what is.
+    Range,
+    /// `If-Match` or `If-Unmodified-Since`: RFC 9111 §4.3.2: not for a cache to evaluate.
+    Precondition,
+    /// A `GET` with content, which the key does not cover.
+    Content,
+}
+
+/// Whether the cache may answer this request (RFC 9111 §3, §4).
+pub fn may_look_up<F: Fields + ?Sized>(method: &Method, request: &F) -> Lookup {
+    let content = || {
+        request.has("transfer-encoding")
+            || request
+                .value("content-length")
+                .is_some_and(|length| length.trim() != "0")
+    };
+    if *method != Method::GET && *method != Method::HEAD {
+        return Lookup::Bypass(Bypass::Method);
+    }
+    let directives = RequestDirectives::of(request);
+    if directives.no_store {
+        Lookup::Bypass(Bypass::NoStore)
+    } else if request.has("range") {
+        Lookup::Bypass(Bypass::Range)
+    } else if request.has("if-match") || request.has("if-unmodified-since") {
+        Lookup::Bypass(Bypass::Precondition)
+    } else if content() {
+        Lookup::Bypass(Bypass::Content)
+    } else {
+        Lookup::Allowed(directives)
+    }
+}
+
+/// What may be done with a stored response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// Serve it.
+    Fresh {
+        /// Its age.
+        age: Duration,
+        /// For how long it remains fresh.
+        ttl_left: Duration,
+    },
+    /// Serve it now, and refresh it behind the client's back.
+    StaleWhileRevalidate {
+        /// Its age.
+        age: Duration,
+        /// For how long it has been stale.
+        stale_for: Duration,
+    },
+    /// Ask the origin first.
+    Stale {
+        /// Its age.
+        age: Duration,
+        /// For how long it has been stale; zero if only the request finds it so.
+        stale_for: Duration,
+        /// What makes it so.
+        why: WhyRevalidate,
+        /// What may be done with it when the origin fails.
+        on_error: OnError,
+    },
+    /// It answers another request (RFC 9111 §4.1).
+    VaryMismatch,
+    /// Treat it as absent.
+    Unusable(Unusable),
+}
+
+/// Why a stored response needs to be validated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhyRevalidate {
+    /// Its lifetime is over.
+    Expired,
+    /// It is fresh, but the request asks for more (RFC 9111 §5.2.1).
+    Request,
+}
+
+/// What may be done with a stored response when the origin fails (RFC 5861 §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// It may be served before this instant.
+    ServeUntil(Timestamp),
+    /// It is past the hard ceiling.
+    TooOld,
+    /// The response forbids it.
+    Forbidden(StaleForbidden),
+}
+
+/// Why a stored response is no good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unusable {
+    /// It claims to have arrived later than now, by more than clocks differ.
+    FromTheFuture,
+}
+
+/// What may be done with a stored response for this request, at this instant (RFC 9111 §4, §5.2.1).
+///
+/// Nothing is served without validation at or after [`Freshness::ceiling`], whatever the request
+/// accepts. A request with [`RequestDirectives::only_if_cached`] that this does not let be served is
+/// answered with `504`.
+pub fn evaluate<F: Fields + ?Sized>(
+    meta: &Meta,
+    freshness: &Freshness,
+    request: &F,
+    asked: &RequestDirectives,
+    now: Timestamp,
+) -> Use {
+    if freshness.response_time > now + CLOCK_TOLERANCE {
+        return Use::Unusable(Unusable::FromTheFuture);
+    }
+    if !vary::matches(&meta.vary, request) {
+        return Use::VaryMismatch;
+    }
+    let age = freshness.age(now);
+    let stale_for = freshness.stale_for(now);
+    let revalidate = |why| Use::Stale {
+        age,
+        stale_for,
+        why,
+        on_error: on_error(freshness, now),
+    };
+    if freshness.is_fresh(now) {
+        let ttl_left = freshness.lifetime.length.saturating_sub(age);
+        return match asks_for_more(asked, age, ttl_left) {
+            true => revalidate(WhyRevalidate::Request),
+            false => Use::Fresh { age, ttl_left },
+        };
+    }
+    // §5.2.1.1: `max-age` also means that "the client is not willing to accept a stale response",
+    // unless it says `max-stale`; `min-fresh` and `no-cache` mean it all the more.
+    let accepts = match asked.max_stale {
+        MaxStale::Anything => true,
+        MaxStale::UpTo(limit) => stale_for <= limit,
+        MaxStale::Nothing => false,
+    } && !asks_for_more(asked, age, Duration::ZERO);
+    let silent = asked.max_age.is_none() && asked.min_fresh.is_none() && !asked.no_cache;
+    if (silent && now < freshness.usable_until) || (accepts && now < freshness.ceiling) {
+        return Use::StaleWhileRevalidate { age, stale_for };
+    }
+    revalidate(WhyRevalidate::Expired)
+}
+
+/// Whether a request wants a response fresher than this one (RFC 9111 §5.2.1.1, §5.2.1.3, §5.2.1.4).
+fn asks_for_more(asked: &RequestDirectives, age: Duration, ttl_left: Duration) -> bool {
+    asked.no_cache
+        || asked
+            .max_age
+            .is_some_and(|limit| limit.is_zero() || age > limit)
+        || asked.min_fresh.is_some_and(|least| ttl_left < least)
+}
+
+fn on_error(freshness: &Freshness, now: Timestamp) -> OnError {
+    match freshness.stale_forbidden {
+        _ if now < freshness.ceiling => OnError::ServeUntil(freshness.ceiling),
+        Some(directive) => OnError::Forbidden(directive),
+        None => OnError::TooOld,
+    }
+}
+
+/// Whether a status is a failure in place of which a stored response may be served (RFC 5861 §4).
+pub fn is_origin_error(status: u16) -> bool {
+    matches!(status, 500 | 502 | 503 | 504)
+}
+
+/// Whether a response makes what is stored for its URI invalid (RFC 9111 §4.4): "a non-error status
+/// code is received in response to an unsafe request method".
+pub fn invalidates(method: &Method, status: u16) -> bool {
+    !method.is_safe() && (200..400).contains(&status)
+}
+
+impl Use {
+    /// What remains of its freshness in milliseconds, negative when stale, for `Cache-Status`.
+    pub fn ttl_ms(&self) -> Option<i64> {
+        let signed = |duration| i64::try_from(millis(duration)).unwrap_or(i64::MAX);
+        match *self {
+            Self::Fresh { ttl_left, .. } => Some(signed(ttl_left)),
+            Self::StaleWhileRevalidate { stale_for, .. } | Self::Stale { stale_for, .. } => {
+                Some(-signed(stale_for))
+            }
+            Self::VaryMismatch | Self::Unusable(_) => None,
+        }
+    }
+}
+
+/// By how much the clocks of two gates may differ.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(10);

@@ -1,0 +1,226 @@
+//! Whether a response may be stored, and what of it is (RFC 9111 §3).
+
+use http::{HeaderMap, Method, StatusCode};
+
+use super::control::{RequestDirectives, ResponseDirectives};
+use super::entry::BodyCoding;
+use super::fields::{Fields, elements};
+use super::freshness::{Freshness, LifetimeSource, age_value};
+use super::policy::CacheRules;
+use super::vary::Vary;
+use crate::clock::Timestamp;
+
+/// A request that was sent on, and the head of its response.
+///
+/// `request` is what the response was chosen by: the client's header fields, not those that the gate
+/// added to validate.
+#[derive(Debug)]
+pub struct Exchange<'a, F: ?Sized> {
+    /// The request's method.
+    pub method: &'a Method,
+    /// The request's header fields.
+    pub request: &'a F,
+    /// The response's status.
+    pub status: StatusCode,
+    /// The response's header fields.
+    pub response: &'a HeaderMap,
+    /// When the request was sent.
+    pub request_time: Timestamp,
+    /// When the response's head arrived.
+    pub response_time: Timestamp,
+}
+
+/// Why a response is not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhyNot {
+    /// Not the answer to a `GET`.
+    Method,
+    /// Interim, partial, `304` or a server error.
+    Status,
+    /// `must-understand` (RFC 9111 §5.2.2.3) with a status that this cache does not know.
+    NotUnderstood,
+    /// `no-store` in the request (§5.2.1.5).
+    RequestNoStore,
+    /// `no-store` in the response (§5.2.2.5).
+    NoStore,
+    /// `private` (§5.2.2.7).
+    Private,
+    /// The request has `Authorization`, and nothing in the response allows it (§3.5).
+    Authorization,
+    /// It sets a cookie: for one client, whatever else it says.
+    SetCookie,
+    /// `Vary: *` (§4.1).
+    VaryAny,
+    /// Neither the response nor the route gives it a lifetime.
+    NoFreshness,
+    /// It could never be used: stale on arrival, and nothing to validate it by.
+    NothingToReuse,
+}
+
+impl WhyNot {
+    /// The reason as a token, for `Cache-Status`' `detail` and for metrics.
+    pub fn token(self) -> &'static str {
+        match self {
+            Self::Method => "method",
+            Self::Status => "status",
+            Self::NotUnderstood => "must-understand",
+            Self::RequestNoStore => "request-no-store",
+            Self::NoStore => "no-store",
+            Self::Private => "private",
+            Self::Authorization => "authorization",
+            Self::SetCookie => "set-cookie",
+            Self::VaryAny => "vary",
+            Self::NoFreshness => "no-freshness",
+            Self::NothingToReuse => "stale",
+        }
+    }
+}
+
+/// Whether a response may be stored (RFC 9111 §3: "A cache MUST NOT store a response to a request
+/// unless:").
+///
+/// # Errors
+///
+/// The first reason why it may not.
+pub fn may_store<F: Fields + ?Sized>(
+    exchange: &Exchange<'_, F>,
+    rules: &CacheRules,
+) -> Result<(), WhyNot> {
+    // "the request method is understood by the cache"
+    if *exchange.method != Method::GET {
+        return Err(WhyNot::Method);
+    }
+    // "the response status code is final"; "if the response status code is 206 or 304 [...] the cache
+    // understands the response status code". Server errors are left out for safety.
+    let status = exchange.status.as_u16();
+    if !matches!(status, 200..=499) || matches!(status, 206 | 304) {
+        return Err(WhyNot::Status);
+    }
+    if RequestDirectives::of(exchange.request).no_store {
+        return Err(WhyNot::RequestNoStore);
+    }
+    allowed_by_head(exchange, rules)
+}
+
+/// The rules that hold for what is stored already and is being updated, too.
+pub(super) fn allowed_by_head<F: Fields + ?Sized>(
+    exchange: &Exchange<'_, F>,
+    rules: &CacheRules,
+) -> Result<(), WhyNot> {
+    let (response, status) = (exchange.response, exchange.status.as_u16());
+    let directives = ResponseDirectives::of(response);
+    // §5.2.2.3: a cache that understands the status ignores the `no-store` beside `must-understand`.
+    match directives.must_understand {
+        true if !is_understood(status) => return Err(WhyNot::NotUnderstood),
+        false if directives.no_store => return Err(WhyNot::NoStore),
+        _ => {}
+    }
+    // "if the cache is shared: the private response directive is either not present or allows a
+    // shared cache to store a modified response"
+    if directives.private.is_everything() {
+        return Err(WhyNot::Private);
+    }
+    // §3.5. "In this specification, the following response directives have such an effect:
+    // must-revalidate, public, and s-maxage."
+    let shared =
+        directives.public || directives.must_revalidate || directives.s_maxage.valid().is_some();
+    if exchange.request.has("authorization") && !shared {
+        return Err(WhyNot::Authorization);
+    }
+    // §7.3 leaves it to the origin to forbid it; too many do not.
+    if response.contains_key("set-cookie") {
+        return Err(WhyNot::SetCookie);
+    }
+    if Vary::of(response) == Vary::Any {
+        return Err(WhyNot::VaryAny);
+    }
+    worth_it(exchange, rules)
+}
+
+/// "the response contains at least one of [...]", and can be used at least once more.
+fn worth_it<F: Fields + ?Sized>(
+    exchange: &Exchange<'_, F>,
+    rules: &CacheRules,
+) -> Result<(), WhyNot> {
+    let response = exchange.response;
+    let freshness = Freshness::of(
+        exchange.status.as_u16(),
+        response,
+        age_value(response),
+        exchange.request_time,
+        exchange.response_time,
+        rules,
+    );
+    if freshness.lifetime.source == LifetimeSource::Nothing
+        && freshness.stale_forbidden.is_none()
+        && freshness.ceiling <= exchange.response_time
+    {
+        return Err(WhyNot::NoFreshness);
+    }
+    if freshness.keep_until <= exchange.response_time {
+        return Err(WhyNot::NothingToReuse);
+    }
+    Ok(())
+}
+
+/// Whether the whole body arrived (RFC 9111 §3.3: an incomplete response must be marked as such; this
+/// cache does not keep it).
+///
+/// A body that was decoded on the way has another length than the one announced.
+pub fn body_is_whole<F: Fields + ?Sized>(response: &F, coding: BodyCoding, received: u64) -> bool {
+    let decoded = coding == BodyCoding::Decoded && response.has("content-encoding");
+    match response.value("content-length") {
+        Some(announced) if !decoded => elements(&announced)
+            .all(|length| length.parse().is_ok_and(|length: u64| length == received)),
+        _ => true,
+    }
+}
+
+/// The statuses whose caching requirements RFC 9110 §15 gives, less those that are never stored.
+fn is_understood(status: u16) -> bool {
+    matches!(
+        status,
+        200..=205 | 300..=303 | 307 | 308 | 400..=417 | 421 | 422 | 426
+    )
+}
+
+/// Whether a field is kept out of what is stored (RFC 9111 §3.1), or belongs to one exchange only.
+pub(super) fn is_excluded(name: &str) -> bool {
+    EXCLUDED.contains(&name) || name.starts_with("x-ratelimit-")
+}
+
+/// The fields that `Connection` names (RFC 9110 §7.6.1), in lower case.
+pub(super) fn nominated<F: Fields + ?Sized>(message: &F) -> Vec<String> {
+    let list = message.value("connection").unwrap_or_default();
+    elements(&list).map(str::to_ascii_lowercase).collect()
+}
+
+const EXCLUDED: [&str; 23] = [
+    // RFC 9110 §7.6.1: one hop's.
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    // RFC 9111 §3.1: one proxy's.
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-authorization",
+    // One client's.
+    "set-cookie",
+    "set-cookie2",
+    "clear-site-data",
+    "ratelimit",
+    "ratelimit-limit",
+    "ratelimit-policy",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+    "x-edge-limiter",
+    // Said anew of every answer from the stored response.
+    "age",
+    "cache-status",
+    "content-length",
+    "x-data-age",
+];

@@ -1,0 +1,103 @@
+//! Targeted cache control (RFC 9213): fields that speak to this kind of cache only.
+
+use super::control::{Argument, ResponseDirectives};
+use super::fields::{Fields, elements, trim};
+
+/// The directives of the first field of [`TARGETS`] that is there, well-formed and not empty.
+///
+/// RFC 9213 §2.2: such a cache "MUST ignore" `Cache-Control` and `Expires`; a field that does not
+/// parse, or is empty, is as good as absent.
+pub(super) fn directives<F: Fields + ?Sized>(response: &F) -> Option<ResponseDirectives> {
+    TARGETS
+        .iter()
+        .find_map(|name| dictionary(&response.value(name)?))
+}
+
+/// Reads a Dictionary Structured Field (RFC 9651 §3.2), as far as cache directives need it: of
+/// parameters and inner lists, which no directive has, only that they are there.
+fn dictionary(text: &str) -> Option<ResponseDirectives> {
+    let mut members: Vec<(&str, Item<'_>)> = Vec::new();
+    for element in elements(text) {
+        let member = without_parameters(element);
+        let (key, value) = match member.split_once('=') {
+            None => (member, Item::True),
+            Some((key, value)) => (key, item(value)?),
+        };
+        if !is_key(key) {
+            return None;
+        }
+        // RFC 9651 §4.2.2: a later member of the same key replaces an earlier one.
+        members.retain(|(known, _)| *known != key);
+        members.push((key, value));
+    }
+    if members.is_empty() {
+        return None;
+    }
+    let mut directives = ResponseDirectives {
+        targeted: true,
+        ..ResponseDirectives::default()
+    };
+    for (key, value) in members {
+        let argument = match value {
+            Item::False => continue,
+            Item::True => Argument::None,
+            Item::Integer(digits) => Argument::Value(digits.into()),
+            Item::Text(names) if matches!(key, "no-cache" | "private") => {
+                Argument::Value(names.into())
+            }
+            // A value of the wrong type, as a string where seconds are expected.
+            Item::Text(_) | Item::Other => Argument::Malformed,
+        };
+        directives.add(key, &argument);
+    }
+    Some(directives)
+}
+
+/// A bare item (RFC 9651 §3.3), by what a directive may do with it.
+enum Item<'a> {
+    True,
+    False,
+    /// Not negative.
+    Integer(&'a str),
+    /// The content of a string.
+    Text(&'a str),
+    Other,
+}
+
+/// Reads one bare item; `None` if it is not one, which makes the whole field void.
+fn item(value: &str) -> Option<Item<'_>> {
+    match value.as_bytes().first()? {
+        b'?' => match value {
+            "?1" => Some(Item::True),
+            "?0" => Some(Item::False),
+            _ => None,
+        },
+        b'0'..=b'9' if value.bytes().all(|b| b.is_ascii_digit()) => Some(Item::Integer(value)),
+        b'-' | b'0'..=b'9' => value.parse::<f64>().ok().map(|_| Item::Other),
+        b'"' => {
+            let content = value.strip_prefix('"')?.strip_suffix('"')?;
+            (content.is_ascii() && !content.contains('"')).then_some(Item::Text(content))
+        }
+        b'a'..=b'z' | b'A'..=b'Z' | b'*' | b':' | b'(' => Some(Item::Other),
+        _ => None,
+    }
+}
+
+/// The member without its parameters.
+fn without_parameters(element: &str) -> &str {
+    match element.split_once(';') {
+        Some((member, _)) if !member.contains('"') => trim(member),
+        _ => element,
+    }
+}
+
+/// RFC 9651 §3.1.2: a key.
+fn is_key(key: &str) -> bool {
+    key.starts_with(|c: char| c.is_ascii_lowercase() || c == '*')
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-.*".contains(&b))
+}
+
+/// The most specific first.
+const TARGETS: [&str; 2] = ["edge-cache-control", "cdn-cache-control"];

@@ -1,0 +1,70 @@
+//! Which request headers chose a response, and whether another request has the same (RFC 9111 §4.1).
+
+use sha2::{Digest, Sha256};
+
+use super::fields::{Fields, elements, trim};
+
+/// What `Vary` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Vary {
+    /// §4.1: "A stored response with a Vary header field value containing a member "*" always fails
+    /// to match."
+    Any,
+    /// The names of the request headers that count, in lower case, each once; possibly none.
+    By(Vec<String>),
+}
+
+impl Vary {
+    pub(super) fn of<F: Fields + ?Sized>(response: &F) -> Self {
+        let mut names: Vec<String> = Vec::new();
+        let list = response.value("vary").unwrap_or_default();
+        for name in elements(&list) {
+            if name == "*" {
+                return Self::Any;
+            }
+            let name = name.to_ascii_lowercase();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Self::By(names)
+    }
+}
+
+/// The digest of what a request says in the field `name`; `None` if it does not have it.
+///
+/// Only digests of selecting headers are kept: they may be credentials, and entries are written to a
+/// store. §4.1 lets values be normalised first: lines are combined, and white space around the
+/// commas of a list does not count.
+pub(super) fn selector<F: Fields + ?Sized>(request: &F, name: &str) -> Option<String> {
+    let value = request.value(name)?;
+    let mut hash = Sha256::new();
+    hash.update(name.as_bytes());
+    let mut separator = ":";
+    for element in elements(&value) {
+        hash.update(separator.as_bytes());
+        hash.update(trim(element).as_bytes());
+        separator = ",";
+    }
+    Some(hex(hash.finalize().iter().take(SELECTOR_BYTES)))
+}
+
+/// Whether a request is the one that these selecting headers stand for.
+pub(super) fn matches<F: Fields + ?Sized>(
+    stored: &[(String, Option<String>)],
+    request: &F,
+) -> bool {
+    stored
+        .iter()
+        .all(|(name, digest)| selector(request, name) == *digest)
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
+    bytes
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(u32::from(digit), 16))
+        .collect()
+}
+
+const SELECTOR_BYTES: usize = 16;
