@@ -1,6 +1,7 @@
 //! The cache inside one isolate or process: bounded by bytes, the seldom used evicted first.
 
 use std::hash::{BuildHasherDefault, Hasher};
+use std::rc::Rc;
 
 use quick_cache::Weighter;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
@@ -14,8 +15,8 @@ use crate::clock::Timestamp;
 /// `Uint8Array`.
 #[derive(Debug, Clone)]
 pub struct Entry<B> {
-    /// Its head.
-    pub meta: Meta,
+    /// Its head, shared with whoever answers from it.
+    pub meta: Rc<Meta>,
     /// Its life under the rules of its route.
     pub freshness: Freshness,
     /// Its body.

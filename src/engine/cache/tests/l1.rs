@@ -14,7 +14,7 @@ fn entry(key: &CacheKey, body_len: usize, time: Timestamp) -> Entry<&'static str
     let meta = Meta::from_response(&case.exchange(), key, BodyCoding::Decoded);
     Entry {
         freshness: meta.freshness(&ttl(SECOND)),
-        meta,
+        meta: meta.into(),
         body: "body",
         body_len,
     }
