@@ -184,7 +184,10 @@ impl<B: Body> Caching<B> {
         let (refresh, forward) = match usage {
             Some(Use::Fresh { .. }) => (Some(false), Forward::Miss),
             Some(Use::StaleWhileRevalidate { .. }) => (Some(true), Forward::Stale),
-            Some(Use::Stale { why: WhyRevalidate::Request, .. }) => (None, Forward::Request),
+            Some(Use::Stale {
+                why: WhyRevalidate::Request,
+                ..
+            }) => (None, Forward::Request),
             Some(Use::Stale { .. }) => (None, Forward::Stale),
             Some(Use::VaryMismatch) => (None, Forward::VaryMiss),
             Some(Use::Unusable(_)) | None if cached.by_headers => (None, Forward::Miss),
@@ -238,7 +241,9 @@ impl<B: Body> Caching<B> {
             return;
         };
         cached.sent_at = now;
-        fetch.remove.extend(CONDITIONAL.iter().map(|name| name.as_str().to_owned()));
+        fetch
+            .remove
+            .extend(CONDITIONAL.iter().map(|name| name.as_str().to_owned()));
         if let Some(found) = &cached.found {
             let validators = revalidation_headers(&found.entry.meta);
             let text = |(name, value): &(http::HeaderName, http::HeaderValue)| {
@@ -252,7 +257,13 @@ impl<B: Body> Caching<B> {
 impl<B: Body> Cached<B> {
     fn evaluate(&self, head: &impl Head, now: Timestamp) -> Option<Use> {
         let entry = &self.found.as_ref()?.entry;
-        Some(evaluate(&entry.meta, &entry.freshness, head, &self.asked, now))
+        Some(evaluate(
+            &entry.meta,
+            &entry.freshness,
+            head,
+            &self.asked,
+            now,
+        ))
     }
 
     /// The stored response in place of a failure of the origin, if it may still be served.

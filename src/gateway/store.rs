@@ -64,7 +64,9 @@ impl Ask {
             now.as_millis().to_string(),
             charges.len().to_string(),
             millis(TOLERANCE).to_string(),
-            lookup.map_or(0, |lookup| millis(lookup.lease_for)).to_string(),
+            lookup
+                .map_or(0, |lookup| millis(lookup.lease_for))
+                .to_string(),
             u8::from(ask_time).to_string(),
         ];
         for limit in charges {

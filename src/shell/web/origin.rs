@@ -70,7 +70,10 @@ impl Alarm {
         init.set_signal(Some(&controller.signal()));
         let aborted = controller.clone();
         let callback = Closure::once(move || aborted.abort());
-        #[expect(clippy::cast_precision_loss, reason = "timers take no longer ones anyway")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "timers take no longer ones anyway"
+        )]
         let ms = millis(timeout).min(i32::MAX as u64) as f64;
         Some(Self {
             timer: set_timeout(callback.as_ref(), ms),
