@@ -14,7 +14,15 @@ const LAYERS: [(&str, &[&str]); 8] = [
     ("gateway", &["clock", "config", "engine", "error", "redis"]),
     (
         "shell",
-        &["clock", "config", "engine", "error", "gateway", "redis", "transport"],
+        &[
+            "clock",
+            "config",
+            "engine",
+            "error",
+            "gateway",
+            "redis",
+            "transport",
+        ],
     ),
 ];
 
@@ -24,10 +32,17 @@ fn layers_point_one_way() {
     let mut wrong = Vec::new();
     for (layer, allowed) in LAYERS {
         let mut files = vec![source.join(format!("{layer}.rs")), source.join(layer)];
-        assert!(files.iter().any(|path| path.exists()), "there is no layer {layer}");
+        assert!(
+            files.iter().any(|path| path.exists()),
+            "there is no layer {layer}"
+        );
         while let Some(path) = files.pop() {
             if path.is_dir() {
-                files.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+                files.extend(
+                    fs::read_dir(&path)
+                        .unwrap()
+                        .map(|entry| entry.unwrap().path()),
+                );
                 continue;
             }
             let Ok(text) = fs::read_to_string(&path) else {
@@ -47,7 +62,10 @@ fn layers_point_one_way() {
 #[test]
 fn a_layer_is_found_however_it_is_written() {
     let text = "use crate::redis::{Value};\nlet x = crate::shell::X;\nuse crate::{config, engine};";
-    assert_eq!(names_after(text, "crate::"), ["redis", "shell", "config", "engine"]);
+    assert_eq!(
+        names_after(text, "crate::"),
+        ["redis", "shell", "config", "engine"]
+    );
 }
 
 /// The first name of each path that follows `prefix`, groups in braces taken apart.

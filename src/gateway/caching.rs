@@ -45,6 +45,8 @@ pub struct Cached<B: Body> {
     declared: Option<Vec<String>>,
     /// Whether request headers are part of the key.
     by_headers: bool,
+    /// Whether the origin's answer can be stored: it is asked by `GET`.
+    stores: bool,
     /// What is stored.
     pub found: Option<Found<B>>,
     /// Whether the store lets this caller refresh the entry; absent if it was not asked.
@@ -97,6 +99,7 @@ impl<B: Body> Caching<B> {
             asked,
             declared: cache.query.clone(),
             by_headers: !cache.vary.is_empty(),
+            stores: method == http::Method::GET,
             found: None,
             may_refresh: None,
             forward: Forward::Miss,
@@ -135,7 +138,7 @@ impl<B: Body> Caching<B> {
         Some(store::Lookup {
             entry: format!("{prefix}:c:{digest}"),
             lease: format!("{prefix}:f:{digest}"),
-            lease_for,
+            lease_for: cached.stores.then_some(lease_for),
         })
     }
 
@@ -199,7 +202,7 @@ impl<B: Body> Caching<B> {
             status.ttl_ms = usage.and_then(|usage| usage.ttl_ms());
             status.detail = Some(found.level);
             let answer = answer(&found.entry, head, status, now);
-            return match refresh {
+            return match refresh && cached.stores {
                 true => Serve::AnswerAndRefresh(answer, Self::On(cached)),
                 false => Serve::Answer(answer),
             };

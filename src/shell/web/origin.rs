@@ -30,7 +30,7 @@ extern "C" {
 pub async fn fetch(client: &Request, plan: &Fetch) -> Result<Response, Failure> {
     let request = forwarded(client, plan).map_err(|_| Failure::Failed)?;
     let init = RequestInit::new();
-    let alarm = plan.timeout.and_then(|timeout| Alarm::set(timeout, &init));
+    let alarm = Alarm::set(plan.timeout, &init);
     let answered = JsFuture::from(js_fetch(&request, &init)).await;
     answered
         .map(JsCast::unchecked_into)

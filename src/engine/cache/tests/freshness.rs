@@ -124,6 +124,20 @@ fn the_delay_of_the_response_counts_rfc9111_4_2_3() {
 }
 
 #[test]
+fn an_origin_slower_than_the_ttl_of_the_route_can_be_cached() {
+    let mut case = Case::new(&[]);
+    case.request_time = T0 - 2 * SECOND;
+    let freshness = case.freshness(&CacheRules {
+        stale_while_revalidate: Some(3 * SECOND),
+        ..ttl(ms(500))
+    });
+    assert_eq!(freshness.fresh_until, T0 + ms(500));
+    assert_eq!(freshness.age_seconds(T0), 2, "its age is what it is");
+    // The ceiling counts from when it was asked for.
+    assert_eq!(freshness.ceiling, T0 + ms(1_500));
+}
+
+#[test]
 fn an_old_date_makes_a_response_old_rfc9111_4_2_3() {
     let old = date_at(T0 - 20 * SECOND);
     let case = Case::new(&[("cache-control", "max-age=10"), ("date", &old)]);
