@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::de::{Deserializer, Error as _};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 use serde_json::Value;
 
 pub use duration::{format_duration, parse_duration};
@@ -69,9 +69,11 @@ impl Config {
         grammar::CONFIG.check(&mut value, "", &mut problems);
         if problems.is_empty() {
             // What has the right shape has the right types.
-            let mut config = Config::deserialize(value)
-                .map_err(|e| ConfigError::of("", &e.to_string()))?;
-            config.origin.truncate(config.origin.trim_end_matches('/').len());
+            let mut config =
+                Config::deserialize(value).map_err(|e| ConfigError::of("", &e.to_string()))?;
+            config
+                .origin
+                .truncate(config.origin.trim_end_matches('/').len());
             problems = check::problems(&config);
             if problems.is_empty() {
                 return Ok(config);

@@ -154,7 +154,9 @@ impl<B: Body> Gate<B> {
             return self.without_store(head, exchange, Some(down_for), now);
         }
         let lookup = match look_up {
-            true => exchange.caching.lookup(&self.plan.store.key_prefix, exchange.lease()),
+            true => exchange
+                .caching
+                .lookup(&self.plan.store.key_prefix, exchange.lease()),
             false => None,
         };
         let ask_time = self.memory.clock.is_due(now);
@@ -186,10 +188,15 @@ impl<B: Body> Gate<B> {
             self.memory.clock.learn(offset, now);
         }
         let memory = &mut self.memory;
-        if let Err(problem) = exchange.admission.decided_by_store(reply.verdicts, memory, now) {
+        if let Err(problem) = exchange
+            .admission
+            .decided_by_store(reply.verdicts, memory, now)
+        {
             return exchange.refuse(&problem);
         }
-        exchange.caching.store_said(reply.entry, reply.refresh, &mut self.memory.l1, now);
+        exchange
+            .caching
+            .store_said(reply.entry, reply.refresh, &mut self.memory.l1, now);
         self.proceed(head, exchange, now)
     }
 
@@ -201,7 +208,10 @@ impl<B: Body> Gate<B> {
         down_for: Option<Duration>,
         now: Timestamp,
     ) -> Step<B> {
-        match exchange.admission.decide_locally(&mut self.memory, now, down_for) {
+        match exchange
+            .admission
+            .decide_locally(&mut self.memory, now, down_for)
+        {
             Ok(()) => self.proceed(head, exchange, now),
             Err(problem) => exchange.refuse(&problem),
         }
@@ -209,16 +219,28 @@ impl<B: Body> Gate<B> {
 
     /// A request that is admitted: from the cache if it may, else from the origin.
     fn proceed(&mut self, head: &impl Head, exchange: Exchange<B>, now: Timestamp) -> Step<B> {
-        let Exchange { route, admission, caching } = exchange;
+        let Exchange {
+            route,
+            admission,
+            caching,
+        } = exchange;
         match caching.serve(head, now) {
             caching::Serve::Origin(caching) => {
-                let exchange = Exchange { route, admission, caching };
+                let exchange = Exchange {
+                    route,
+                    admission,
+                    caching,
+                };
                 self.fetch(head, exchange, now)
             }
             caching::Serve::Answer(answer) => admission.mark(answer).into(),
             caching::Serve::AnswerAndRefresh(answer, caching) => {
                 let lease = route.origin_timeout.min(LONGEST_LEASE);
-                let refresh = Exchange { route, admission: Admission::free(), caching };
+                let refresh = Exchange {
+                    route,
+                    admission: Admission::free(),
+                    caching,
+                };
                 let mine = refresh.caching.may_refresh(&mut self.memory, now, lease);
                 let refresh = mine.then(|| self.fetch(head, refresh, now));
                 Step::Respond(Respond {
@@ -231,7 +253,11 @@ impl<B: Body> Gate<B> {
                 })
             }
             caching::Serve::Refuse(problem) => {
-                let exchange = Exchange { route, admission, caching: Caching::Off };
+                let exchange = Exchange {
+                    route,
+                    admission,
+                    caching: Caching::Off,
+                };
                 exchange.refuse(&problem)
             }
         }
@@ -245,9 +271,17 @@ impl<B: Body> Gate<B> {
         let timeout = exchange.route.origin_timeout;
         let query = exchange.caching.query(target.query);
         let address = head.value(&self.plan.client.ip_header);
-        let address = address.and_then(|text| subject::address(&text)).map(|ip| ip.to_string());
-        let mut fetch =
-            forward::fetch(&self.plan.origin, target, query.as_deref(), head, address, timeout);
+        let address = address
+            .and_then(|text| subject::address(&text))
+            .map(|ip| ip.to_string());
+        let mut fetch = forward::fetch(
+            &self.plan.origin,
+            target,
+            query.as_deref(),
+            head,
+            address,
+            timeout,
+        );
         exchange.caching.prepare(&mut fetch, now);
         Step::Fetch(fetch, exchange)
     }

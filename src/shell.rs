@@ -7,6 +7,6 @@ mod reqwest;
 pub use self::reqwest::ReqwestTransport;
 
 #[cfg(all(target_arch = "wasm32", any(feature = "worker", feature = "npm")))]
-mod web;
+pub mod web;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 mod worker;

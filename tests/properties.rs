@@ -20,7 +20,10 @@ fn traces() -> impl Strategy<Value = (Quota, Vec<(u64, u64)>)> {
             window: Duration::from_millis(window),
         };
         let step = prop_oneof![Just(0), 0..=window / 20 + 1, 0..=window * 2];
-        (Just(quota), prop::collection::vec((step, 1..=permits.min(5)), 1..200))
+        (
+            Just(quota),
+            prop::collection::vec((step, 1..=permits.min(5)), 1..200),
+        )
     })
 }
 

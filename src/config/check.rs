@@ -9,13 +9,23 @@ use super::{By, Config, Limit, Route};
 /// All that is wrong with a configuration of the right shape.
 pub fn problems(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
-    names(config, "default_limits", &config.default_limits, &mut problems);
+    names(
+        config,
+        "default_limits",
+        &config.default_limits,
+        &mut problems,
+    );
     for (name, limit) in &config.limits {
         limit_problems(name, limit, &mut problems);
     }
     for (n, route) in config.routes.iter().enumerate() {
         let path = format!("routes[{n}]");
-        names(config, &format!("{path}.limits"), &route.limits, &mut problems);
+        names(
+            config,
+            &format!("{path}.limits"),
+            &route.limits,
+            &mut problems,
+        );
         cost(config, &path, route, &mut problems);
         cache(&path, route, &mut problems);
         for (m, earlier) in config.routes.iter().enumerate().take(n) {
@@ -68,7 +78,11 @@ fn cost(config: &Config, path: &str, route: &Route, problems: &mut Vec<Problem>)
             continue;
         };
         let quotas = [Some(limit.quota), limit.keyed_quota];
-        let least = quotas.into_iter().flatten().chain(limit.plans.values().copied()).min();
+        let least = quotas
+            .into_iter()
+            .flatten()
+            .chain(limit.plans.values().copied())
+            .min();
         if let Some(least) = least.filter(|least| route.cost > *least) {
             problems.push(Problem::new(
                 &format!("{path}.cost"),

@@ -44,7 +44,9 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 /// ```
 pub fn format_duration(duration: Duration) -> String {
     let ms = crate::clock::millis(duration);
-    let unit = UNITS.iter().find(|(_, unit)| ms >= *unit && ms % unit == 0);
+    let unit = UNITS
+        .iter()
+        .find(|(_, unit)| ms >= *unit && ms.is_multiple_of(*unit));
     let (name, unit) = unit.unwrap_or(&("ms", 1));
     format!("{}{name}", ms / unit)
 }

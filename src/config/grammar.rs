@@ -35,7 +35,12 @@ pub const CONFIG: Shape = Shape::Table(&[
     ),
     field("client", CLIENT, Is("{}"), "How clients are told apart."),
     field("redis", REDIS, Is("{}"), "How the store is used."),
-    field("limits", Shape::Map(&LIMIT), Is("{}"), "The limits, by name."),
+    field(
+        "limits",
+        Shape::Map(&LIMIT),
+        Is("{}"),
+        "The limits, by name.",
+    ),
     field(
         "routes",
         Shape::List(&ROUTE),
@@ -246,7 +251,9 @@ const HEADER: Shape = Shape::Text {
 
 const METHOD: Shape = Shape::Text {
     expected: "a method in capitals, such as \"GET\"",
-    fits: |text| !text.is_empty() && text.len() <= 32 && text.bytes().all(|b| b.is_ascii_uppercase()),
+    fits: |text| {
+        !text.is_empty() && text.len() <= 32 && text.bytes().all(|b| b.is_ascii_uppercase())
+    },
 };
 
 const PARAMETER: Shape = Shape::Text {
@@ -264,7 +271,9 @@ fn is_origin(text: &str) -> bool {
         return false;
     };
     let web = matches!(uri.scheme_str(), Some("http" | "https"));
-    let host = uri.authority().is_some_and(|a| !a.host().is_empty() && !a.as_str().contains('@'));
+    let host = uri
+        .authority()
+        .is_some_and(|a| !a.host().is_empty() && !a.as_str().contains('@'));
     web && host && uri.query().is_none() && !text.contains('#')
 }
 
@@ -274,10 +283,12 @@ fn is_tag(text: &str) -> bool {
         let Some((name, after)) = after.split_once('}') else {
             return false;
         };
-        if !name.strip_prefix("query.").is_some_and(|name| !name.is_empty()) {
+        if name.strip_prefix("query.").is_none_or(str::is_empty) {
             return false;
         }
         rest = after;
     }
-    !rest.contains('}') && (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+    !rest.contains('}')
+        && (1..=128).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_graphic())
 }

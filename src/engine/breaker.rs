@@ -15,9 +15,17 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// Where the breaker stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Closed { failures: u32 },
-    Open { until: Timestamp, wait: Duration },
-    HalfOpen { probe_until: Timestamp, wait: Duration },
+    Closed {
+        failures: u32,
+    },
+    Open {
+        until: Timestamp,
+        wait: Duration,
+    },
+    HalfOpen {
+        probe_until: Timestamp,
+        wait: Duration,
+    },
 }
 
 /// The breaker's state as `/__edge/health` names it.
@@ -65,7 +73,11 @@ impl Breaker {
     pub fn allows(&mut self, now: Timestamp) -> bool {
         match self.state {
             State::Closed { .. } => true,
-            State::Open { until, wait } | State::HalfOpen { probe_until: until, wait } => {
+            State::Open { until, wait }
+            | State::HalfOpen {
+                probe_until: until,
+                wait,
+            } => {
                 // A clock that went back must not keep the breaker open.
                 let overdue = now >= until || until.since(now) > LONGEST + self.patience;
                 if overdue {
@@ -120,9 +132,10 @@ impl Breaker {
     pub fn retry_after(&self, now: Timestamp) -> Duration {
         match self.state {
             State::Closed { .. } => Duration::ZERO,
-            State::Open { until, .. } | State::HalfOpen { probe_until: until, .. } => {
-                until.since(now)
-            }
+            State::Open { until, .. }
+            | State::HalfOpen {
+                probe_until: until, ..
+            } => until.since(now),
         }
     }
 }

@@ -78,10 +78,10 @@ impl Admission {
             return Ok(());
         }
         self.source = Source::Blocked;
-        for ((charge, verdict), until) in
-            self.charges.iter().zip(&mut self.verdicts).zip(refused)
-        {
-            let known = memory.fallback.last_known(&charge.key, charge.quota.window, now);
+        for ((charge, verdict), until) in self.charges.iter().zip(&mut self.verdicts).zip(refused) {
+            let known = memory
+                .fallback
+                .last_known(&charge.key, charge.quota.window, now);
             let wait = until.map(|until| until.since(now));
             *verdict = match (known, wait) {
                 (known, Some(wait)) => Some(Verdict {
@@ -150,14 +150,20 @@ impl Admission {
     fn outcome(&self) -> Result<(), Problem> {
         let refused = |n: &usize| {
             let enforced = self.charges.get(*n).is_some_and(|charge| charge.enforced);
-            let met = self.verdicts.get(*n).and_then(Option::as_ref).is_none_or(|v| v.met);
+            let met = self
+                .verdicts
+                .get(*n)
+                .and_then(Option::as_ref)
+                .is_none_or(|v| v.met);
             enforced && !met
         };
         let refused: Vec<_> = (0..self.charges.len()).filter(refused).collect();
         if refused.is_empty() {
             return Ok(());
         }
-        let waits = refused.iter().filter_map(|n| self.verdicts.get(*n)?.as_ref());
+        let waits = refused
+            .iter()
+            .filter_map(|n| self.verdicts.get(*n)?.as_ref());
         Err(Problem::QuotaExceeded {
             violated: refused
                 .iter()

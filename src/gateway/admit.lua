@@ -5,7 +5,7 @@
 -- ARGV  1  the caller's clock, Unix ms
 --       2  n, the number of limits
 --       3  tolerance between two clocks, ms
---       4  length of a refresh lease, ms
+--       4  length of a refresh lease, ms; 0: this caller cannot refresh
 --       5  1: also tell how far the caller's clock is off (costs one TIME)
 --       then for each limit: quota, cost, width of a sub-bucket in ms, sub-buckets in a window,
 --       1 to enforce or 0 to report only ("shadow")
@@ -165,7 +165,7 @@ if #KEYS > n then
   -- an earlier refresh, and done with: nobody needs to delete it.
   local entry, held, lease = values[n + 1], tonumber(values[n + 2] or nil), 0
   local fresh_until = tonumber(string.match(entry or '', '^1 (%d+) ')) or 0
-  if admitted and fresh_until <= mine and not (held and held >= fresh_until) then
+  if admitted and ARGV[4] ~= '0' and fresh_until <= mine and not (held and held >= fresh_until) then
     redis.call('SET', KEYS[n + 2], string.format('%.0f', mine), 'PX', ARGV[4])
     lease = 1
   end

@@ -45,6 +45,8 @@ pub struct Cached<B: Body> {
     declared: Option<Vec<String>>,
     /// Whether request headers are part of the key.
     by_headers: bool,
+    /// Whether the origin's answer can be stored: it is asked by `GET`.
+    stores: bool,
     /// What is stored.
     pub found: Option<Found<B>>,
     /// Whether the store lets this caller refresh the entry; absent if it was not asked.
@@ -97,6 +99,7 @@ impl<B: Body> Caching<B> {
             asked,
             declared: cache.query.clone(),
             by_headers: !cache.vary.is_empty(),
+            stores: method == http::Method::GET,
             found: None,
             may_refresh: None,
             forward: Forward::Miss,
@@ -135,7 +138,7 @@ impl<B: Body> Caching<B> {
         Some(store::Lookup {
             entry: format!("{prefix}:c:{digest}"),
             lease: format!("{prefix}:f:{digest}"),
-            lease_for,
+            lease_for: cached.stores.then_some(lease_for),
         })
     }
 
@@ -184,7 +187,10 @@ impl<B: Body> Caching<B> {
         let (refresh, forward) = match usage {
             Some(Use::Fresh { .. }) => (Some(false), Forward::Miss),
             Some(Use::StaleWhileRevalidate { .. }) => (Some(true), Forward::Stale),
-            Some(Use::Stale { why: WhyRevalidate::Request, .. }) => (None, Forward::Request),
+            Some(Use::Stale {
+                why: WhyRevalidate::Request,
+                ..
+            }) => (None, Forward::Request),
             Some(Use::Stale { .. }) => (None, Forward::Stale),
             Some(Use::VaryMismatch) => (None, Forward::VaryMiss),
             Some(Use::Unusable(_)) | None if cached.by_headers => (None, Forward::Miss),
@@ -196,7 +202,7 @@ impl<B: Body> Caching<B> {
             status.ttl_ms = usage.and_then(|usage| usage.ttl_ms());
             status.detail = Some(found.level);
             let answer = answer(&found.entry, head, status, now);
-            return match refresh {
+            return match refresh && cached.stores {
                 true => Serve::AnswerAndRefresh(answer, Self::On(cached)),
                 false => Serve::Answer(answer),
             };
@@ -238,7 +244,9 @@ impl<B: Body> Caching<B> {
             return;
         };
         cached.sent_at = now;
-        fetch.remove.extend(CONDITIONAL.iter().map(|name| name.as_str().to_owned()));
+        fetch
+            .remove
+            .extend(CONDITIONAL.iter().map(|name| name.as_str().to_owned()));
         if let Some(found) = &cached.found {
             let validators = revalidation_headers(&found.entry.meta);
             let text = |(name, value): &(http::HeaderName, http::HeaderValue)| {
@@ -252,7 +260,13 @@ impl<B: Body> Caching<B> {
 impl<B: Body> Cached<B> {
     fn evaluate(&self, head: &impl Head, now: Timestamp) -> Option<Use> {
         let entry = &self.found.as_ref()?.entry;
-        Some(evaluate(&entry.meta, &entry.freshness, head, &self.asked, now))
+        Some(evaluate(
+            &entry.meta,
+            &entry.freshness,
+            head,
+            &self.asked,
+            now,
+        ))
     }
 
     /// The stored response in place of a failure of the origin, if it may still be served.

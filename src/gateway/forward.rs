@@ -15,10 +15,8 @@ pub struct Fetch {
     pub remove: Vec<String>,
     /// Headers that are set.
     pub set: Vec<(String, String)>,
-    /// How long the origin may take to start its answer; none for an upgrade.
-    pub timeout: Option<Duration>,
-    /// Whether the client asks for another protocol.
-    pub upgrade: bool,
+    /// How long the origin may take to start its answer.
+    pub timeout: Duration,
 }
 
 /// Headers that concern one connection only (RFC 9110 §7.6.1), with the older ones that are still
@@ -58,10 +56,9 @@ pub fn fetch(
     address: Option<String>,
     timeout: Duration,
 ) -> Fetch {
-    let upgrade = is_upgrade(head);
     let mut remove = named_in_connection(head.value("connection").as_deref());
     remove.extend(HOP_BY_HOP.into_iter().map(str::to_owned));
-    if upgrade {
+    if is_upgrade(head) {
         // The handshake's own: without them there is no other protocol.
         remove.retain(|name| name != "connection" && name != "upgrade");
     }
@@ -81,8 +78,7 @@ pub fn fetch(
         url,
         remove,
         set,
-        timeout: (!upgrade).then_some(timeout),
-        upgrade,
+        timeout,
     }
 }
 

@@ -65,7 +65,9 @@ impl<B: Body> Memory<B> {
 
 impl<B: Body> std::fmt::Debug for Memory<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Memory").field("breaker", &self.breaker).finish_non_exhaustive()
+        f.debug_struct("Memory")
+            .field("breaker", &self.breaker)
+            .finish_non_exhaustive()
     }
 }
 
@@ -90,7 +92,8 @@ impl ClockGuard {
 
     /// Whether it is time to ask the store for its clock.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.next_check.is_none_or(|at| now >= at || at.since(now) > CLOCK_CHECK)
+        self.next_check
+            .is_none_or(|at| now >= at || at.since(now) > CLOCK_CHECK)
     }
 
     /// The store's clock is `offset_ms` ahead of `now`, which was corrected already.
@@ -120,6 +123,9 @@ mod tests {
         clock.learn(-300_000, at(601_000));
         assert_eq!(clock.correct(at(601_000)), at(301_000));
         assert!(!clock.is_due(at(301_001)));
-        assert!(clock.is_due(at(0)), "a check far in the future is not waited for");
+        assert!(
+            clock.is_due(at(0)),
+            "a check far in the future is not waited for"
+        );
     }
 }

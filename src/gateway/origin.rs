@@ -109,8 +109,16 @@ impl<B: Body> Gate<B> {
             Err(failure) => return Handoff::Step(exchange.failed(failure)),
         };
         match exchange {
-            Exchange { route, admission, caching: Caching::On(cached) } => {
-                let exchange = Exchange { route, admission, caching: Caching::Off };
+            Exchange {
+                route,
+                admission,
+                caching: Caching::On(cached),
+            } => {
+                let exchange = Exchange {
+                    route,
+                    admission,
+                    caching: Caching::Off,
+                };
                 self.cacheable(head, exchange, *cached, origin, now)
             }
             exchange => Handoff::Relay(exchange.relay(origin)),
@@ -163,7 +171,11 @@ impl<B: Body> Gate<B> {
                     None
                 }
             };
-            return Handoff::Step(Step::Respond(Respond { answer, refresh: None, write }));
+            return Handoff::Step(Step::Respond(Respond {
+                answer,
+                refresh: None,
+                write,
+            }));
         }
         let mut relay = exchange.relay(origin);
         match may_store(&answered, &cached.rules) {
@@ -190,7 +202,9 @@ impl<B: Body> Gate<B> {
             Err(why) => status.detail = Some(why.token()),
         }
         let upstream = origin.value("cache-status");
-        relay.set.push(("cache-status", status.append_to(upstream.as_deref())));
+        relay
+            .set
+            .push(("cache-status", status.append_to(upstream.as_deref())));
         Handoff::Relay(relay)
     }
 
@@ -206,7 +220,14 @@ impl<B: Body> Gate<B> {
         self.memory.l1.remove(&cached.key);
         cached.found = None;
         let caching = Caching::On(Box::new(cached));
-        Handoff::Step(self.fetch(head, Exchange { caching, ..exchange }, now))
+        Handoff::Step(self.fetch(
+            head,
+            Exchange {
+                caching,
+                ..exchange
+            },
+            now,
+        ))
     }
 
     /// Keeps a response whose body has been read to its end. What is left to do is to write it to
@@ -251,7 +272,10 @@ impl<B: Body> Exchange<B> {
         let mut set = self.admission.headers();
         if let Caching::Bypass(why) = self.caching {
             let upstream = origin.value("cache-status");
-            set.push(("cache-status", CacheStatus::bypassed(why).append_to(upstream.as_deref())));
+            set.push((
+                "cache-status",
+                CacheStatus::bypassed(why).append_to(upstream.as_deref()),
+            ));
         }
         Relay {
             remove,
@@ -274,7 +298,10 @@ impl<B: Body> Exchange<B> {
                 answer.set("cache-status", CacheStatus::bypassed(*why).to_string());
             }
             Caching::On(cached) => {
-                answer.set("cache-status", CacheStatus::forwarded(cached.forward).to_string());
+                answer.set(
+                    "cache-status",
+                    CacheStatus::forwarded(cached.forward).to_string(),
+                );
             }
         }
         answer.into()

@@ -78,7 +78,9 @@ impl Problem {
 
     const fn title(&self) -> &'static str {
         match self {
-            Self::QuotaExceeded { .. } => "Request cannot be satisfied as assigned quota has been exceeded",
+            Self::QuotaExceeded { .. } => {
+                "Request cannot be satisfied as assigned quota has been exceeded"
+            }
             Self::StoreDown { .. } => "Limits cannot be checked at the moment",
             Self::OriginFailed => "The API behind the gate failed",
             Self::OriginTimedOut => "The API behind the gate did not answer in time",

@@ -16,7 +16,11 @@ use crate::engine::limit::{Quota, Verdict};
 /// assert_eq!(policy("per-client", quota), r#""per-client";q=10;w=60"#);
 /// ```
 pub fn policy(name: &str, quota: Quota) -> String {
-    format!("\"{name}\";q={};w={}", quota.permits, seconds_up(quota.window))
+    format!(
+        "\"{name}\";q={};w={}",
+        quota.permits,
+        seconds_up(quota.window)
+    )
 }
 
 /// An item of `RateLimit`. `t` is when more permits are back, in whole seconds, never early.
@@ -33,5 +37,9 @@ pub fn policy(name: &str, quota: Quota) -> String {
 /// assert_eq!(state("per-client", &verdict), r#""per-client";r=9;t=6"#);
 /// ```
 pub fn state(name: &str, verdict: &Verdict) -> String {
-    format!("\"{name}\";r={};t={}", verdict.remaining, seconds_up(verdict.reset_after))
+    format!(
+        "\"{name}\";r={};t={}",
+        verdict.remaining,
+        seconds_up(verdict.reset_after)
+    )
 }

@@ -31,8 +31,8 @@ pub struct Lookup {
     pub entry: String,
     /// The key of the refresh lease.
     pub lease: String,
-    /// How long whoever refreshes may take before another may.
-    pub lease_for: Duration,
+    /// How long whoever refreshes may take before another may; absent: this caller cannot.
+    pub lease_for: Option<Duration>,
 }
 
 /// What the store says.
@@ -60,11 +60,14 @@ impl Ask {
         ask_time: bool,
     ) -> Self {
         let mut keys: Vec<_> = charges.iter().map(|limit| limit.key.clone()).collect();
+        let lease_for = lookup
+            .and_then(|lookup| lookup.lease_for)
+            .unwrap_or_default();
         let mut args = vec![
             now.as_millis().to_string(),
             charges.len().to_string(),
             millis(TOLERANCE).to_string(),
-            lookup.map_or(0, |lookup| millis(lookup.lease_for)).to_string(),
+            millis(lease_for).to_string(),
             u8::from(ask_time).to_string(),
         ];
         for limit in charges {

@@ -57,11 +57,16 @@ fn start(env: &JsValue) -> Option<Rc<Isolate>> {
 /// The binding `EDGE`: a JSON variable, or the same as text.
 fn config(env: &JsValue) -> Result<Config, ConfigError> {
     let edge = binding(env, "EDGE").ok_or_else(|| {
-        ConfigError::of("EDGE", "expected the configuration as a JSON variable, found nothing")
+        ConfigError::of(
+            "EDGE",
+            "expected the configuration as a JSON variable, found nothing",
+        )
     })?;
     let json = match edge.as_string() {
         Some(text) => Some(text),
-        None => JSON::stringify(&edge).ok().and_then(|text| text.as_string()),
+        None => JSON::stringify(&edge)
+            .ok()
+            .and_then(|text| text.as_string()),
     };
     json.unwrap_or_default().parse()
 }
@@ -77,12 +82,17 @@ fn store(env: &JsValue, config: &Config) -> Result<Option<Store>, ConfigError> {
         [None, None] => return Ok(None),
         [Some(url), Some(token)] => (url, token),
         [url, _] => {
-            let [absent, present] = if url.is_none() { names } else { [names[1], names[0]] };
+            let [absent, present] = if url.is_none() {
+                names
+            } else {
+                [names[1], names[0]]
+            };
             let message = format!("expected beside {present}, found nothing");
             return Err(ConfigError::of(absent, &message));
         }
     };
-    let of = |error: crate::error::Error| ConfigError::of("UPSTASH_REDIS_REST_URL", &error.to_string());
+    let of =
+        |error: crate::error::Error| ConfigError::of("UPSTASH_REDIS_REST_URL", &error.to_string());
     let transport = ReqwestTransport::new().map_err(of)?;
     let options = Options::new(url, token).timeout(config.redis.timeout);
     RestClient::new(transport, options).map(Some).map_err(of)

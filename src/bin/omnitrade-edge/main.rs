@@ -1,9 +1,10 @@
-//! The command line: `omnitrade-edge check` and `omnitrade-edge serve-redis`.
+//! The command line: `omnitrade-edge check`, `schema` and `serve-redis`.
 //!
 //! It ends with 0 when all went well, 1 when something failed while it ran, and 2 when it was
 //! called wrongly.
 
 mod check;
+mod schema;
 mod serve;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         .init();
     let result = match cli.command {
         Command::Check(options) => check::run(&options),
+        Command::Schema => schema::run(),
         Command::ServeRedis(options) => serve::run(options),
     };
     match result {
@@ -74,5 +76,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Options),
+    /// Print the JSON Schema of the configuration
+    Schema,
     ServeRedis(serve::Options),
 }

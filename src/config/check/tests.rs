@@ -92,7 +92,10 @@ fn an_error_names_the_path_and_what_was_expected() {
              \"api-key\"",
         ),
         (json!({ "routes": 7 }), "routes: expected a list, found 7"),
-        (json!({ "client": [] }), "client: expected a table, found a list"),
+        (
+            json!({ "client": [] }),
+            "client: expected a table, found a list",
+        ),
     ] {
         assert_eq!(errors(change.clone()), [expected], "{change}");
     }
@@ -103,8 +106,10 @@ fn an_unknown_field_is_an_error() {
     let errors = errors(json!({ "redis": { "timeuot": "1s" } }));
     assert_eq!(
         errors,
-        ["redis.timeuot: expected one of the fields timeout, key_prefix, on_failure; there is no \
-          such field"]
+        [
+            "redis.timeuot: expected one of the fields timeout, key_prefix, on_failure; there is no \
+          such field"
+        ]
     );
 }
 

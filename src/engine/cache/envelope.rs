@@ -25,6 +25,10 @@ use super::key::CacheKey;
 use crate::clock::{Timestamp, millis};
 
 /// Writes a response as text.
+///
+/// # Errors
+///
+/// If the head does not turn into JSON, which no [`Meta`] is known to bring about.
 pub fn encode(meta: &Meta, freshness: &Freshness, body: &[u8]) -> Result<String, EncodeError> {
     let text = match std::str::from_utf8(body) {
         Ok(text) => Cow::Borrowed(text),
@@ -68,6 +72,9 @@ pub fn decode<'a>(envelope: &'a str, key: &CacheKey) -> Result<(Meta, Cow<'a, [u
     }
     let wire: Wire<'_> = serde_json::from_str(parts.next().ok_or(DecodeError::Head)?)
         .map_err(|_| DecodeError::Head)?;
+    if !(200..=499).contains(&wire.status) {
+        return Err(DecodeError::Head);
+    }
     if wire.key != key.text() {
         return Err(DecodeError::Key);
     }
@@ -145,17 +152,14 @@ struct Wire<'a> {
 
 /// FNV-1a over words of eight bytes: it finds damage, not forgery.
 fn checksum(body: &[u8]) -> u64 {
-    let mut words = body.chunks_exact(8);
-    let mut sum = FNV_OFFSET;
-    let mut add = |word: u64| sum = (sum ^ word).wrapping_mul(FNV_PRIME).rotate_left(29);
-    for word in &mut words {
-        add(word
-            .iter()
-            .fold(0, |word, byte| word << 8 | u64::from(*byte)));
-    }
-    for byte in words.remainder() {
-        add(u64::from(*byte));
-    }
+    let (words, rest) = body.as_chunks::<8>();
+    let add = |sum: u64, word: u64| (sum ^ word).wrapping_mul(FNV_PRIME).rotate_left(29);
+    let sum = words
+        .iter()
+        .fold(FNV_OFFSET, |sum, word| add(sum, u64::from_le_bytes(*word)));
+    let sum = rest
+        .iter()
+        .fold(sum, |sum, byte| add(sum, u64::from(*byte)));
     // JSON numbers are exact up to here for every reader.
     sum >> 11
 }

@@ -111,14 +111,29 @@ impl Freshness {
             Some(_) => (Duration::ZERO, Duration::ZERO),
             None => stale_windows(&directives, rules),
         };
-        let ceiling = at(lifetime.length.saturating_add(revalidate.max(error)));
+        // A route's `ttl` counts from the arrival, or an origin slower than that could never be
+        // cached, and would be asked the more often the slower it is. What may be served stale, and
+        // the ceiling, still count from when it was asked.
+        let delay = match lifetime.source {
+            LifetimeSource::Override | LifetimeSource::RouteTtl if !lifetime.length.is_zero() => {
+                response_time.since(request_time)
+            }
+            _ => Duration::ZERO,
+        };
+        let base = lifetime.length;
+        let lifetime = Lifetime {
+            length: base.saturating_add(delay),
+            ..lifetime
+        };
+        let fresh_until = at(lifetime.length);
+        let ceiling = at(base.saturating_add(revalidate.max(error))).max(fresh_until);
         let validator = headers.has("etag") || headers.has("last-modified");
         Self {
             lifetime,
             initial_age,
             response_time,
-            fresh_until: at(lifetime.length),
-            usable_until: at(lifetime.length.saturating_add(revalidate)),
+            fresh_until,
+            usable_until: at(base.saturating_add(revalidate)).max(fresh_until),
             ceiling,
             keep_until: match validator {
                 true => ceiling.max(at(declared.length)).max(response_time) + VALIDATOR_GRACE,

@@ -112,7 +112,8 @@ pub fn revalidation_headers(meta: &Meta) -> Vec<(HeaderName, HeaderValue)> {
 pub enum Freshened {
     /// It holds; this replaces it.
     Updated(Meta),
-    /// It holds for this request, but may no longer be stored: serve this, and remove it.
+    /// It holds for this request, but may no longer be stored: serve this, and remove it. (For
+    /// [`WhyNot::Authorization`] what was stored before may stay as it was.)
     ServeOnce(Meta, WhyNot),
     /// The answer speaks of another representation: remove it, and ask again without condition.
     Mismatch,

@@ -67,7 +67,10 @@ impl Fallback {
         self.tell_time(now);
         let before: Vec<_> = charges.iter().map(|c| self.subjects.get(&c.key)).collect();
         let mut verdicts: Vec<_> = charges.iter().map(|c| self.check(c, now)).collect();
-        let refused = charges.iter().zip(&verdicts).any(|(c, v)| c.enforced && !v.met);
+        let refused = charges
+            .iter()
+            .zip(&verdicts)
+            .any(|(c, v)| c.enforced && !v.met);
         if refused {
             for ((charge, state), verdict) in charges.iter().zip(before).zip(&mut verdicts) {
                 self.subjects.put(&charge.key, state);

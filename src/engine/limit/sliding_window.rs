@@ -191,7 +191,11 @@ impl State {
     }
 
     /// The sub-buckets that are counted at `now`.
-    fn window(&self, quota: Quota, now: Timestamp) -> Window<impl Iterator<Item = (u64, u64)> + Clone> {
+    fn window(
+        &self,
+        quota: Quota,
+        now: Timestamp,
+    ) -> Window<impl Iterator<Item = (u64, u64)> + Clone> {
         let cut = Cut::of(quota.window);
         let first = cut.bucket(now.max(self.seen)).saturating_sub(cut.buckets);
         let numbered = (self.base..).zip(self.counts.iter().copied());

@@ -30,7 +30,7 @@ extern "C" {
 pub async fn fetch(client: &Request, plan: &Fetch) -> Result<Response, Failure> {
     let request = forwarded(client, plan).map_err(|_| Failure::Failed)?;
     let init = RequestInit::new();
-    let alarm = plan.timeout.and_then(|timeout| Alarm::set(timeout, &init));
+    let alarm = Alarm::set(plan.timeout, &init);
     let answered = JsFuture::from(js_fetch(&request, &init)).await;
     answered
         .map(JsCast::unchecked_into)
@@ -70,7 +70,10 @@ impl Alarm {
         init.set_signal(Some(&controller.signal()));
         let aborted = controller.clone();
         let callback = Closure::once(move || aborted.abort());
-        #[expect(clippy::cast_precision_loss, reason = "timers take no longer ones anyway")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "timers take no longer ones anyway"
+        )]
         let ms = millis(timeout).min(i32::MAX as u64) as f64;
         Some(Self {
             timer: set_timeout(callback.as_ref(), ms),

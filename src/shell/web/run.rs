@@ -154,7 +154,10 @@ impl Run {
         };
         if let (Some(save), Some(copy)) = (save, copy) {
             let isolate = Rc::clone(&self.isolate);
-            keep_alive(&self.context, async move { isolate.save(save, &copy).await });
+            keep_alive(
+                &self.context,
+                async move { isolate.save(save, &copy).await },
+            );
         }
         response.unwrap_or_else(|_| failed())
     }
@@ -164,10 +167,20 @@ impl Run {
         loop {
             let answered = origin::fetch(&self.request, &fetch).await;
             match (self.origin_answered(exchange, &answered), answered) {
-                (Handoff::Relay(Relay { save: Some(save), .. }), Ok(origin)) => {
+                (
+                    Handoff::Relay(Relay {
+                        save: Some(save), ..
+                    }),
+                    Ok(origin),
+                ) => {
                     return self.isolate.save(save, &origin).await;
                 }
-                (Handoff::Step(Step::Respond(Respond { write: Some(write), .. })), _) => {
+                (
+                    Handoff::Step(Step::Respond(Respond {
+                        write: Some(write), ..
+                    })),
+                    _,
+                ) => {
                     return self.isolate.write(write).await;
                 }
                 (Handoff::Step(Step::Fetch(again, rest)), _) => (fetch, exchange) = (again, rest),

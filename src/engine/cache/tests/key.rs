@@ -1,0 +1,183 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn of(url: &str) -> CacheKey {
+    CacheKey::new(&Target::of(url).unwrap(), None, &[], &HeaderMap::new())
+}
+
+fn declared(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
+}
+
+#[test]
+fn urls_are_taken_apart() {
+    let target = Target::of("http://h:8080?a?b#c").unwrap();
+    assert_eq!(
+        (target.scheme, target.host, target.path, target.query),
+        ("http", "h:8080", "/", Some("a?b"))
+    );
+    for no_url in ["", "/path", "://h", "https://", "https:///a"] {
+        assert_eq!(Target::of(no_url), None, "{no_url}");
+    }
+}
+
+#[test]
+fn equivalent_urls_have_one_key_rfc3986_6_2_2() {
+    let plain = of("https://h/a~b?c=%2F");
+    for same in [
+        "HTTPS://H/a~b?c=%2F",
+        "https://h:443/a~b?c=%2F",
+        "https://h/a%7eb?c=%2f",
+        "https://h/%61%7Eb?%63=%2F",
+    ] {
+        assert_eq!(of(same), plain, "{same}");
+    }
+}
+
+#[test]
+fn different_questions_have_different_keys() {
+    let urls = [
+        "https://h/a",
+        "http://h/a",
+        "https://h:80/a",
+        "https://i/a",
+        "https://h/A",
+        "https://h/a/",
+        "https://h/a%2F",
+        "https://h/a?",
+        "https://h/a?b",
+        "https://h/a?b=",
+        "https://h/a?b&c",
+        "https://h/a?c&b",
+        "https://h/a?b=%26c",
+        "https://h/a?b=+",
+        "https://h/a?b=%20",
+    ];
+    for (at, a) in urls.iter().enumerate() {
+        for b in urls.iter().skip(at + 1) {
+            assert_ne!(of(a), of(b), "{a} {b}");
+        }
+    }
+}
+
+#[test]
+fn only_declared_parameters_count_in_any_order() {
+    let declared = declared(&["symbol", "limit"]);
+    let key = |url| {
+        CacheKey::new(
+            &Target::of(url).unwrap(),
+            Some(&declared),
+            &[],
+            &headers(&[]),
+        )
+    };
+    let plain = key("https://h/?symbol=A&limit=5");
+    assert_eq!(key("https://h/?limit=5&x=1&symbol=A&&=&y"), plain);
+    assert_eq!(key("https://h/?s%79mbol=A&limit=5"), plain);
+    assert_ne!(key("https://h/?symbol=B&limit=5"), plain);
+    assert_eq!(key("https://h/?x=1"), key("https://h/"));
+}
+
+#[test]
+fn repeated_parameters_keep_their_order() {
+    let declared = declared(&["a", "b"]);
+    assert_eq!(
+        filter_query("b=2&a=2&b=1&a=1", &declared),
+        "a=2&a=1&b=2&b=1"
+    );
+    assert_eq!(filter_query("a=&a&b==", &declared), "a=&a&b==");
+}
+
+#[test]
+fn broken_escapes_stay_as_they_are() {
+    let declared = declared(&["a"]);
+    for broken in ["a=%", "a=%4", "a=%zz", "a=%%341", "a=%é", "a=%+1"] {
+        assert_eq!(filter_query(broken, &declared), broken);
+    }
+    assert_ne!(of("https://h/%%341"), of("https://h/%41"));
+    assert_eq!(filter_query("a=%ff%C3", &declared), "a=%FF%C3");
+}
+
+#[test]
+fn the_routes_request_headers_count_and_are_not_kept() {
+    let target = Target::of("https://h/").unwrap();
+    let vary = declared(&["Authorization", "x-a"]);
+    let key = |fields: &[_]| CacheKey::new(&target, None, &vary, &headers(fields));
+    let secret = key(&[("authorization", "Bearer secret")]);
+    assert!(!secret.text().contains("secret"));
+    assert_ne!(secret, key(&[("authorization", "Bearer other")]));
+    assert_ne!(secret, key(&[("x-a", "Bearer secret")]));
+    assert_ne!(secret, key(&[]));
+    assert_ne!(key(&[("x-a", "")]), key(&[]));
+}
+
+#[test]
+fn a_key_is_bounded_however_long_the_url() {
+    let long = |end| of(&format!("https://h/{}{end}", "a".repeat(16_384)));
+    assert!(long("x").text().len() < 100);
+    assert_ne!(long("x"), long("y"));
+    assert_eq!(long("x").hex().len(), 32);
+}
+
+/// Reads the fields of a key's text back.
+fn fields(text: &str) -> Vec<Option<&str>> {
+    let mut rest = text.strip_prefix('1').unwrap();
+    let mut fields = Vec::new();
+    while let Some(next) = rest.strip_prefix(' ') {
+        if let Some(next) = next.strip_prefix('-') {
+            fields.push(None);
+            rest = next;
+        } else {
+            let (length, next) = next.split_once(':').unwrap();
+            let (value, next) = next.split_at(length.parse().unwrap());
+            fields.push(Some(value));
+            rest = next;
+        }
+    }
+    assert!(rest.is_empty());
+    fields
+}
+
+proptest! {
+    /// What can be read back is injective.
+    #[test]
+    fn the_text_of_a_key_says_what_was_asked(
+        host in "[ -~]{1,8}",
+        path in "/[^?#]{0,20}",
+        query in proptest::option::of("[^#]{0,20}"),
+        header in proptest::option::of("[ -~]{0,8}"),
+    ) {
+        let target = Target { scheme: "https", host: &host, path: &path, query: query.as_deref() };
+        let request: Vec<(String, String)> =
+            header.iter().map(|value| ("x-a".to_owned(), value.clone())).collect();
+        let key = CacheKey::new(&target, None, &["x-a".to_owned()], request.as_slice());
+        let read = fields(key.text());
+        prop_assert_eq!(read.len(), 7);
+        prop_assert_eq!(read[0], Some("GET"));
+        prop_assert_eq!(read[4].is_some(), query.is_some());
+        prop_assert_eq!(read[6].is_some(), header.is_some());
+        if !path.contains('%') {
+            prop_assert_eq!(read[3], Some(path.as_str()));
+        }
+    }
+
+    #[test]
+    fn a_canonical_query_is_its_own_canonical_form(query in "[a-c%0-9&=+é]{0,24}") {
+        let declared = declared(&["a", "b", "c", "a1"]);
+        let once = filter_query(&query, &declared);
+        prop_assert_eq!(&filter_query(&once, &declared), &once);
+        let url = |query: &str| format!("https://h/?{query}");
+        let (all, once) = (url(&query), url(&once));
+        let key = |url| CacheKey::new(&Target::of(url).unwrap(), Some(&declared), &[], &headers(&[]));
+        prop_assert_eq!(key(&all), key(&once));
+    }
+
+    #[test]
+    fn no_url_makes_it_panic(url in "\\PC{0,60}", names in proptest::collection::vec(".{0,5}", 0..4)) {
+        let _ = filter_query(&url, &names);
+        if let Some(target) = Target::of(&url) {
+            let _ = CacheKey::new(&target, Some(&names), &names, &headers(&[]));
+        }
+    }
+}

@@ -1,0 +1,220 @@
+use super::*;
+
+const FRESH: (&str, &str) = ("cache-control", "max-age=60");
+
+fn why(response: &[(&str, &str)]) -> Option<WhyNot> {
+    Case::new(response).store(&overriding(SECOND)).err()
+}
+
+#[test]
+fn only_a_get_is_stored_rfc9111_3() {
+    for method in [Method::HEAD, Method::POST, Method::PUT, Method::OPTIONS] {
+        let case = Case {
+            method,
+            ..Case::new(&[FRESH])
+        };
+        assert_eq!(case.store(&rules()), Err(WhyNot::Method));
+    }
+}
+
+#[test]
+fn interim_partial_304_and_server_errors_are_never_stored_rfc9111_3() {
+    for status in [100, 103, 206, 304, 500, 502, 503, 504, 599] {
+        let case = Case::new(&[FRESH]).status(status);
+        assert_eq!(case.store(&rules()), Err(WhyNot::Status), "{status}");
+    }
+}
+
+#[test]
+fn any_other_final_status_with_a_lifetime_of_its_own_is_stored_rfc9111_3() {
+    for status in [200, 201, 299, 302, 404, 410, 451] {
+        assert_eq!(Case::new(&[FRESH]).status(status).store(&rules()), Ok(()));
+    }
+}
+
+#[test]
+fn no_store_is_not_stored_whatever_the_route_says_rfc9111_5_2_2_5() {
+    let text = ("cache-control", "max-age=60, no-store");
+    assert_eq!(why(&[text]), Some(WhyNot::NoStore));
+}
+
+#[test]
+fn no_store_in_the_request_is_not_stored_rfc9111_5_2_1_5() {
+    let case = Case::new(&[FRESH]).request(&[("cache-control", "no-store")]);
+    assert_eq!(case.store(&rules()), Err(WhyNot::RequestNoStore));
+}
+
+#[test]
+fn private_is_not_stored_whatever_the_route_says_rfc9111_5_2_2_7() {
+    let text = ("cache-control", "private, max-age=60");
+    assert_eq!(why(&[text]), Some(WhyNot::Private));
+}
+
+#[test]
+fn private_with_fields_is_stored_without_them_rfc9111_5_2_2_7() {
+    let case = Case::new(&[
+        ("cache-control", "max-age=60, private=\"x-user\""),
+        ("x-user", "7"),
+        ("x-other", "8"),
+    ]);
+    assert_eq!(case.store(&rules()), Ok(()));
+    assert_eq!(case.meta().field("x-user"), None);
+    assert_eq!(case.meta().field("x-other").as_deref(), Some("8"));
+}
+
+#[test]
+fn no_cache_with_fields_is_reused_without_them_rfc9111_5_2_2_4() {
+    let case = Case::new(&[
+        ("cache-control", "max-age=60, no-cache=\"x-user\""),
+        ("x-user", "7"),
+    ]);
+    assert!(is_fresh(case.later(&[], &rules(), SECOND)));
+    assert_eq!(case.meta().field("x-user"), None);
+}
+
+#[test]
+fn authorization_needs_leave_from_the_response_rfc9111_3_5() {
+    let store = |text| {
+        Case::new(&[("cache-control", text)])
+            .request(&[("authorization", "Bearer x")])
+            .store(&overriding(SECOND))
+    };
+    assert_eq!(store("max-age=60"), Err(WhyNot::Authorization));
+    assert_eq!(store("s-maxage=x"), Err(WhyNot::Authorization));
+    for leave in [
+        "max-age=60, public",
+        "s-maxage=60",
+        "max-age=60, must-revalidate",
+    ] {
+        assert_eq!(store(leave), Ok(()), "{leave}");
+    }
+}
+
+#[test]
+fn a_response_that_sets_a_cookie_is_never_stored_rfc9111_7_3() {
+    let fields = [
+        ("cache-control", "public, max-age=60"),
+        ("set-cookie", "a=b"),
+    ];
+    assert_eq!(why(&fields), Some(WhyNot::SetCookie));
+}
+
+#[test]
+fn a_star_anywhere_in_vary_is_never_stored_rfc9111_4_1() {
+    for vary in ["*", "accept, *", "*, accept"] {
+        assert_eq!(why(&[FRESH, ("vary", vary)]), Some(WhyNot::VaryAny));
+    }
+    let lines = [FRESH, ("vary", "accept"), ("vary", "*")];
+    assert_eq!(why(&lines), Some(WhyNot::VaryAny));
+}
+
+#[test]
+fn must_understand_stores_what_it_understands_despite_no_store_rfc9111_5_2_2_3() {
+    let text = [("cache-control", "max-age=60, must-understand, no-store")];
+    assert_eq!(Case::new(&text).store(&rules()), Ok(()));
+    assert_eq!(
+        Case::new(&text).status(299).store(&rules()),
+        Err(WhyNot::NotUnderstood)
+    );
+}
+
+#[test]
+fn without_a_lifetime_nothing_is_stored_rfc9111_3() {
+    assert_eq!(Case::new(&[]).store(&rules()), Err(WhyNot::NoFreshness));
+    let tagged = Case::new(&[("etag", "\"a\"")]);
+    assert_eq!(tagged.store(&rules()), Err(WhyNot::NoFreshness));
+}
+
+#[test]
+fn what_is_stale_on_arrival_is_stored_only_to_be_validated_or_served_on_error() {
+    let stale = ("cache-control", "max-age=0");
+    let store = |fields: &[_], rules| Case::new(fields).store(&rules);
+    assert_eq!(store(&[stale], rules()), Err(WhyNot::NothingToReuse));
+    assert_eq!(store(&[stale, ("etag", "\"a\"")], rules()), Ok(()));
+    let on_error = CacheRules {
+        stale_if_error: Some(SECOND),
+        ..rules()
+    };
+    assert_eq!(store(&[stale], on_error), Ok(()));
+    let no_cache = ("cache-control", "no-cache");
+    assert_eq!(store(&[no_cache], rules()), Err(WhyNot::NothingToReuse));
+    assert_eq!(store(&[no_cache, ("etag", "\"a\"")], rules()), Ok(()));
+}
+
+#[test]
+fn fields_of_one_hop_or_one_exchange_are_not_stored_rfc9111_3_1() {
+    let case = Case::new(&[
+        FRESH,
+        ("connection", "keep-alive, X-Hop"),
+        ("x-hop", "1"),
+        ("keep-alive", "timeout=5"),
+        ("transfer-encoding", "chunked"),
+        ("proxy-authenticate", "Basic"),
+        ("upgrade", "h2c"),
+        ("age", "3"),
+        ("content-length", "10"),
+        ("cache-status", "a; hit"),
+        ("ratelimit", "\"a\";r=1"),
+        ("x-ratelimit-remaining", "5"),
+        ("content-type", "application/json"),
+        ("link", "<a>"),
+        ("link", "<b>"),
+    ]);
+    let meta = case.meta();
+    let names: Vec<&str> = meta.headers.iter().map(|(n, _)| n.as_str()).collect();
+    assert_eq!(
+        names,
+        ["cache-control", "content-type", "link", "link", "date"]
+    );
+    assert_eq!(meta.header_map().get_all("link").iter().count(), 2);
+}
+
+#[test]
+fn a_missing_date_is_the_time_of_arrival_rfc9110_6_6_1() {
+    let date = Case::new(&[FRESH]).meta().field("date");
+    assert_eq!(date, Some(date_at(T0)));
+}
+
+#[test]
+fn a_body_that_was_decoded_has_a_weak_tag_and_does_not_vary_by_coding() {
+    let case = Case::new(&[
+        FRESH,
+        ("content-encoding", "gzip"),
+        ("etag", "\"a\""),
+        ("vary", "Origin, Accept-Encoding"),
+    ])
+    .request(&[("accept-encoding", "gzip")]);
+    let meta = case.meta();
+    assert!(meta.decoded);
+    assert_eq!(meta.field("content-encoding"), None);
+    assert_eq!(meta.field("etag").as_deref(), Some("W/\"a\""));
+    assert_eq!(meta.field("vary").as_deref(), Some("Origin"));
+    assert_eq!(meta.vary, [("origin".to_owned(), None)]);
+}
+
+#[test]
+fn a_body_in_its_coding_keeps_its_tag_and_varies_by_it() {
+    let case = Case::new(&[
+        FRESH,
+        ("content-encoding", "gzip"),
+        ("etag", "\"a\""),
+        ("vary", "Accept-Encoding"),
+    ]);
+    let meta = Meta::from_response(&case.exchange(), &key(), BodyCoding::AsReceived);
+    assert!(!meta.decoded);
+    assert_eq!(meta.field("content-encoding").as_deref(), Some("gzip"));
+    assert_eq!(meta.field("etag").as_deref(), Some("\"a\""));
+    assert_eq!(meta.vary.len(), 1);
+}
+
+#[test]
+fn a_body_shorter_than_announced_is_not_whole_rfc9111_3_3() {
+    let whole = |fields, coding, received| body_is_whole(&headers(fields), coding, received);
+    use BodyCoding::{AsReceived, Decoded};
+    assert!(whole(&[], Decoded, 9));
+    assert!(whole(&[("content-length", "9")], Decoded, 9));
+    assert!(!whole(&[("content-length", "10")], Decoded, 9));
+    let coded: &[_] = &[("content-length", "10"), ("content-encoding", "gzip")];
+    assert!(whole(coded, Decoded, 90));
+    assert!(!whole(coded, AsReceived, 90));
+}
