@@ -67,19 +67,17 @@ impl Config {
     pub fn from_json(mut value: Value) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
         grammar::CONFIG.check(&mut value, "", &mut problems);
-        if problems.is_empty() {
-            // What has the right shape has the right types.
-            let mut config =
-                Config::deserialize(value).map_err(|e| ConfigError::of("", &e.to_string()))?;
-            config
-                .origin
-                .truncate(config.origin.trim_end_matches('/').len());
-            problems = check::problems(&config);
-            if problems.is_empty() {
-                return Ok(config);
-            }
+        problems.extend(check::problems(&value));
+        if !problems.is_empty() {
+            return Err(ConfigError::new(problems));
         }
-        Err(ConfigError::new(problems))
+        // What has the right shape has the right types.
+        let mut config =
+            Config::deserialize(value).map_err(|e| ConfigError::of("", &e.to_string()))?;
+        config
+            .origin
+            .truncate(config.origin.trim_end_matches('/').len());
+        Ok(config)
     }
 
     /// The JSON Schema (2020-12) of the configuration.

@@ -1,39 +1,50 @@
 //! What the shape of a configuration cannot say: names that must exist, values that must fit each
-//! other.
+//! other. It reads the values as they are, right shape or not, so that all errors come at once.
+
+use serde_json::{Map, Value};
 
 use crate::engine::route::Pattern;
 
 use super::error::Problem;
-use super::{By, Config, Limit, Route};
 
-/// All that is wrong with a configuration of the right shape.
-pub fn problems(config: &Config) -> Vec<Problem> {
+/// What is wrong with a configuration beside its shape.
+pub fn problems(config: &Value) -> Vec<Problem> {
     let mut problems = Vec::new();
+    let none = Map::new();
+    let limits = config["limits"].as_object().unwrap_or(&none);
     names(
-        config,
+        limits,
         "default_limits",
-        &config.default_limits,
+        &config["default_limits"],
         &mut problems,
     );
-    for (name, limit) in &config.limits {
+    for (name, limit) in limits {
         limit_problems(name, limit, &mut problems);
     }
-    for (n, route) in config.routes.iter().enumerate() {
+    let routes = config["routes"].as_array().map_or(&[][..], Vec::as_slice);
+    for (n, route) in routes.iter().enumerate() {
         let path = format!("routes[{n}]");
         names(
-            config,
+            limits,
             &format!("{path}.limits"),
-            &route.limits,
+            &route["limits"],
             &mut problems,
         );
-        cost(config, &path, route, &mut problems);
-        cache(&path, route, &mut problems);
-        for (m, earlier) in config.routes.iter().enumerate().take(n) {
+        cost(limits, &path, route, &mut problems);
+        let cache = &route["cache"];
+        if cache["override_origin"] == true && cache["ttl"].is_null() {
+            problems.push(Problem::new(
+                &format!("{path}.cache.override_origin"),
+                "a `ttl` beside it, to replace what the response says",
+                None,
+            ));
+        }
+        for (m, earlier) in routes.iter().enumerate().take(n) {
             if overlap(earlier, route) {
                 problems.push(Problem::new(
                     &format!("{path}.path"),
                     &format!("a path that routes[{m}] does not claim for the same methods"),
-                    Some(&route.path.as_str().into()),
+                    Some(&route["path"]),
                 ));
             }
         }
@@ -42,26 +53,27 @@ pub fn problems(config: &Config) -> Vec<Problem> {
 }
 
 /// Each names a limit, and none twice.
-fn names(config: &Config, path: &str, names: &[String], problems: &mut Vec<Problem>) {
+fn names(limits: &Map<String, Value>, path: &str, names: &Value, problems: &mut Vec<Problem>) {
+    let names = texts(names);
     for (n, name) in names.iter().enumerate() {
-        let found = Some(&name.as_str().into()).cloned();
+        let found = Value::from(*name);
         let path = format!("{path}[{n}]");
-        if !config.limits.contains_key(name) {
-            let known: Vec<_> = config.limits.keys().map(String::as_str).collect();
+        if !limits.contains_key(*name) {
+            let known: Vec<_> = limits.keys().map(String::as_str).collect();
             let expected = match known.as_slice() {
                 [] => "the name of a limit (there are none under `limits`)".to_owned(),
                 _ => format!("the name of a limit ({})", known.join(", ")),
             };
-            problems.push(Problem::new(&path, &expected, found.as_ref()));
+            problems.push(Problem::new(&path, &expected, Some(&found)));
         } else if names.iter().take(n).any(|earlier| earlier == name) {
-            problems.push(Problem::new(&path, "each limit once", found.as_ref()));
+            problems.push(Problem::new(&path, "each limit once", Some(&found)));
         }
     }
 }
 
-fn limit_problems(name: &str, limit: &Limit, problems: &mut Vec<Problem>) {
-    let keyed = matches!(limit.by, By::Client | By::ApiKey);
-    if limit.keyed_quota.is_some() && !keyed {
+fn limit_problems(name: &str, limit: &Value, problems: &mut Vec<Problem>) {
+    let without_keys = matches!(limit["by"].as_str(), Some("ip" | "route" | "global"));
+    if !limit["keyed_quota"].is_null() && without_keys {
         // On a limit by address a made-up key would buy a larger quota.
         problems.push(Problem::new(
             &format!("limits.{name}.keyed_quota"),
@@ -72,48 +84,51 @@ fn limit_problems(name: &str, limit: &Limit, problems: &mut Vec<Problem>) {
 }
 
 /// A request that costs more than a quota could never pass.
-fn cost(config: &Config, path: &str, route: &Route, problems: &mut Vec<Problem>) {
-    for name in &route.limits {
-        let Some(limit) = config.limits.get(name) else {
+fn cost(limits: &Map<String, Value>, path: &str, route: &Value, problems: &mut Vec<Problem>) {
+    let Some(cost) = route["cost"].as_u64() else {
+        return;
+    };
+    for name in texts(&route["limits"]) {
+        let Some(limit) = limits.get(name) else {
             continue;
         };
-        let quotas = [Some(limit.quota), limit.keyed_quota];
-        let least = quotas
+        let plans = limit["plans"].as_object();
+        let quotas = [&limit["quota"], &limit["keyed_quota"]];
+        let all = quotas
             .into_iter()
-            .flatten()
-            .chain(limit.plans.values().copied())
-            .min();
-        if let Some(least) = least.filter(|least| route.cost > *least) {
+            .chain(plans.into_iter().flat_map(Map::values));
+        if let Some(least) = all
+            .filter_map(Value::as_u64)
+            .filter(|quota| *quota > 0)
+            .min()
+            .filter(|least| cost > *least)
+        {
             problems.push(Problem::new(
                 &format!("{path}.cost"),
                 &format!("at most {least}, the smallest quota of limits.{name}"),
-                Some(&route.cost.into()),
+                Some(&route["cost"]),
             ));
         }
     }
 }
 
-fn cache(path: &str, route: &Route, problems: &mut Vec<Problem>) {
-    let Some(cache) = &route.cache else {
-        return;
-    };
-    if cache.override_origin && cache.ttl.is_none() {
-        problems.push(Problem::new(
-            &format!("{path}.cache.override_origin"),
-            "a `ttl` beside it, to replace what the response says",
-            None,
-        ));
-    }
-}
-
-fn overlap(a: &Route, b: &Route) -> bool {
-    let methods = match (&a.methods, &b.methods) {
+fn overlap(a: &Value, b: &Value) -> bool {
+    let methods = match (a["methods"].as_array(), b["methods"].as_array()) {
         (Some(a), Some(b)) => a.iter().any(|method| b.contains(method)),
         (None, None) => true,
         // A route for some methods beside one for all the others.
         _ => false,
     };
-    methods && Pattern::parse(&a.path) == Pattern::parse(&b.path)
+    let pattern = |route: &Value| Pattern::parse(route["path"].as_str()?).ok();
+    methods && pattern(a).is_some_and(|a| pattern(b) == Some(a))
+}
+
+fn texts(list: &Value) -> Vec<&str> {
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 #[cfg(test)]

@@ -179,6 +179,9 @@ impl<B: Body> Gate<B> {
         }
         let mut relay = exchange.relay(origin);
         match may_store(&answered, &cached.rules) {
+            Ok(()) if announced(&received).is_some_and(|length| length > LARGEST_BODY) => {
+                status.detail = Some("too-large");
+            }
             Ok(()) => {
                 let meta = Meta::from_response(&answered, &cached.key, BodyCoding::Decoded);
                 let freshness = meta.freshness(&cached.rules);
@@ -262,6 +265,11 @@ impl<B: Body> Gate<B> {
         self.memory.l1.insert(key, entry);
         write.flatten()
     }
+}
+
+/// The length that a response says it has.
+fn announced(response: &HeaderMap) -> Option<usize> {
+    response.value("content-length")?.parse().ok()
 }
 
 impl<B: Body> Exchange<B> {
