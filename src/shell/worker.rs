@@ -41,17 +41,14 @@ pub fn fetch(request: Request, env: Env, context: ExecutionContext) -> JsValue {
 
 /// Reads the bindings. What is wrong with them goes to the log, all of it, and not to clients.
 fn start(env: &JsValue) -> Option<Rc<Isolate>> {
-    let started = config(env).and_then(|config| {
-        let store = store(env, &config);
-        Isolate::new(&config, store?)
-    });
-    started
-        .inspect_err(|error| {
-            for problem in error.problems() {
-                log_error(&format!("configuration: {problem}"));
-            }
-        })
-        .ok()
+    let log = |error: &ConfigError| {
+        for problem in error.problems() {
+            log_error(&format!("configuration: {problem}"));
+        }
+    };
+    let config = config(env).inspect_err(log).ok();
+    let store = store(env, config.as_ref()).inspect_err(log).ok();
+    Isolate::new(&config?, store?).inspect_err(log).ok()
 }
 
 /// The binding `EDGE`: a JSON variable, or the same as text.
@@ -71,8 +68,8 @@ fn config(env: &JsValue) -> Result<Config, ConfigError> {
     json.unwrap_or_default().parse()
 }
 
-/// The store: none, if neither of its bindings is there.
-fn store(env: &JsValue, config: &Config) -> Result<Option<Store>, ConfigError> {
+/// The store: none, if neither of its bindings is there. Without a configuration it is only checked.
+fn store(env: &JsValue, config: Option<&Config>) -> Result<Option<Store>, ConfigError> {
     let names = ["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"];
     let text = |name| {
         let value = binding(env, name).and_then(|value| value.as_string());
@@ -94,7 +91,10 @@ fn store(env: &JsValue, config: &Config) -> Result<Option<Store>, ConfigError> {
     let of =
         |error: crate::error::Error| ConfigError::of("UPSTASH_REDIS_REST_URL", &error.to_string());
     let transport = ReqwestTransport::new().map_err(of)?;
-    let options = Options::new(url, token).timeout(config.redis.timeout);
+    let mut options = Options::new(url, token);
+    if let Some(config) = config {
+        options = options.timeout(config.redis.timeout);
+    }
     RestClient::new(transport, options).map(Some).map_err(of)
 }
 
