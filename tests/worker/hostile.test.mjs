@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { afterEach, test } from "node:test";
-import { ask, newClient, problem, rateLimit, setUp } from "./kit.mjs";
+import { ask, newClient, problem, rateLimit, setUp, until } from "./kit.mjs";
 
 const made = "/__origin/headers";
 const book = "/api/v1/market-data/orderbook";
@@ -258,6 +258,7 @@ test("nothing that came back, and nothing in the log, tells of what is behind th
   tap.fault = "reset";
   for (let n = 0; n < 4; n++) await send(gate, book, { headers: newClient() });
   tap.fault = null;
+  await until(async () => (await ask(gate, book)).headers["x-edge-limiter"] === "redis");
   origin.control.set({ fail: "reset" });
   problem(await send(gate, "/api/orders", { headers: newClient() }), 502);
   origin.control.set({});

@@ -1,0 +1,167 @@
+/** A bad configuration: clients learn that there is one, the log says all that is wrong. */
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { startOrigin } from "../../examples/origin/index.js";
+import { startGate } from "../support/gate.mjs";
+import { freePort } from "../support/servers.mjs";
+import { ask, problem, rateLimit, until } from "./kit.mjs";
+
+const origin = await startOrigin();
+after(() => origin.close());
+
+const store = { UPSTASH_REDIS_REST_URL: "https://secret-store.example", UPSTASH_REDIS_REST_TOKEN: "secret-token" };
+const limits = { ten: { by: "ip", window: "60s", quota: 10 } };
+const right = { origin: origin.url, default_limits: ["ten"], limits };
+
+/**
+ * Asks a gate with these bindings, and reads its log.
+ * @param {import("node:test").TestContext} t
+ * @param {Parameters<typeof startGate>[0]} bindings
+ */
+async function gateWith(t, bindings) {
+  const gate = await startGate(bindings);
+  t.after(() => gate.stop());
+  return gate;
+}
+
+/**
+ * Checks that a gate with these bindings refuses to work, and gives the lines of its log.
+ * @param {import("node:test").TestContext} t
+ * @param {Parameters<typeof startGate>[0]} bindings
+ */
+async function refused(t, bindings) {
+  const gate = await gateWith(t, bindings);
+  for (const [path, method] of [
+    ["/", "GET"],
+    ["/__origin/echo", "POST"],
+    ["/__edge/health", "GET"],
+    ["/%zz", "GET"],
+  ]) {
+    const reply = await ask(gate, path, { method });
+    const body = problem(reply, 500);
+    assert.deepEqual(Object.keys(body).sort(), ["code", "status", "title", "type"]);
+    assert.ok(!/limits|origin|EDGE|UPSTASH|window|secret/i.test(reply.text), reply.text);
+    assert.match(String(reply.headers["cache-control"]), /no-store/);
+  }
+  const lines = await until(() => {
+    const lines = gate.logs().filter((line) => line.includes("configuration: "));
+    return lines.length > 0 ? lines.map((line) => line.replace(/^.*configuration: /, "")) : undefined;
+  });
+  assert.ok(!gate.logs().join("\n").includes("secret-"), "no secret in the log");
+  return lines;
+}
+
+test("everything that is wrong is in the log, each with its path and what was expected", async (t) => {
+  const lines = await refused(t, {
+    edge: {
+      default_limits: ["nobody"],
+      client: { ipv6_prefix: 129 },
+      redis: { timeuot: "1s" },
+      limits: { "per-client": { by: "client", window: "60", quota: 0 } },
+      routes: [{ path: "no-slash", cache: { ttl: 5 } }],
+    },
+  });
+  const expected = [
+    "origin: expected an address ",
+    "client.ipv6_prefix: expected a whole number from 1 to 128, found 129",
+    "redis.timeuot: ",
+    'limits.per-client.window: expected a duration such as "60s", found "60"',
+    "limits.per-client.quota: expected ",
+    "routes[0].path: expected a path such as ",
+    "routes[0].cache.ttl: expected a duration",
+    "default_limits[0]: expected the name of a limit",
+  ];
+  for (const start of expected) {
+    assert.ok(
+      lines.some((line) => line.startsWith(start)),
+      `${start}\n${lines.join("\n")}`,
+    );
+  }
+  assert.equal(lines.length, expected.length, lines.join("\n"));
+});
+
+test("it is said once, and not for every request", async (t) => {
+  const gate = await gateWith(t, { edge: { origin: "nonsense" } });
+  for (let n = 0; n < 5; n++) problem(await ask(gate, "/"), 500);
+  await until(() => gate.logs().length > 0);
+  assert.equal(gate.logs().filter((line) => line.includes("origin: expected")).length, 1, gate.logs().join("\n"));
+});
+
+test("no EDGE", async (t) => {
+  assert.match((await refused(t, {})).join(), /^EDGE: expected .* found nothing$/);
+});
+
+for (const [name, edge] of /** @type {[string, unknown][]} */ ([
+  ["text that is no JSON", "origin = 'x'"],
+  ["an empty text", ""],
+  ["a list", []],
+  ["a number", 7],
+  ["true", true],
+  ["a text in JSON", '"https://api.example.com"'],
+])) {
+  test(`EDGE is ${name}`, async (t) => {
+    const lines = await refused(t, { edge });
+    assert.match(lines.join("\n"), /expected/);
+  });
+}
+
+test("EDGE may be JSON as text", async (t) => {
+  const gate = await gateWith(t, { edge: JSON.stringify(right) });
+  const reply = await ask(gate, "/__origin/echo");
+  assert.equal(reply.status, 200);
+  assert.equal(rateLimit(reply).ten.q, 10);
+});
+
+for (const [missing, present] of [
+  ["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"],
+  ["UPSTASH_REDIS_REST_TOKEN", "UPSTASH_REDIS_REST_URL"],
+]) {
+  test(`${missing} is missing, and ${present} is not`, async (t) => {
+    const vars = Object.fromEntries(Object.entries(store).filter(([name]) => name === present));
+    for (const given of [vars, { ...vars, [missing]: "" }]) {
+      const lines = await refused(t, { edge: right, vars: given });
+      assert.deepEqual(lines, [`${missing}: expected beside ${present}, found nothing`]);
+    }
+  });
+}
+
+for (const [name, vars] of /** @type {[string, Record<string, string>][]} */ ([
+  ["UPSTASH_REDIS_REST_URL", { ...store, UPSTASH_REDIS_REST_URL: "redis://secret-store.example:6379" }],
+  ["UPSTASH_REDIS_REST_URL", { ...store, UPSTASH_REDIS_REST_URL: "secret-store" }],
+  ["UPSTASH_REDIS_REST_TOKEN", { ...store, UPSTASH_REDIS_REST_TOKEN: "secret-token with a space" }],
+])) {
+  test(`${name} cannot be used: ${Object.values(vars).join(", ")}`, async (t) => {
+    const lines = await refused(t, { edge: right, vars });
+    assert.equal(lines.length, 1);
+    assert.match(lines[0], new RegExp(`^${name}: `));
+    assert.match(lines[0], /expected/);
+  });
+}
+
+test("what is wrong with the store is said beside what is wrong with EDGE", async (t) => {
+  const vars = { UPSTASH_REDIS_REST_URL: store.UPSTASH_REDIS_REST_URL };
+  const lines = await refused(t, { edge: { ...right, default_limits: ["nobody"] }, vars });
+  assert.equal(lines.length, 2, lines.join("\n"));
+  assert.match(lines.join("\n"), /default_limits\[0\]: [\s\S]*UPSTASH_REDIS_REST_TOKEN: /);
+});
+
+test("a right configuration says nothing", async (t) => {
+  const url = `http://127.0.0.1:${await freePort()}`;
+  for (const vars of [undefined, { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: "t" }]) {
+    const gate = await gateWith(t, { edge: right, vars });
+    assert.equal((await ask(gate, "/__edge/health")).status, 200);
+    assert.deepEqual(gate.logs(), []);
+  }
+});
+
+test("the configuration that is shipped is a right one", async (t) => {
+  const { readWranglerConfig } = await import("../../scripts/lib/wrangler.mjs");
+  const shipped = /** @type {Record<string, unknown>} */ (readWranglerConfig().vars.EDGE);
+  const gate = await gateWith(t, { edge: { ...shipped, origin: origin.url } });
+  const path = "/api/v1/market-data/orderbook?symbol=BTCUSDT";
+  const first = await ask(gate, path);
+  assert.equal(first.status, 200);
+  assert.deepEqual(Object.keys(rateLimit(first)), ["per-client", "per-ip"]);
+  await until(async () => String((await ask(gate, path)).headers["cache-status"]).startsWith("omnitrade-edge; hit"));
+  assert.deepEqual(gate.logs(), []);
+});

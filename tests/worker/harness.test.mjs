@@ -1,0 +1,53 @@
+/** The built Worker as `wrangler dev` sees it: by its configuration, through wrangler's own harness. */
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { createTestHarness } from "wrangler";
+import { startOrigin } from "../../examples/origin/index.js";
+import { root } from "../../scripts/lib/process.mjs";
+import { scratchFolder } from "../../scripts/lib/servers.mjs";
+import { readWranglerConfig } from "../../scripts/lib/wrangler.mjs";
+import { startRedis, startRestRedis } from "../support/servers.mjs";
+
+const [origin, redis] = await Promise.all([startOrigin(), startRedis()]);
+const rest = await startRestRedis({ redisUrl: redis.url });
+
+const { name, compatibility_date, compatibility_flags, vars } = readWranglerConfig();
+const config = join(scratchFolder(), "wrangler.json");
+writeFileSync(
+  config,
+  JSON.stringify({
+    name,
+    main: join(root, "build/index.js"),
+    compatibility_date,
+    compatibility_flags,
+    vars: {
+      EDGE: { .../** @type {object} */ (vars.EDGE), origin: origin.url, redis: { timeout: "10s" } },
+      UPSTASH_REDIS_REST_URL: rest.url,
+      UPSTASH_REDIS_REST_TOKEN: rest.token,
+    },
+  }),
+);
+const harness = createTestHarness({ workers: [{ configPath: config }] });
+after(async () => {
+  await Promise.all([harness.close(), origin.close()]);
+  await Promise.all([rest.stop(), redis.stop()]);
+});
+await harness.listen();
+
+test("it is up", async () => {
+  const response = await harness.fetch("/__edge/health");
+  assert.equal(response.status, 200);
+  assert.deepEqual(await response.json(), { status: "ok", store: "closed" });
+});
+
+test("it limits, by way of the store", async () => {
+  const response = await harness.fetch("/api/v1/market-data/orderbook?symbol=BTCUSDT");
+  assert.equal(response.status, 200);
+  assert.equal(response.headers.get("x-edge-limiter"), "redis");
+  assert.match(String(response.headers.get("ratelimit")), /^"per-client";r=9;t=\d+, "per-ip";r=299;t=\d+$/);
+  assert.match(String(response.headers.get("cache-status")), /^omnitrade-edge; fwd=.*; stored/);
+  const book = /** @type {any} */ (await response.json());
+  assert.equal(book.symbol, "BTCUSDT");
+});
