@@ -1,0 +1,277 @@
+/**
+ * What the tests of the built Worker share: the gate with everything around it, ways to ask it, and
+ * ways to read its answers.
+ */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { Agent, createServer, request } from "node:http";
+import { after } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { startOrigin } from "../../examples/origin/index.js";
+import { startGate } from "../support/gate.mjs";
+import { startRedis, startRestRedis } from "../support/servers.mjs";
+
+/** How long a test waits for what must come, on however slow a machine. */
+export const PATIENCE = 20_000;
+
+/**
+ * The sample API, a Redis behind its REST server, a tap on the way there, and the gate before them
+ * all; ended after the tests of the file. The store's deadline is long, so that a slow machine does
+ * not look like a failing store.
+ * @param {object} options
+ * @param {Record<string, any>} [options.edge] the configuration, but for the origin
+ * @param {number} [options.isolates]
+ */
+export async function setUp({ edge = {}, isolates = 1 }) {
+  const [origin, redis] = await Promise.all([startOrigin(), startRedis()]);
+  const rest = await startRestRedis({ redisUrl: redis.url });
+  const tap = await startTap(rest.url);
+  const gate = await startGate({
+    edge: { origin: origin.url, ...edge, redis: { timeout: "10s", ...edge.redis } },
+    vars: storeVars({ url: tap.url, token: rest.token }),
+    isolates,
+  });
+  after(async () => {
+    await Promise.all([gate.stop(), tap.close(), origin.close()]);
+    await Promise.all([rest.stop(), redis.stop()]);
+  });
+  return { origin, redis, rest, tap, gate, store: commandsOf(rest) };
+}
+
+/** @param {{ url: string, token: string }} store */
+export function storeVars({ url, token }) {
+  return { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token };
+}
+
+/**
+ * Asks a store itself, past the gate and the tap.
+ * @param {{ url: string, token: string }} store
+ */
+export function commandsOf({ url, token }) {
+  const run = async (/** @type {(string | number)[]} */ ...command) => {
+    const headers = { authorization: `Bearer ${token}` };
+    const response = await fetch(url, { method: "POST", headers, body: JSON.stringify(command) });
+    const { result, error } = /** @type {any} */ (await response.json());
+    assert.equal(error, undefined);
+    return result;
+  };
+  return {
+    run,
+    /** How often each command has run, those inside scripts included; without what only looks on. */
+    counts: async () => {
+      /** @type {Record<string, number>} */
+      const counts = {};
+      const lines = String(await run("INFO", "commandstats"));
+      for (const [, name, calls] of lines.matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm)) {
+        if (!["info", "keys", "hello", "ping", "client|setinfo", "client|setname", "select"].includes(name)) {
+          counts[name] = Number(calls);
+        }
+      }
+      return counts;
+    },
+    /** @returns {Promise<string[]>} */
+    keys: async () => (await run("KEYS", "*")).sort(),
+  };
+}
+
+/**
+ * What has been counted since.
+ * @param {Record<string, number>} before
+ * @param {Record<string, number>} now
+ */
+export function since(before, now) {
+  const added = Object.entries(now).map(([name, calls]) => /** @type {const} */ ([name, calls - (before[name] ?? 0)]));
+  return Object.fromEntries(added.filter(([, calls]) => calls > 0));
+}
+
+/**
+ * An HTTP proxy on the way to the store that counts what passes, and fails when told to.
+ * @param {string} target
+ */
+export async function startTap(target) {
+  const agent = new Agent({ keepAlive: true });
+  const tap = {
+    url: "",
+    /** How many requests have arrived. */
+    calls: 0,
+    /** @type {null | "hang" | "reset" | number} what happens to a request: nothing, or a status */
+    fault: /** @type {null | "hang" | "reset" | number} */ (null),
+    close: async () => {
+      agent.destroy();
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+  const server = createServer((from, to) => {
+    tap.calls++;
+    if (tap.fault === "hang") return;
+    if (tap.fault === "reset") return from.socket.resetAndDestroy();
+    if (tap.fault !== null) return to.writeHead(tap.fault).end('{"error":"ERR made to fail"}');
+    const onward = request(target + from.url, { method: from.method, headers: from.headers, agent });
+    onward.on("error", () => to.destroy());
+    onward.on("response", (reply) => reply.pipe(to.writeHead(reply.statusCode ?? 502, reply.headers)));
+    from.pipe(onward);
+  });
+  server.keepAliveTimeout = 65_000;
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  tap.url = `http://127.0.0.1:${/** @type {import("node:net").AddressInfo} */ (server.address()).port}`;
+  return tap;
+}
+
+/**
+ * @typedef {object} Reply
+ * @property {number} status
+ * @property {import("node:http").IncomingHttpHeaders} headers
+ * @property {string[]} rawHeaders
+ * @property {Buffer} body as it came, not decoded
+ * @property {string} text
+ * @property {number} sentAt Unix milliseconds
+ * @property {number} receivedAt
+ */
+
+const agent = new Agent({ keepAlive: true, maxSockets: 256 });
+
+/** The name that clients call the gate by, whichever isolate they reach: it is part of a cache key. */
+export const HOST = "edge.example";
+
+/**
+ * Sends a request as it is: no header is added but `Host`, nothing is decoded, no redirect followed.
+ * @param {{ url: string }} isolate
+ * @param {string} path
+ * @param {{ method?: string, headers?: Record<string, string | string[]>, body?: string | Buffer }} [options]
+ * @returns {Promise<Reply>}
+ */
+export async function ask({ url }, path, { method = "GET", headers = {}, body } = {}) {
+  const { hostname, port } = new URL(url);
+  const sentAt = Date.now();
+  const outgoing = request({ hostname, port, path, method, headers: { host: HOST, ...headers }, agent }).end(body);
+  const [incoming] = /** @type {[import("node:http").IncomingMessage]} */ (await once(outgoing, "response"));
+  const pieces = [];
+  for await (const piece of incoming) pieces.push(piece);
+  const bytes = Buffer.concat(pieces);
+  return {
+    status: incoming.statusCode ?? 0,
+    headers: incoming.headers,
+    rawHeaders: incoming.rawHeaders,
+    body: bytes,
+    text: bytes.toString(),
+    sentAt,
+    receivedAt: Date.now(),
+  };
+}
+
+let clients = 0;
+
+/** The headers of a client that nobody has seen before. */
+export function newClient() {
+  clients++;
+  return { "cf-connecting-ip": `10.${clients >> 16}.${(clients >> 8) & 255}.${clients & 255}` };
+}
+
+/**
+ * The values of a header that comes more than once.
+ * @param {Reply} reply
+ * @param {string} name
+ */
+export function values({ rawHeaders }, name) {
+  return rawHeaders.filter((_, n) => n % 2 === 1 && rawHeaders[n - 1].toLowerCase() === name);
+}
+
+/**
+ * `RateLimit-Policy` and `RateLimit`, by limit. Strict: what is not of the contract's form is an error.
+ * @param {Reply} reply
+ * @returns {Record<string, { q: number, w: number, r?: number, t?: number }>}
+ */
+export function rateLimit({ headers }) {
+  /** @param {string} field @param {RegExp} form */
+  const items = (field, form) => {
+    const value = headers[field];
+    if (value === undefined) return [];
+    return String(value)
+      .split(", ")
+      .map((item) => {
+        const match = item.match(form);
+        assert.ok(match, `${field}: ${value}`);
+        return /** @type {const} */ ([match[1], Number(match[2]), Number(match[3])]);
+      });
+  };
+  const policies = items("ratelimit-policy", /^"([\w.-]+)";q=(\d+);w=(\d+)$/);
+  const states = new Map(items("ratelimit", /^"([\w.-]+)";r=(\d+);t=(\d+)$/).map(([name, r, t]) => [name, { r, t }]));
+  for (const name of states.keys()) {
+    assert.ok(
+      policies.some(([known]) => known === name),
+      `RateLimit names "${name}", RateLimit-Policy does not`,
+    );
+  }
+  return Object.fromEntries(policies.map(([name, q, w]) => [name, { q, w, ...states.get(name) }]));
+}
+
+/**
+ * The gate's member of `Cache-Status` (RFC 9211), which is the last one.
+ * @param {Reply} reply
+ * @returns {Record<string, string | number | true>}
+ */
+export function cacheStatus({ headers }) {
+  const members = String(headers["cache-status"]).split(", ");
+  const [name, ...parameters] = String(members.at(-1)).split("; ");
+  assert.equal(name, "omnitrade-edge", `Cache-Status: ${headers["cache-status"]}`);
+  return Object.fromEntries(
+    parameters.map((parameter) => {
+      const [, key, value] = parameter.match(/^([a-z-]+)(?:=(.+))?$/) ?? assert.fail(parameter);
+      return [key, value === undefined ? true : /^-?\d+$/.test(value) ? Number(value) : value];
+    }),
+  );
+}
+
+/**
+ * Checks that an answer is a problem of the gate's own.
+ * @param {Reply} reply
+ * @param {number} status
+ * @param {string} [type]
+ * @returns {any} its body
+ */
+export function problem(reply, status, type = "about:blank") {
+  assert.equal(reply.status, status, reply.text);
+  assert.equal(reply.headers["content-type"], "application/problem+json");
+  const body = JSON.parse(reply.text);
+  assert.equal(body.status, status);
+  assert.equal(body.type, type);
+  assert.equal(typeof body.title, "string");
+  return body;
+}
+
+/** @param {Reply} reply */
+export function quotaExceeded(reply) {
+  return problem(reply, 429, "https://iana.org/assignments/http-problem-types#quota-exceeded");
+}
+
+/**
+ * Tries again and again, until `attempt` gives something true or throws nothing; then gives that.
+ * @template T
+ * @param {() => T | Promise<T>} attempt
+ * @param {{ within?: number, every?: number }} [times] in milliseconds
+ * @returns {Promise<Exclude<T, false | null | undefined>>}
+ */
+export async function until(attempt, { within = PATIENCE, every = 20 } = {}) {
+  const deadline = Date.now() + within;
+  for (;;) {
+    const late = Date.now() >= deadline;
+    try {
+      const found = await attempt();
+      if (found) return /** @type {any} */ (found);
+      if (late) assert.fail(`did not come true within ${within} ms: ${attempt}`);
+    } catch (error) {
+      if (late) throw error;
+    }
+    await sleep(every);
+  }
+}
+
+/**
+ * Waits until a moment has passed on the clock that the gate reads.
+ * @param {number} moment Unix milliseconds
+ */
+export async function untilTime(moment) {
+  while (Date.now() < moment) await sleep(moment - Date.now());
+}

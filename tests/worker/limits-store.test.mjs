@@ -1,0 +1,151 @@
+/** The limits and the store: what a request costs, what is written, and that isolates share it. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ask, cacheStatus, newClient, quotaExceeded, rateLimit, setUp, since, until } from "./kit.mjs";
+
+const one = "/__origin/status/201";
+const fifty = "/__origin/status/202";
+const cached = "/api/v1/market-data/orderbook";
+const secret = "sk_live_51H8x-never-to-be-written";
+
+const { gate, store, tap } = await setUp({
+  isolates: 2,
+  edge: {
+    limits: {
+      two: { by: "client", window: "60s", quota: 2 },
+      many: { by: "client", window: "60s", quota: 1_000 },
+      ip: { by: "ip", window: "60s", quota: 1_000 },
+      fifty: { by: "global", window: "10m", quota: 50 },
+    },
+    routes: [
+      { path: one, limits: ["two"] },
+      { path: fifty, limits: ["fifty"] },
+      { path: cached, limits: ["many"], cache: { ttl: "10m", query: ["symbol"], tags: ["book"] } },
+      { path: "/__origin/echo", limits: ["many", "ip"] },
+    ],
+  },
+});
+const [first, second] = gate.isolates;
+
+// The script is loaded once, and each isolate asks once what time it is.
+for (const isolate of gate.isolates) await ask(isolate, one, { headers: newClient() });
+
+/**
+ * What a request costs: commands, and calls to the store.
+ * @param {() => Promise<unknown>} request
+ */
+async function costOf(request) {
+  const [before, calls] = [await store.counts(), tap.calls];
+  await request();
+  return { ...since(before, await store.counts()), calls: tap.calls - calls };
+}
+
+test("a check is three commands in one call, a refusal two, a remembered refusal none", async () => {
+  const headers = newClient();
+  const check = async (/** @type {number} */ status, /** @type {string} */ limiter) => {
+    const reply = await ask(first, one, { headers });
+    assert.equal(reply.status, status);
+    assert.equal(reply.headers["x-edge-limiter"], limiter);
+    return reply;
+  };
+  assert.deepEqual(await costOf(() => check(201, "redis")), { evalsha: 1, mget: 1, set: 1, calls: 1 });
+  assert.deepEqual(await costOf(() => check(201, "redis")), { evalsha: 1, mget: 1, set: 1, calls: 1 });
+  assert.deepEqual(await costOf(() => check(429, "redis")), { evalsha: 1, mget: 1, calls: 1 });
+  const remembered = async () => {
+    for (let n = 0; n < 5; n++) {
+      const reply = await check(429, "blocked");
+      assert.deepEqual(quotaExceeded(reply)["violated-policies"], ["two"]);
+      assert.ok(Number(reply.headers["retry-after"]) > 0);
+      assert.equal(rateLimit(reply).two.r, 0);
+    }
+  };
+  assert.deepEqual(await costOf(remembered), { calls: 0 });
+});
+
+test("two limits cost one command more than one", async () => {
+  const headers = newClient();
+  const cost = await costOf(() => ask(first, "/__origin/echo", { headers }));
+  assert.deepEqual(cost, { evalsha: 1, mget: 1, set: 2, calls: 1 });
+});
+
+test("a limited request that reads the cache costs no more than one that does not", async () => {
+  const path = `${cached}?symbol=ETHUSDT`;
+  const headers = newClient();
+  const get = async (/** @type {import("../support/gate.mjs").Isolate} */ isolate) => {
+    const reply = await ask(isolate, path, { headers });
+    assert.equal(reply.status, 200);
+    return cacheStatus(reply);
+  };
+  const keys = (await store.keys()).length;
+  const miss = await costOf(async () => {
+    assert.ok((await get(first)).stored);
+    // The limit's state, the refresh lease, and the entry, which is written after the answer.
+    await until(async () => (await store.keys()).length === keys + 3);
+  });
+  assert.deepEqual(miss, { evalsha: 1, mget: 1, set: 3, calls: 2 });
+
+  const three = { evalsha: 1, mget: 1, set: 1, calls: 1 };
+  const fromStore = await costOf(async () => assert.equal((await get(second)).detail, "redis"));
+  assert.deepEqual(fromStore, three);
+  const fromMemory = await costOf(async () => assert.equal((await get(second)).detail, "l1"));
+  assert.deepEqual(fromMemory, three);
+});
+
+test("two isolates share one quota: of a hundred at once exactly fifty pass", async () => {
+  const replies = await Promise.all(
+    Array.from({ length: 100 }, (_, n) => ask(gate.isolates[n % 2], fifty, { headers: newClient() })),
+  );
+  const of = (/** @type {number} */ status) => replies.filter((reply) => reply.status === status);
+  assert.equal(of(202).length, 50);
+  assert.equal(of(429).length, 50);
+  assert.deepEqual(
+    of(202)
+      .map((reply) => rateLimit(reply).fifty.r ?? -1)
+      .sort((a, b) => a - b),
+    Array.from({ length: 50 }, (_, n) => n),
+    "each was told another number of permits left",
+  );
+  for (const reply of of(202)) assert.equal(reply.headers["x-edge-limiter"], "redis");
+});
+
+test("a key is sent to the origin and nowhere else: not to the store, not to the log", async () => {
+  const headers = { ...newClient(), "x-api-key": secret };
+  for (const path of [one, `${cached}?symbol=SOLUSDT`, "/__origin/echo"]) await ask(first, path, { headers });
+  const echo = await ask(first, "/__origin/echo", { headers });
+  assert.equal(JSON.parse(echo.text).headers["x-api-key"], secret);
+  const keys = await until(async () => {
+    const keys = await store.keys();
+    return keys.filter((key) => key.startsWith("ot:c:")).length >= 2 && keys;
+  });
+  for (const key of keys) {
+    const value = await store.run("GET", key);
+    assert.ok(!`${key} ${value}`.includes(secret), key);
+    assert.ok(!`${key} ${value}`.includes(Buffer.from(secret).toString("base64").slice(0, 20)), key);
+  }
+  assert.ok(!gate.logs().join("\n").includes(secret));
+});
+
+test("every key has the contract's name and a lifetime", async () => {
+  const keys = await store.keys();
+  const names = [
+    /^ot:l:(two|many|ip|fifty):(all|unknown|\d+\.\d+\.\d+\.\d+|[0-9a-f]{32}|[0-9a-f:]+\/64)$/,
+    /^ot:c:[0-9a-f]{32}$/,
+    /^ot:f:[0-9a-f]{32}$/,
+  ];
+  for (const name of names)
+    assert.ok(
+      keys.some((key) => name.test(key)),
+      `${name}: ${keys}`,
+    );
+  for (const key of keys) {
+    assert.ok(
+      names.some((name) => name.test(key)),
+      key,
+    );
+    const lifetime = await store.run("PTTL", key);
+    // -2: it has expired since.
+    assert.ok(lifetime > 0 || lifetime === -2, `${key}: ${lifetime}`);
+    const ours = key.startsWith("ot:l:two:") ? 64_000 : 24 * 3_600_000;
+    assert.ok(lifetime <= ours, `${key}: ${lifetime}`);
+  }
+});
