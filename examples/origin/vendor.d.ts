@@ -64,8 +64,9 @@ declare module "ws" {
   import type { Duplex } from "node:stream";
 
   export class WebSocket extends EventEmitter {
-    constructor(url: string, protocols?: string[]);
+    constructor(url: string, protocols?: string[], options?: { headers?: Record<string, string> });
     send(data: string | Uint8Array, options?: { binary?: boolean }): void;
+    ping(data?: string): void;
     close(code?: number): void;
     terminate(): void;
     on(event: "message", listener: (data: Uint8Array, isBinary: boolean) => void): this;

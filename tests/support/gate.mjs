@@ -21,10 +21,12 @@ import { readWranglerConfig } from "../../scripts/lib/wrangler.mjs";
 /**
  * @typedef {Isolate & {
  *   isolates: Isolate[],
+ *   pid: number,
  *   logs: () => string[],
  *   clearLogs: () => void,
  *   stop: () => Promise<void>,
- * }} Gate the first isolate's address and `fetch`, all isolates, and what the Worker logged
+ * }} Gate the first isolate's address and `fetch`, all isolates, their process, and what the
+ *   Worker logged
  */
 
 /**
@@ -93,6 +95,7 @@ const gate :Workerd.Worker = (
   return {
     ...running[0],
     isolates: running,
+    pid: server.pid,
     logs: () => logs,
     clearLogs: () => {
       logs = [];

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderName};
 use js_sys::{Array, try_iter};
 use wasm_bindgen::JsCast;
-use web_sys::{Headers, Request, Response};
+use web_sys::{Headers, Request, Response, Url};
 
 use crate::engine::cache::{Fields, field_value};
 use crate::gateway::{Head, OriginHead};
@@ -23,7 +23,7 @@ impl RequestHead {
     pub fn of(request: &Request) -> Self {
         Self {
             method: request.method(),
-            url: request.url(),
+            url: normal(request.url()),
             headers: request.headers(),
         }
     }
@@ -84,6 +84,30 @@ impl OriginHead for ResponseHead<'_> {
         }
         map
     }
+}
+
+/// workerd gives a URL as the client spelt it, and resolves it only on the way to the origin. Matched
+/// as it came, `/x/../orders` would slip past the limits of `/orders`. Empty if it is no URL.
+fn normal(url: String) -> String {
+    match is_plain(&url) {
+        true => url,
+        false => Url::new(&url).map_or_else(|_| String::new(), |url| url.href()),
+    }
+}
+
+/// Whether the URL Standard leaves the path as it is; may say no where it would. That spares nearly
+/// all requests a second look at their URL.
+fn is_plain(url: &str) -> bool {
+    let path = url.split_once(['?', '#']).map_or(url, |(path, _)| path);
+    let odd = |byte: u8| byte == b'\\' || !byte.is_ascii_graphic();
+    let dots = |at: &[u8]| {
+        at.starts_with(b"/.")
+            || at
+                .get(..4)
+                .is_some_and(|at| at.eq_ignore_ascii_case(b"/%2e"))
+    };
+    let bytes = path.as_bytes();
+    !bytes.iter().copied().any(odd) && !(0..bytes.len()).any(|n| bytes.get(n..).is_some_and(dots))
 }
 
 fn value(headers: &Headers, name: &str) -> Option<Cow<'static, str>> {

@@ -1,0 +1,202 @@
+/** Bodies stream through the gate in both directions: piece by piece, whole, and not by way of its memory. */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
+import { createServer, request } from "node:http";
+import { after, test } from "node:test";
+import { startGate } from "../support/gate.mjs";
+import { ask, setUp, until } from "./kit.mjs";
+
+const MB = 1_000_000;
+const LARGE = 50 * MB;
+
+const { gate, origin } = await setUp({
+  edge: {
+    default_limits: ["many"],
+    limits: { many: { by: "ip", window: "60s", quota: 1_000 } },
+    routes: [
+      { path: "/__origin/slow-body", limits: ["many"], cache: { ttl: "10m" } },
+      { path: "/cached/{*rest}", cache: { ttl: "10m" } },
+    ],
+  },
+});
+
+/** An origin that a test leads by the hand, piece by piece. */
+const hand = createServer();
+hand.listen(0, "127.0.0.1");
+await once(hand, "listening");
+const { port } = /** @type {import("node:net").AddressInfo} */ (hand.address());
+const handGate = await startGate({
+  edge: { origin: `http://127.0.0.1:${port}`, routes: [{ path: "/cached/{*rest}", cache: { ttl: "10m" } }] },
+});
+after(async () => {
+  await handGate.stop();
+  hand.close();
+  hand.closeAllConnections();
+});
+
+/**
+ * What the origin got of the next request.
+ * @returns {Promise<[import("node:http").IncomingMessage, import("node:http").ServerResponse]>}
+ */
+const arrival = async () => /** @type {any} */ (await once(hand, "request"));
+
+/** @param {string} path @param {string} [method] */
+const start = (path, method = "GET") => request(handGate.url + path, { method, agent: false });
+
+/** The byte at offset i is i modulo 251, as the sample API has it. @param {number} bytes */
+function pattern(bytes) {
+  const block = Buffer.from(Array.from({ length: 251 * 400 }, (_, i) => i % 251));
+  return Buffer.concat(Array.from({ length: Math.ceil(bytes / block.length) }, () => block)).subarray(0, bytes);
+}
+
+/** @param {Buffer} bytes */
+const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
+
+/** The memory that workerd holds, and the most that it has held, in bytes; none where Linux does not tell. */
+function memory() {
+  const field = (/** @type {string} */ text, /** @type {string} */ name) =>
+    1024 * Number(text.match(new RegExp(`^${name}:\\s+(\\d+) kB`, "m"))?.[1] ?? 0);
+  let held = 0;
+  let most = 0;
+  try {
+    for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+      const group = readFileSync(`/proc/${pid}/stat`, "utf8")
+        .replace(/^.*\) /s, "")
+        .split(" ")[2];
+      if (Number(group) !== gate.pid) continue;
+      const status = readFileSync(`/proc/${pid}/status`, "utf8");
+      held += field(status, "VmRSS");
+      most += field(status, "VmHWM");
+    }
+  } catch {
+    return undefined; // Not Linux, or a process that has just ended.
+  }
+  return held > 0 ? { held, most } : undefined;
+}
+
+test("the first piece of an upload is with the origin before the last is sent", async () => {
+  const arrived = arrival();
+  const upload = start("/upload", "POST");
+  const answered = once(upload, "response");
+  upload.write("first ");
+  const [received, answer] = await arrived;
+  assert.equal(received.headers["transfer-encoding"], "chunked");
+  const pieces = received.iterator();
+  assert.equal(String((await pieces.next()).value), "first ");
+  upload.write("second ");
+  assert.equal(String((await pieces.next()).value), "second ");
+  upload.end("last");
+  assert.equal(String((await pieces.next()).value), "last");
+  assert.equal((await pieces.next()).done, true);
+  answer.end("thanks");
+  const [{ statusCode }] = await answered;
+  assert.equal(statusCode, 200);
+});
+
+for (const path of ["/download", "/cached/download"]) {
+  test(`the first piece of ${path} is with the client before the last is made`, async () => {
+    const arrived = arrival();
+    const download = start(path).end();
+    const [, answer] = await arrived;
+    answer.write("first ");
+    const [response] = await once(download, "response");
+    const pieces = response.iterator();
+    assert.equal(String((await pieces.next()).value), "first ");
+    answer.write("second ");
+    assert.equal(String((await pieces.next()).value), "second ");
+    answer.end("last");
+    assert.equal(String((await pieces.next()).value), "last");
+    assert.equal((await pieces.next()).done, true);
+  });
+}
+
+test("an answer may begin before the upload has ended", async () => {
+  const arrived = arrival();
+  const upload = start("/both", "POST");
+  upload.write("a");
+  const [received, answer] = await arrived;
+  answer.write("b");
+  const [response] = await once(upload, "response");
+  const pieces = response.iterator();
+  assert.equal(String((await pieces.next()).value), "b");
+  upload.end("c");
+  received.resume();
+  await once(received, "end");
+  answer.end();
+  assert.equal((await pieces.next()).done, true);
+});
+
+test("a client that hangs up lets the origin stop", async () => {
+  const arrived = arrival();
+  const download = start("/long").end();
+  const [, answer] = await arrived;
+  answer.write("some");
+  const [response] = await once(download, "response");
+  const closed = once(answer, "close");
+  response.destroy();
+  await closed;
+  assert.equal(answer.writableFinished, false);
+});
+
+test("an origin that breaks off breaks off for the client too", async () => {
+  const arrived = arrival();
+  const download = start("/broken").end();
+  const [, answer] = await arrived;
+  answer.writeHead(200, { "content-length": 100 });
+  answer.write("some");
+  const [response] = await once(download, "response");
+  answer.destroy();
+  await assert.rejects(async () => {
+    for await (const _ of response);
+  });
+});
+
+test("fifty megabytes go up and come down unchanged", async () => {
+  const body = pattern(LARGE);
+  const up = JSON.parse((await ask(gate, "/__origin/sink", { method: "POST", body })).text);
+  assert.equal(up.bytes, LARGE);
+  assert.equal(up.sha256, sha256(body));
+  for (const length of ["true", "false"]) {
+    const down = await ask(gate, `/__origin/stream?bytes=${LARGE}&length=${length}`);
+    assert.equal(down.body.length, LARGE);
+    assert.equal(sha256(down.body), sha256(body));
+    if (length === "true") assert.equal(down.headers["content-length"], String(LARGE));
+  }
+});
+
+test("the gate's memory does not grow with a body", async (t) => {
+  const send = (/** @type {number} */ bytes) => ask(gate, "/__origin/sink", { method: "POST", body: pattern(bytes) });
+  const get = (/** @type {number} */ bytes) => ask(gate, `/__origin/stream?bytes=${bytes}`);
+  await send(MB);
+  await get(MB);
+  const before = memory();
+  if (!before) return t.skip("needs Linux's /proc");
+  for (const pass of [() => send(2 * LARGE), () => get(2 * LARGE)]) await pass();
+  const now = memory() ?? assert.fail();
+  const grown = now.most - Math.max(before.held, before.most);
+  assert.ok(grown < LARGE / 2, `grew by ${Math.round(grown / MB)} MB while ${(4 * LARGE) / MB} MB passed`);
+});
+
+test("what is too large to be kept passes all the same, and is not kept", async () => {
+  const bytes = 6 * MB;
+  for (let n = 0; n < 2; n++) {
+    const arrived = arrival();
+    const asked = ask(handGate, "/cached/large");
+    const [, answer] = await arrived;
+    answer.end(pattern(bytes));
+    assert.equal((await asked).body.length, bytes);
+  }
+});
+
+test("a body that comes slowly is handed on as it comes, and kept", async () => {
+  const path = "/__origin/slow-body?parts=3&gap=300";
+  const download = request(gate.url + path, { agent: false }).end();
+  const [response] = await once(download, "response");
+  assert.equal(origin.counters.get().statuses[200] ?? 0, origin.counters.get().total - 1, "it is still being sent");
+  let text = "";
+  for await (const piece of response) text += piece;
+  assert.equal(text, "part 1 of 3\npart 2 of 3\npart 3 of 3\n");
+  await until(async () => String((await ask(gate, path)).headers["cache-status"]).includes("hit"));
+});
