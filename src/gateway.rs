@@ -48,7 +48,7 @@ use memory::Memory;
 pub use origin::{Failure, Handoff, LARGEST_BODY, OriginHead, Relay, Save, Write};
 use plan::{Plan, RoutePlan};
 pub use problem::Problem;
-pub use store::{ADMIT, Ask};
+pub use store::{ADMIT, Ask, Lookup, Reply};
 
 /// The longest URL that is taken: as long as the platform takes.
 const LONGEST_URL: usize = 16 * 1024;
