@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildWorker } from "./build.mjs";
 import { bootstrap } from "./lib/bootstrap.mjs";
-import { Failure, freePort, handleSignals, main, root, run, spawnServer } from "./lib/process.mjs";
+import { buildCommandLine } from "./lib/command-line.mjs";
+import { Failure, freePort, handleSignals, main, root, spawnServer } from "./lib/process.mjs";
 import { ensureRedisServer } from "./lib/redis-server.mjs";
 import { scratchFolder, startRedis, startRestRedis, startSampleApi } from "./lib/servers.mjs";
 
@@ -19,9 +20,7 @@ await main(async () => {
   const whyNoRedis = noRedis ? "as asked for" : await ensureRedisServer();
 
   await buildWorker();
-  // Without the default features: it needs no HTTP client, whose TLS takes a minute to compile.
-  const commandLine = ["--no-default-features", "--features", "cli", "--bin", "omnitrade-edge"];
-  if (!whyNoRedis) await run("cargo", ["build", ...commandLine]);
+  if (!whyNoRedis) await buildCommandLine();
 
   const api = await startSampleApi();
   const store = whyNoRedis ? undefined : await startStore();

@@ -156,6 +156,14 @@ impl Error {
     }
 }
 
+impl From<ErrorKind> for Error {
+    /// For those who reach the store over a client of their own. The command may have been carried
+    /// out, for all that is known.
+    fn from(kind: ErrorKind) -> Self {
+        Self::new(kind, true, "as the client reports")
+    }
+}
+
 impl From<TransportError> for Error {
     fn from(error: TransportError) -> Self {
         let (kind, may_have_run) = match error {

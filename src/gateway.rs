@@ -48,7 +48,7 @@ use memory::Memory;
 pub use origin::{Failure, Handoff, LARGEST_BODY, OriginHead, Relay, Save, Write};
 use plan::{Plan, RoutePlan};
 pub use problem::Problem;
-pub use store::{ADMIT, Ask};
+pub use store::{ADMIT, Ask, Lookup, Reply};
 
 /// The longest URL that is taken: as long as the platform takes.
 const LONGEST_URL: usize = 16 * 1024;
@@ -131,10 +131,7 @@ impl<B: Body> Gate<B> {
                 true => Admission::free(),
                 false => Admission::of(&self.plan, &route, head),
             },
-            caching: match &route.cache {
-                Some(cache) if !is_upgrade(head) => Caching::of(cache, head, target),
-                _ => Caching::Off,
-            },
+            caching: self.caching(head, target, &path, &route),
             route,
         };
         if let Err(problem) = exchange.admission.refused_before(&mut self.memory, now) {
@@ -162,6 +159,28 @@ impl<B: Body> Gate<B> {
         let ask_time = self.memory.clock.is_due(now);
         let ask = Ask::new(&exchange.admission.charges, lookup.as_ref(), now, ask_time);
         Step::Ask(ask, exchange)
+    }
+
+    fn caching(
+        &self,
+        head: &impl Head,
+        target: Target<'_>,
+        path: &[String],
+        route: &RoutePlan,
+    ) -> Caching<B> {
+        let method = head.method();
+        match &route.cache {
+            _ if is_upgrade(head) => Caching::Off,
+            _ if !matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE") => {
+                let read = self.plan.find("GET", path);
+                match &read.cache {
+                    Some(cache) => Caching::unsafe_for(cache, head, target),
+                    None => Caching::Off,
+                }
+            }
+            Some(cache) => Caching::of(cache, head, target),
+            None => Caching::Off,
+        }
     }
 
     /// What to do after the store's reply to an [`Ask`].

@@ -16,11 +16,13 @@
 mod control;
 mod entry;
 pub mod envelope;
+mod exchange;
 mod fields;
 mod freshness;
 mod key;
 mod l1;
 mod policy;
+mod rules;
 mod status;
 mod storage;
 mod targeted;
@@ -31,17 +33,19 @@ mod vary;
 mod tests;
 
 pub use control::{Delta, MaxStale, RequestDirectives, ResponseDirectives, Scope};
-pub use entry::{BodyCoding, Meta};
+pub use entry::Meta;
+pub use exchange::{BodyCoding, Exchange};
 pub use fields::{Fields, date, field_text, field_value, http_date};
 pub use freshness::{Freshness, Lifetime, LifetimeSource, StaleForbidden};
 pub use key::{CacheKey, Target, filter_query};
 pub use l1::{Entry, Insertion, L1, L1_CAPACITY};
 pub use policy::{
-    Bypass, CacheRules, Lookup, OnError, Unusable, Use, WhyRevalidate, evaluate, invalidates,
-    is_origin_error, may_look_up,
+    Bypass, Lookup, OnError, Unusable, Use, WhyRevalidate, evaluate, invalidates, is_origin_error,
+    may_look_up,
 };
+pub use rules::CacheRules;
 pub use status::{CacheStatus, Forward, Handling};
-pub use storage::{Exchange, WhyNot, body_is_whole, may_store};
+pub use storage::{WhyNot, body_is_whole, may_store};
 pub use validation::{
     CONDITIONAL, Condition, Freshened, client_condition, freshen, not_modified_headers,
     revalidation_headers,

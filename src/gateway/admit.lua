@@ -46,12 +46,13 @@ local function parse(text, width, buckets)
     total = total + counts[m]
   end
   if m == 0 or m > 1000 or total > LARGEST or base > LARGEST / w then return nil end
-  if w ~= width then
+  local cut_anew = w ~= width
+  if cut_anew then
     -- The window was configured anew: what was counted counts as if it had come at the last moment.
     base, counts, m = floor(max(seen, (base + m - 1) * w) / width), { total }, 1
   end
   if base + m - 1 > floor(seen / width) + buckets + 1 then return nil end
-  return { seen = seen, base = base, counts = counts, m = m }
+  return { seen = seen, base = base, counts = counts, m = m, cut_anew = cut_anew }
 end
 
 local values = redis.call('MGET', unpack(KEYS))
@@ -66,33 +67,46 @@ for j = 1, n do
   limits[j] = limit
 end
 
+-- The instant from which on nothing of a limit's state is counted.
+local function ends(limit)
+  local s = limit.state
+  return (s.base + s.m + limit.buckets) * limit.width
+end
+
 -- The clock. A caller a little behind the newest time seen is served at that time. Where the two
 -- are further apart, or a state is there that would have expired, Redis says who is wrong.
 local offset = ARGV[5] == '1' and server_time() - mine or false
 for j = 1, n do
   local limit = limits[j]
   local s = limit.state
-  if s and (s.seen > mine + tolerance
-      or (s.base + s.m + limit.buckets) * limit.width + 2 * tolerance < mine) then
+  if s and (s.seen > mine + tolerance or ends(limit) + 2 * tolerance < mine) then
     offset = server_time() - mine
   end
 end
 if offset and math.abs(offset) > tolerance then mine = real end
 local now = mine
 for j = 1, n do
-  local s = limits[j].state
-  if s and s.seen > mine + tolerance then
-    -- It was written by a clock that ran ahead: what it counted later than now, counts as now.
-    local i = floor(mine / limits[j].width)
-    local kept, late = {}, 0
+  local limit = limits[j]
+  local s = limit.state
+  local ahead = s and s.seen > mine + tolerance
+  -- Redis would have expired it long ago, had it been written by a right clock.
+  local behind = s and real and not s.cut_anew and ends(limit) + 2 * tolerance < real
+  if ahead or behind then
+    -- It was written by a wrong clock: what it counted at impossible times, counts as now.
+    local i = floor(mine / limit.width)
+    local base = behind and i or math.min(max(s.base, i - limit.buckets), i)
+    local kept, misplaced = {}, 0
     for k = 1, s.m do
-      if s.base + k - 1 < i then kept[k] = s.counts[k] else late = late + s.counts[k] end
+      local at = s.base + k - 1
+      if behind or at >= i then
+        misplaced = misplaced + s.counts[k]
+      elseif at >= base then
+        kept[at - base + 1] = s.counts[k]
+      end
     end
-    if s.base > i then s.base = i end
-    for k = #kept + 1, i - s.base do kept[k] = 0 end
-    s.m = i - s.base + 1
-    kept[s.m] = late
-    s.counts, s.seen = kept, mine
+    for k = #kept + 1, i - base do kept[k] = 0 end
+    s.base, s.m, s.counts, s.seen = base, i - base + 1, kept, mine
+    kept[s.m] = misplaced
   elseif s and s.seen > now then
     now = s.seen
   end
@@ -147,10 +161,9 @@ for j = 1, n do
     s.counts[at] = s.counts[at] + limit.cost
     s.seen = max(s.seen, now)
     limit.state, limit.used = s, limit.used + limit.cost
-    local last = (s.base + s.m + limit.buckets) * limit.width
     redis.call('SET', KEYS[j],
       string.format('1 %.0f %.0f %.0f ', s.seen, limit.width, s.base) .. table.concat(s.counts, ' '),
-      'PX', string.format('%.0f', last - now + tolerance))
+      'PX', string.format('%.0f', ends(limit) - now + tolerance))
   end
   local remaining = max(limit.quota - limit.used, 0)
   local target = remaining >= limit.cost and limit.used - 1 or limit.quota - limit.cost

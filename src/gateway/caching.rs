@@ -28,6 +28,8 @@ pub enum Caching<B: Body> {
     Off,
     /// The cache has no business with this request.
     Bypass(Bypass),
+    /// The request may change what is stored under this key (RFC 9111 §4.4).
+    Unsafe(CacheKey),
     /// The cache may answer.
     On(Box<Cached<B>>),
 }
@@ -95,7 +97,7 @@ impl<B: Body> Caching<B> {
                 stale_while_revalidate: cache.stale_while_revalidate,
                 stale_if_error: cache.stale_if_error,
             },
-            key: CacheKey::new(&target, cache.query.as_deref(), &cache.vary, head),
+            key: key(cache, head, target),
             asked,
             declared: cache.query.clone(),
             by_headers: !cache.vary.is_empty(),
@@ -105,6 +107,20 @@ impl<B: Body> Caching<B> {
             forward: Forward::Miss,
             sent_at: Timestamp::default(),
         }))
+    }
+
+    /// What it makes of an unsafe request to a URL that others `GET` from this `cache`.
+    pub fn unsafe_for(cache: &config::Cache, head: &impl Head, target: Target<'_>) -> Self {
+        Self::Unsafe(key(cache, head, target))
+    }
+
+    /// What `Cache-Status` says of a request that went past the cache.
+    pub fn bypassed(&self) -> Option<CacheStatus> {
+        match self {
+            Self::Bypass(why) => Some(CacheStatus::bypassed(*why)),
+            Self::Unsafe(_) => Some(CacheStatus::bypassed(Bypass::Method)),
+            Self::Off | Self::On(_) => None,
+        }
     }
 
     /// Looks into the isolate's own memory.
@@ -292,6 +308,10 @@ impl<B: Body> Cached<B> {
             answer(entry, head, status, now)
         })
     }
+}
+
+fn key(cache: &config::Cache, head: &impl Head, target: Target<'_>) -> CacheKey {
+    CacheKey::new(&target, cache.query.as_deref(), &cache.vary, head)
 }
 
 /// The answer that a stored response gives a client: the whole, its head, or that nothing changed.

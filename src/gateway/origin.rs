@@ -8,7 +8,7 @@ use crate::clock::{Timestamp, millis};
 use crate::engine::breaker;
 use crate::engine::cache::{
     self as engine, BodyCoding, CacheKey, CacheRules, CacheStatus, Entry, Fields, Freshened, Meta,
-    body_is_whole, envelope, freshen, is_origin_error, may_store,
+    body_is_whole, envelope, freshen, invalidates, is_origin_error, may_store,
 };
 
 use super::answer::Answer;
@@ -63,6 +63,8 @@ pub struct Relay<B: Body> {
     pub instead: Option<Answer<B>>,
     /// What to do with a copy of the body: read it to its end and give it to [`Gate::save`].
     pub save: Option<Save>,
+    /// What to write to the store.
+    pub write: Option<Write>,
 }
 
 /// A response that is to be kept once its body is there.
@@ -74,15 +76,23 @@ pub struct Save {
     received: HeaderMap,
 }
 
-/// An entry to write to the store: `SET key value PX ttl_ms`.
+/// What to write to the store after the response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Write {
-    /// The key.
-    pub key: String,
-    /// The entry as text.
-    pub value: String,
-    /// How long it is worth keeping, in milliseconds.
-    pub ttl_ms: u64,
+pub enum Write {
+    /// `SET key value PX ttl_ms`: an entry.
+    Set {
+        /// Its key.
+        key: String,
+        /// The entry as text.
+        value: String,
+        /// How long it is worth keeping, in milliseconds.
+        ttl_ms: u64,
+    },
+    /// `DEL key`: an entry that may no longer be true.
+    Delete {
+        /// Its key.
+        key: String,
+    },
 }
 
 impl<B: Body> Gate<B> {
@@ -121,8 +131,33 @@ impl<B: Body> Gate<B> {
                 };
                 self.cacheable(head, exchange, *cached, origin, now)
             }
-            exchange => Handoff::Relay(exchange.relay(origin)),
+            exchange => {
+                let mut relay = exchange.relay(origin);
+                if let Caching::Unsafe(key) = &exchange.caching {
+                    let method = head.method().parse().unwrap_or(Method::POST);
+                    relay.write = invalidates(&method, origin.status())
+                        .then(|| self.forget(key))
+                        .flatten();
+                }
+                Handoff::Relay(relay)
+            }
         }
+    }
+
+    /// Forgets an entry, here and in the store.
+    fn forget(&mut self, key: &CacheKey) -> Option<Write> {
+        self.memory.l1.remove(key);
+        self.store_is_up().then(|| Write::Delete {
+            key: self.entry_key(key),
+        })
+    }
+
+    fn store_is_up(&self) -> bool {
+        self.has_store && self.memory.breaker.status() == breaker::Status::Closed
+    }
+
+    fn entry_key(&self, key: &CacheKey) -> String {
+        format!("{}:c:{}", self.plan.store.key_prefix, key.hex())
     }
 
     /// The origin's answer to a request of the cache.
@@ -166,10 +201,7 @@ impl<B: Body> Gate<B> {
             let answer = exchange.admission.mark(answer(&entry, head, status, now));
             let write = match stored {
                 true => self.keep(&cached.key, entry, now),
-                false => {
-                    self.memory.l1.remove(&cached.key);
-                    None
-                }
+                false => self.forget(&cached.key),
             };
             return Handoff::Step(Step::Respond(Respond {
                 answer,
@@ -250,14 +282,12 @@ impl<B: Body> Gate<B> {
     }
 
     fn keep(&mut self, key: &CacheKey, entry: Entry<B>, now: Timestamp) -> Option<Write> {
-        let digest = key.hex();
-        self.memory.refreshed(&digest);
+        self.memory.refreshed(&key.hex());
         let ttl_ms = millis(entry.freshness.keep_until.since(now));
-        let closed = self.memory.breaker.status() == breaker::Status::Closed;
-        let write = self.has_store && closed && ttl_ms > 0 && entry.body_len <= LARGEST_WRITE;
+        let write = self.store_is_up() && ttl_ms > 0 && entry.body_len <= LARGEST_WRITE;
         let write = write.then(|| {
-            Some(Write {
-                key: format!("{}:c:{digest}", self.plan.store.key_prefix),
+            Some(Write::Set {
+                key: self.entry_key(key),
                 value: envelope::encode(&entry.meta, &entry.freshness, &entry.body.bytes()).ok()?,
                 ttl_ms,
             })
@@ -278,18 +308,16 @@ impl<B: Body> Exchange<B> {
         let mut remove = named_in_connection(origin.value("connection").as_deref());
         remove.extend(HOP_BY_HOP.into_iter().map(str::to_owned));
         let mut set = self.admission.headers();
-        if let Caching::Bypass(why) = self.caching {
+        if let Some(status) = self.caching.bypassed() {
             let upstream = origin.value("cache-status");
-            set.push((
-                "cache-status",
-                CacheStatus::bypassed(why).append_to(upstream.as_deref()),
-            ));
+            set.push(("cache-status", status.append_to(upstream.as_deref())));
         }
         Relay {
             remove,
             set,
             instead: None,
             save: None,
+            write: None,
         }
     }
 
@@ -300,17 +328,12 @@ impl<B: Body> Exchange<B> {
             Failure::TimedOut => Problem::OriginTimedOut,
         };
         let mut answer = self.admission.mark(problem.answer());
-        match &self.caching {
-            Caching::Off => {}
-            Caching::Bypass(why) => {
-                answer.set("cache-status", CacheStatus::bypassed(*why).to_string());
-            }
-            Caching::On(cached) => {
-                answer.set(
-                    "cache-status",
-                    CacheStatus::forwarded(cached.forward).to_string(),
-                );
-            }
+        let status = match &self.caching {
+            Caching::On(cached) => Some(CacheStatus::forwarded(cached.forward)),
+            caching => caching.bypassed(),
+        };
+        if let Some(status) = status {
+            answer.set("cache-status", status.to_string());
         }
         answer.into()
     }

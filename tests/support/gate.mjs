@@ -6,7 +6,7 @@
  * to Redis and to the origin are the Worker's own.
  */
 import { cpSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { root, spawnServer } from "../../scripts/lib/process.mjs";
 import { scratchFolder } from "../../scripts/lib/servers.mjs";
 import { readWranglerConfig } from "../../scripts/lib/wrangler.mjs";
@@ -35,13 +35,13 @@ import { readWranglerConfig } from "../../scripts/lib/wrangler.mjs";
  * @param {unknown} [options.edge] the `EDGE` binding; a text is bound as a text; absent: no binding
  * @param {Record<string, string>} [options.vars] the other bindings: the store's address and token, …
  * @param {number} [options.isolates] how many copies of the Worker run side by side
- * @param {string} [options.script] another Worker than the built one
+ * @param {string} [options.script] another Worker than the built one; from the root of the repository
  * @returns {Promise<Gate>}
  */
 export async function startGate({ edge, vars = {}, isolates = 1, script = "build/index.js" }) {
   const { compatibility_date, compatibility_flags } = readWranglerConfig();
   const folder = scratchFolder();
-  cpSync(join(root, script), join(folder, "index.js"));
+  cpSync(resolve(root, script), join(folder, "index.js"));
   cpSync(join(root, "build/index_bg.wasm"), join(folder, "index_bg.wasm"));
 
   const bindings = Object.entries({ ...(edge === undefined ? {} : { EDGE: edge }), ...vars }).map(([name, value]) => {

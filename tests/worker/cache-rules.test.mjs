@@ -161,9 +161,7 @@ test("by Last-Modified too", async () => {
   assert.equal((await get(path, { "if-modified-since": date })).status, 304);
 });
 
-test("an unsafe request that succeeds makes what is stored for its URL invalid", {
-  todo: "RFC 9111, section 4.4: not done yet",
-}, async () => {
+test("an unsafe request that succeeds makes what is stored for its URL invalid", async () => {
   const path = made({ "Cache-Control": "max-age=600" });
   const { first } = await twice(path);
   assert.equal((await ask(gate, path, { method: "POST" })).status, 200);

@@ -5,11 +5,11 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName};
 
 use super::control::ResponseDirectives;
+use super::exchange::{BodyCoding, Exchange};
 use super::fields::{Fields, elements, field_text, field_value, http_date};
 use super::freshness::{Freshness, age_value};
 use super::key::CacheKey;
-use super::policy::CacheRules;
-use super::storage::{Exchange, is_excluded, nominated};
+use super::rules::CacheRules;
 use super::vary::{self, Vary};
 use crate::clock::Timestamp;
 
@@ -33,15 +33,6 @@ pub struct Meta {
     pub vary: Vec<(String, Option<String>)>,
     /// The body was stored decoded, so that its entity-tag is weak.
     pub decoded: bool,
-}
-
-/// In which form a body reaches the cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyCoding {
-    /// The HTTP client below has undone the `Content-Encoding`, if there was one, as `fetch` does.
-    Decoded,
-    /// The body is what the origin sent.
-    AsReceived,
 }
 
 impl Meta {
@@ -210,3 +201,44 @@ fn kept(response: &HeaderMap) -> Vec<(String, String)> {
         .map(|(name, value)| (name.to_owned(), field_text(value).into_owned()))
         .collect()
 }
+
+/// Whether a field is kept out of what is stored (RFC 9111 §3.1), or belongs to one exchange only.
+pub(super) fn is_excluded(name: &str) -> bool {
+    EXCLUDED.contains(&name) || name.starts_with("x-ratelimit-")
+}
+
+/// The fields that `Connection` names (RFC 9110 §7.6.1), in lower case.
+pub(super) fn nominated<F: Fields + ?Sized>(message: &F) -> Vec<String> {
+    let list = message.value("connection").unwrap_or_default();
+    elements(&list).map(str::to_ascii_lowercase).collect()
+}
+
+const EXCLUDED: [&str; 23] = [
+    // RFC 9110 §7.6.1: one hop's.
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    // RFC 9111 §3.1: one proxy's.
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-authorization",
+    // One client's.
+    "set-cookie",
+    "set-cookie2",
+    "clear-site-data",
+    "ratelimit",
+    "ratelimit-limit",
+    "ratelimit-policy",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+    "x-edge-limiter",
+    // Said anew of every answer from the stored response.
+    "age",
+    "cache-status",
+    "content-length",
+    "x-data-age",
+];

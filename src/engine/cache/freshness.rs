@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::control::{Delta, ResponseDirectives, seconds};
 use super::fields::{Fields, date, elements};
-use super::policy::CacheRules;
+use super::rules::CacheRules;
 use crate::clock::Timestamp;
 
 /// The instants of one stored response's life, computed once and asked often.

@@ -1,34 +1,13 @@
 //! Whether a response may be stored, and what of it is (RFC 9111 §3).
 
-use http::{HeaderMap, Method, StatusCode};
+use http::Method;
 
 use super::control::{RequestDirectives, ResponseDirectives};
-use super::entry::BodyCoding;
+use super::exchange::{BodyCoding, Exchange};
 use super::fields::{Fields, elements};
 use super::freshness::{Freshness, LifetimeSource, age_value};
-use super::policy::CacheRules;
+use super::rules::CacheRules;
 use super::vary::Vary;
-use crate::clock::Timestamp;
-
-/// A request that was sent on, and the head of its response.
-///
-/// `request` is what the response was chosen by: the client's header fields, not those that the gate
-/// added to validate.
-#[derive(Debug)]
-pub struct Exchange<'a, F: ?Sized> {
-    /// The request's method.
-    pub method: &'a Method,
-    /// The request's header fields.
-    pub request: &'a F,
-    /// The response's status.
-    pub status: StatusCode,
-    /// The response's header fields.
-    pub response: &'a HeaderMap,
-    /// When the request was sent.
-    pub request_time: Timestamp,
-    /// When the response's head arrived.
-    pub response_time: Timestamp,
-}
 
 /// Why a response is not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,44 +162,3 @@ fn is_understood(status: u16) -> bool {
         200..=205 | 300..=303 | 307 | 308 | 400..=417 | 421 | 422 | 426
     )
 }
-
-/// Whether a field is kept out of what is stored (RFC 9111 §3.1), or belongs to one exchange only.
-pub(super) fn is_excluded(name: &str) -> bool {
-    EXCLUDED.contains(&name) || name.starts_with("x-ratelimit-")
-}
-
-/// The fields that `Connection` names (RFC 9110 §7.6.1), in lower case.
-pub(super) fn nominated<F: Fields + ?Sized>(message: &F) -> Vec<String> {
-    let list = message.value("connection").unwrap_or_default();
-    elements(&list).map(str::to_ascii_lowercase).collect()
-}
-
-const EXCLUDED: [&str; 23] = [
-    // RFC 9110 §7.6.1: one hop's.
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    // RFC 9111 §3.1: one proxy's.
-    "proxy-authenticate",
-    "proxy-authentication-info",
-    "proxy-authorization",
-    // One client's.
-    "set-cookie",
-    "set-cookie2",
-    "clear-site-data",
-    "ratelimit",
-    "ratelimit-limit",
-    "ratelimit-policy",
-    "ratelimit-remaining",
-    "ratelimit-reset",
-    "x-edge-limiter",
-    // Said anew of every answer from the stored response.
-    "age",
-    "cache-status",
-    "content-length",
-    "x-data-age",
-];

@@ -4,11 +4,12 @@
 use http::{HeaderName, HeaderValue, Method, header};
 
 use super::control::ResponseDirectives;
-use super::entry::Meta;
+use super::entry::{Meta, is_excluded, nominated};
+use super::exchange::Exchange;
 use super::fields::{Fields, date, elements, field_value, http_date};
 use super::freshness::age_value;
-use super::policy::CacheRules;
-use super::storage::{Exchange, WhyNot, allowed_by_head, is_excluded, nominated};
+use super::rules::CacheRules;
+use super::storage::{WhyNot, allowed_by_head};
 
 /// The request fields to take off a request that is sent on to fill the cache: what they ask for is
 /// answered from the whole response ([`client_condition`]).

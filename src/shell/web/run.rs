@@ -159,6 +159,9 @@ impl Run {
                 async move { isolate.save(save, &copy).await },
             );
         }
+        if let Some(write) = relay.write {
+            self.write(write);
+        }
         response.unwrap_or_else(|_| failed())
     }
 
@@ -210,12 +213,15 @@ impl Isolate {
         let Some(store) = &self.store else {
             return;
         };
-        let set = Command::new("SET")
-            .arg(&write.key)
-            .arg(&write.value)
-            .arg("PX")
-            .arg(write.ttl_ms);
-        if let Err(error) = store.command(&set).await {
+        let command = match &write {
+            Write::Set { key, value, ttl_ms } => Command::new("SET")
+                .arg(key)
+                .arg(value)
+                .arg("PX")
+                .arg(*ttl_ms),
+            Write::Delete { key } => Command::new("DEL").arg(key),
+        };
+        if let Err(error) = store.command(&command).await {
             warn(&format!("store: {error}"));
         }
     }

@@ -1,0 +1,134 @@
+/** How much an adversary gets: the most requests admitted in any window, by the clock on the wall. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { ours, peer, peerWithoutBlock } from "./lib/contestants.mjs";
+import { get, openConnection } from "./load/connection.mjs";
+
+const QUOTA = 50;
+const WINDOW_MS = 2_000;
+const CONNECTIONS = 16;
+
+/** A burst comes this long before the edge of a window, the second one so much later that both fit in one. */
+const BEFORE_EDGE_MS = 120;
+const BETWEEN_BURSTS_MS = WINDOW_MS - BEFORE_EDGE_MS;
+
+const path = "/api/v1/market-data/symbols";
+const job = {
+  limits: { "per-client": { by: "client", window: `${WINDOW_MS / 1000}s`, quota: QUOTA } },
+  routes: [{ path, limits: ["per-client"] }],
+};
+
+/** @typedef {{ sent: number, answered: number, status: number, by: string }} Attempt times in ms */
+
+/** @typedef {{ admitted: number, byStore: boolean }} Outcome `byStore`: it decided every attempt, or what it had said */
+
+/**
+ * What the adversaries do; both know where the windows end.
+ * @type {Record<string, (pool: import("./load/connection.mjs").Connection[], key: string, edge: number) => Promise<Attempt[]>>}
+ */
+const ADVERSARIES = {
+  "two bursts, each at the end of a window": async (pool, key, edge) => {
+    const first = edge - BEFORE_EDGE_MS;
+    await until(first);
+    const one = await burst(pool, key);
+    await until(first + BETWEEN_BURSTS_MS);
+    return [...one, ...(await burst(pool, key))];
+  },
+  "a burst at the end of a window, then without pause": async (pool, key, edge) => {
+    await until(edge - BEFORE_EDGE_MS);
+    const attempts = await burst(pool, key);
+    while (Date.now() < edge + WINDOW_MS) {
+      attempts.push(await attempt(pool[0], key));
+      await sleep(4);
+    }
+    return attempts;
+  },
+};
+
+/** @param {import("./lib/ground.mjs").Ground} ground */
+export async function measure(ground) {
+  const contestants = [ours, peer, peerWithoutBlock];
+  /** @type {Record<string, Record<string, Outcome>>} */
+  const results = {};
+  for (const contestant of contestants) results[contestant.name] = await attack(contestant, ground);
+  const local = Object.values(results.ours).filter(({ byStore }) => !byStore).length;
+  return {
+    title: `The most requests admitted in any ${WINDOW_MS / 1000} s, of a quota of ${QUOTA}`,
+    columns: contestants.map(({ title }) => title),
+    rows: Object.keys(ADVERSARIES).map((name) => ({
+      name,
+      cells: contestants.map((contestant) => `${results[contestant.name][name].admitted}`),
+    })),
+    notes: [
+      "Counted where both the request and its answer lie in the window: at least so many.",
+      ...(local > 0 ? [`In ${local} of them omnitrade-edge decided without the store.`] : []),
+    ],
+    data: { quota: QUOTA, windowMs: WINDOW_MS, results },
+  };
+}
+
+/**
+ * @param {import("./lib/contestants.mjs").Contestant} contestant
+ * @param {import("./lib/ground.mjs").Ground} ground
+ */
+async function attack(contestant, { start }) {
+  const gate = await start(contestant, job);
+  try {
+    const pool = await Promise.all(Array.from({ length: CONNECTIONS }, () => openConnection(gate.url)));
+    await burst(pool, "warm-up");
+    /** @type {Record<string, Outcome>} */
+    const results = {};
+    for (const [name, adversary] of Object.entries(ADVERSARIES)) {
+      const edge = (Math.floor((Date.now() + 2 * BEFORE_EDGE_MS) / WINDOW_MS) + 1) * WINDOW_MS;
+      const attempts = await adversary(pool, name.replaceAll(/\W+/g, "-"), edge);
+      const admitted = attempts.filter(({ status }) => status === 200);
+      const byStore = attempts.every(({ by }) => by !== "local");
+      results[name] = { admitted: mostInAWindow(admitted), byStore };
+    }
+    for (const connection of pool) connection.close();
+    return results;
+  } finally {
+    await gate.stop();
+  }
+}
+
+/**
+ * Twice the quota, as fast as it goes.
+ * @param {import("./load/connection.mjs").Connection[]} pool
+ * @param {string} key
+ */
+async function burst(pool, key) {
+  let left = 2 * QUOTA;
+  const each = pool.map(async (connection) => {
+    const attempts = [];
+    while (left-- > 0) attempts.push(await attempt(connection, key));
+    return attempts;
+  });
+  return (await Promise.all(each)).flat();
+}
+
+/**
+ * @param {import("./load/connection.mjs").Connection} connection
+ * @param {string} key
+ * @returns {Promise<Attempt>}
+ */
+async function attempt(connection, key) {
+  const sent = performance.now();
+  const { status, head } = await connection.exchange(get(path, key));
+  const by = head.match(/\r\nx-edge-limiter: *(\S+)/i)?.[1] ?? "";
+  return { sent, answered: performance.now(), status, by };
+}
+
+/**
+ * The most attempts that were sent and answered inside one window.
+ * @param {Attempt[]} attempts
+ */
+function mostInAWindow(attempts) {
+  const inside = (/** @type {number} */ from) =>
+    attempts.filter(({ sent, answered }) => sent >= from && answered < from + WINDOW_MS).length;
+  return Math.max(0, ...attempts.map(({ sent }) => inside(sent)));
+}
+
+/** @param {number} time Unix ms */
+async function until(time) {
+  await sleep(Math.max(time - Date.now(), 0));
+}

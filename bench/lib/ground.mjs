@@ -1,0 +1,60 @@
+/** What all measurements stand on: one Redis, REST before it, one origin, and Workers on demand. */
+import { startRedis, startRestRedis, startSampleApi } from "../../scripts/lib/servers.mjs";
+import { startGate } from "../../tests/support/gate.mjs";
+import { scriptOf } from "./contestants.mjs";
+import { connectToRedis } from "./redis-info.mjs";
+
+/**
+ * @typedef {object} Ground
+ * @property {import("./redis-info.mjs").RedisInfo} redis
+ * @property {{ url: string, token: string }} rest Upstash's REST protocol over that Redis
+ * @property {{ url: string }} origin
+ * @property {(contestant: import("./contestants.mjs").Contestant, job: Job, options?: StartOptions) => Promise<Gate>} start
+ *   a contestant in workerd, with its own memory
+ * @property {() => Promise<void>} stop
+ */
+
+/**
+ * What all contestants are asked to do: `EDGE` without the origin, of which the peers know `window`,
+ * `quota` and `by` of a limit, and exact paths, `limits`, and the cache's `ttl` and `query` of a route.
+ * @typedef {{ limits: Record<string, object>, routes: object[] }} Job
+ */
+
+/** @typedef {{ isolates?: number, restUrl?: string }} StartOptions `restUrl`: another way to the store */
+
+/** @typedef {import("../../tests/support/gate.mjs").Gate} Gate */
+
+/** As long as `@upstash/ratelimit` waits, so that no noise on the machine decides in place of the store. */
+const STORE_TIMEOUT = "5s";
+
+/**
+ * @param {string} restServer the program that serves REST
+ * @returns {Promise<Ground>}
+ */
+export async function layGround(restServer) {
+  const redisServer = await startRedis();
+  const [rest, origin] = await Promise.all([
+    startRestRedis({ redisUrl: redisServer.url, program: restServer }),
+    startSampleApi(),
+  ]);
+  const redis = await connectToRedis(redisServer.port);
+  return {
+    redis,
+    rest,
+    origin,
+    start: async (contestant, job, { isolates, restUrl = rest.url } = {}) => {
+      const edge = { origin: origin.url, redis: { timeout: STORE_TIMEOUT, key_prefix: contestant.name }, ...job };
+      return startGate({
+        script: await scriptOf(contestant),
+        edge,
+        isolates,
+        vars: { UPSTASH_REDIS_REST_URL: restUrl, UPSTASH_REDIS_REST_TOKEN: rest.token, ...contestant.vars },
+      });
+    },
+    stop: async () => {
+      redis.close();
+      await Promise.all([rest.stop(), origin.stop()]);
+      await redisServer.stop();
+    },
+  };
+}

@@ -1,0 +1,48 @@
+/** Prints what was measured: tables for people, or JSON for machines. */
+
+/**
+ * @typedef {object} Table
+ * @property {string} title
+ * @property {string[]} columns
+ * @property {{ name: string, cells: (string | null)[] }[]} rows `null`: not to be had on this machine
+ * @property {string[]} notes how it was measured
+ * @property {unknown} data the figures behind it, for machines
+ */
+
+/**
+ * @param {{ machine: import("./machine.mjs").Machine, tables: Record<string, Table> }} report
+ * @param {boolean} json
+ */
+export function printReport({ machine, tables }, json) {
+  if (json) {
+    const data = Object.entries(tables).map(([name, table]) => [name, table.data]);
+    console.log(JSON.stringify({ ...machine, ...Object.fromEntries(data) }, null, 2));
+    return;
+  }
+  const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
+  console.log(`${versions.join(", ")}; ${machine.cores} cores`);
+  for (const table of Object.values(tables)) console.log(`\n${lines(table).join("\n")}`);
+}
+
+/** @param {Table} table */
+function lines({ title, columns, rows, notes }) {
+  const grid = [["", ...columns], ...rows.map(({ name, cells }) => [name, ...cells.map((cell) => cell ?? "-")])];
+  const widths = grid[0].map((_, column) => Math.max(...grid.map((row) => row[column].length)));
+  const text = grid.map((row) =>
+    row
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])))
+      .join("   ")
+      .trimEnd(),
+  );
+  return [title, ...text.map((line) => `  ${line}`), ...notes.map((note) => `  ${note}`)];
+}
+
+/**
+ * The middle one; of an even number the mean of the two in the middle.
+ * @param {number[]} numbers
+ */
+export function median(numbers) {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  const half = (sorted.length - 1) / 2;
+  return (sorted[Math.floor(half)] + sorted[Math.ceil(half)]) / 2;
+}

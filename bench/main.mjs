@@ -1,0 +1,79 @@
+/**
+ * `npm run bench`: measures the gate and its peers side by side, and prints what it measured.
+ *
+ *     npm run bench -- [PART…] [--json]     the parts named, or all of them
+ */
+import { parseArgs } from "node:util";
+import { buildWorker } from "../scripts/build.mjs";
+import { bootstrap } from "../scripts/lib/bootstrap.mjs";
+import { buildCommandLine } from "../scripts/lib/command-line.mjs";
+import { Failure, main } from "../scripts/lib/process.mjs";
+import { ensureRedisServer } from "../scripts/lib/redis-server.mjs";
+
+/**
+ * What can be measured, in the order in which it is printed.
+ * @type {Record<string, { about: string, load: () => Promise<{ measure: Measure }> }>}
+ */
+const PARTS = {
+  cost: { about: "what a request costs the store", load: () => import("./cost.mjs") },
+  accuracy: { about: "how much an adversary gets", load: () => import("./accuracy.mjs") },
+  speed: { about: "requests per second and latency", load: () => import("./speed.mjs") },
+  size: { about: "how large the Workers are", load: () => import("./size.mjs") },
+};
+
+/** @typedef {(ground: import("./lib/ground.mjs").Ground) => Promise<import("./lib/report.mjs").Table>} Measure */
+
+const USAGE = `usage: npm run bench -- [PART…] [--json]
+
+  PART      ${Object.entries(PARTS)
+    .map(([name, { about }]) => `${name.padEnd(9)} ${about}`)
+    .join("\n            ")}
+            without one: all of them
+  --json    one JSON document in place of the tables`;
+
+await main(async () => {
+  const { names, json } = options();
+  await bootstrap();
+  const problem = await ensureRedisServer();
+  if (problem) throw new Failure(`the measurements need a redis-server: ${problem}`);
+  await buildWorker();
+  const restServer = await buildCommandLine({ release: true });
+
+  // Not at the top: what they import is there only after `bootstrap`.
+  const { layGround } = await import("./lib/ground.mjs");
+  const { printReport } = await import("./lib/report.mjs");
+  const { describeMachine } = await import("./lib/machine.mjs");
+
+  const ground = await layGround(restServer);
+  try {
+    const machine = await describeMachine(ground.redis);
+    /** @type {Record<string, import("./lib/report.mjs").Table>} */
+    const tables = {};
+    for (const name of names) {
+      console.error(`bench: ${name}: ${PARTS[name].about}`);
+      const { measure } = await PARTS[name].load();
+      tables[name] = await measure(ground);
+    }
+    printReport({ machine, tables }, json);
+  } finally {
+    await ground.stop();
+  }
+});
+
+function options() {
+  try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      options: { json: { type: "boolean", default: false }, help: { type: "boolean" } },
+    });
+    if (values.help) {
+      console.log(USAGE);
+      process.exit(0);
+    }
+    const unknown = positionals.find((name) => !Object.hasOwn(PARTS, name));
+    if (unknown !== undefined) throw new Error(`no part is called "${unknown}"`);
+    return { names: positionals.length ? positionals : Object.keys(PARTS), json: values.json };
+  } catch (error) {
+    throw new Failure(`${/** @type {Error} */ (error).message}\n\n${USAGE}`);
+  }
+}

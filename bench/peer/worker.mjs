@@ -1,0 +1,119 @@
+/**
+ * The peer: a Worker that limits with `@upstash/ratelimit` and caches with `@upstash/redis`, as their
+ * documentation shows it. First the limits, at once; then the cache, only for whom they let through.
+ */
+import { Ratelimit } from "@upstash/ratelimit";
+import { Redis } from "@upstash/redis/cloudflare";
+
+/**
+ * @typedef {object} Env
+ * @property {{ origin: string, redis: { key_prefix: string }, limits: Record<string, Limit>, routes: Route[] }} EDGE
+ * @property {string} UPSTASH_REDIS_REST_URL
+ * @property {string} UPSTASH_REDIS_REST_TOKEN
+ * @property {string} [EPHEMERAL_CACHE] "off": without its in-memory block
+ */
+
+/** @typedef {{ by: "client" | "ip", window: import("@upstash/ratelimit").Duration, quota: number }} Limit */
+/** @typedef {{ path: string, limits: string[], cache?: { ttl: string, query: string[] } }} Route */
+
+/** @typedef {ReturnType<typeof start>} App */
+
+/** One for all requests of an isolate. @type {App | undefined} */
+let app;
+
+export default {
+  /**
+   * @param {Request} request
+   * @param {Env} env
+   * @param {{ waitUntil: (promise: Promise<unknown>) => void }} context
+   * @returns {Promise<Response>}
+   */
+  async fetch(request, env, context) {
+    app ??= start(env);
+    const url = new URL(request.url);
+    const route = app.routes.get(url.pathname);
+    if (!route) return new Response(null, { status: 404 });
+
+    const address = request.headers.get("cf-connecting-ip") ?? "";
+    const client = request.headers.get("x-api-key") ?? address;
+    const results = await Promise.all(
+      route.limits.map(({ by, limiter }) => limiter.limit(by === "client" ? client : address)),
+    );
+    const tightest = results.reduce((a, b) => (b.remaining < a.remaining ? b : a));
+    const headers = {
+      "x-ratelimit-limit": `${tightest.limit}`,
+      "x-ratelimit-remaining": `${tightest.remaining}`,
+      "x-ratelimit-reset": `${tightest.reset}`,
+    };
+    if (!results.every(({ success }) => success)) {
+      const wait = Math.ceil((tightest.reset - Date.now()) / 1000);
+      return new Response("Too many requests", { status: 429, headers: { ...headers, "retry-after": `${wait}` } });
+    }
+    return answer(app, route, url, headers, context);
+  },
+};
+
+/**
+ * From the cache, else from the origin.
+ * @param {App} app
+ * @param {{ cache?: { ttl: number, query: string[] } }} route
+ * @param {URL} url
+ * @param {Record<string, string>} headers
+ * @param {{ waitUntil: (promise: Promise<unknown>) => void }} context
+ */
+async function answer({ redis, origin, prefix }, { cache }, url, headers, context) {
+  if (!cache) {
+    const response = await fetch(`${origin}${url.pathname}${url.search}`);
+    return new Response(response.body, { status: response.status, headers: { ...headers, ...kept(response) } });
+  }
+  const query = cache.query.map((name) => `${name}=${encodeURIComponent(url.searchParams.get(name) ?? "")}`).join("&");
+  const key = `${prefix}:c:${url.pathname}?${query}`;
+  const stored = await redis.get(key);
+  if (typeof stored === "string") {
+    const end = stored.indexOf("\n");
+    return new Response(stored.slice(end + 1), {
+      headers: { ...JSON.parse(stored.slice(0, end)), ...headers, "x-cache": "hit" },
+    });
+  }
+  const response = await fetch(`${origin}${url.pathname}?${query}`);
+  const body = await response.text();
+  if (response.ok) {
+    context.waitUntil(redis.set(key, `${JSON.stringify(kept(response))}\n${body}`, { px: cache.ttl }));
+  }
+  return new Response(body, { status: response.status, headers: { ...kept(response), ...headers, "x-cache": "miss" } });
+}
+
+/** The headers that a client needs. @param {Response} response */
+function kept({ headers }) {
+  return { "content-type": headers.get("content-type") ?? "", etag: headers.get("etag") ?? "" };
+}
+
+/** @param {Env} env */
+function start(env) {
+  const { origin, redis: settings, limits, routes } = env.EDGE;
+  // One client for all, so that it may send the limits of a request together. The entries are texts:
+  // it need not try to read them as JSON.
+  const redis = Redis.fromEnv(env, { automaticDeserialization: false });
+  const limiters = new Map(
+    Object.entries(limits).map(([name, { by, window, quota }]) => {
+      const limiter = new Ratelimit({
+        redis,
+        prefix: `${settings.key_prefix}:l:${name}`,
+        limiter: Ratelimit.slidingWindow(quota, window),
+        ephemeralCache: env.EPHEMERAL_CACHE === "off" ? false : new Map(),
+      });
+      return [name, { by, limiter }];
+    }),
+  );
+  const prepared = routes.map(({ path, limits, cache }) => ({
+    path,
+    limits: limits.flatMap((name) => limiters.get(name) ?? []),
+    cache: cache && { ttl: milliseconds(cache.ttl), query: cache.query },
+  }));
+  return { redis, origin, prefix: settings.key_prefix, routes: new Map(prepared.map((route) => [route.path, route])) };
+}
+
+/** @param {string} duration such as "500ms" or "60s" */
+function milliseconds(duration) {
+  return Number.parseFloat(duration) * (duration.endsWith("ms") ? 1 : 1000);
+}

@@ -1,0 +1,28 @@
+//! What a route says about caching.
+
+use std::time::Duration;
+
+/// A route's settings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CacheRules {
+    /// Freshness where the response carries none of its own; for the statuses 200, 203, 204, 300,
+    /// 301 and 308.
+    pub ttl: Option<Duration>,
+    /// `ttl` replaces what those responses say about freshness, `no-cache` and `must-revalidate`
+    /// included; `no-store`, `private` and `Set-Cookie` still count.
+    pub override_origin: bool,
+    /// For how long after its lifetime a response may be served while it is refreshed; absent: what
+    /// the response says.
+    pub stale_while_revalidate: Option<Duration>,
+    /// For how long after its lifetime a response may be served at all; absent: what the response
+    /// says, or else `stale_while_revalidate`.
+    pub stale_if_error: Option<Duration>,
+}
+
+impl CacheRules {
+    /// The `ttl` that holds for a response of this status.
+    pub fn ttl_for(&self, status: u16) -> Option<Duration> {
+        self.ttl
+            .filter(|_| matches!(status, 200 | 203 | 204 | 300 | 301 | 308))
+    }
+}

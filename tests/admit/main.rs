@@ -1,0 +1,23 @@
+//! `admit.lua` inside a real Redis.
+#![cfg(feature = "cli")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that finds nothing there should fail"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/model.rs"]
+mod model;
+
+mod billing;
+mod clocks;
+mod crowd;
+mod entries;
+mod rig;
+mod stored;
+mod traces;
