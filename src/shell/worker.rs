@@ -9,6 +9,7 @@ use web_sys::{Request, Response};
 use worker::Env;
 
 use crate::config::{Config, ConfigError};
+use crate::error::Error;
 use crate::gateway::Problem;
 use crate::redis::{Options, RestClient};
 use crate::shell::ReqwestTransport;
@@ -88,8 +89,12 @@ fn store(env: &JsValue, config: Option<&Config>) -> Result<Option<Store>, Config
             return Err(ConfigError::of(absent, &message));
         }
     };
-    let of =
-        |error: crate::error::Error| ConfigError::of("UPSTASH_REDIS_REST_URL", &error.to_string());
+    // The client names its settings `url` and `token`.
+    let of = |error: Error| {
+        let message = error.to_string();
+        let token = message.contains(": token: ");
+        ConfigError::of(if token { names[1] } else { names[0] }, &message)
+    };
     let transport = ReqwestTransport::new().map_err(of)?;
     let mut options = Options::new(url, token);
     if let Some(config) = config {
