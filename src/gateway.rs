@@ -102,10 +102,15 @@ impl<B: Body> Gate<B> {
     ///
     /// As [`Config::from_json`]; none for a configuration that was not changed since.
     pub fn new(config: &Config, has_store: bool) -> Result<Self, ConfigError> {
+        let plan = Plan::new(config)?;
+        let mut memory = Memory::new(config.redis.timeout);
+        for (quota, cost) in plan.costs() {
+            memory.fallback.expect(quota, cost);
+        }
         Ok(Self {
-            plan: Plan::new(config)?,
+            plan,
             has_store,
-            memory: Memory::new(config.redis.timeout),
+            memory,
         })
     }
 
