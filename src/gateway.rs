@@ -165,20 +165,21 @@ impl<B: Body> Gate<B> {
             false => None,
         };
         let ask_time = self.memory.clock.is_due(now);
-        let ask = Ask::new(&exchange.admission.charges, lookup.as_ref(), now, ask_time);
+        let mut ask = Ask::new(&exchange.admission.charges, lookup.as_ref(), now, ask_time);
+        ask.correction_ms = self.memory.clock.correction_ms();
         Step::Ask(ask, exchange)
     }
 
-    /// What to do after the store's reply to an [`Ask`].
+    /// What to do after the store's reply to an [`Ask`], at `shown` by the clock of this isolate.
     pub fn resume(
         &mut self,
         head: &impl Head,
         ask: &Ask,
         mut exchange: Exchange<B>,
         reply: Result<Value, Error>,
-        now: Timestamp,
+        shown: Timestamp,
     ) -> Step<B> {
-        let now = self.memory.clock.correct(now);
+        let now = self.memory.clock.correct(shown);
         let read = |value| ask.read(value).ok_or(false);
         let reply = match reply.map_err(|e| is_final(e.kind())).and_then(read) {
             Ok(reply) => reply,
@@ -190,8 +191,11 @@ impl<B: Body> Gate<B> {
         };
         self.memory.breaker.succeeded();
         if let Some(offset) = reply.clock_offset {
-            self.memory.clock.learn(offset, now);
+            let clock = &mut self.memory.clock;
+            clock.learn(offset, ask.correction_ms, shown);
         }
+        // What the store says counts from its own time on.
+        let now = self.memory.clock.correct(shown);
         let memory = &mut self.memory;
         if let Err(problem) = exchange
             .admission
