@@ -120,7 +120,7 @@ impl<B: Body> Gate<B> {
         if head.url().len() > LONGEST_URL {
             return Problem::UrlTooLong.into();
         }
-        let Some(target) = Target::of(head.url()) else {
+        let Some(target) = Target::of(head.url()).filter(is_web) else {
             return Problem::BrokenPath.into();
         };
         if let Some(answer) = self.admin(head.method(), target.path) {
@@ -325,6 +325,12 @@ impl<B: Body> From<Problem> for Step<B> {
     fn from(problem: Problem) -> Self {
         problem.answer().into()
     }
+}
+
+/// Whether a URL is one of the web's: its scheme and host go into headers.
+fn is_web(target: &Target<'_>) -> bool {
+    let web = ["http", "https"].map(|scheme| target.scheme.eq_ignore_ascii_case(scheme));
+    web.contains(&true) && target.host.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// Whether an error is not one of chance, so that one is as good as several.

@@ -196,7 +196,17 @@ fn any_state_means_the_same_to_the_script_and_the_model() {
                 server,
             );
             let expected = model.call(&ask.keys, &ask.args, server);
-            prop_assert_eq!(rig.raw(&ask), expected, "{} {:?}", text, ask);
+            let before = crate::rig::now();
+            let reply = rig.raw(&ask);
+            prop_assert_eq!(&reply, &expected, "{} {:?}", text, ask);
+            if ask.read(reply).unwrap().admitted {
+                // It was charged, and lives as long as in the model.
+                let ttl: u64 = rig.run(&["PTTL", &limit.key]);
+                let left = model.expires(&limit.key).unwrap().since(server);
+                let passed = crate::rig::now().since(before);
+                prop_assert!(Duration::from_millis(ttl) <= left);
+                prop_assert!(Duration::from_millis(ttl) + passed >= left);
+            }
             let stored = rig.text(&limit.key);
             prop_assert_eq!(stored.as_deref(), model.text(&limit.key), "{}", text);
             // Short steps: a state of old sub-buckets alone would have expired.

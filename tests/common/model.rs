@@ -46,6 +46,11 @@ impl ModelStore {
         self.keys.get(key).map(|(value, _)| value.as_str())
     }
 
+    /// When a key expires.
+    pub fn expires(&self, key: &str) -> Option<Timestamp> {
+        self.keys.get(key).map(|(_, expires)| *expires)
+    }
+
     /// All keys.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.keys.keys().map(String::as_str)

@@ -91,9 +91,19 @@ fn what_is_no_url_of_ours_is_a_clean_refusal() {
     let seen = rig.get(&format!("/{}", "a".repeat(17_000)));
     assert_eq!((seen.status, seen.fetches), (414, 0));
     assert_eq!(json(&seen)["code"], "url_too_long");
-    let mut relative = get("/");
-    relative.url = "/no-host".to_owned();
-    assert_eq!(rig.send(&relative).status, 400);
+    for url in [
+        "/no-host",
+        "",
+        "x",
+        "\0://a",
+        "ftp://a/b",
+        "https://a\r\nb/",
+        "https:///",
+    ] {
+        let mut request = get("/");
+        url.clone_into(&mut request.url);
+        assert_eq!(rig.send(&request).status, 400, "{url:?}");
+    }
     let long = rig.get(&format!("/{}", "a".repeat(16_000)));
     assert_eq!((long.status, long.fetches), (200, 1));
 }
