@@ -102,10 +102,15 @@ impl<B: Body> Gate<B> {
     ///
     /// As [`Config::from_json`]; none for a configuration that was not changed since.
     pub fn new(config: &Config, has_store: bool) -> Result<Self, ConfigError> {
+        let plan = Plan::new(config)?;
+        let mut memory = Memory::new(config.redis.timeout);
+        for (quota, cost) in plan.costs() {
+            memory.fallback.expect(quota, cost);
+        }
         Ok(Self {
-            plan: Plan::new(config)?,
+            plan,
             has_store,
-            memory: Memory::new(config.redis.timeout),
+            memory,
         })
     }
 
@@ -115,7 +120,7 @@ impl<B: Body> Gate<B> {
         if head.url().len() > LONGEST_URL {
             return Problem::UrlTooLong.into();
         }
-        let Some(target) = Target::of(head.url()) else {
+        let Some(target) = Target::of(head.url()).filter(is_web) else {
             return Problem::BrokenPath.into();
         };
         if let Some(answer) = self.admin(head.method(), target.path) {
@@ -157,7 +162,8 @@ impl<B: Body> Gate<B> {
             false => None,
         };
         let ask_time = self.memory.clock.is_due(now);
-        let ask = Ask::new(&exchange.admission.charges, lookup.as_ref(), now, ask_time);
+        let mut ask = Ask::new(&exchange.admission.charges, lookup.as_ref(), now, ask_time);
+        ask.correction_ms = self.memory.clock.correction_ms();
         Step::Ask(ask, exchange)
     }
 
@@ -183,16 +189,16 @@ impl<B: Body> Gate<B> {
         }
     }
 
-    /// What to do after the store's reply to an [`Ask`].
+    /// What to do after the store's reply to an [`Ask`], at `shown` by the clock of this isolate.
     pub fn resume(
         &mut self,
         head: &impl Head,
         ask: &Ask,
         mut exchange: Exchange<B>,
         reply: Result<Value, Error>,
-        now: Timestamp,
+        shown: Timestamp,
     ) -> Step<B> {
-        let now = self.memory.clock.correct(now);
+        let now = self.memory.clock.correct(shown);
         let read = |value| ask.read(value).ok_or(false);
         let reply = match reply.map_err(|e| is_final(e.kind())).and_then(read) {
             Ok(reply) => reply,
@@ -204,8 +210,11 @@ impl<B: Body> Gate<B> {
         };
         self.memory.breaker.succeeded();
         if let Some(offset) = reply.clock_offset {
-            self.memory.clock.learn(offset, now);
+            let clock = &mut self.memory.clock;
+            clock.learn(offset, ask.correction_ms, shown);
         }
+        // What the store says counts from its own time on.
+        let now = self.memory.clock.correct(shown);
         let memory = &mut self.memory;
         if let Err(problem) = exchange
             .admission
@@ -335,6 +344,12 @@ impl<B: Body> From<Problem> for Step<B> {
     fn from(problem: Problem) -> Self {
         problem.answer().into()
     }
+}
+
+/// Whether a URL is one of the web's: its scheme and host go into headers.
+fn is_web(target: &Target<'_>) -> bool {
+    let web = ["http", "https"].map(|scheme| target.scheme.eq_ignore_ascii_case(scheme));
+    web.contains(&true) && target.host.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// Whether an error is not one of chance, so that one is as good as several.

@@ -108,7 +108,7 @@ impl Admission {
             memory.fallback.learn(&charge.key, verdict, now);
             if !verdict.met {
                 let until = now + verdict.retry_after;
-                memory.denied.remember(&charge.key, charge.cost, until);
+                memory.denied.remember(&charge.key, charge.cost, now, until);
             }
         }
         if !self.charges.is_empty() {

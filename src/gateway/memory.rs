@@ -96,14 +96,22 @@ impl ClockGuard {
             .is_none_or(|at| now >= at || at.since(now) > CLOCK_CHECK)
     }
 
-    /// The store's clock is `offset_ms` ahead of `now`, which was corrected already.
-    pub fn learn(&mut self, offset_ms: i64, now: Timestamp) {
-        let mut now = now;
-        if offset_ms.unsigned_abs() > millis(TOLERANCE) {
-            self.offset_ms = self.offset_ms.saturating_add(offset_ms);
-            now = Timestamp::from_millis(now.as_millis().saturating_add_signed(offset_ms));
+    /// By how many milliseconds the isolate's clock is corrected.
+    pub const fn correction_ms(&self) -> i64 {
+        self.offset_ms
+    }
+
+    /// The store's clock is `offset_ms` ahead of what an [`Ask`](super::Ask) told it, which was
+    /// corrected by `correction_ms`. The isolate's clock shows `shown`.
+    ///
+    /// Several answers may tell of one and the same error: each is taken for what it says of the
+    /// clock, and not added to what is known from the others.
+    pub fn learn(&mut self, offset_ms: i64, correction_ms: i64, shown: Timestamp) {
+        let right = correction_ms.saturating_add(offset_ms);
+        if right.abs_diff(self.offset_ms) > millis(TOLERANCE) {
+            self.offset_ms = right;
         }
-        self.next_check = Some(now + CLOCK_CHECK);
+        self.next_check = Some(self.correct(shown) + CLOCK_CHECK);
     }
 }
 
@@ -116,16 +124,28 @@ mod tests {
         let mut clock = ClockGuard::default();
         let at = Timestamp::from_millis;
         assert!(clock.is_due(at(0)));
-        clock.learn(-900, at(1_000));
+        clock.learn(-900, 0, at(1_000));
         assert_eq!(clock.correct(at(1_000)), at(1_000));
         assert!(!clock.is_due(at(600_999)));
         assert!(clock.is_due(at(601_000)));
-        clock.learn(-300_000, at(601_000));
+        clock.learn(-300_000, 0, at(601_000));
         assert_eq!(clock.correct(at(601_000)), at(301_000));
         assert!(!clock.is_due(at(301_001)));
         assert!(
             clock.is_due(at(0)),
             "a check far in the future is not waited for"
         );
+    }
+
+    #[test]
+    fn answers_that_tell_of_one_error_correct_it_once() {
+        let mut clock = ClockGuard::default();
+        let at = Timestamp::from_millis;
+        for _ in 0..10 {
+            clock.learn(-300_000, 0, at(601_000));
+        }
+        assert_eq!(clock.correct(at(601_000)), at(301_000));
+        clock.learn(5, clock.correction_ms(), at(602_000));
+        assert_eq!(clock.correct(at(602_000)), at(302_000));
     }
 }

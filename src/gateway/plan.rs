@@ -114,6 +114,15 @@ impl Plan {
         })
     }
 
+    /// What requests cost, for each quota that they count against.
+    pub fn costs(&self) -> impl Iterator<Item = (Quota, u64)> {
+        let all = self.routes.iter().chain([&self.unclaimed]);
+        all.flat_map(|route| {
+            let limits = route.limits.iter();
+            limits.flat_map(|limit| [(limit.quota, route.cost), (limit.keyed, route.cost)])
+        })
+    }
+
     /// What applies to a request with this method and path ([`segments`](crate::engine::route::segments)).
     pub fn find(&self, method: &str, path: &[String]) -> Rc<RoutePlan> {
         let claims = |route: &&Rc<RoutePlan>| {

@@ -20,6 +20,8 @@ pub struct Ask {
     pub keys: Vec<String>,
     /// ARGV.
     pub args: Vec<String>,
+    /// By how much the caller's clock was corrected when it told the time.
+    pub(super) correction_ms: i64,
     limits: usize,
     cached: bool,
 }
@@ -82,6 +84,7 @@ impl Ask {
         Self {
             keys,
             args,
+            correction_ms: 0,
             limits: charges.len(),
             cached: lookup.is_some(),
         }

@@ -168,3 +168,51 @@ fn another_window_frees_nobody_in_the_script_as_in_the_model() {
     });
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
+
+/// States with sub-buckets before, at and after the present one, as those who charge ahead leave
+/// them, and with more of them than a state may have.
+#[test]
+fn any_state_means_the_same_to_the_script_and_the_model() {
+    let rig = std::cell::RefCell::new(Rig::start());
+    let counts = prop::collection::vec(prop_oneof![Just(0_u64), 0_u64..6], 1..50);
+    let state = (0_u64..4_000, 0_u64..70, counts);
+    let steps = prop::collection::vec((0_u64..2_000, 1_u64..4), 1..8);
+    let outcome = runner(300).run(&(state, steps), |((seen, base, counts), steps)| {
+        let mut rig = rig.borrow_mut();
+        rig.run::<()>(&["FLUSHALL"]);
+        let limit = crate::rig::limit("ot:l:a:x", 60, 60);
+        let (seen, base) = (START + 500 - seen, START / 2_000 + base - 30);
+        let counts: Vec<_> = counts.iter().map(u64::to_string).collect();
+        let text = format!("1 {seen} 2000 {base} {}", counts.join(" "));
+        let (mut model, mut server) = (ModelStore::default(), Timestamp::from_millis(START));
+        model.set(&limit.key, &text, 3_600_000, server);
+        rig.run::<()>(&["SET", &limit.key, &text, "EX", "3600"]);
+        for (wait, cost) in steps {
+            let ask = limits(
+                &[Charge {
+                    cost,
+                    ..limit.clone()
+                }],
+                server,
+            );
+            let expected = model.call(&ask.keys, &ask.args, server);
+            let before = crate::rig::now();
+            let reply = rig.raw(&ask);
+            prop_assert_eq!(&reply, &expected, "{} {:?}", text, ask);
+            if ask.read(reply).unwrap().admitted {
+                // It was charged, and lives as long as in the model.
+                let ttl: u64 = rig.run(&["PTTL", &limit.key]);
+                let left = model.expires(&limit.key).unwrap().since(server);
+                let passed = crate::rig::now().since(before);
+                prop_assert!(Duration::from_millis(ttl) <= left);
+                prop_assert!(Duration::from_millis(ttl) + passed >= left);
+            }
+            let stored = rig.text(&limit.key);
+            prop_assert_eq!(stored.as_deref(), model.text(&limit.key), "{}", text);
+            // Short steps: a state of old sub-buckets alone would have expired.
+            server = server + Duration::from_millis(wait);
+        }
+        Ok(())
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+}

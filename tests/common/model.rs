@@ -41,9 +41,19 @@ impl ModelStore {
             .insert(key.to_owned(), (value.to_owned(), expires));
     }
 
+    /// `DEL key`.
+    pub fn delete(&mut self, key: &str) {
+        self.keys.remove(key);
+    }
+
     /// `GET key`.
     pub fn text(&self, key: &str) -> Option<&str> {
         self.keys.get(key).map(|(value, _)| value.as_str())
+    }
+
+    /// When a key expires.
+    pub fn expires(&self, key: &str) -> Option<Timestamp> {
+        self.keys.get(key).map(|(_, expires)| *expires)
     }
 
     /// All keys.

@@ -4,33 +4,43 @@ use quick_cache::unsync::Cache;
 
 use crate::clock::Timestamp;
 
+use super::sliding_window::TOLERANCE;
+
 /// Refusals that are still true, by limit key and cost. Bounded; what is evicted is asked again.
 #[derive(Debug)]
 pub struct DenyCache {
-    until: Cache<(String, u64), Timestamp>,
+    refusals: Cache<(String, u64), Refusal>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Refusal {
+    at: Timestamp,
+    until: Timestamp,
 }
 
 impl DenyCache {
     /// Remembers at most `capacity` refusals.
     pub fn new(capacity: usize) -> Self {
         Self {
-            until: Cache::new(capacity),
+            refusals: Cache::new(capacity),
         }
     }
 
-    /// A request of `cost` on the limit state `key` is refused until `until`.
-    pub fn remember(&mut self, key: &str, cost: u64, until: Timestamp) {
-        self.until.insert((key.to_owned(), cost), until);
+    /// At `now`, a request of `cost` on the limit state `key` is refused until `until`.
+    pub fn remember(&mut self, key: &str, cost: u64, now: Timestamp, until: Timestamp) {
+        let refusal = Refusal { at: now, until };
+        self.refusals.insert((key.to_owned(), cost), refusal);
     }
 
     /// Until when a request of `cost` on `key` is refused, if it is.
     pub fn refused_until(&mut self, key: &str, cost: u64, now: Timestamp) -> Option<Timestamp> {
         let key = (key.to_owned(), cost);
-        let until = self.until.get(&key).copied()?;
-        if until > now {
+        let Refusal { at, until } = self.refusals.get(&key).copied()?;
+        // A clock that went back further than clocks differ must not hold anybody off for longer.
+        if until > now && now + TOLERANCE >= at {
             return Some(until);
         }
-        self.until.remove(&key);
+        self.refusals.remove(&key);
         None
     }
 }
@@ -43,7 +53,7 @@ mod tests {
     fn a_refusal_is_remembered_to_its_last_millisecond() {
         let mut denied = DenyCache::new(8);
         let at = Timestamp::from_millis;
-        denied.remember("a", 1, at(1_000));
+        denied.remember("a", 1, at(0), at(1_000));
         assert_eq!(denied.refused_until("a", 1, at(999)), Some(at(1_000)));
         assert_eq!(denied.refused_until("a", 1, at(1_000)), None);
         assert_eq!(denied.refused_until("a", 2, at(0)), None);
@@ -51,11 +61,21 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_jumps_back_holds_nobody_off() {
+        let mut denied = DenyCache::new(8);
+        let at = Timestamp::from_millis;
+        denied.remember("a", 1, at(500_000), at(560_000));
+        assert!(denied.refused_until("a", 1, at(499_000)).is_some());
+        assert_eq!(denied.refused_until("a", 1, at(200_000)), None);
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let mut denied = DenyCache::new(100);
         for n in 0..10_000 {
-            denied.remember(&n.to_string(), 1, Timestamp::from_millis(u64::MAX));
+            let at = Timestamp::from_millis;
+            denied.remember(&n.to_string(), 1, at(0), at(u64::MAX));
         }
-        assert!(denied.until.len() <= 100);
+        assert!(denied.refusals.len() <= 100);
     }
 }

@@ -2,8 +2,8 @@
 //! limits themselves.
 //!
 //! GCRA with burst `b` and one permit each `τ` admits at most `b + ⌊W / τ⌋` in a window `W`. Half of
-//! the quota is burst and half is rate, so the fallback, too, never lets a window hold more than
-//! the quota; it knows of this isolate's requests only.
+//! the quota is burst (more where one request costs more) and the rest is rate, so the fallback,
+//! too, never lets a window hold more than the quota; it knows of this isolate's requests only.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -28,7 +28,17 @@ pub struct Fallback {
     limiters: HashMap<Quota, Limiter>,
     clock: GateClock,
     subjects: Subjects,
-    known: Cache<String, (Verdict, Timestamp)>,
+    known: Cache<String, Known>,
+    largest_costs: HashMap<Quota, u64>,
+}
+
+/// What the store last said of a subject.
+#[derive(Debug, Clone)]
+struct Known {
+    verdict: Verdict,
+    at: Timestamp,
+    /// Whether the subject's own state has been brought in line with it.
+    settled: bool,
 }
 
 type Limiter = RateLimiter<String, Subjects, GateClock, StateInformationMiddleware>;
@@ -41,19 +51,32 @@ impl Fallback {
             clock: GateClock::default(),
             subjects: Subjects(Rc::new(RefCell::new(Cache::new(capacity)))),
             known: Cache::new(capacity),
+            largest_costs: HashMap::new(),
         }
+    }
+
+    /// Requests of `cost` will come on `quota`: the burst is made to fit them, so that they pass at
+    /// some time. To be told before the first request.
+    pub fn expect(&mut self, quota: Quota, cost: u64) {
+        let largest = self.largest_costs.entry(quota).or_default();
+        *largest = cost.max(*largest);
     }
 
     /// The store said this of `key`: where a fallback will start.
     pub fn learn(&mut self, key: &str, verdict: &Verdict, now: Timestamp) {
-        self.known.insert(key.to_owned(), (verdict.clone(), now));
-        // The store has spoken: what was counted without it is over.
-        self.subjects.0.borrow_mut().remove(key);
+        // What was counted without the store stays counted: a store that comes and goes must not
+        // give a fresh burst each time.
+        let known = Known {
+            verdict: verdict.clone(),
+            at: now,
+            settled: false,
+        };
+        self.known.insert(key.to_owned(), known);
     }
 
     /// What was last said of `key`, if that was within `window`, as it looks now.
     pub fn last_known(&self, key: &str, window: Duration, now: Timestamp) -> Option<Verdict> {
-        let (verdict, at) = self.known.get(key)?;
+        let Known { verdict, at, .. } = self.known.get(key)?;
         let passed = now.since(*at);
         (passed < window).then(|| Verdict {
             retry_after: verdict.retry_after.saturating_sub(passed),
@@ -65,8 +88,11 @@ impl Fallback {
     /// Checks all, charges all or, where an enforced one refuses, none.
     pub fn admit(&mut self, charges: &[&Charge], now: Timestamp) -> Vec<Verdict> {
         self.tell_time(now);
+        for charge in charges {
+            self.settle(charge, now);
+        }
         let before: Vec<_> = charges.iter().map(|c| self.subjects.get(&c.key)).collect();
-        let mut verdicts: Vec<_> = charges.iter().map(|c| self.check(c, now)).collect();
+        let mut verdicts: Vec<_> = charges.iter().map(|c| self.check(c)).collect();
         let refused = charges
             .iter()
             .zip(&verdicts)
@@ -82,22 +108,46 @@ impl Fallback {
         verdicts
     }
 
-    fn check(&mut self, charge: &Charge, now: Timestamp) -> Verdict {
-        let fresh = self.subjects.get(&charge.key).is_none();
-        let known = self.last_known(&charge.key, charge.quota.window, now);
-        let (burst, period) = split(charge.quota);
+    /// Starts a subject from the usage last known, if that is more than was counted here.
+    fn settle(&mut self, charge: &Charge, now: Timestamp) {
         let key = &charge.key;
-        let limiter = self
-            .limiters
-            .entry(charge.quota)
-            .or_insert_with(|| limiter(charge.quota, &self.subjects, &self.clock));
-        if let (true, Some(known)) = (fresh, known) {
-            let used = u64::from(burst.get()).saturating_sub(known.remaining);
-            if let Some(used) = cells(used) {
-                // It fits: the subject is fresh, and `used` is no more than the burst.
-                let _ = limiter.check_key_n(key, used);
-            }
+        let before = self.subjects.get(key);
+        let settled = self.known.get(key).is_none_or(|known| known.settled);
+        if settled && before.is_some() {
+            return;
         }
+        let Some(known) = self.last_known(key, charge.quota.window, now) else {
+            return;
+        };
+        let subjects = self.subjects.clone();
+        let (limiter, _) = self.limiter(charge.quota);
+        let left = match limiter.check_key(key) {
+            Ok(left) => u64::from(left.remaining_burst_capacity()) + 1,
+            Err(_) => 0,
+        };
+        // That was a look.
+        subjects.put(key, before);
+        if let Some(used) = cells(left.saturating_sub(known.remaining)) {
+            // It fits: it is no more than what is left.
+            let _ = limiter.check_key_n(key, used);
+        }
+        if let Some(known) = self.known.get_mut(key).as_deref_mut() {
+            known.settled = true;
+        }
+    }
+
+    /// The limiter of a quota, and after how long it gives one more permit.
+    fn limiter(&mut self, quota: Quota) -> (&Limiter, Duration) {
+        let largest_cost = self.largest_costs.get(&quota).copied().unwrap_or_default();
+        let (burst, period) = split(quota, largest_cost);
+        let new = || limiter(burst, period, &self.subjects, &self.clock);
+        (self.limiters.entry(quota).or_insert_with(new), period)
+    }
+
+    fn check(&mut self, charge: &Charge) -> Verdict {
+        let clock = self.clock.clone();
+        let (limiter, period) = self.limiter(charge.quota);
+        let key = &charge.key;
         let cost = cells(charge.cost).unwrap_or(NonZeroU32::MIN);
         let refused_for = |wait| Verdict {
             met: false,
@@ -112,7 +162,7 @@ impl Fallback {
                 retry_after: Duration::ZERO,
                 reset_after: period,
             },
-            Ok(Err(until)) => refused_for(up_to_ms(until.wait_time_from(self.clock.now()))),
+            Ok(Err(until)) => refused_for(up_to_ms(until.wait_time_from(clock.now()))),
             // More than the burst: it never passes here, so it waits for the store.
             Err(_) => refused_for(charge.quota.window),
         }
@@ -138,8 +188,7 @@ impl std::fmt::Debug for Fallback {
     }
 }
 
-fn limiter(quota: Quota, subjects: &Subjects, clock: &GateClock) -> Limiter {
-    let (burst, period) = split(quota);
+fn limiter(burst: NonZeroU32, period: Duration, subjects: &Subjects, clock: &GateClock) -> Limiter {
     // `split` gives no empty period, so the second rate is never taken.
     let rate = Rate::with_period(period).unwrap_or(Rate::per_second(NonZeroU32::MIN));
     // A limiter counts from the moment it is made: let that be the epoch, so that all agree.
@@ -150,10 +199,13 @@ fn limiter(quota: Quota, subjects: &Subjects, clock: &GateClock) -> Limiter {
 }
 
 /// Burst, and the period after which one more permit is back, such that no window, both its ends
-/// included, holds more than the quota.
-fn split(quota: Quota) -> (NonZeroU32, Duration) {
+/// included, holds more than the quota. The burst is half the quota, or `largest_cost` if that is
+/// more.
+fn split(quota: Quota, largest_cost: u64) -> (NonZeroU32, Duration) {
     let permits = u32::try_from(quota.permits).unwrap_or(u32::MAX);
-    let burst = NonZeroU32::new(permits.div_ceil(2)).unwrap_or(NonZeroU32::MIN);
+    let largest_cost = u32::try_from(largest_cost).unwrap_or(u32::MAX);
+    let burst = permits.div_ceil(2).max(largest_cost.min(permits));
+    let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
     let window = u64::try_from(quota.window.as_nanos()).unwrap_or(u64::MAX);
     let rate = u64::from(permits.saturating_sub(burst.get()));
     let period = match window.checked_div(rate) {
@@ -221,113 +273,4 @@ impl StateStore for Subjects {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn at(ms: u64) -> Timestamp {
-        Timestamp::from_millis(1_700_000_000_000 + ms)
-    }
-
-    fn per_minute(permits: u64) -> Quota {
-        Quota {
-            permits,
-            window: Duration::from_secs(60),
-        }
-    }
-
-    fn one(key: &str, quota: Quota, cost: u64) -> Charge {
-        Charge {
-            key: key.to_owned(),
-            quota,
-            cost,
-            enforced: true,
-        }
-    }
-
-    #[test]
-    fn a_refused_request_passes_exactly_when_it_was_told() {
-        let mut local = Fallback::new(8);
-        let charge = one("a", per_minute(10), 1);
-        let check = [&charge];
-        while local.admit(&check, at(0))[0].met {}
-        let wait = local.admit(&check, at(0))[0].retry_after;
-        assert!(!local.admit(&check, at(0) + wait - Duration::from_millis(1))[0].met);
-        assert!(local.admit(&check, at(0) + wait)[0].met);
-    }
-
-    #[test]
-    fn a_refusal_by_one_charges_none() {
-        let mut local = Fallback::new(8);
-        let both = [one("a", per_minute(100), 1), one("b", per_minute(2), 1)];
-        let both = both.each_ref();
-        assert!(local.admit(&both, at(0)).iter().all(|v| v.met));
-        for _ in 0..50 {
-            let verdicts = local.admit(&both, at(0));
-            assert!(!verdicts[1].met);
-            assert_eq!(verdicts[0].remaining, 49, "of a burst of 50 one is spent");
-        }
-    }
-
-    #[test]
-    fn starts_from_the_usage_last_known() {
-        let mut local = Fallback::new(8);
-        let left = |remaining| Verdict {
-            met: true,
-            remaining,
-            retry_after: Duration::ZERO,
-            reset_after: Duration::ZERO,
-        };
-        local.learn("a", &left(1), at(0));
-        let charge = one("a", per_minute(10), 1);
-        let check = [&charge];
-        assert!(local.admit(&check, at(10))[0].met);
-        assert!(!local.admit(&check, at(10))[0].met);
-        local.learn("b", &left(0), at(0));
-        assert!(!local.admit(&[&one("b", per_minute(10), 1)], at(10))[0].met);
-        assert!(local.admit(&[&one("b", per_minute(10), 1)], at(60_000))[0].met);
-    }
-
-    #[test]
-    fn memory_is_bounded() {
-        let mut local = Fallback::new(64);
-        for n in 0..5_000 {
-            local.admit(&[&one(&n.to_string(), per_minute(10), 1)], at(n));
-        }
-        assert!(local.subjects.0.borrow().len() <= 64);
-    }
-
-    #[test]
-    fn a_clock_that_jumps_back_locks_nobody_out() {
-        let mut local = Fallback::new(8);
-        let charge = one("a", per_minute(1), 1);
-        let check = [&charge];
-        assert!(local.admit(&check, at(86_400_000))[0].met);
-        assert!(local.admit(&check, at(0))[0].met);
-    }
-
-    proptest! {
-        #[test]
-        fn no_window_ever_holds_more_than_the_quota(
-            permits in 1_u64..40,
-            window in 1_u64..5_000,
-            steps in prop::collection::vec((0_u64..400, 1_u64..3), 1..300),
-        ) {
-            let quota = Quota { permits, window: Duration::from_millis(window) };
-            let mut local = Fallback::new(8);
-            let (mut now, mut admitted) = (0, Vec::new());
-            for (step, cost) in steps {
-                now += step;
-                if local.admit(&[&one("a", quota, cost)], at(now))[0].met {
-                    admitted.push((now, cost));
-                    let held: u64 = admitted
-                        .iter()
-                        .filter(|(then, _)| now - then <= window)
-                        .map(|(_, cost)| cost)
-                        .sum();
-                    prop_assert!(held <= permits, "{held} of {permits} in {window} ms");
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,23 @@
+//! The gate, step by step, on a clock that moves when told: no network, no store, no waiting.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that finds nothing there should fail"
+)]
+
+#[path = "../common/model.rs"]
+mod model;
+
+mod bounds;
+mod cache;
+mod clock;
+mod conditions;
+mod hostile;
+mod limits;
+mod messages;
+mod outage;
+mod pages;
+mod rig;
+mod stale;

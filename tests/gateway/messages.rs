@@ -1,0 +1,141 @@
+//! What clients and the origin send, and what comes of it.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use omnitrade_edge::engine::cache::Fields;
+use omnitrade_edge::gateway::{Head, OriginHead};
+
+/// A request of a client.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub method: String,
+    pub url: String,
+    pub headers: HeaderMap,
+}
+
+/// A `GET` of a path, from one address.
+pub fn get(path: &str) -> Request {
+    let request = Request {
+        method: "GET".to_owned(),
+        url: format!("https://edge.example{path}"),
+        headers: HeaderMap::new(),
+    };
+    request.with("cf-connecting-ip", "192.0.2.7")
+}
+
+impl Request {
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        let name = HeaderName::try_from(name).unwrap();
+        self.headers
+            .append(name, HeaderValue::from_str(value).unwrap());
+        self
+    }
+
+    pub fn from(mut self, ip: &str) -> Self {
+        self.headers.remove("cf-connecting-ip");
+        self.with("cf-connecting-ip", ip)
+    }
+
+    pub fn by(mut self, method: &str) -> Self {
+        method.clone_into(&mut self.method);
+        self
+    }
+}
+
+impl Fields for Request {
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.headers.value(name)
+    }
+}
+
+impl Head for Request {
+    fn method(&self) -> &str {
+        &self.method
+    }
+
+    fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+/// A response of the origin.
+#[derive(Debug, Clone)]
+pub struct Response {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// A response with a body and nothing else.
+pub fn response(status: u16, body: &str) -> Response {
+    Response {
+        status,
+        headers: HeaderMap::new(),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+    }
+}
+
+impl Response {
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        let name = HeaderName::try_from(name).unwrap();
+        self.headers
+            .append(name, HeaderValue::from_str(value).unwrap());
+        self
+    }
+}
+
+impl Fields for Response {
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.headers.value(name)
+    }
+}
+
+impl OriginHead for Response {
+    fn status(&self) -> u16 {
+        self.status
+    }
+
+    fn headers(&self) -> HeaderMap {
+        self.headers.clone()
+    }
+}
+
+/// What a client gets, and what that took.
+#[derive(Debug)]
+pub struct Seen {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// Calls of the store's script.
+    pub asks: usize,
+    /// Requests to the origin before the answer.
+    pub fetches: usize,
+    /// Whether the entry was refreshed after the answer.
+    pub refreshed: bool,
+}
+
+impl Seen {
+    /// A header's value; empty if there is none.
+    pub fn header(&self, name: &str) -> String {
+        self.headers.value(name).unwrap_or_default().into_owned()
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    /// Who decided about its limits.
+    pub fn limiter(&self) -> String {
+        self.header("x-edge-limiter")
+    }
+
+    /// What the cache says.
+    pub fn cache(&self) -> String {
+        let status = self.header("cache-status");
+        let own = status.strip_prefix("omnitrade-edge; ");
+        own.unwrap_or(&status).to_owned()
+    }
+}

@@ -1,0 +1,313 @@
+//! Carries out what a gate decides: a store that is the script's model, an origin that says what it
+//! was told to, and a clock for all.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use omnitrade_edge::clock::Timestamp;
+use omnitrade_edge::config::Config;
+use omnitrade_edge::error::{Error, ErrorKind};
+use omnitrade_edge::gateway::forward::Fetch;
+use omnitrade_edge::gateway::{
+    Answer, Ask, Content, Exchange, Failure, Gate, Handoff, Relay, Respond, Step, Write,
+};
+use omnitrade_edge::redis::Value;
+
+pub use crate::messages::{Request, Response, Seen, get, response};
+use crate::model::ModelStore;
+
+/// When every test begins: at the first millisecond of a sub-bucket of a minute.
+pub const START: Timestamp = Timestamp::from_millis(1_700_000_040_000);
+
+/// How the store is.
+#[derive(Debug, Clone)]
+pub enum Store {
+    Up,
+    /// Every call fails like this.
+    Down(ErrorKind),
+    /// Every call is answered with this.
+    Says(Value),
+}
+
+/// A gate and all around it.
+pub struct Rig {
+    pub gate: Gate<Bytes>,
+    /// The time, by which the store goes too.
+    pub now: Timestamp,
+    /// By how many milliseconds the gate's clock is ahead.
+    pub ahead_ms: i64,
+    pub store: Store,
+    pub model: ModelStore,
+    /// What the origin answers next; a plain 200 when there is nothing left.
+    pub origin: VecDeque<Result<Response, Failure>>,
+    /// How long the origin takes.
+    pub origin_takes: Duration,
+    pub asks: Vec<Ask>,
+    /// The requests that reached the origin.
+    pub sent: Vec<Request>,
+    pub writes: Vec<Entry>,
+    /// The keys that were deleted from the store.
+    pub deleted: Vec<String>,
+    config: Config,
+}
+
+/// An entry that was written to the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    pub key: String,
+    pub value: String,
+    pub ttl_ms: u64,
+}
+
+impl Rig {
+    /// A gate with a store.
+    pub fn new(config: serde_json::Value) -> Self {
+        Self::of(config, true)
+    }
+
+    /// A gate in local mode.
+    pub fn without_store(config: serde_json::Value) -> Self {
+        Self::of(config, false)
+    }
+
+    fn of(config: serde_json::Value, has_store: bool) -> Self {
+        let config = Config::from_json(config).unwrap();
+        Self {
+            gate: Gate::new(&config, has_store).unwrap(),
+            now: START,
+            ahead_ms: 0,
+            store: Store::Up,
+            model: ModelStore::default(),
+            origin: VecDeque::new(),
+            origin_takes: Duration::ZERO,
+            asks: Vec::new(),
+            sent: Vec::new(),
+            writes: Vec::new(),
+            deleted: Vec::new(),
+            config,
+        }
+    }
+
+    /// Another isolate on the same store, in place of this one.
+    pub fn another_isolate(&mut self) {
+        self.gate = Gate::new(&self.config, true).unwrap();
+    }
+
+    /// What the gate's clock shows.
+    pub fn shown(&self) -> Timestamp {
+        let ms = self.now.as_millis().saturating_add_signed(self.ahead_ms);
+        Timestamp::from_millis(ms)
+    }
+
+    pub fn wait(&mut self, ms: u64) {
+        self.now = self.now + Duration::from_millis(ms);
+    }
+
+    /// What the origin answers next.
+    pub fn next(&mut self, response: Response) {
+        self.origin.push_back(Ok(response));
+    }
+
+    /// Sends a `GET`.
+    pub fn get(&mut self, path: &str) -> Seen {
+        self.send(&get(path))
+    }
+
+    /// Sends a request, and does all that is to be done about it.
+    pub fn send(&mut self, request: &Request) -> Seen {
+        let step = self.gate.decide(request, self.shown());
+        self.carry_on(request, step)
+    }
+
+    /// The store's reply to a call.
+    pub fn reply(&mut self, ask: &Ask) -> Result<Value, Error> {
+        self.asks.push(ask.clone());
+        match &self.store {
+            Store::Up => Ok(self.model.call(&ask.keys, &ask.args, self.now)),
+            Store::Down(kind) => Err(Error::from(*kind)),
+            Store::Says(value) => Ok(value.clone()),
+        }
+    }
+
+    /// Does what is left to do about a request.
+    pub fn carry_on(&mut self, request: &Request, mut step: Step<Bytes>) -> Seen {
+        let (asks, sent) = (self.asks.len(), self.sent.len());
+        loop {
+            step = match step {
+                Step::Respond(respond) => {
+                    let counts = (self.asks.len() - asks, self.sent.len() - sent);
+                    return self.respond(request, respond, counts);
+                }
+                Step::Ask(ask, exchange) => {
+                    let reply = self.reply(&ask);
+                    let now = self.shown();
+                    self.gate.resume(request, &ask, exchange, reply, now)
+                }
+                Step::Fetch(fetch, exchange) => {
+                    let answered = self.fetch(request, &fetch);
+                    match self.origin_answered(request, exchange, &answered) {
+                        Handoff::Step(step) => step,
+                        Handoff::Relay(relay) => {
+                            let counts = (self.asks.len() - asks, self.sent.len() - sent);
+                            return self.relay(request, &answered.unwrap(), relay, counts);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn fetch(&mut self, request: &Request, fetch: &Fetch) -> Result<Response, Failure> {
+        let mut headers = request.headers.clone();
+        for name in &fetch.remove {
+            headers.remove(name.as_str());
+        }
+        for (name, value) in &fetch.set {
+            let name = HeaderName::try_from(name).unwrap();
+            headers.insert(name, HeaderValue::from_str(value).unwrap());
+        }
+        self.sent.push(Request {
+            method: request.method.clone(),
+            url: fetch.url.clone(),
+            headers,
+        });
+        self.now = self.now + self.origin_takes;
+        let next = self.origin.pop_front();
+        next.unwrap_or_else(|| Ok(response(200, "plain")))
+    }
+
+    fn origin_answered(
+        &mut self,
+        request: &Request,
+        exchange: Exchange<Bytes>,
+        answered: &Result<Response, Failure>,
+    ) -> Handoff<Bytes> {
+        let (answered, now) = (answered.as_ref().map_err(|e| *e), self.shown());
+        self.gate.origin_answered(request, exchange, answered, now)
+    }
+
+    fn respond(
+        &mut self,
+        request: &Request,
+        respond: Respond<Bytes>,
+        (asks, fetches): (usize, usize),
+    ) -> Seen {
+        if let Some(write) = respond.write {
+            self.write(write);
+        }
+        let refreshed = respond.refresh.is_some();
+        if let Some((fetch, exchange)) = respond.refresh {
+            self.refresh(request, fetch, exchange);
+        }
+        let (status, headers, body) = made(respond.answer);
+        Seen {
+            status,
+            headers,
+            body,
+            asks,
+            fetches,
+            refreshed,
+        }
+    }
+
+    /// Refreshes an entry behind the client's back, as the shells do.
+    fn refresh(&mut self, request: &Request, mut fetch: Fetch, mut exchange: Exchange<Bytes>) {
+        loop {
+            let answered = self.fetch(request, &fetch);
+            match (self.origin_answered(request, exchange, &answered), answered) {
+                (Handoff::Relay(relay), Ok(origin)) => {
+                    if let Some(save) = relay.save {
+                        let write = self.gate.save(save, origin.body, self.shown());
+                        write.into_iter().for_each(|write| self.write(write));
+                    }
+                    return;
+                }
+                (Handoff::Step(Step::Fetch(again, rest)), _) => (fetch, exchange) = (again, rest),
+                (Handoff::Step(Step::Respond(respond)), _) => {
+                    respond
+                        .write
+                        .into_iter()
+                        .for_each(|write| self.write(write));
+                    return;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn relay(
+        &mut self,
+        request: &Request,
+        origin: &Response,
+        relay: Relay<Bytes>,
+        (asks, fetches): (usize, usize),
+    ) -> Seen {
+        let (status, headers, body) = match relay.instead {
+            Some(answer) => made(answer),
+            None => {
+                let mut headers = origin.headers.clone();
+                for name in &relay.remove {
+                    headers.remove(name.as_str());
+                }
+                for (name, value) in relay.set {
+                    headers.insert(name, HeaderValue::from_str(&value).unwrap());
+                }
+                let body = match request.method.as_str() {
+                    "HEAD" => Bytes::new(),
+                    _ => origin.body.clone(),
+                };
+                (origin.status, headers, body)
+            }
+        };
+        relay.write.into_iter().for_each(|write| self.write(write));
+        if let Some(save) = relay.save {
+            let write = self.gate.save(save, origin.body.clone(), self.shown());
+            write.into_iter().for_each(|write| self.write(write));
+        }
+        Seen {
+            status,
+            headers,
+            body,
+            asks,
+            fetches,
+            refreshed: false,
+        }
+    }
+
+    fn write(&mut self, write: Write) {
+        let up = matches!(self.store, Store::Up);
+        match write {
+            Write::Set { key, value, ttl_ms } => {
+                if up {
+                    self.model.set(&key, &value, ttl_ms, self.now);
+                }
+                self.writes.push(Entry { key, value, ttl_ms });
+            }
+            Write::Delete { key } => {
+                if up {
+                    self.model.delete(&key);
+                }
+                self.deleted.push(key);
+            }
+        }
+    }
+}
+
+/// The response that an answer makes; fails for one that could not be sent.
+fn made(answer: Answer<Bytes>) -> (u16, HeaderMap, Bytes) {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &answer.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        // As JavaScript's `Headers` does: a character for each octet.
+        let octets: Vec<u8> = value.chars().map(|c| u8::try_from(c).unwrap()).collect();
+        headers.append(name, HeaderValue::from_bytes(&octets).unwrap());
+    }
+    let body = match answer.body {
+        Content::Empty => Bytes::new(),
+        Content::Text(text) => text.into(),
+        Content::Stored(body) => body,
+    };
+    (answer.status, headers, body)
+}
