@@ -5,13 +5,19 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { freePort, root, spawnServer } from "./process.mjs";
 
+/** @type {string[]} */
+const scratch = [];
+process.on("exit", () => {
+  for (const folder of scratch) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+});
+
 /**
  * A folder under `parent` that is removed when this process exits.
  * @param {string} [parent]
  */
 export function scratchFolder(parent = tmpdir()) {
   const folder = mkdtempSync(join(parent, "omnitrade-edge-"));
-  process.on("exit", () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
+  scratch.push(folder);
   return folder;
 }
 
