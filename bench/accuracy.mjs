@@ -7,9 +7,8 @@ const QUOTA = 50;
 const WINDOW_MS = 2_000;
 const CONNECTIONS = 16;
 
-/** A burst comes this long before the edge of a window, the second one so much later that both fit in one. */
-const BEFORE_EDGE_MS = 120;
-const BETWEEN_BURSTS_MS = WINDOW_MS - BEFORE_EDGE_MS;
+/** The last request of a burst comes this long before its end. */
+const MARGIN_MS = 10;
 
 const path = "/api/v1/market-data/symbols";
 const job = {
@@ -22,20 +21,20 @@ const job = {
 /** @typedef {{ admitted: number, byStore: boolean }} Outcome `byStore`: it decided every attempt, or what it had said */
 
 /**
- * What the adversaries do; both know where the windows end.
- * @type {Record<string, (pool: import("./load/connection.mjs").Connection[], key: string, edge: number) => Promise<Attempt[]>>}
+ * What the adversaries do; both know where the windows end, and how long before it a burst must start.
+ * @type {Record<string, (pool: import("./load/connection.mjs").Connection[], key: string, edge: number, lead: number) => Promise<Attempt[]>>}
  */
 const ADVERSARIES = {
-  "two bursts, each at the end of a window": async (pool, key, edge) => {
-    const first = edge - BEFORE_EDGE_MS;
-    await until(first);
-    const one = await burst(pool, key);
-    await until(first + BETWEEN_BURSTS_MS);
-    return [...one, ...(await burst(pool, key))];
+  "two bursts, each at the end of a window": async (pool, key, edge, lead) => {
+    await until(edge - lead);
+    const one = await burst(pool, key, edge);
+    // Both have to lie in one window.
+    await until(edge + WINDOW_MS - 2 * lead);
+    return [...one, ...(await burst(pool, key, edge + WINDOW_MS - lead))];
   },
-  "a burst at the end of a window, then without pause": async (pool, key, edge) => {
-    await until(edge - BEFORE_EDGE_MS);
-    const attempts = await burst(pool, key);
+  "a burst at the end of a window, then without pause": async (pool, key, edge, lead) => {
+    await until(edge - lead);
+    const attempts = await burst(pool, key, edge);
     while (Date.now() < edge + WINDOW_MS) {
       attempts.push(await attempt(pool[0], key));
       await sleep(4);
@@ -74,12 +73,15 @@ async function attack(contestant, { start }) {
   const gate = await start(contestant, job);
   try {
     const pool = await Promise.all(Array.from({ length: CONNECTIONS }, () => openConnection(gate.url)));
-    await burst(pool, "warm-up");
+    await burst(pool, "warm-up", Number.POSITIVE_INFINITY);
+    const started = Date.now();
+    await burst(pool, "how-long", Number.POSITIVE_INFINITY);
+    const lead = Math.min(Math.max(2 * (Date.now() - started), 80), WINDOW_MS / 8);
     /** @type {Record<string, Outcome>} */
     const results = {};
     for (const [name, adversary] of Object.entries(ADVERSARIES)) {
-      const edge = (Math.floor((Date.now() + 2 * BEFORE_EDGE_MS) / WINDOW_MS) + 1) * WINDOW_MS;
-      const attempts = await adversary(pool, name.replaceAll(/\W+/g, "-"), edge);
+      const edge = (Math.floor((Date.now() + 2 * lead) / WINDOW_MS) + 1) * WINDOW_MS;
+      const attempts = await adversary(pool, name.replaceAll(/\W+/g, "-"), edge, lead);
       const admitted = attempts.filter(({ status }) => status === 200);
       const byStore = attempts.every(({ by }) => by !== "local");
       results[name] = { admitted: mostInAWindow(admitted), byStore };
@@ -92,15 +94,16 @@ async function attack(contestant, { start }) {
 }
 
 /**
- * Twice the quota, as fast as it goes.
+ * More than the quota, as fast as it goes, and nothing after the time `end`.
  * @param {import("./load/connection.mjs").Connection[]} pool
  * @param {string} key
+ * @param {number} end Unix ms
  */
-async function burst(pool, key) {
-  let left = 2 * QUOTA;
+async function burst(pool, key, end) {
+  let left = 1.2 * QUOTA;
   const each = pool.map(async (connection) => {
     const attempts = [];
-    while (left-- > 0) attempts.push(await attempt(connection, key));
+    while (left-- > 0 && Date.now() < end - MARGIN_MS) attempts.push(await attempt(connection, key));
     return attempts;
   });
   return (await Promise.all(each)).flat();
