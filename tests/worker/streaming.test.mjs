@@ -135,9 +135,9 @@ test("a client that hangs up lets the origin stop", async () => {
   const [, answer] = await arrived;
   answer.write("some");
   const [response] = await once(download, "response");
-  const closed = once(answer, "close");
   response.destroy();
-  await closed;
+  // workerd may notice it only when there is something to hand on.
+  await until(() => answer.closed || (answer.write("more"), false));
   assert.equal(answer.writableFinished, false);
 });
 
