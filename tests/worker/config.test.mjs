@@ -163,5 +163,9 @@ test("the configuration that is shipped is a right one", async (t) => {
   assert.equal(first.status, 200);
   assert.deepEqual(Object.keys(rateLimit(first)), ["per-client", "per-ip"]);
   await until(async () => String((await ask(gate, path)).headers["cache-status"]).startsWith("omnitrade-edge; hit"));
+  for (const page of ["https://app.omnitrade.example", "http://localhost:3000"]) {
+    const reply = await ask(gate, path, { headers: { origin: page } });
+    assert.equal(reply.headers["access-control-allow-origin"], page, "an answer is for the page that asked");
+  }
   assert.deepEqual(gate.logs(), []);
 });

@@ -1,7 +1,8 @@
-/** What an isolate knows goes on serving while the store fails: its cache, and what was used before. */
+/** What an isolate knows goes on serving without a store: its cache, its limits, and what was used before. */
 import assert from "node:assert/strict";
-import { afterEach, test } from "node:test";
-import { ask, cacheStatus, newClient, quotaExceeded, rateLimit, setUp, until } from "./kit.mjs";
+import { after, afterEach, test } from "node:test";
+import { startGate } from "../support/gate.mjs";
+import { ask, cacheStatus, newClient, quotaExceeded, rateLimit, setUp, until, untilTime } from "./kit.mjs";
 
 const ten = "/__origin/status/201";
 const book = "/api/v1/market-data/orderbook";
@@ -91,4 +92,41 @@ test("a local refusal does not outlive the failure of the store", async () => {
     return limiter(reply) === "redis" ? reply : undefined;
   });
   assert.equal(reply.status, 201);
+});
+
+test("local limits keep their window too, and Retry-After is true of them", async () => {
+  const window = 2_000;
+  const local = await startGate({
+    edge: {
+      origin: origin.url,
+      default_limits: ["four"],
+      limits: { four: { by: "ip", window: `${window}ms`, quota: 4 } },
+    },
+  });
+  after(() => local.stop());
+  const headers = newClient();
+  /** @type {import("./kit.mjs").Reply[]} */
+  const admitted = [];
+  await until(async () => {
+    const reply = await ask(local, "/__origin/echo", { headers });
+    assert.equal(limiter(reply), "local");
+    if (reply.status === 200) {
+      admitted.push(reply);
+    } else {
+      quotaExceeded(reply);
+      const wait = Number(reply.headers["retry-after"]);
+      assert.ok(wait >= 1 && wait <= 3, `Retry-After: ${wait}`);
+      // Every other time as told, the other times as soon as it goes.
+      if (admitted.length % 2) {
+        await untilTime(reply.receivedAt + wait * 1_000);
+        admitted.push(await ask(local, "/__origin/echo", { headers }));
+        assert.equal(admitted.at(-1)?.status, 200);
+      }
+    }
+    return admitted.length >= 9;
+  });
+  for (let n = 4; n < admitted.length; n++) {
+    const apart = admitted[n].receivedAt - admitted[n - 4].sentAt;
+    assert.ok(apart >= window, `five within ${apart} ms`);
+  }
 });

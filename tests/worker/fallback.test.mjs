@@ -167,10 +167,10 @@ test("a Redis that is paused behind its REST server is no different", async (t) 
   await until(async () => limiter(await ask(gate, many)) === "redis", { within: 10_000 });
 });
 
-for (const fault of /** @type {const} */ (["reset", 500, 503, 429, 404])) {
+for (const fault of /** @type {const} */ (["reset", "stall", "nonsense", 500, 503, 429, 404])) {
   test(`a store that answers with ${fault}: local, and the client notices nothing`, async (t) => {
     const store = await startStore(t);
-    const gate = await gateBefore(t, store, { timeout: "10s" });
+    const gate = await gateBefore(t, store, { timeout: fault === "stall" ? "200ms" : "10s" });
     store.tap.fault = fault;
     for (let n = 0; n < 8; n++) {
       const reply = await ask(gate, many);

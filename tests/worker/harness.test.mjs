@@ -29,6 +29,12 @@ writeFileSync(
     },
   }),
 );
+// It asks nobody outside.
+Object.assign(process.env, {
+  CLOUDFLARE_CF_FETCH_ENABLED: "false",
+  WRANGLER_SEND_METRICS: "false",
+  WRANGLER_WRITE_LOGS: "false",
+});
 const harness = createTestHarness({ workers: [{ configPath: config }] });
 after(async () => {
   await Promise.all([harness.close(), origin.close()]);

@@ -236,6 +236,10 @@ for (const [name, bytes] of /** @type {[string, string][]} */ ([
     "a body that ends too early",
     "POST /__origin/sink HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\nConnection: close\r\n\r\nab",
   ],
+  [
+    "an expectation",
+    "POST /__origin/sink HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\nab",
+  ],
   ["a header without a name", "GET / HTTP/1.1\r\nHost: a\r\n: x\r\nConnection: close\r\n\r\n"],
   ["a folded header", "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\r\n c\r\nConnection: close\r\n\r\n"],
   [

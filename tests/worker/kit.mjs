@@ -94,8 +94,8 @@ export async function startTap(target) {
     url: "",
     /** How many requests have arrived. */
     calls: 0,
-    /** @type {null | "hang" | "reset" | number} what happens to a request: nothing, or a status */
-    fault: /** @type {null | "hang" | "reset" | number} */ (null),
+    /** What happens to a request; a number is the status that answers it. */
+    fault: /** @type {null | "hang" | "stall" | "reset" | "nonsense" | number} */ (null),
     close: async () => {
       agent.destroy();
       server.close();
@@ -105,7 +105,9 @@ export async function startTap(target) {
   const server = createServer((from, to) => {
     tap.calls++;
     if (tap.fault === "hang") return;
+    if (tap.fault === "stall") return to.writeHead(200, { "content-length": 100 }).write('{"result":');
     if (tap.fault === "reset") return from.socket.resetAndDestroy();
+    if (tap.fault === "nonsense") return to.writeHead(200).end('{"result":["what",{"is":"this"}]}');
     if (tap.fault !== null) return to.writeHead(tap.fault).end('{"error":"ERR made to fail"}');
     const onward = request(target + from.url, { method: from.method, headers: from.headers, agent });
     onward.on("error", () => to.destroy());

@@ -149,3 +149,41 @@ test("every key has the contract's name and a lifetime", async () => {
     assert.ok(lifetime <= ours, `${key}: ${lifetime}`);
   }
 });
+
+test("a store that has forgotten the script is given it again", async () => {
+  await store.run("SCRIPT", "FLUSH");
+  for (const isolate of gate.isolates) {
+    const reply = await ask(isolate, one, { headers: newClient() });
+    assert.equal(reply.status, 201);
+    assert.equal(reply.headers["x-edge-limiter"], "redis");
+  }
+});
+
+test("what others wrote under the gate's keys does no harm", async () => {
+  const client = newClient();
+  const path = `${cached}?symbol=ADAUSDT`;
+  await ask(first, path, { headers: client });
+  const entry = await until(async () => {
+    const keys = await store.keys();
+    for (const key of keys.filter((key) => key.startsWith("ot:c:"))) {
+      if (String(await store.run("GET", key)).includes("ADAUSDT")) return key;
+    }
+  });
+  for (const nonsense of [
+    "",
+    "1 99999999999999 {",
+    "\u0000".repeat(100),
+    "1 9999999999999 1 1 1 x",
+    `1 ${"9".repeat(400)}`,
+  ]) {
+    await store.run("SET", entry, nonsense);
+    await store.run("SET", `ot:l:many:${client["cf-connecting-ip"]}`, nonsense);
+    const reply = await ask(second, path, { headers: client });
+    assert.equal(reply.status, 200, nonsense);
+    assert.equal(reply.headers["x-edge-limiter"], "redis", nonsense);
+    assert.equal(JSON.parse(reply.text).symbol, "ADAUSDT");
+  }
+  await store.run("DEL", `ot:l:many:${client["cf-connecting-ip"]}`);
+  await store.run("HSET", `ot:l:many:${client["cf-connecting-ip"]}`, "a", "b");
+  assert.equal((await ask(second, path, { headers: client })).headers["x-edge-limiter"], "redis");
+});

@@ -54,11 +54,13 @@ function pattern(bytes) {
 /** @param {Buffer} bytes */
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
-/** The memory that workerd holds, and the most that it has held, in bytes; none where Linux does not tell. */
-function memory() {
+/**
+ * The most memory that workerd has held, in bytes; none where Linux does not tell.
+ * @param {import("../support/gate.mjs").Gate} gate
+ */
+function memory(gate) {
   const field = (/** @type {string} */ text, /** @type {string} */ name) =>
     1024 * Number(text.match(new RegExp(`^${name}:\\s+(\\d+) kB`, "m"))?.[1] ?? 0);
-  let held = 0;
   let most = 0;
   try {
     for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
@@ -67,13 +69,12 @@ function memory() {
         .split(" ")[2];
       if (Number(group) !== gate.pid) continue;
       const status = readFileSync(`/proc/${pid}/status`, "utf8");
-      held += field(status, "VmRSS");
       most += field(status, "VmHWM");
     }
   } catch {
     return undefined; // Not Linux, or a process that has just ended.
   }
-  return held > 0 ? { held, most } : undefined;
+  return most > 0 ? { most } : undefined;
 }
 
 test("the first piece of an upload is with the origin before the last is sent", async () => {
@@ -134,9 +135,12 @@ test("a client that hangs up lets the origin stop", async () => {
   const [, answer] = await arrived;
   answer.write("some");
   const [response] = await once(download, "response");
-  const closed = once(answer, "close");
   response.destroy();
-  await closed;
+  // workerd may notice it only when there is something to hand on.
+  await until(() => {
+    if (!answer.closed) answer.write("more");
+    return answer.closed;
+  });
   assert.equal(answer.writableFinished, false);
 });
 
@@ -166,18 +170,30 @@ test("fifty megabytes go up and come down unchanged", async () => {
   }
 });
 
-test("the gate's memory does not grow with a body", async (t) => {
-  const send = (/** @type {number} */ bytes) => ask(gate, "/__origin/sink", { method: "POST", body: pattern(bytes) });
-  const get = (/** @type {number} */ bytes) => ask(gate, `/__origin/stream?bytes=${bytes}`);
-  await send(MB);
-  await get(MB);
-  const before = memory();
-  if (!before) return t.skip("needs Linux's /proc");
-  for (const pass of [() => send(2 * LARGE), () => get(2 * LARGE)]) await pass();
-  const now = memory() ?? assert.fail();
-  const grown = now.most - Math.max(before.held, before.most);
-  assert.ok(grown < LARGE / 2, `grew by ${Math.round(grown / MB)} MB while ${(4 * LARGE) / MB} MB passed`);
+const cachingGate = await startGate({
+  edge: { origin: origin.url, routes: [{ path: "/__origin/stream", cache: { ttl: "10m" } }] },
 });
+after(() => cachingGate.stop());
+
+for (const [name, gated] of /** @type {const} */ ([
+  ["a body", gate],
+  ["a body that could be cached", cachingGate],
+])) {
+  test(`the gate's memory does not grow with ${name}`, async (t) => {
+    const send = (/** @type {number} */ bytes) =>
+      ask(gated, "/__origin/sink", { method: "POST", body: pattern(bytes) });
+    const get = (/** @type {number} */ bytes) => ask(gated, `/__origin/stream?bytes=${bytes}`);
+    await send(MB);
+    await get(6 * MB);
+    const before = memory(gated);
+    if (!before) return t.skip("needs Linux's /proc");
+    await send(2 * LARGE);
+    assert.equal((await get(2 * LARGE)).body.length, 2 * LARGE);
+    const grown = (memory(gated) ?? assert.fail()).most - before.most;
+    t.diagnostic(`${Math.round(grown / MB)} MB more than ${Math.round(before.most / MB)} MB`);
+    assert.ok(grown < LARGE / 2, `grew by ${Math.round(grown / MB)} MB while ${(4 * LARGE) / MB} MB passed`);
+  });
+}
 
 test("what is too large to be kept passes all the same, and is not kept", async () => {
   const bytes = 6 * MB;
