@@ -78,12 +78,6 @@ impl ErrorKind {
     pub const fn is_transient(self) -> bool {
         matches!(self, Self::Timeout | Self::Unreachable | Self::Server)
     }
-
-    /// Whether the store as a whole is of no use at the moment, whatever the command: what a
-    /// circuit breaker counts. `Command` and `TooLarge` are the caller's own fault.
-    pub const fn is_outage(self) -> bool {
-        !matches!(self, Self::Config | Self::Command | Self::TooLarge)
-    }
 }
 
 impl fmt::Display for ErrorKind {

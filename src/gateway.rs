@@ -325,6 +325,7 @@ impl<B: Body> Exchange<B> {
         let mut answer = self.admission.mark(problem.answer());
         if self.route.cache.is_some() {
             answer.set("cache-status", caching::not_asked(problem));
+            answer.set("age", "0".to_owned());
         }
         answer.into()
     }

@@ -79,9 +79,9 @@ impl Admission {
         }
         self.source = Source::Blocked;
         for ((charge, verdict), until) in self.charges.iter().zip(&mut self.verdicts).zip(refused) {
-            let known = memory
-                .fallback
-                .last_known(&charge.key, charge.quota.window, now);
+            // A refusal may outlast its window by some sub-buckets.
+            let lately = charge.quota.window.saturating_mul(2);
+            let known = memory.fallback.last_known(&charge.key, lately, now);
             let wait = until.map(|until| until.since(now));
             *verdict = match (known, wait) {
                 (known, Some(wait)) => Some(Verdict {

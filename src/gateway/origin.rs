@@ -236,10 +236,7 @@ impl<B: Body> Gate<B> {
             }
             Err(why) => status.detail = Some(why.token()),
         }
-        let upstream = origin.value("cache-status");
-        relay
-            .set
-            .push(("cache-status", status.append_to(upstream.as_deref())));
+        relay.set.extend(cache_headers(status, origin));
         Handoff::Relay(relay)
     }
 
@@ -297,6 +294,16 @@ impl<B: Body> Gate<B> {
     }
 }
 
+/// What the cache says of an answer of the origin. One that comes straight from there has no age.
+fn cache_headers(status: CacheStatus, origin: &impl OriginHead) -> Vec<(&'static str, String)> {
+    let upstream = origin.value("cache-status");
+    let mut headers = vec![("cache-status", status.append_to(upstream.as_deref()))];
+    if !origin.has("age") {
+        headers.push(("age", "0".to_owned()));
+    }
+    headers
+}
+
 /// The length that a response says it has.
 fn announced(response: &HeaderMap) -> Option<usize> {
     response.value("content-length")?.parse().ok()
@@ -309,8 +316,7 @@ impl<B: Body> Exchange<B> {
         remove.extend(HOP_BY_HOP.into_iter().map(str::to_owned));
         let mut set = self.admission.headers();
         if let Some(status) = self.caching.bypassed() {
-            let upstream = origin.value("cache-status");
-            set.push(("cache-status", status.append_to(upstream.as_deref())));
+            set.extend(cache_headers(status, origin));
         }
         Relay {
             remove,
@@ -334,6 +340,7 @@ impl<B: Body> Exchange<B> {
         };
         if let Some(status) = status {
             answer.set("cache-status", status.to_string());
+            answer.set("age", "0".to_owned());
         }
         answer.into()
     }
