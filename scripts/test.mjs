@@ -21,7 +21,8 @@ import { ensureLinters, ensureNextest, ensureRust, ensureWasmTarget } from "./li
 
 const warnings = ["--", "-D", "warnings"];
 const wasm = ["--target", "wasm32-unknown-unknown", "--features", "worker,npm"];
-const nodeTest = ["node", "--test", "--test-reporter=spec", "--test-timeout=120000"];
+// The tests wait more than they compute.
+const nodeTest = ["node", "--test", "--test-reporter=spec", "--test-timeout=120000", "--test-concurrency=2"];
 
 /** @type {Step[]} */
 const steps = [

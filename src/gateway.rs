@@ -121,13 +121,13 @@ impl<B: Body> Gate<B> {
             return Problem::UrlTooLong.into();
         }
         let Some(target) = Target::of(head.url()).filter(is_web) else {
-            return Problem::BrokenPath.into();
+            return Problem::MalformedUrl.into();
         };
         if let Some(answer) = self.admin(head.method(), target.path) {
             return answer.into();
         }
         let Ok(path) = segments(target.path) else {
-            return Problem::BrokenPath.into();
+            return Problem::MalformedUrl.into();
         };
         let route = self.plan.find(head.method(), &path);
         let free = is_preflight(head) && !route.names_method("OPTIONS");
@@ -294,7 +294,7 @@ impl<B: Body> Gate<B> {
     /// The request to the origin.
     fn fetch(&self, head: &impl Head, mut exchange: Exchange<B>, now: Timestamp) -> Step<B> {
         let Some(target) = Target::of(head.url()) else {
-            return Problem::BrokenPath.into();
+            return Problem::MalformedUrl.into();
         };
         let timeout = exchange.route.origin_timeout;
         let query = exchange.caching.query(target.query);

@@ -83,6 +83,10 @@ impl std::error::Error for ConfigError {}
 /// A value as an error shows it: short, and of a table or list only what it is.
 fn shown(value: &Value) -> String {
     match value {
+        // An address with a user and, it may be, a password.
+        Value::String(text) if text.contains("://") && text.contains('@') => {
+            "an address with a user".to_owned()
+        }
         Value::Object(_) => "a table".to_owned(),
         Value::Array(_) => "a list".to_owned(),
         Value::String(text) if text.chars().count() > 60 => {

@@ -31,8 +31,8 @@ pub enum Problem {
     OnlyIfCached,
     /// The gate cannot work as it is configured; the log says why.
     Misconfigured,
-    /// The path has a broken percent-escape.
-    BrokenPath,
+    /// The URL cannot be read: a broken percent-escape, a foreign scheme or host.
+    MalformedUrl,
     /// The URL is longer than the gate takes.
     UrlTooLong,
     /// No such page under `/__edge/`.
@@ -48,7 +48,7 @@ impl Problem {
     /// The HTTP status.
     pub const fn status(&self) -> u16 {
         match self {
-            Self::BrokenPath => 400,
+            Self::MalformedUrl => 400,
             Self::NotFound => 404,
             Self::MethodNotAllowed { .. } => 405,
             Self::UrlTooLong => 414,
@@ -69,7 +69,7 @@ impl Problem {
             Self::OriginTimedOut => "origin_timed_out",
             Self::OnlyIfCached => "not_cached",
             Self::Misconfigured => "misconfigured",
-            Self::BrokenPath => "broken_path",
+            Self::MalformedUrl => "malformed_url",
             Self::UrlTooLong => "url_too_long",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
@@ -86,7 +86,7 @@ impl Problem {
             Self::OriginTimedOut => "The API behind the gate did not answer in time",
             Self::OnlyIfCached => "No stored response can be used",
             Self::Misconfigured => "The gate is misconfigured",
-            Self::BrokenPath => "The path has a broken percent-escape",
+            Self::MalformedUrl => "The URL is malformed",
             Self::UrlTooLong => "The URL is too long",
             Self::NotFound => "No such page",
             Self::MethodNotAllowed { .. } => "Method not allowed",

@@ -86,7 +86,7 @@ fn what_is_no_url_of_ours_is_a_clean_refusal() {
             (400, 0, 0),
             "{path}"
         );
-        assert_eq!(json(&seen)["code"], "broken_path");
+        assert_eq!(json(&seen)["code"], "malformed_url");
     }
     let seen = rig.get(&format!("/{}", "a".repeat(17_000)));
     assert_eq!((seen.status, seen.fetches), (414, 0));

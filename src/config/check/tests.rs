@@ -47,6 +47,11 @@ fn an_error_names_the_path_and_what_was_expected() {
              or fragment, found \"ftp://x\"",
         ),
         (
+            json!({ "origin": "https://me:secret@api.example.com" }),
+            "origin: expected an address such as \"https://api.example.com\", without user, query \
+             or fragment, found an address with a user",
+        ),
+        (
             json!({ "origin": null }),
             "origin: expected an address such as \"https://api.example.com\", without user, query \
              or fragment, found nothing",
