@@ -148,7 +148,7 @@ pub struct Limit {
     /// Permits in a window with an API key, if not as many.
     #[serde(default)]
     pub keyed_quota: Option<u64>,
-    /// Permits of registered keys, by plan.
+    /// Permits of registered keys, by plan; without effect as yet.
     pub plans: BTreeMap<String, u64>,
     /// Whether a refusal counts.
     pub mode: Mode,
@@ -234,6 +234,6 @@ pub struct Cache {
     pub query: Option<Vec<String>>,
     /// Request headers to key by, beside the response's own `Vary`.
     pub vary: Vec<String>,
-    /// Names under which entries can be purged.
+    /// Names for purging; without effect as yet.
     pub tags: Vec<String>,
 }

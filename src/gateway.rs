@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
-use crate::engine::cache::Target;
+use crate::engine::cache::{Bypass, Target};
 use crate::engine::route::segments;
 use crate::engine::subject;
 use crate::error::{Error, ErrorKind};
@@ -123,12 +123,12 @@ impl<B: Body> Gate<B> {
         let Some(target) = Target::of(head.url()).filter(is_web) else {
             return Problem::MalformedUrl.into();
         };
-        if let Some(answer) = self.admin(head.method(), target.path) {
-            return answer.into();
-        }
         let Ok(path) = segments(target.path) else {
             return Problem::MalformedUrl.into();
         };
+        if let Some(answer) = self.admin(head.method(), &path) {
+            return answer.into();
+        }
         let route = self.plan.find(head.method(), &path);
         let free = is_preflight(head) && !route.names_method("OPTIONS");
         let mut exchange = Exchange {
@@ -176,7 +176,7 @@ impl<B: Body> Gate<B> {
     ) -> Caching<B> {
         let method = head.method();
         match &route.cache {
-            _ if is_upgrade(head) => Caching::Off,
+            Some(_) if is_upgrade(head) => Caching::Bypass(Bypass::Upgrade),
             _ if !matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE") => {
                 let read = self.plan.find("GET", path);
                 match &read.cache {
@@ -222,9 +222,10 @@ impl<B: Body> Gate<B> {
         {
             return exchange.refuse(&problem);
         }
+        let refresh = ask.asks_cache().then_some(reply.refresh);
         exchange
             .caching
-            .store_said(reply.entry, reply.refresh, &mut self.memory.l1, now);
+            .store_said(reply.entry, refresh, &mut self.memory.l1, now);
         self.proceed(head, exchange, now)
     }
 
@@ -297,19 +298,18 @@ impl<B: Body> Gate<B> {
             return Problem::MalformedUrl.into();
         };
         let timeout = exchange.route.origin_timeout;
+        let path = exchange.caching.path(target.path);
         let query = exchange.caching.query(target.query);
+        let target = Target {
+            path: &path,
+            query: query.as_deref(),
+            ..target
+        };
         let address = head.value(&self.plan.client.ip_header);
         let address = address
             .and_then(|text| subject::address(&text))
             .map(|ip| ip.to_string());
-        let mut fetch = forward::fetch(
-            &self.plan.origin,
-            target,
-            query.as_deref(),
-            head,
-            address,
-            timeout,
-        );
+        let mut fetch = forward::fetch(&self.plan.origin, target, head, address, timeout);
         exchange.caching.prepare(&mut fetch, now);
         Step::Fetch(fetch, exchange)
     }

@@ -20,7 +20,8 @@
 //!
 //! - `reqwest` (default): the HTTP client under the REST client, natively and on wasm.
 //! - `worker`: the Cloudflare Worker; compiles to nothing but on wasm32.
-//! - `npm`: the bindings of the npm package; compiles to nothing but on wasm32.
+//! - `npm`: the gate over the Fetch API without the Worker, for other bindings; compiles to nothing
+//!   but on wasm32.
 //! - `cli`: the command line `omnitrade-edge`.
 
 pub mod clock;

@@ -126,7 +126,7 @@ const LIMIT: Shape = Shape::Table(&[
         "plans",
         Shape::Map(&PERMITS),
         Is("{}"),
-        "Permits of registered keys, by plan.",
+        "Permits of registered keys, by plan. Without effect as long as keys cannot be registered.",
     ),
     field(
         "strategy",
@@ -226,7 +226,7 @@ const CACHE: Shape = Shape::Table(&[
         "tags",
         Shape::List(&TAG),
         Is("[]"),
-        "Names under which entries can be purged.",
+        "Names for purging. Without effect as long as there is no purge.",
     ),
 ]);
 

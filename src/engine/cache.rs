@@ -37,7 +37,7 @@ pub use entry::Meta;
 pub use exchange::{BodyCoding, Exchange};
 pub use fields::{Fields, date, field_text, field_value, http_date};
 pub use freshness::{Freshness, Lifetime, LifetimeSource, StaleForbidden};
-pub use key::{CacheKey, Target, filter_query};
+pub use key::{CacheKey, Target, filter_query, normal_path, normal_query};
 pub use l1::{Entry, Insertion, L1, L1_CAPACITY};
 pub use policy::{
     Bypass, Lookup, OnError, Unusable, Use, WhyRevalidate, evaluate, invalidates, is_origin_error,

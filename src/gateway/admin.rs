@@ -11,18 +11,19 @@ use super::{Gate, answer};
 
 impl<B: Body> Gate<B> {
     /// Answers a request under `/__edge/`; `None` for all others.
-    pub(super) fn admin(&self, method: &str, path: &str) -> Option<Answer<B>> {
-        let page = path.strip_prefix("/__edge")?;
-        if !page.is_empty() && !page.starts_with('/') {
+    pub(super) fn admin(&self, method: &str, path: &[String]) -> Option<Answer<B>> {
+        let (first, page) = path.split_first()?;
+        if first != "__edge" {
             return None;
         }
-        Some(match (page, method) {
-            ("/health", "GET") => self.health(),
-            ("/health", "HEAD") => Answer {
+        let page: Vec<_> = page.iter().map(String::as_str).collect();
+        Some(match (page.as_slice(), method) {
+            (["health"], "GET") => self.health(),
+            (["health"], "HEAD") => Answer {
                 body: Content::Empty,
                 ..self.health()
             },
-            ("/health", _) => Problem::MethodNotAllowed { allow: "GET, HEAD" }.answer(),
+            (["health"], _) => Problem::MethodNotAllowed { allow: "GET, HEAD" }.answer(),
             _ => Problem::NotFound.answer(),
         })
     }

@@ -236,7 +236,7 @@ impl<'a, H: Head> ClientOf<'a, H> {
             By::Client | By::Ip => self.address(),
             By::ApiKey => self.digest()?,
             By::Route if route.name.is_empty() => "-".to_owned(),
-            By::Route => route.name.clone(),
+            By::Route => route.subject(),
             By::Global => "all".to_owned(),
         })
     }

@@ -1,5 +1,6 @@
 //! A request's part with the cache: what is asked for, what is at hand, what may be done with it.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use crate::config;
 use crate::engine::cache::{
     Bypass, CONDITIONAL, CacheKey, CacheRules, CacheStatus, Condition, Entry, Forward, L1, Lookup,
     OnError, RequestDirectives, Target, Use, WhyRevalidate, client_condition, envelope, evaluate,
-    field_text, filter_query, may_look_up, not_modified_headers, revalidation_headers,
+    field_text, filter_query, may_look_up, normal_path, normal_query, not_modified_headers,
+    revalidation_headers,
 };
 
 use super::answer::{Answer, Content};
@@ -47,7 +49,8 @@ pub struct Cached<B: Body> {
     declared: Option<Vec<String>>,
     /// Whether request headers are part of the key.
     by_headers: bool,
-    /// Whether the origin's answer can be stored: it is asked by `GET`.
+    /// Whether the origin's answer can be relied on to be stored: it is asked by `GET`, and not for
+    /// one client.
     stores: bool,
     /// What is stored.
     pub found: Option<Found<B>>,
@@ -101,7 +104,7 @@ impl<B: Body> Caching<B> {
             asked,
             declared: cache.query.clone(),
             by_headers: !cache.vary.is_empty(),
-            stores: method == http::Method::GET,
+            stores: method == http::Method::GET && !head.has("authorization"),
             found: None,
             may_refresh: None,
             forward: Forward::Miss,
@@ -162,14 +165,14 @@ impl<B: Body> Caching<B> {
     pub fn store_said(
         &mut self,
         entry: Option<Bytes>,
-        may_refresh: bool,
+        may_refresh: Option<bool>,
         l1: &mut L1<B>,
         now: Timestamp,
     ) {
         let Self::On(cached) = self else {
             return;
         };
-        cached.may_refresh = Some(may_refresh);
+        cached.may_refresh = may_refresh;
         let Some((meta, body)) = entry
             .as_deref()
             .and_then(|bytes| std::str::from_utf8(bytes).ok())
@@ -242,12 +245,21 @@ impl<B: Body> Caching<B> {
         }
     }
 
+    /// The path that goes to the origin: where the cache is asked, as the key has it, so that no
+    /// spelling can bring another answer under the same key.
+    pub fn path<'a>(&self, path: &'a str) -> Cow<'a, str> {
+        match self {
+            Self::On(_) => normal_path(path),
+            _ => Cow::Borrowed(path),
+        }
+    }
+
     /// The query that goes to the origin.
     pub fn query(&self, query: Option<&str>) -> Option<String> {
         match self {
             Self::On(cached) => match &cached.declared {
                 Some(declared) => query.map(|query| filter_query(query, declared)),
-                None => query.map(str::to_owned),
+                None => query.map(normal_query),
             },
             _ => query.map(str::to_owned),
         }

@@ -33,25 +33,37 @@ pub const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
-/// Headers by which clients could speak in the gate's name: the origin trusts its one proxy.
-const FORWARDING: [&str; 10] = [
+/// Headers by which clients could speak in the gate's name, for the origin trusts its one proxy, or
+/// make it answer another request than the one that was limited and keyed.
+const FORWARDING: [&str; 22] = [
     "forwarded",
+    "true-client-ip",
     "via",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",
     "x-forwarded-prefix",
     "x-forwarded-proto",
+    "x-forwarded-scheme",
     "x-forwarded-server",
     "x-forwarded-ssl",
+    "x-host",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-host",
+    "x-original-url",
     "x-real-ip",
+    "x-rewrite-url",
 ];
 
-/// The request to the origin for a client's request. `query` replaces the client's.
+/// The request to the origin for a client's request, to the path and the query of `target`.
 pub fn fetch(
     origin: &str,
     target: Target<'_>,
-    query: Option<&str>,
     head: &impl Head,
     address: Option<String>,
     timeout: Duration,
@@ -70,7 +82,7 @@ pub fn fetch(
     if let Some(address) = address {
         set.push(("x-forwarded-for".to_owned(), address));
     }
-    let url = match query {
+    let url = match target.query {
         Some(query) if !query.is_empty() => format!("{origin}{}?{query}", target.path),
         _ => format!("{origin}{}", target.path),
     };

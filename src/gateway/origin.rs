@@ -8,7 +8,7 @@ use crate::clock::{Timestamp, millis};
 use crate::engine::breaker;
 use crate::engine::cache::{
     self as engine, BodyCoding, CacheKey, CacheRules, CacheStatus, Entry, Fields, Freshened, Meta,
-    body_is_whole, envelope, freshen, invalidates, is_origin_error, may_store,
+    WhyNot, body_is_whole, envelope, freshen, invalidates, is_origin_error, may_store,
 };
 
 use super::answer::Answer;
@@ -105,6 +105,10 @@ impl<B: Body> Gate<B> {
         now: Timestamp,
     ) -> Handoff<B> {
         let now = self.memory.clock.correct(now);
+        let answered = answered.and_then(|origin| match unreachable(origin.status()) {
+            Some(failure) => Err(failure),
+            None => Ok(origin),
+        });
         let failed = match answered {
             Ok(origin) => is_origin_error(origin.status()).then_some(Some(origin.status())),
             Err(_) => Some(None),
@@ -185,10 +189,10 @@ impl<B: Body> Gate<B> {
         {
             status.fwd_status = Some(304);
             let entry = &found.entry;
-            let (meta, stored) =
+            let (meta, why_not) =
                 match freshen(&entry.meta, entry.body_len as u64, &answered, &cached.rules) {
-                    Freshened::Updated(meta) => (meta, true),
-                    Freshened::ServeOnce(meta, _) => (meta, false),
+                    Freshened::Updated(meta) => (meta, None),
+                    Freshened::ServeOnce(meta, why) => (meta, Some(why)),
                     Freshened::Mismatch => return self.ask_again(head, exchange, cached, now),
                 };
             let entry = Entry {
@@ -196,12 +200,14 @@ impl<B: Body> Gate<B> {
                 meta: Rc::new(meta),
                 ..entry.clone()
             };
-            status.stored = stored;
+            status.stored = why_not.is_none();
             status.ttl_ms = Some(entry.freshness.ttl_left(now));
             let answer = exchange.admission.mark(answer(&entry, head, status, now));
-            let write = match stored {
-                true => self.keep(&cached.key, entry, now),
-                false => self.forget(&cached.key),
+            let write = match why_not {
+                None => self.keep(&cached.key, entry, now),
+                // This client's answer says nothing against the entry that others have.
+                Some(WhyNot::Authorization) => None,
+                Some(_) => self.forget(&cached.key),
             };
             return Handoff::Step(Step::Respond(Respond {
                 answer,
@@ -211,6 +217,7 @@ impl<B: Body> Gate<B> {
         }
         let mut relay = exchange.relay(origin);
         match may_store(&answered, &cached.rules) {
+            Ok(()) if !is_decoded(&received) => status.detail = Some("content-encoding"),
             Ok(()) if announced(&received).is_some_and(|length| length > LARGEST_BODY) => {
                 status.detail = Some("too-large");
             }
@@ -294,6 +301,36 @@ impl<B: Body> Gate<B> {
     }
 }
 
+/// Cloudflare's own statuses for an origin that it could not reach or that broke off, with which
+/// `fetch` resolves there: 520 to 527 and 530.
+const fn unreachable(status: u16) -> Option<Failure> {
+    match status {
+        522 | 524 => Some(Failure::TimedOut),
+        520..=527 | 530 => Some(Failure::Failed),
+        _ => None,
+    }
+}
+
+/// Whether the platform hands over the body as it was before its content coding. Of another coding
+/// than these it hands over the bytes as they are.
+fn is_decoded(response: &HeaderMap) -> bool {
+    response
+        .value("content-encoding")
+        .is_none_or(|coding| matches!(coding.trim(), "gzip" | "br" | "identity" | ""))
+}
+
+impl<B: Body> Relay<B> {
+    const fn untouched() -> Self {
+        Self {
+            remove: Vec::new(),
+            set: Vec::new(),
+            instead: None,
+            save: None,
+            write: None,
+        }
+    }
+}
+
 /// What the cache says of an answer of the origin. One that comes straight from there has no age.
 fn cache_headers(status: CacheStatus, origin: &impl OriginHead) -> Vec<(&'static str, String)> {
     let upstream = origin.value("cache-status");
@@ -312,6 +349,10 @@ fn announced(response: &HeaderMap) -> Option<usize> {
 impl<B: Body> Exchange<B> {
     /// The origin's answer, with the gate's headers and without those of its last hop.
     fn relay(&self, origin: &impl OriginHead) -> Relay<B> {
+        // The other protocol has begun: from here on nothing is the gate's.
+        if origin.status() == 101 {
+            return Relay::untouched();
+        }
         let mut remove = named_in_connection(origin.value("connection").as_deref());
         remove.extend(HOP_BY_HOP.into_iter().map(str::to_owned));
         let mut set = self.admission.headers();
@@ -321,9 +362,7 @@ impl<B: Body> Exchange<B> {
         Relay {
             remove,
             set,
-            instead: None,
-            save: None,
-            write: None,
+            ..Relay::untouched()
         }
     }
 

@@ -139,6 +139,14 @@ impl RoutePlan {
             .is_none_or(|methods| methods.iter().any(|m| m == method))
     }
 
+    /// The subject of limits that count everybody on the route: two routes may share a path.
+    pub fn subject(&self) -> String {
+        match &self.methods {
+            Some(methods) => format!("{}:{}", methods.join(","), self.name),
+            None => self.name.clone(),
+        }
+    }
+
     /// Whether the route names this method, and does not just take all.
     pub fn names_method(&self, method: &str) -> bool {
         self.methods.is_some() && self.claims_method(method)

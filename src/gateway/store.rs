@@ -90,6 +90,11 @@ impl Ask {
         }
     }
 
+    /// Whether the cache is asked, too.
+    pub const fn asks_cache(&self) -> bool {
+        self.cached
+    }
+
     /// Reads the reply to this; `None` if it is not one.
     pub fn read(&self, reply: Value) -> Option<Reply> {
         let Value::Array(items) = reply else {

@@ -303,3 +303,87 @@ fn a_head_takes_no_lease_that_it_could_not_use() {
     rig.get("/free");
     assert!(rig.model.keys().any(|key| key.starts_with("ot:f:")));
 }
+
+#[test]
+fn stale_windows_are_no_lifetime() {
+    // A refusal or a failure of one client's must not become everybody's.
+    for status in [401, 403, 404, 429] {
+        let mut rig = Rig::new(json!({
+            "origin": "https://api.example",
+            "routes": [{ "path": "/pairs", "cache": {
+                "ttl": "1m", "stale_while_revalidate": "10m", "stale_if_error": "1d",
+            } }],
+        }));
+        rig.next(response(status, "no").with("etag", "\"e\""));
+        let first = rig.get("/pairs");
+        assert_eq!(first.cache(), "fwd=uri-miss; detail=no-freshness");
+        assert_eq!(rig.get("/pairs").fetches, 1, "{status}");
+    }
+}
+
+#[test]
+fn a_client_cannot_take_off_what_the_key_is_made_of() {
+    let mut rig = Rig::new(config());
+    let request = get("/tongues")
+        .with("accept-language", "en")
+        .with("connection", "accept-language");
+    assert_eq!(rig.send(&request).cache(), "fwd=bypass; detail=connection");
+    let request = get("/tongues").with("accept-language", "en");
+    assert_eq!(rig.send(&request).fetches, 1, "nothing was stored");
+    let request = request.with("connection", "keep-alive");
+    hit(&rig.send(&request), "l1");
+}
+
+#[test]
+fn the_origin_is_asked_by_the_spelling_of_the_key() {
+    let mut rig = Rig::new(config());
+    rig.get("/fr%65e?a=%62");
+    assert_eq!(rig.sent[0].url, "https://api.example/free?a=b");
+    hit(&rig.get("/free?a=b"), "l1");
+}
+
+#[test]
+fn a_coding_that_the_platform_does_not_undo_is_not_stored() {
+    for (coding, fetches) in [
+        ("gzip", 0),
+        ("br", 0),
+        ("zstd", 1),
+        ("gzip, br", 1),
+        ("GZIP", 1),
+    ] {
+        let mut rig = Rig::new(config());
+        rig.next(response(200, "coded").with("content-encoding", coding));
+        rig.get("/free");
+        assert_eq!(rig.get("/free").fetches, fetches, "{coding}");
+    }
+}
+
+#[test]
+fn one_clients_revalidation_leaves_the_entry_to_the_others() {
+    let mut rig = Rig::new(config());
+    rig.next(book("one"));
+    rig.get("/free");
+    rig.wait(2_000);
+    rig.next(response(304, "").with("etag", "\"v1\""));
+    let known = get("/free").with("authorization", "Bearer t");
+    assert_eq!(rig.send(&known).text(), "one");
+    assert!(rig.deleted.is_empty());
+    rig.next(response(304, "").with("etag", "\"v1\""));
+    assert_eq!(rig.get("/free").text(), "one");
+    let asked = &rig.sent[2];
+    assert!(
+        asked.headers.contains_key("if-none-match"),
+        "it is still there"
+    );
+}
+
+#[test]
+fn cloudflares_word_for_an_unreachable_origin_is_a_failure() {
+    for (status, told) in [(520, 502), (521, 502), (522, 504), (524, 504), (530, 502)] {
+        let mut rig = Rig::new(config());
+        rig.next(response(status, "Cloudflare's page"));
+        let seen = rig.get("/elsewhere");
+        assert_eq!(seen.status, told);
+        assert!(!seen.text().contains("Cloudflare"));
+    }
+}

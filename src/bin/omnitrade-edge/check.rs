@@ -102,7 +102,7 @@ fn describe_limit(limit: &Limit) -> String {
         let _ = write!(text, ", {quota} with an API key");
     }
     for (plan, quota) in &limit.plans {
-        let _ = write!(text, ", {quota} with plan {plan}");
+        let _ = write!(text, ", {quota} with plan {plan} (without effect as yet)");
     }
     if limit.mode == Mode::Shadow {
         text.push_str(", only reported");
@@ -155,7 +155,11 @@ fn describe_cache(cache: &Cache) -> String {
         let _ = write!(text, ", by header {}", names(&cache.vary));
     }
     if !cache.tags.is_empty() {
-        let _ = write!(text, ", tagged {}", names(&cache.tags));
+        let _ = write!(
+            text,
+            ", tagged {} (without effect as yet)",
+            names(&cache.tags)
+        );
     }
     text
 }

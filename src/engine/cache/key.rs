@@ -171,8 +171,14 @@ pub fn filter_query(query: &str, declared: &[String]) -> String {
     pairs.join("&")
 }
 
-/// The whole query with normal escapes, each name and value for itself.
-fn normal_query(query: &str) -> String {
+/// A path with normal escapes: what the key is made of, and what goes to the origin.
+pub fn normal_path(path: &str) -> Cow<'_, str> {
+    normal(path)
+}
+
+/// The whole query with normal escapes, each name and value for itself: what the key is made of, and
+/// what goes to the origin.
+pub fn normal_query(query: &str) -> String {
     let pairs: Vec<String> = query
         .split('&')
         .map(|pair| match pair.split_once('=') {

@@ -6,7 +6,7 @@ use http::Method;
 
 use super::control::{MaxStale, RequestDirectives};
 use super::entry::Meta;
-use super::fields::Fields;
+use super::fields::{Fields, elements};
 use super::freshness::{Freshness, StaleForbidden};
 use super::vary;
 use crate::clock::{Timestamp, millis};
@@ -33,6 +33,11 @@ pub enum Bypass {
     Precondition,
     /// A `GET` with content, which the key does not cover.
     Content,
+    /// `Connection` names header fields: they are taken off on the way to the origin, so its answer
+    /// would not be the one to what the key and `Vary` see.
+    Connection,
+    /// Another protocol is asked for.
+    Upgrade,
 }
 
 /// Whether the cache may answer this request (RFC 9111 §3, §4).
@@ -55,9 +60,22 @@ pub fn may_look_up<F: Fields + ?Sized>(method: &Method, request: &F) -> Lookup {
         Lookup::Bypass(Bypass::Precondition)
     } else if content() {
         Lookup::Bypass(Bypass::Content)
+    } else if nominates_fields(request) {
+        Lookup::Bypass(Bypass::Connection)
     } else {
         Lookup::Allowed(directives)
     }
+}
+
+/// Whether `Connection` names fields (RFC 9110 §7.6.1), and not only what becomes of the connection.
+fn nominates_fields<F: Fields + ?Sized>(request: &F) -> bool {
+    let list = request.value("connection").unwrap_or_default();
+    let harmless = ["close", "keep-alive", "upgrade", "te"];
+    elements(&list).any(|name| {
+        !harmless
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known))
+    })
 }
 
 /// What may be done with a stored response.

@@ -79,9 +79,12 @@ impl CacheStatus {
     pub const fn bypassed(why: Bypass) -> Self {
         let mut status = Self::forwarded(match why {
             Bypass::Method => Forward::Method,
-            Bypass::NoStore | Bypass::Range | Bypass::Precondition | Bypass::Content => {
-                Forward::Bypass
-            }
+            Bypass::NoStore
+            | Bypass::Range
+            | Bypass::Precondition
+            | Bypass::Content
+            | Bypass::Connection
+            | Bypass::Upgrade => Forward::Bypass,
         });
         status.detail = match why {
             Bypass::Method => None,
@@ -89,6 +92,8 @@ impl CacheStatus {
             Bypass::Range => Some("range"),
             Bypass::Precondition => Some("precondition"),
             Bypass::Content => Some("content"),
+            Bypass::Connection => Some("connection"),
+            Bypass::Upgrade => Some("upgrade"),
         };
         status
     }

@@ -130,10 +130,10 @@ fn worth_it<F: Fields + ?Sized>(
         exchange.response_time,
         rules,
     );
-    if freshness.lifetime.source == LifetimeSource::Nothing
-        && freshness.stale_forbidden.is_none()
-        && freshness.ceiling <= exchange.response_time
-    {
+    // Without a lifetime only what is cacheable by default may stay, and only to be validated: the
+    // stale windows extend a lifetime, they are none.
+    let validated = freshness.stale_forbidden.is_some() && by_default(exchange.status.as_u16());
+    if freshness.lifetime.source == LifetimeSource::Nothing && !validated {
         return Err(WhyNot::NoFreshness);
     }
     if freshness.keep_until <= exchange.response_time {
@@ -153,6 +153,14 @@ pub fn body_is_whole<F: Fields + ?Sized>(response: &F, coding: BodyCoding, recei
             .all(|length| length.parse().is_ok_and(|length: u64| length == received)),
         _ => true,
     }
+}
+
+/// The statuses that are cacheable by default (RFC 9110 §15.1), less those that are never stored.
+fn by_default(status: u16) -> bool {
+    matches!(
+        status,
+        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414
+    )
 }
 
 /// The statuses whose caching requirements RFC 9110 §15 gives, less those that are never stored.

@@ -8,7 +8,8 @@
 //! refused too much is at most one sub-bucket's worth.
 //!
 //! The store runs this as a script (`gateway/admit.lua`); here it is the same in Rust, on the same
-//! one-line state. It specifies the script, and serves where there is no store to ask.
+//! one-line state. It specifies the script: tests
+//! hold the one against the other.
 
 use std::time::Duration;
 
