@@ -68,7 +68,7 @@ export async function ensureWorkerTools() {
 export async function ensureNextest() {
   await ensureRust();
   if (await capture("cargo", ["nextest", "--version"])) return;
-  const path = await ensureCargoTool("cargo-nextest", { version: "0.9.143", minutes: 8 });
+  const path = await ensureCargoTool("cargo-nextest", { version: "0.9.143", minutes: 8, locked: true });
   process.env.PATH = `${join(path, "..")}${delimiter}${process.env.PATH}`;
 }
 
@@ -83,10 +83,12 @@ export function toolFolder(name) {
 /**
  * A program of a crate in exactly that version: the one on the PATH, or else one built from source.
  * @param {string} name the program's name
- * @param {{ crate?: string, version: string, minutes: number }} options
+ * @param {{ crate?: string, version: string, minutes: number, locked?: boolean }} options
+ *   `locked`: with the versions of the crate's own lock file. nextest does not build without it; of
+ *   the others' not every version can still be had.
  * @returns {Promise<string>} its path or its name
  */
-async function ensureCargoTool(name, { crate = name, version, minutes }) {
+async function ensureCargoTool(name, { crate = name, version, minutes, locked = false }) {
   const folder = `${crate}-${version}`;
   const path = join(toolFolder(folder), name);
   const works = async (/** @type {string} */ program) =>
@@ -100,8 +102,10 @@ async function ensureCargoTool(name, { crate = name, version, minutes }) {
   const target = join(cache, "build", folder);
   await run(
     "cargo",
-    // Without --locked: not every version that a crate's own lock file names can still be had.
-    ["install", "--quiet", crate, "--version", version, "--root", join(cache, "tools", folder)],
+    [
+      ...["install", "--quiet", crate, "--version", version, "--root", join(cache, "tools", folder)],
+      ...(locked ? ["--locked"] : []),
+    ],
     { output: "quiet", env: { CARGO_TARGET_DIR: target } },
   );
   await rm(target, { recursive: true, force: true });
