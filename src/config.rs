@@ -48,6 +48,10 @@ pub struct Config {
     pub origin_timeout: Duration,
     /// The limits of every request that no route claims.
     pub default_limits: Vec<String>,
+    /// Which headers tell clients their limits.
+    pub headers: Style,
+    /// Whether those headers name the bucket that the client counts in, in a version that can.
+    pub partition_key: bool,
     /// How clients are told apart.
     pub client: Client,
     /// How the store is used.
@@ -110,6 +114,23 @@ impl<'de> Deserialize<'de> for Config {
         let value = Value::deserialize(deserializer)?;
         Self::from_json(value).map_err(D::Error::custom)
     }
+}
+
+/// Which headers tell clients their limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Style {
+    /// `RateLimit-Policy` and `RateLimit` as of draft-ietf-httpapi-ratelimit-headers-10.
+    #[serde(rename = "draft-10")]
+    Draft10,
+    /// `RateLimit-Policy` and `RateLimit` as of draft-ietf-httpapi-ratelimit-headers-07.
+    #[serde(rename = "draft-7")]
+    Draft7,
+    /// `X-RateLimit-Limit`, `X-RateLimit-Remaining`, `X-RateLimit-Reset`.
+    #[serde(rename = "legacy")]
+    Legacy,
+    /// None.
+    #[serde(rename = "none")]
+    None,
 }
 
 /// How clients are told apart.

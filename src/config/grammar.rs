@@ -33,6 +33,20 @@ pub const CONFIG: Shape = Shape::Table(&[
         Is("[]"),
         "The limits of every request that no route claims.",
     ),
+    field(
+        "headers",
+        Shape::OneOf(&["draft-10", "draft-7", "legacy", "none"]),
+        Is("\"draft-10\""),
+        "Which headers tell clients their limits: RateLimit and RateLimit-Policy as of that draft of \
+         the IETF's, the X-RateLimit headers (legacy), or none.",
+    ),
+    field(
+        "partition_key",
+        Shape::Bool,
+        Is("false"),
+        "Whether RateLimit and RateLimit-Policy carry `pk`, an opaque name of the bucket that the \
+         client counts in. Only draft-10 has it.",
+    ),
     field("client", CLIENT, Is("{}"), "How clients are told apart."),
     field("redis", REDIS, Is("{}"), "How the store is used."),
     field(

@@ -50,12 +50,31 @@ pub fn address(text: &str) -> Option<IpAddr> {
 /// assert_ne!(digest, of_api_key("ote_example", &domain("staging")));
 /// ```
 pub fn of_api_key(key: &str, domain: &str) -> String {
+    digest(key, domain, 16)
+}
+
+/// A name for the state under `key` that may be shown to the client that counts there: HMAC-SHA-256,
+/// the first 64 bits, in hex. It is the same in all isolates and at all times, and neither the
+/// subject nor the key can be read from it.
+///
+/// ```
+/// # use omnitrade_edge::engine::subject::partition;
+/// let name = partition("ot:l:per-ip:192.0.2.7");
+/// assert_eq!((name.len(), &name), (16, &partition("ot:l:per-ip:192.0.2.7")));
+/// assert_ne!(name, partition("ot:l:per-client:192.0.2.7"));
+/// ```
+pub fn partition(key: &str) -> String {
+    digest(key, "omnitrade-edge:1:partition", 8)
+}
+
+/// The first bytes of an HMAC-SHA-256 of `text`, in hex.
+fn digest(text: &str, domain: &str, bytes: usize) -> String {
     // HMAC takes a key of any length: the error cannot occur, and its digest would be as opaque.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(domain.as_bytes()) else {
         return UNKNOWN_ADDRESS.to_owned();
     };
-    mac.update(key.as_bytes());
-    hex(mac.finalize().into_bytes().iter().take(16))
+    mac.update(text.as_bytes());
+    hex(mac.finalize().into_bytes().iter().take(bytes))
 }
 
 /// The domain of the digests of a deployment, which is known by the prefix of its keys in Redis.

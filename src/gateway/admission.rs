@@ -15,7 +15,7 @@ use super::head::Head;
 use super::memory::Memory;
 use super::plan::{LimitPlan, Plan, RoutePlan};
 use super::problem::Problem;
-use super::ratelimit;
+use super::ratelimit::{self, Style};
 
 /// What a request counts against, and, once that is known, how it fared.
 #[derive(Debug)]
@@ -26,6 +26,10 @@ pub struct Admission {
     verdicts: Vec<Option<Verdict>>,
     /// Who decided.
     pub source: Source,
+    /// When the verdicts were given.
+    decided_at: Timestamp,
+    style: Style,
+    partition_key: bool,
 }
 
 impl Admission {
@@ -50,6 +54,9 @@ impl Admission {
             limits,
             charges,
             source: Source::None,
+            decided_at: Timestamp::from_millis(0),
+            style: plan.headers,
+            partition_key: plan.partition_key,
         }
     }
 
@@ -60,6 +67,9 @@ impl Admission {
             charges: Vec::new(),
             verdicts: Vec::new(),
             source: Source::None,
+            decided_at: Timestamp::from_millis(0),
+            style: Style::None,
+            partition_key: false,
         }
     }
 
@@ -78,6 +88,7 @@ impl Admission {
             return Ok(());
         }
         self.source = Source::Blocked;
+        self.decided_at = now;
         for ((charge, verdict), until) in self.charges.iter().zip(&mut self.verdicts).zip(refused) {
             // A refusal may outlast its window by some sub-buckets.
             let lately = charge.quota.window.saturating_mul(2);
@@ -114,6 +125,7 @@ impl Admission {
         if !self.charges.is_empty() {
             self.source = Source::Redis;
         }
+        self.decided_at = now;
         self.verdicts = verdicts.into_iter().map(Some).collect();
         self.outcome()
     }
@@ -125,6 +137,7 @@ impl Admission {
         now: Timestamp,
         down_for: Option<Duration>,
     ) -> Result<(), Problem> {
+        self.decided_at = now;
         let (mut places, mut charges) = (Vec::new(), Vec::new());
         for (n, (limit, charge)) in self.limits.iter().zip(&self.charges).enumerate() {
             match (down_for, limit.on_failure) {
@@ -173,25 +186,23 @@ impl Admission {
         })
     }
 
-    /// The headers that tell the client: `RateLimit-Policy`, `RateLimit`, `X-Edge-Limiter`.
+    /// The headers that tell the client: who decided, and its limits in the configured version.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
+        let partition =
+            |charge: &Charge| self.partition_key.then(|| subject::partition(&charge.key));
+        let partitions: Vec<_> = self.charges.iter().map(partition).collect();
+        let counted = self.limits.iter().zip(&self.charges).zip(&self.verdicts);
+        let items: Vec<_> = counted
+            .zip(&partitions)
+            .map(|(((limit, charge), verdict), partition)| ratelimit::Item {
+                name: &limit.name,
+                quota: charge.quota,
+                verdict: verdict.as_ref(),
+                partition: partition.as_deref(),
+            })
+            .collect();
         let mut headers = vec![("x-edge-limiter", self.source.as_str().to_owned())];
-        if self.limits.is_empty() {
-            return headers;
-        }
-        let mut policies = Vec::with_capacity(self.limits.len());
-        let mut states = Vec::with_capacity(self.limits.len());
-        for ((limit, charge), verdict) in self.limits.iter().zip(&self.charges).zip(&self.verdicts)
-        {
-            policies.push(ratelimit::policy(&limit.name, charge.quota));
-            if let Some(verdict) = verdict {
-                states.push(ratelimit::state(&limit.name, verdict));
-            }
-        }
-        headers.push(("ratelimit-policy", policies.join(", ")));
-        if !states.is_empty() {
-            headers.push(("ratelimit", states.join(", ")));
-        }
+        headers.extend(ratelimit::fields(self.style, &items, self.decided_at));
         headers
     }
 

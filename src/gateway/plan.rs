@@ -16,6 +16,10 @@ pub struct Plan {
     pub client: config::Client,
     /// How the store is used.
     pub store: config::Store,
+    /// Which headers tell clients their limits.
+    pub headers: config::Style,
+    /// Whether they name the bucket that the client counts in, which only draft-10 has room for.
+    pub partition_key: bool,
     /// The most specific path first.
     routes: Vec<Rc<RoutePlan>>,
     /// For requests that no route claims.
@@ -101,6 +105,8 @@ impl Plan {
             origin: config.origin.clone(),
             client: config.client.clone(),
             store: config.redis.clone(),
+            headers: config.headers,
+            partition_key: config.partition_key && config.headers == config::Style::Draft10,
             routes,
             unclaimed: Rc::new(RoutePlan {
                 name: String::new(),

@@ -21,3 +21,4 @@ mod outage;
 mod pages;
 mod rig;
 mod stale;
+mod styles;

@@ -4,7 +4,9 @@ use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use omnitrade_edge::config::{By, Cache, Config, Limit, Mode, OnFailure, Route, format_duration};
+use omnitrade_edge::config::{
+    By, Cache, Config, Limit, Mode, OnFailure, Route, Style, format_duration,
+};
 use serde_json::Value;
 
 use crate::Failure;
@@ -76,6 +78,9 @@ impl fmt::Display for Summary<'_> {
             store.key_prefix,
             on_failure(store.on_failure)
         )?;
+        if let Some(headers) = describe_headers(config) {
+            writeln!(out, "headers  {headers}")?;
+        }
         writeln!(out, "limits")?;
         for (name, limit) in &config.limits {
             writeln!(out, "  {name}: {}", describe_limit(limit))?;
@@ -86,6 +91,24 @@ impl fmt::Display for Summary<'_> {
         }
         writeln!(out, "  everything else: {}", names(&config.default_limits))
     }
+}
+
+/// Which headers tell clients their limits; nothing where that is as usual.
+fn describe_headers(config: &Config) -> Option<String> {
+    let style = match config.headers {
+        Style::Draft10 if !config.partition_key => return None,
+        Style::Draft10 => "RateLimit as of the IETF's draft 10, with partition keys",
+        Style::Draft7 => "RateLimit as of the IETF's draft 7",
+        Style::Legacy => "X-RateLimit-Limit, -Remaining and -Reset",
+        Style::None => "none tell clients their limits",
+    };
+    let in_vain = config.partition_key && config.headers != Style::Draft10;
+    let note = if in_vain {
+        " (partition_key has no effect on these)"
+    } else {
+        ""
+    };
+    Some(format!("{style}{note}"))
 }
 
 fn describe_limit(limit: &Limit) -> String {
@@ -210,6 +233,36 @@ mod tests {
             "  everything else: per-ip\n",
         ] {
             assert!(summary.contains(line), "{line:?} is not in:\n{summary}");
+        }
+    }
+
+    #[test]
+    fn headers_are_told_of_when_they_are_not_the_usual_ones() {
+        let told = |fields: &str| {
+            let text = format!("[vars.EDGE]\norigin = 'https://api.example.com'\n{fields}");
+            let summary = check(Path::new("wrangler.toml"), &text).unwrap();
+            let mut lines = summary.lines();
+            let line = lines.find_map(|line| line.strip_prefix("headers  "));
+            line.unwrap_or_default().to_owned()
+        };
+        assert_eq!(told(""), "");
+        assert_eq!(told("headers = 'draft-10'\npartition_key = false"), "");
+        for (fields, line) in [
+            (
+                "partition_key = true",
+                "RateLimit as of the IETF's draft 10, with partition keys",
+            ),
+            ("headers = 'draft-7'", "RateLimit as of the IETF's draft 7"),
+            (
+                "headers = 'legacy'",
+                "X-RateLimit-Limit, -Remaining and -Reset",
+            ),
+            (
+                "headers = 'none'\npartition_key = true",
+                "none tell clients their limits (partition_key has no effect on these)",
+            ),
+        ] {
+            assert_eq!(told(fields), line);
         }
     }
 

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::config::Config;
+use crate::config::{Config, Style};
 
 /// The errors of a configuration with `change` merged in.
 fn errors(change: Value) -> Vec<String> {
@@ -63,6 +63,15 @@ fn an_error_names_the_path_and_what_was_expected() {
         (
             json!({ "redis": { "on_failure": "panic" } }),
             "redis.on_failure: expected \"local\" or \"open\" or \"closed\", found \"panic\"",
+        ),
+        (
+            json!({ "headers": "draft10" }),
+            "headers: expected \"draft-10\" or \"draft-7\" or \"legacy\" or \"none\", found \
+             \"draft10\"",
+        ),
+        (
+            json!({ "partition_key": "yes" }),
+            "partition_key: expected true or false, found \"yes\"",
         ),
         (
             json!({ "default_limits": ["nobody"] }),
@@ -133,6 +142,10 @@ fn all_errors_come_at_once() {
 fn what_is_left_out_is_filled_in() {
     let config = Config::from_json(json!({ "origin": "http://127.0.0.1:8888/base/" })).unwrap();
     assert_eq!(config.origin, "http://127.0.0.1:8888/base");
+    assert_eq!(
+        (config.headers, config.partition_key),
+        (Style::Draft10, false)
+    );
     assert_eq!(config.redis.key_prefix, "ot");
     assert_eq!(config.redis.timeout.as_millis(), 150);
     assert_eq!(config.client.api_key_header, "x-api-key");
