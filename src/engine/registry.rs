@@ -42,6 +42,19 @@ impl Registration {
     }
 }
 
+/// How a client's API key stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// It is unknown, or there is none: the client counts as one without a key.
+    #[default]
+    Unregistered,
+    /// It is registered.
+    Registered {
+        /// Its plan.
+        plan: Option<String>,
+    },
+}
+
 /// Whether `text` may be the name of a plan: 1 to 64 letters, digits, `-`, `_` or `.`, as the
 /// configuration has it.
 pub fn is_plan(text: &str) -> bool {

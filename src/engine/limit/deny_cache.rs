@@ -6,10 +6,10 @@ use crate::clock::Timestamp;
 
 use super::sliding_window::TOLERANCE;
 
-/// Refusals that are still true, by limit key and cost. Bounded; what is evicted is asked again.
+/// Refusals that are still true, by limit key, cost and quota: a route may keep a share for itself. Bounded; what is evicted is asked again.
 #[derive(Debug)]
 pub struct DenyCache {
-    refusals: Cache<(String, u64), Refusal>,
+    refusals: Cache<(String, u64, u64), Refusal>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -26,15 +26,29 @@ impl DenyCache {
         }
     }
 
-    /// At `now`, a request of `cost` on the limit state `key` is refused until `until`.
-    pub fn remember(&mut self, key: &str, cost: u64, now: Timestamp, until: Timestamp) {
+    /// At `now`, a request of `cost` on `quota` permits of the limit state `key` is refused until
+    /// `until`.
+    pub fn remember(
+        &mut self,
+        key: &str,
+        cost: u64,
+        quota: u64,
+        now: Timestamp,
+        until: Timestamp,
+    ) {
         let refusal = Refusal { at: now, until };
-        self.refusals.insert((key.to_owned(), cost), refusal);
+        self.refusals.insert((key.to_owned(), cost, quota), refusal);
     }
 
-    /// Until when a request of `cost` on `key` is refused, if it is.
-    pub fn refused_until(&mut self, key: &str, cost: u64, now: Timestamp) -> Option<Timestamp> {
-        let key = (key.to_owned(), cost);
+    /// Until when a request of `cost` on `quota` permits of `key` is refused, if it is.
+    pub fn refused_until(
+        &mut self,
+        key: &str,
+        cost: u64,
+        quota: u64,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let key = (key.to_owned(), cost, quota);
         let Refusal { at, until } = self.refusals.get(&key).copied()?;
         // A clock that went back further than clocks differ must not hold anybody off for longer.
         if until > now && now + TOLERANCE >= at {
@@ -53,20 +67,21 @@ mod tests {
     fn a_refusal_is_remembered_to_its_last_millisecond() {
         let mut denied = DenyCache::new(8);
         let at = Timestamp::from_millis;
-        denied.remember("a", 1, at(0), at(1_000));
-        assert_eq!(denied.refused_until("a", 1, at(999)), Some(at(1_000)));
-        assert_eq!(denied.refused_until("a", 1, at(1_000)), None);
-        assert_eq!(denied.refused_until("a", 2, at(0)), None);
-        assert_eq!(denied.refused_until("b", 1, at(0)), None);
+        denied.remember("a", 1, 5, at(0), at(1_000));
+        assert_eq!(denied.refused_until("a", 1, 5, at(999)), Some(at(1_000)));
+        assert_eq!(denied.refused_until("a", 1, 5, at(1_000)), None);
+        assert_eq!(denied.refused_until("a", 2, 5, at(0)), None);
+        assert_eq!(denied.refused_until("a", 1, 6, at(0)), None);
+        assert_eq!(denied.refused_until("b", 1, 5, at(0)), None);
     }
 
     #[test]
     fn a_clock_that_jumps_back_holds_nobody_off() {
         let mut denied = DenyCache::new(8);
         let at = Timestamp::from_millis;
-        denied.remember("a", 1, at(500_000), at(560_000));
-        assert!(denied.refused_until("a", 1, at(499_000)).is_some());
-        assert_eq!(denied.refused_until("a", 1, at(200_000)), None);
+        denied.remember("a", 1, 5, at(500_000), at(560_000));
+        assert!(denied.refused_until("a", 1, 5, at(499_000)).is_some());
+        assert_eq!(denied.refused_until("a", 1, 5, at(200_000)), None);
     }
 
     #[test]
@@ -74,7 +89,7 @@ mod tests {
         let mut denied = DenyCache::new(100);
         for n in 0..10_000 {
             let at = Timestamp::from_millis;
-            denied.remember(&n.to_string(), 1, at(0), at(u64::MAX));
+            denied.remember(&n.to_string(), 1, 5, at(0), at(u64::MAX));
         }
         assert!(denied.refusals.len() <= 100);
     }

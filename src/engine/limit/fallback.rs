@@ -21,7 +21,7 @@ use quick_cache::unsync::Cache;
 use crate::clock::Timestamp;
 
 use super::sliding_window::TOLERANCE;
-use super::{Charge, Quota, Verdict};
+use super::{Quota, Verdict};
 
 /// Local limiters, one for each quota, over one bounded memory of subjects.
 pub struct Fallback {
@@ -39,6 +39,21 @@ struct Known {
     at: Timestamp,
     /// Whether the subject's own state has been brought in line with it.
     settled: bool,
+}
+
+/// What one request takes from one limit here.
+#[derive(Debug, Clone, Copy)]
+pub struct Take<'a> {
+    /// The key of the limit's state, in all memories.
+    pub key: &'a str,
+    /// The whole quota.
+    pub quota: Quota,
+    /// How many hundredths of it are kept for other requests.
+    pub kept: u64,
+    /// How many permits.
+    pub cost: u64,
+    /// Whether a refusal counts; else it is only reported.
+    pub enforced: bool,
 }
 
 type Limiter = RateLimiter<String, Subjects, GateClock, StateInformationMiddleware>;
@@ -86,12 +101,12 @@ impl Fallback {
     }
 
     /// Checks all, charges all or, where an enforced one refuses, none.
-    pub fn admit(&mut self, charges: &[&Charge], now: Timestamp) -> Vec<Verdict> {
+    pub fn admit(&mut self, charges: &[&Take<'_>], now: Timestamp) -> Vec<Verdict> {
         self.tell_time(now);
         for charge in charges {
             self.settle(charge, now);
         }
-        let before: Vec<_> = charges.iter().map(|c| self.subjects.get(&c.key)).collect();
+        let before: Vec<_> = charges.iter().map(|c| self.subjects.get(c.key)).collect();
         let mut verdicts: Vec<_> = charges.iter().map(|c| self.check(c)).collect();
         let refused = charges
             .iter()
@@ -99,7 +114,7 @@ impl Fallback {
             .any(|(c, v)| c.enforced && !v.met);
         if refused {
             for ((charge, state), verdict) in charges.iter().zip(before).zip(&mut verdicts) {
-                self.subjects.put(&charge.key, state);
+                self.subjects.put(charge.key, state);
                 if verdict.met {
                     verdict.remaining = verdict.remaining.saturating_add(charge.cost);
                 }
@@ -108,9 +123,32 @@ impl Fallback {
         verdicts
     }
 
+    /// Corrects what was charged at `now` by `more` permits, or gives them back if it is negative.
+    pub fn correct(&mut self, key: &str, quota: Quota, more: i64, now: Timestamp) {
+        self.tell_time(now);
+        let Some(state) = self.subjects.get(key) else {
+            return;
+        };
+        let (_, period) = self.limiter(quota);
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        // GCRA's state is the instant at which all permits are back.
+        let by = nanos(period).saturating_mul(more.unsigned_abs());
+        let state = match more < 0 {
+            true => state.saturating_sub(by),
+            false => state.max(nanos(self.clock.0.get())).saturating_add(by),
+        };
+        self.subjects.put(key, Some(state));
+    }
+
+    /// Forgets a subject.
+    pub fn forget(&mut self, key: &str) {
+        self.subjects.put(key, None);
+        self.known.remove(key);
+    }
+
     /// Starts a subject from the usage last known, if that is more than was counted here.
-    fn settle(&mut self, charge: &Charge, now: Timestamp) {
-        let key = &charge.key;
+    fn settle(&mut self, charge: &Take<'_>, now: Timestamp) {
+        let key = charge.key;
         let before = self.subjects.get(key);
         let settled = self.known.get(key).is_none_or(|known| known.settled);
         if settled && before.is_some() {
@@ -121,7 +159,8 @@ impl Fallback {
         };
         let subjects = self.subjects.clone();
         let (limiter, _) = self.limiter(charge.quota);
-        let left = match limiter.check_key(key) {
+        let owned = key.to_owned();
+        let left = match limiter.check_key(&owned) {
             Ok(left) => u64::from(left.remaining_burst_capacity()) + 1,
             Err(_) => 0,
         };
@@ -129,7 +168,7 @@ impl Fallback {
         subjects.put(key, before);
         if let Some(used) = cells(left.saturating_sub(known.remaining)) {
             // It fits: it is no more than what is left.
-            let _ = limiter.check_key_n(key, used);
+            let _ = limiter.check_key_n(&owned, used);
         }
         if let Some(known) = self.known.get_mut(key).as_deref_mut() {
             known.settled = true;
@@ -144,10 +183,13 @@ impl Fallback {
         (self.limiters.entry(quota).or_insert_with(new), period)
     }
 
-    fn check(&mut self, charge: &Charge) -> Verdict {
-        let clock = self.clock.clone();
+    fn check(&mut self, charge: &Take<'_>) -> Verdict {
+        let (clock, subjects) = (self.clock.clone(), self.subjects.clone());
+        let largest_cost = self.largest_costs.get(&charge.quota).copied();
+        let (burst, _) = split(charge.quota, largest_cost.unwrap_or_default());
+        let kept = u64::from(burst.get()).saturating_mul(charge.kept).div_ceil(100);
         let (limiter, period) = self.limiter(charge.quota);
-        let key = &charge.key;
+        let (key, before) = (charge.key.to_owned(), subjects.get(charge.key));
         let cost = cells(charge.cost).unwrap_or(NonZeroU32::MIN);
         let refused_for = |wait| Verdict {
             met: false,
@@ -155,13 +197,21 @@ impl Fallback {
             retry_after: wait,
             reset_after: wait,
         };
-        match limiter.check_key_n(key, cost) {
-            Ok(Ok(left)) => Verdict {
-                met: true,
-                remaining: u64::from(left.remaining_burst_capacity()),
-                retry_after: Duration::ZERO,
-                reset_after: period,
-            },
+        match limiter.check_key_n(&key, cost) {
+            Ok(Ok(left)) => {
+                let left = u64::from(left.remaining_burst_capacity());
+                if let Some(missing) = kept.checked_sub(left).filter(|missing| *missing > 0) {
+                    subjects.put(&key, before);
+                    let missing = u32::try_from(missing).unwrap_or(u32::MAX);
+                    return refused_for(up_to_ms(period.saturating_mul(missing)));
+                }
+                Verdict {
+                    met: true,
+                    remaining: left - kept,
+                    retry_after: Duration::ZERO,
+                    reset_after: period,
+                }
+            }
             Ok(Err(until)) => refused_for(up_to_ms(until.wait_time_from(clock.now()))),
             // More than the burst: it never passes here, so it waits for the store.
             Err(_) => refused_for(charge.quota.window),

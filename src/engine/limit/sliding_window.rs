@@ -7,9 +7,14 @@
 //! **no window ever holds more than the quota**, by construction and not by tolerance. What is
 //! refused too much is at most one sub-bucket's worth.
 //!
-//! The store runs this as a script (`gateway/admit.lua`); here it is the same in Rust, on the same
-//! one-line state. It specifies the script: tests
-//! hold the one against the other.
+//! Permits may be lent ahead ([`State::lend`]). They are counted in the sub-bucket in which they
+//! become void, so that one that is spent late still counts for a whole window after.
+//!
+//! The store runs this as a script (`limiter/admit.lua`); here it is the same in Rust, on the same
+//! one-line state (`sliding_window/text.rs`). It specifies the script: tests hold the one against the
+//! other.
+
+mod text;
 
 use std::time::Duration;
 
@@ -22,6 +27,18 @@ const SUB_BUCKETS: u64 = 30;
 
 /// How far apart two clocks may be before somebody has to be wrong.
 pub const TOLERANCE: Duration = Duration::from_millis(1_000);
+
+/// The longest that permits are lent.
+pub const LONGEST_LEASE: Duration = Duration::from_secs(10);
+
+/// Of what is left, one permit in so many may be lent at once: others want some, too.
+pub const LENDING_SHARE: u64 = 3;
+
+/// The longest state as text, in bytes.
+pub const LONGEST_STATE: usize = 400;
+
+/// The most bytes of call ids in one generation, before some are forgotten.
+const MOST_IDS: usize = 36;
 
 /// The largest integer that a Lua number holds exactly.
 const LARGEST: u64 = (1 << 53) - 1;
@@ -53,8 +70,14 @@ impl Cut {
         }
     }
 
-    const fn bucket(self, at: Timestamp) -> u64 {
+    /// The sub-bucket in which an instant falls.
+    pub const fn bucket(self, at: Timestamp) -> u64 {
         at.as_millis() / self.width
+    }
+
+    /// About how long permits are lent: until the end of the next sub-bucket.
+    pub fn lease(self) -> Duration {
+        Duration::from_millis(self.width.saturating_mul(2)).min(LONGEST_LEASE)
     }
 
     /// The instant at which sub-bucket `bucket` is no longer counted.
@@ -74,57 +97,44 @@ pub struct State {
     seen: Timestamp,
     base: u64,
     counts: Vec<u64>,
+    tag: u64,
+    ids: Ids,
+}
+
+/// The ids of the latest calls, in two generations, each as long as a repeat can come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Ids {
+    /// When the younger generation began.
+    made: Timestamp,
+    young: String,
+    old: String,
+}
+
+/// Permits that were lent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lent {
+    /// How many; none if nothing could be spared.
+    pub permits: u64,
+    /// The sub-bucket in which they are counted.
+    pub bucket: u64,
+    /// After how long they are void.
+    pub void_after: Duration,
 }
 
 impl State {
-    /// Reads the one-line form. What is not such a line, or cannot be true, is an empty state.
-    ///
-    /// A state of another sub-bucket width comes from another configuration: all that it counted
-    /// counts as if it had come at the last moment, so that a change frees nobody.
-    pub fn parse(text: &str, cut: Cut) -> Self {
-        Self::parse_strictly(text, cut).unwrap_or_default()
-    }
-
-    fn parse_strictly(text: &str, cut: Cut) -> Option<Self> {
-        let number = |word: &str| word.parse::<u64>().ok().filter(|n| *n <= LARGEST);
-        let mut words = text.strip_prefix("1 ")?.split(' ');
-        let seen = number(words.next()?)?;
-        let width = number(words.next()?).filter(|width| *width > 0)?;
-        let mut base = number(words.next()?)?;
-        let mut counts = words.map(number).collect::<Option<Vec<_>>>()?;
-        let held = counts.len() as u64;
-        let total = counts
-            .iter()
-            .try_fold(0_u64, |sum, count| sum.checked_add(*count))
-            .filter(|total| *total <= LARGEST)?;
-        if held == 0 || held > 1_000 || base > LARGEST / width {
-            return None;
-        }
-        if width != cut.width {
-            base = seen.max((base + held - 1) * width) / cut.width;
-            counts = vec![total];
-        }
-        let seen = Timestamp::from_millis(seen);
-        let last = base + counts.len() as u64 - 1;
-        (last <= cut.bucket(seen) + cut.buckets + 1).then_some(Self { seen, base, counts })
-    }
-
-    /// Writes the one-line form; nothing counted, nothing to write.
-    pub fn to_text(&self, cut: Cut) -> Option<String> {
-        use std::fmt::Write as _;
-        if self.counts.is_empty() {
-            return None;
-        }
-        let mut text = format!("1 {} {} {}", self.seen.as_millis(), cut.width, self.base);
-        for count in &self.counts {
-            let _ = write!(text, " {count}");
-        }
-        Some(text)
-    }
-
     /// The newest time at which a request was counted.
     pub const fn seen(&self) -> Timestamp {
         self.seen
+    }
+
+    /// By what a state that was lost and made anew is known to be another one.
+    pub const fn tag(&self) -> u64 {
+        self.tag
+    }
+
+    /// Whether nothing is counted.
+    pub fn is_empty(&self) -> bool {
+        self.counts.iter().all(|count| *count == 0)
     }
 
     /// The instant from which on nothing of this state is counted.
@@ -141,7 +151,10 @@ impl State {
         Verdict {
             met: used.saturating_add(cost) <= quota.permits,
             remaining: quota.permits.saturating_sub(used),
-            retry_after: window.until_used(enough),
+            retry_after: match used > enough {
+                true => window.until_used(enough),
+                false => Duration::ZERO,
+            },
             reset_after: match used {
                 0 => Duration::ZERO,
                 used if used <= enough => window.until_used(used - 1),
@@ -167,27 +180,132 @@ impl State {
     /// Counts a request, come what may: for callers that check several limits before they charge
     /// any. Forgets what has left the window.
     pub fn charge(&mut self, quota: Quota, cost: u64, now: Timestamp) {
+        self.forget(quota, now);
+        self.begin(now);
+        self.seen = now.max(self.seen);
+        if cost > 0 {
+            self.count(Cut::of(quota.window).bucket(self.seen), cost);
+        }
+    }
+
+    /// Lends up to `wanted` permits ahead, of what of `lendable` permits is not used, and counts them
+    /// in the sub-bucket in which they become void. To be called after [`charge`](Self::charge).
+    pub fn lend(&mut self, quota: Quota, lendable: u64, wanted: u64, now: Timestamp) -> Lent {
+        let cut = Cut::of(quota.window);
+        let now = now.max(self.seen);
+        let spare = lendable.saturating_sub(self.window(quota, now).used());
+        let next_ends = Timestamp::from_millis((cut.bucket(now) + 2).saturating_mul(cut.width));
+        let void = next_ends.min(now + LONGEST_LEASE);
+        let lent = Lent {
+            permits: wanted.min(spare / LENDING_SHARE),
+            bucket: cut.bucket(void - Duration::from_millis(1)),
+            void_after: void.since(now),
+        };
+        if lent.permits > 0 {
+            self.count(lent.bucket, lent.permits);
+        }
+        lent
+    }
+
+    /// Takes back what was counted in sub-bucket `bucket`, as far as there is so much.
+    pub fn give_back(&mut self, bucket: u64, permits: u64) {
+        let at = bucket.checked_sub(self.base).map(usize::try_from);
+        let Some(Ok(at)) = at else { return };
+        if let Some(count) = self.counts.get_mut(at) {
+            *count = count.saturating_sub(permits);
+        }
+    }
+
+    /// Takes back permits wherever they were counted, the oldest first: what stays counted then stays
+    /// so for longer rather than for less.
+    pub fn give_back_oldest(&mut self, mut permits: u64) {
+        for count in &mut self.counts {
+            let taken = permits.min(*count);
+            *count -= taken;
+            permits -= taken;
+        }
+    }
+
+    /// Forgets what has left the window, and what counts nothing before the first that counts.
+    pub fn forget(&mut self, quota: Quota, now: Timestamp) {
         let kept: Vec<_> = self.window(quota, now).counts.collect();
         let kept = kept.into_iter().skip_while(|(_, count)| *count == 0);
-        self.seen = now.max(self.seen);
-        let i = Cut::of(quota.window).bucket(self.seen);
         let mut base = None;
         self.counts.clear();
         for (bucket, count) in kept {
             base.get_or_insert(bucket);
             self.counts.push(count);
         }
-        self.base = base.unwrap_or(i);
-        while self.base > i {
+        self.base = base.unwrap_or(self.base);
+        if self.is_empty() {
+            *self = Self {
+                seen: self.seen,
+                ..Self::default()
+            };
+        }
+    }
+
+    /// Whether a call with this id was counted; `None` if ids were forgotten that can still repeat.
+    pub fn has_seen(&self, id: &str, horizon: Duration, now: Timestamp) -> Option<bool> {
+        if now.since(self.ids.made) > horizon.saturating_mul(2) {
+            return Some(false);
+        }
+        let generations = [&self.ids.young, &self.ids.old];
+        match generations.iter().any(|ids| ids.contains(id)) {
+            true => Some(true),
+            false if generations.iter().any(|ids| ids.contains('-')) => None,
+            false => Some(false),
+        }
+    }
+
+    /// Remembers the id of a call that was counted, for as long as a repeat of it can come.
+    pub fn remember(&mut self, id: &str, horizon: Duration, now: Timestamp, cut: Cut) {
+        self.seen = self.seen.max(now);
+        let age = now.since(self.ids.made);
+        if self.ids.made > now || age > horizon.saturating_mul(2) {
+            self.ids = Ids {
+                made: now,
+                ..Ids::default()
+            };
+        } else if age > horizon {
+            self.ids = Ids {
+                made: now,
+                young: String::new(),
+                old: std::mem::take(&mut self.ids.young),
+            };
+        }
+        if self.ids.young.len() >= MOST_IDS {
+            "-".clone_into(&mut self.ids.young);
+        }
+        self.ids.young.push_str(id);
+        if self.to_text(cut).is_some_and(|t| t.len() > LONGEST_STATE) {
+            self.ids.young = format!("-{id}");
+            "-".clone_into(&mut self.ids.old);
+        }
+    }
+
+    /// Makes a state of nothing into one that was made at `now`.
+    fn begin(&mut self, now: Timestamp) {
+        if self.counts.is_empty() {
+            self.tag = now.as_millis() % (1 << 24);
+            self.ids.made = now;
+        }
+    }
+
+    fn count(&mut self, bucket: u64, permits: u64) {
+        if self.counts.is_empty() {
+            self.base = bucket;
+        }
+        while self.base > bucket {
             self.counts.insert(0, 0);
             self.base -= 1;
         }
-        let at = usize::try_from(i - self.base).unwrap_or(usize::MAX);
+        let at = usize::try_from(bucket - self.base).unwrap_or(usize::MAX);
         if self.counts.len() <= at {
             self.counts.resize(at.saturating_add(1), 0);
         }
         if let Some(count) = self.counts.get_mut(at) {
-            *count = count.saturating_add(cost);
+            *count = count.saturating_add(permits);
         }
     }
 

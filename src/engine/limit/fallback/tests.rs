@@ -12,10 +12,11 @@ fn per_minute(permits: u64) -> Quota {
     }
 }
 
-fn one(key: &str, quota: Quota, cost: u64) -> Charge {
-    Charge {
-        key: key.to_owned(),
+const fn one(key: &'static str, quota: Quota, cost: u64) -> Take<'static> {
+    Take {
+        key,
         quota,
+        kept: 0,
         cost,
         enforced: true,
     }
@@ -138,4 +139,35 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_is_kept_for_others_is_not_taken() {
+    let mut local = Fallback::new(8);
+    let ours = one("a", per_minute(20), 1);
+    let other = Take { kept: 25, ..ours };
+    // The burst is ten, of which three are kept.
+    for left in (0..7).rev() {
+        assert_eq!(local.admit(&[&other], at(0))[0].remaining, left);
+    }
+    let refused = local.admit(&[&other], at(0)).remove(0);
+    assert!(!refused.met);
+    assert!(local.admit(&[&ours], at(0))[0].met, "they are there");
+    let again = local.admit(&[&other], at(0)).remove(0);
+    assert!(!local.admit(&[&other], at(0) + again.retry_after - Duration::from_millis(1))[0].met);
+    assert!(local.admit(&[&other], at(0) + again.retry_after)[0].met);
+}
+
+#[test]
+fn what_is_given_back_can_be_taken_again_and_what_is_found_out_later_counts() {
+    let mut local = Fallback::new(8);
+    let charge = one("a", per_minute(10), 1);
+    while local.admit(&[&charge], at(0))[0].met {}
+    local.correct("a", charge.quota, -2, at(0));
+    assert!(local.admit(&[&charge], at(0))[0].met);
+    assert!(local.admit(&[&charge], at(0))[0].met);
+    assert!(!local.admit(&[&charge], at(0))[0].met);
+    local.correct("a", charge.quota, 1, at(0));
+    let wait = local.admit(&[&charge], at(0))[0].retry_after;
+    assert!(wait > Duration::from_secs(12), "two periods: {wait:?}");
 }

@@ -1,0 +1,82 @@
+//! A [`State`] as one line of text: `2 tag seen width base m total c0 c1 …;age:ids:ids`.
+//!
+//! The schema; the tag, in hexadecimal; the newest time seen and the width of a sub-bucket, in ms; the
+//! number of the first sub-bucket, how many there are, and their sum; the counts; and the ids of the
+//! latest calls, with the age of the younger generation at the newest time seen.
+
+use super::{Cut, Ids, LARGEST, State};
+use crate::clock::{Timestamp, millis};
+
+impl State {
+    /// Reads the one-line form. What is not such a line, or cannot be true, is an empty state.
+    ///
+    /// A state of another sub-bucket width comes from another configuration: all that it counted
+    /// counts as if it had come at the last moment, so that a change frees nobody.
+    pub fn parse(text: &str, cut: Cut) -> Self {
+        Self::parse_strictly(text, cut).unwrap_or_default()
+    }
+
+    /// The same, but `None` for what is no state.
+    pub fn parse_strictly(text: &str, cut: Cut) -> Option<Self> {
+        let number = |word: &str| word.parse::<u64>().ok().filter(|n| *n <= LARGEST);
+        let (numbers, ids) = text.strip_prefix("2 ")?.split_once(';')?;
+        let mut words = numbers.split(' ');
+        let mut tag = u64::from_str_radix(words.next()?, 16).ok()?;
+        let seen = number(words.next()?)?;
+        let width = number(words.next()?).filter(|width| *width > 0)?;
+        let mut base = number(words.next()?)?;
+        let held = number(words.next()?).filter(|held| (1..=1_000).contains(held))?;
+        let total = number(words.next()?)?;
+        let mut counts = words.map(number).collect::<Option<Vec<_>>>()?;
+        let sum = counts.iter().try_fold(0_u64, |s, count| s.checked_add(*count));
+        if counts.len() as u64 != held || sum != Some(total) || base > LARGEST / width {
+            return None;
+        }
+        let mut parts = ids.split(':');
+        let age = number(parts.next()?).filter(|age| *age <= seen)?;
+        let word = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let mut id_list = || parts.next().filter(|text| word(text)).map(str::to_owned);
+        let (young, old) = (id_list()?, id_list()?);
+        if width != cut.width {
+            base = seen.max((base + held - 1) * width) / cut.width;
+            counts = vec![total];
+            tag = seen % (1 << 24);
+        }
+        let last = base + counts.len() as u64 - 1;
+        let seen = Timestamp::from_millis(seen);
+        (parts.next().is_none() && last <= cut.bucket(seen) + cut.buckets + 1).then_some(Self {
+            seen,
+            base,
+            counts,
+            tag,
+            ids: Ids {
+                made: Timestamp::from_millis(seen.as_millis() - age),
+                young,
+                old,
+            },
+        })
+    }
+
+    /// Writes the one-line form; nothing counted, nothing to write.
+    pub fn to_text(&self, cut: Cut) -> Option<String> {
+        use std::fmt::Write as _;
+        if self.is_empty() {
+            return None;
+        }
+        let total: u64 = self.counts.iter().sum();
+        let mut text = format!(
+            "2 {:x} {} {} {} {} {total}",
+            self.tag,
+            self.seen.as_millis(),
+            cut.width,
+            self.base,
+            self.counts.len()
+        );
+        for count in &self.counts {
+            let _ = write!(text, " {count}");
+        }
+        let age = millis(self.seen.since(self.ids.made));
+        let _ = write!(text, ";{age}:{}:{}", self.ids.young, self.ids.old);
+        Some(text)
+    }
+}

@@ -1,0 +1,415 @@
+-- One request, one round trip: are its limits met (all or nothing), may permits be lent ahead, is the
+-- client's key registered, what does the cache hold, and, if the entry is missing or stale, is this
+-- caller the one to refresh it.
+--
+-- KEYS  states of limits, a key's record, the entry and its refresh lease, as ARGV points to them
+-- ARGV  1  the caller's clock, Unix ms
+--       2  n, the number of limits
+--       3  tolerance between two clocks, ms
+--       4  length of a refresh lease, ms; 0: this caller cannot refresh
+--       5  1: also tell how far the caller's clock is off (costs one TIME)
+--       6  an id of this call, by which a repeat of it is known
+--       7  for how long a repeat can come, ms
+--       8  which of KEYS is the record of the client's API key; 0: keys need no record
+--       9  which of KEYS is the entry; its lease is the next. 0: the cache is not asked
+--       then for each limit:
+--       1  which of KEYS is its state; 0: it does not apply
+--       2  the same for a client whose key is registered
+--       3  quota
+--       4  quota of a registered key whose plan is not among
+--       5  plans, "pro=1000 basic=200"
+--       6  how many hundredths of the quota are kept for other routes
+--       7  cost
+--       8  width of a sub-bucket, ms
+--       9  sub-buckets in a window
+--       10 what for: "enforce", "shadow" (report only), "peek" (charge nothing), "settle" (charge
+--          whatever is left), "origin" (charge only if the origin will be called)
+--       11 how many permits to lend ahead
+--       12 how many hundredths of the quota must not be lent
+--       13 permits that come back, "tag bucket count bucket count …", or "* count": the oldest first
+--       and at the end 1 if an earlier call with this id may have been carried out, else 0
+-- Reply { 1 admitted, 0 not, 2 cannot be told whether this very call was carried out before;
+--         offset of the caller's clock in ms, or false;
+--         the plan of a registered key ("" without one), or false;
+--         how many states could not be read and were taken for empty;
+--         per limit: 1 met, 0 not, -1 it does not apply; quota; remaining; ms until the same request
+--         passes; ms until more permits are back; then, where something was charged, the state's tag or
+--         else false, and the sub-bucket; permits lent, their sub-bucket, and ms until they are void;
+--         then, when the cache is asked: the entry or false, 1 if the caller holds the refresh lease }
+--
+-- The state of a limit is one string, "2 tag seen width base m total c0 c1 …;age:ids:ids": the
+-- schema, a tag that it got when it was made, the newest time seen, the width of a sub-bucket, and the
+-- counts of the `m` sub-buckets from number `base` on with their sum; then the ids of the latest calls in two generations, and how old
+-- the younger one was at the newest time seen. "-" among ids: some were forgotten before their time.
+-- A request at time t falls in sub-bucket i = floor(t / width). It is admitted when all that was
+-- counted in sub-buckets i - k and later, with its own cost, is at most the quota; k * width is at
+-- least the window, so no window ever holds more. Permits that are lent are counted in the sub-bucket
+-- in which they become void. `engine/limit/sliding_window.rs` is the same in Rust.
+--
+-- Commands, as they are billed: EVALSHA, MGET, one SET for each limit charged, one for a lease taken.
+
+local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
+local match, gmatch, find, format = string.match, string.gmatch, string.find, string.format
+local LARGEST = 9007199254740991
+-- The longest that permits are lent, ms, and the part of what is left that may be lent at once.
+local LONGEST, SHARE = 10000, 3
+-- The longest state, in bytes, and the most bytes of ids in one generation.
+local LONGEST_STATE, IDS = 400, 36
+
+local mine, n, tolerance = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local id, horizon = ARGV[6], tonumber(ARGV[7])
+local record_at, entry_at = tonumber(ARGV[8]), tonumber(ARGV[9])
+
+local real
+local function server_time()
+  if not real then
+    local t = redis.call('TIME')
+    real = tonumber(t[1]) * 1000 + floor(tonumber(t[2]) / 1000)
+  end
+  return real
+end
+
+-- What is not a state of ours is no state: nil. The counts stay text as long as nobody needs each of
+-- them: most calls add to the last one and forget the first.
+local function parse(text, width, buckets)
+  local tag, seen, w, base, m, total, list, age, ids, older =
+    match(text, '^2 (%x+) (%d+) (%d+) (%d+) (%d+) (%d+) ([ %d]+);(%d+):([%w-]*):([%w-]*)$')
+  if not tag then return nil end
+  seen, w, base, m, total, age = seen + 0, w + 0, base + 0, m + 0, total + 0, age + 0
+  if seen > LARGEST or w < 1 or w > LARGEST or age > seen or m < 1 or m > 1000 or total > LARGEST
+    or base > LARGEST / w then
+    return nil
+  end
+  if w ~= width then
+    -- The window was configured anew: what was counted counts as if it had come at the last moment.
+    base, m, list = floor(max(seen, (base + m - 1) * w) / width), 1, format('%.0f', total)
+    tag = format('%x', seen % 16777216)
+  end
+  if base + m - 1 > floor(seen / width) + buckets + 1 then return nil end
+  return {
+    tag = tag, seen = seen, base = base, m = m, total = total, list = list,
+    made = seen - age, ids = ids, older = older, cut_anew = w ~= width,
+  }
+end
+
+-- Takes the counts apart; false if they are not what the state says of them.
+local function expand(s)
+  if s.counts then return true end
+  local counts, m, total = {}, 0, 0
+  for c in gmatch(s.list, '%d+') do
+    m = m + 1
+    counts[m] = c
+    total = total + c
+  end
+  s.counts, s.list = counts, nil
+  return m == s.m and total == s.total
+end
+
+local values = redis.call('MGET', unpack(KEYS))
+local plan = false
+if record_at > 0 then
+  local record = values[record_at]
+  plan = record and (record == '1' and '' or match(record, '^1 ([%w._-]+)$')) or false
+end
+
+local limits, unreadable = {}, 0
+for j = 1, n do
+  local a = 9 + (j - 1) * 13
+  local key = tonumber(ARGV[a + (plan and 2 or 1)])
+  if key > 0 then
+    local quota = tonumber(ARGV[a + (plan and 4 or 3)])
+    if plan and plan ~= '' then
+      for name, number in gmatch(ARGV[a + 5], '([^ =]+)=(%d+)') do
+        if name == plan then quota = tonumber(number) end
+      end
+    end
+    local limit = {
+      key = KEYS[key], quota = quota, ceiling = quota - ceil(quota * ARGV[a + 6] / 100),
+      cost = tonumber(ARGV[a + 7]), width = tonumber(ARGV[a + 8]), buckets = tonumber(ARGV[a + 9]),
+      role = ARGV[a + 10], lend = tonumber(ARGV[a + 11]), kept = ARGV[a + 12], back = ARGV[a + 13],
+      granted = 0,
+    }
+    local text = values[key]
+    if text then
+      limit.state = parse(text, limit.width, limit.buckets)
+      if not limit.state then unreadable = unreadable + 1 end
+    end
+    limits[j] = limit
+  end
+end
+
+-- The instant from which on nothing of a limit's state is counted.
+local function ends(limit)
+  local s = limit.state
+  return (s.base + s.m + limit.buckets) * limit.width
+end
+
+-- The clock. A caller a little behind the newest time seen is served at that time. Where the two
+-- are further apart, or a state is there that would have expired, Redis says who is wrong.
+local offset = ARGV[5] == '1' and server_time() - mine or false
+for j = 1, n do
+  local s = limits[j] and limits[j].state
+  if s and (s.seen > mine + tolerance or ends(limits[j]) + 2 * tolerance < mine) then
+    offset = server_time() - mine
+  end
+end
+if offset and math.abs(offset) > tolerance then mine = real end
+local now = mine
+for j = 1, n do
+  local limit = limits[j]
+  local s = limit and limit.state
+  local ahead = s and s.seen > mine + tolerance
+  -- Redis would have expired it long ago, had it been written by a right clock.
+  local behind = s and real and not s.cut_anew and ends(limit) + 2 * tolerance < real
+  if ahead or behind then
+    if expand(s) then
+      -- It was written by a wrong clock: what it counted at impossible times, counts as now.
+      local i = floor(mine / limit.width)
+      local base = behind and i or min(max(s.base, i - limit.buckets), i)
+      local kept, misplaced, total = {}, 0, 0
+      for k = 1, s.m do
+        local at = s.base + k - 1
+        if behind or at >= i then
+          misplaced = misplaced + s.counts[k]
+        elseif at >= base then
+          kept[at - base + 1] = s.counts[k]
+          total = total + s.counts[k]
+        end
+      end
+      for k = #kept + 1, i - base do kept[k] = '0' end
+      kept[i - base + 1] = format('%.0f', misplaced)
+      s.base, s.m, s.counts, s.seen, s.total = base, i - base + 1, kept, mine, total + misplaced
+      s.tag, s.made = format('%x', mine % 16777216), mine
+    else
+      limit.state, unreadable = nil, unreadable + 1
+    end
+  elseif s and s.seen > now then
+    now = s.seen
+  end
+end
+
+-- Whether this call was carried out before: then it is charged already.
+local done, forgotten = false, false
+for j = 1, n do
+  local s = limits[j] and limits[j].state
+  if s and id ~= '' and now - s.made <= 2 * horizon then
+    done = done or find(s.ids, id, 1, true) or find(s.older, id, 1, true)
+    forgotten = forgotten or find(s.ids, '-', 1, true) or find(s.older, '-', 1, true)
+  end
+end
+local unsure = forgotten and not done and ARGV[#ARGV] == '1'
+
+-- Takes `count` from the counts[k] of a state, as far as there are so many.
+local function take_back(s, k, count)
+  local taken = min(count, s.counts[k] + 0)
+  if taken > 0 then
+    s.counts[k], s.total, s.changed = format('%.0f', s.counts[k] - taken), s.total - taken, true
+  end
+  return taken
+end
+
+local function give_back(s, back)
+  local tag, list = match(back, '^([%x*]+) (.*)$')
+  if tag == '*' and expand(s) then
+    local left = list + 0
+    for k = 1, s.m do left = left - take_back(s, k, left) end
+  elseif tag == s.tag and expand(s) then
+    for bucket, count in gmatch(list, '(%d+) (%d+)') do
+      local k = bucket - s.base + 1
+      if k >= 1 and k <= s.m then take_back(s, k, count + 0) end
+    end
+  end
+end
+
+-- Forgets what is counted before sub-bucket `first`, and what counts nothing at the start.
+local function forget(s, first)
+  local gone = first - s.base
+  if gone >= s.m then
+    s.total = 0
+    return
+  end
+  if gone > 2 and not expand(s) then
+    s.total = 0
+    return
+  end
+  if s.list then
+    while gone > 0 or string.sub(s.list, 1, 2) == '0 ' do
+      local c, rest = match(s.list, '^(%d+) (.+)$')
+      if not c then
+        s.total = 0
+        return
+      end
+      s.total, s.list, s.base, s.m, gone = s.total - c, rest, s.base + 1, s.m - 1, gone - 1
+    end
+    return
+  end
+  local skip = max(gone, 0)
+  while skip < s.m and (skip < gone or s.counts[skip + 1] + 0 == 0) do skip = skip + 1 end
+  local counts = {}
+  for k = 1, skip do s.total = s.total - (k <= gone and s.counts[k] or 0) end
+  for k = skip + 1, s.m do counts[k - skip] = s.counts[k] end
+  s.counts, s.base, s.m = counts, s.base + skip, s.m - skip
+end
+
+local admitted = not unsure
+for j = 1, n do
+  local limit = limits[j]
+  if limit then
+    local s = limit.state
+    limit.i = floor(now / limit.width)
+    if s then
+      forget(s, limit.i - limit.buckets)
+      if limit.back ~= '' and not done and not unsure then
+        give_back(s, limit.back)
+        if s.changed then forget(s, s.base) end
+      end
+      -- Before anybody is refused it is made sure that the counts are what the total says.
+      if s.total + limit.cost > limit.ceiling and not expand(s) then
+        s.total, unreadable = 0, unreadable + 1
+      end
+      if s.total <= 0 then
+        if s.changed then redis.call('DEL', limit.key) end
+        limit.state = nil
+      end
+    end
+    limit.used = limit.state and limit.state.total or 0
+    limit.met = limit.used + limit.cost <= limit.ceiling
+    if limit.role == 'enforce' and not limit.met then admitted = false end
+  end
+end
+if done then admitted = true end
+
+-- The cache, and whether the origin will be called. A refresh lease names the instant at which it was
+-- taken. One taken before the entry went stale was for an earlier refresh, and done with.
+local entry, refresh, calls_origin = false, false, true
+if entry_at > 0 then
+  entry = values[entry_at]
+  local held, fresh_until = tonumber(values[entry_at + 1] or nil), tonumber(match(entry or '', '^1 (%d+) ')) or 0
+  refresh = ARGV[4] ~= '0' and fresh_until <= mine and not (held and held >= fresh_until)
+  calls_origin = refresh or not entry
+end
+for j = 1, n do
+  local limit = limits[j]
+  if limit and limit.role == 'origin' and calls_origin and not limit.met then
+    refresh = false
+    if not entry then admitted = false end
+  end
+end
+
+-- From which instant on at most `target` is counted, in ms from the caller's now.
+local function until_used(limit, target)
+  local s, used = limit.state, limit.used
+  if not s or used <= target then return 0 end
+  local k = 1
+  if s.list then
+    used = used - match(s.list, '^%d+')
+    if used > target then
+      expand(s)
+      used = limit.used
+    end
+  end
+  if s.counts then
+    for each = 1, s.m do
+      used, k = used - (s.counts[each] or 0), each
+      if used <= target then break end
+    end
+  end
+  return max((s.base + k + limit.buckets) * limit.width - mine, 0)
+end
+
+-- Counts permits in sub-bucket `at`.
+local function count(limit, at, permits)
+  local s = limit.state
+  if not s then
+    s = {
+      tag = format('%x', now % 16777216), seen = now, base = at, m = 1, total = 0, list = '0',
+      made = now, ids = '', older = '',
+    }
+    limit.state = s
+  end
+  local last = s.base + s.m - 1
+  if s.list and at == last then
+    local before, c = '', s.list
+    if s.m > 1 then before, c = match(s.list, '^(.* )(%d+)$') end
+    s.list = before .. format('%.0f', c + permits)
+  elseif s.list and at > last then
+    s.list, s.m = s.list .. string.rep(' 0', at - last - 1) .. format(' %.0f', permits), at - s.base + 1
+  else
+    expand(s)
+    -- Before all that is counted: permits that are lent lie ahead.
+    for _ = at, s.base - 1 do
+      table.insert(s.counts, 1, '0')
+      s.base, s.m = s.base - 1, s.m + 1
+    end
+    local k = at - s.base + 1
+    for gap = s.m + 1, k do s.counts[gap] = '0' end
+    s.m = max(s.m, k)
+    s.counts[k] = format('%.0f', s.counts[k] + permits)
+  end
+  s.total, s.changed = s.total + permits, true
+  limit.used = s.total
+end
+
+local function write(limit)
+  local s = limit.state
+  s.seen = max(s.seen, now)
+  if s.made > now or now - s.made > 2 * horizon then
+    s.made, s.ids, s.older = now, '', ''
+  elseif now - s.made > horizon then
+    s.made, s.ids, s.older = now, '', s.ids
+  end
+  s.ids = (#s.ids < IDS and s.ids or '-') .. id
+  local list = s.list or table.concat(s.counts, ' ', 1, s.m)
+  local text = format('2 %s %.0f %.0f %.0f %d %.0f %s;%.0f:', s.tag, s.seen, limit.width, s.base, s.m,
+    s.total, list, s.seen - s.made)
+  if #text + #s.ids + #s.older + 1 > LONGEST_STATE then s.ids, s.older = '-' .. id, '-' end
+  redis.call('SET', limit.key, text .. s.ids .. ':' .. s.older,
+    'PX', format('%.0f', ends(limit) - now + tolerance))
+end
+
+local reply = { unsure and 2 or admitted and 1 or 0, offset, plan, unreadable }
+local r = #reply
+for j = 1, n do
+  local limit = limits[j]
+  if limit then
+    local role = limit.role
+    local wait = limit.met and 0 or until_used(limit, limit.ceiling - limit.cost)
+    local charges = admitted and not done and (limit.met and (role ~= 'origin' or calls_origin) and role ~= 'peek')
+      or role == 'settle' and not done and not unsure
+    local lent_at, void_in = 0, 0
+    if charges then
+      if limit.cost > 0 then count(limit, limit.i, limit.cost) end
+      local spare = limit.quota - ceil(limit.quota * limit.kept / 100) - limit.used
+      limit.granted = min(limit.lend, floor(spare / SHARE))
+      if limit.granted > 0 then
+        -- Until the end of the next sub-bucket: for one of them at least.
+        local void = min((limit.i + 2) * limit.width, now + LONGEST)
+        lent_at, void_in = floor((void - 1) / limit.width), void - now
+        count(limit, lent_at, limit.granted)
+      end
+    end
+    local s = limit.state
+    local charged = s and s.changed
+    if charged then write(limit) end
+    local remaining = max(limit.ceiling - limit.used, 0)
+    local target = remaining >= limit.cost and limit.used - 1 or limit.ceiling - limit.cost
+    reply[r + 1], reply[r + 2], reply[r + 3], reply[r + 4] = limit.met and 1 or 0, limit.quota, remaining, wait
+    reply[r + 5] = limit.used > 0 and until_used(limit, target) or 0
+    reply[r + 6], reply[r + 7] = charged and s.tag or false, limit.i
+    reply[r + 8], reply[r + 9], reply[r + 10] = max(limit.granted, 0), lent_at, void_in
+  else
+    reply[r + 1] = -1
+    for k = 2, 10 do reply[r + k] = k == 6 and false or 0 end
+  end
+  r = r + 10
+end
+
+if entry_at > 0 then
+  refresh = refresh and admitted
+  if refresh then
+    redis.call('SET', KEYS[entry_at + 1], format('%.0f', mine), 'PX', ARGV[4])
+  end
+  reply[r + 1] = admitted and entry or false
+  reply[r + 2] = refresh and 1 or 0
+end
+return reply
