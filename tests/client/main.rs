@@ -2,6 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test"
 )]
@@ -9,4 +10,5 @@
 mod calls;
 mod retries;
 mod scripted;
+mod scripts;
 mod secrets;
