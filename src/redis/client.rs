@@ -24,7 +24,7 @@ use crate::transport::Transport;
 /// - It ends within the timeout, its retries and waits included.
 /// - It is sent again only if that is safe: after a connection that never came about, or if every
 ///   command in it is [idempotent](Command::is_idempotent). A script is never sent again once it
-///   may have run.
+///   may have run, unless it is [repeatable](Script::repeatable).
 /// - It sends the sync token of the latest reply, so that it reads what was written before it, also
 ///   from another replica.
 /// - Its reply is bounded in size and in depth.
@@ -66,7 +66,7 @@ impl<T: Transport> RestClient<T> {
         body.push(b']');
         let body = Bytes::from(body);
         let mut progress = self.progress();
-        self.single(body, command.is_idempotent(), &mut progress)
+        self.single(|_| body.clone(), command.is_idempotent(), &mut progress)
             .await
             .map_err(|error| error.after_attempt(progress.may_have_run))
     }
@@ -102,7 +102,9 @@ impl<T: Transport> RestClient<T> {
     /// store refuses the [locking variant](Script) it has run nothing, and the plain one follows
     /// within the same call; this client then sends no locking variant any more.
     ///
-    /// It is not sent again once it may have run.
+    /// It is not sent again once it may have run, unless it is [repeatable](Script::repeatable).
+    /// Then it gets an argument more, after all others: `"1"` if an earlier attempt of this call
+    /// may have run, else `"0"`.
     ///
     /// # Errors
     ///
@@ -114,7 +116,7 @@ impl<T: Transport> RestClient<T> {
         keys: &[impl AsRef<str>],
         args: impl IntoIterator<Item: Into<Arg<'a>>>,
     ) -> Result<Value, Error> {
-        let call = Call::new(keys, args);
+        let call = Call::new(script, keys, args);
         let mut progress = self.progress();
         self.either_variant(script, &call, &mut progress)
             .await
@@ -153,9 +155,12 @@ impl<T: Transport> RestClient<T> {
         call: &Call,
         progress: &mut Progress,
     ) -> Result<Value, Error> {
-        match self.single(call.by_digest(source), false, progress).await {
+        let repeatable = call.is_repeatable();
+        let by_digest = |is_repeat| call.by_digest(source, is_repeat);
+        match self.single(by_digest, repeatable, progress).await {
             Err(error) if is_unknown_script(&error) => {
-                self.single(call.by_source(source), false, progress).await
+                let by_source = |is_repeat| call.by_source(source, is_repeat);
+                self.single(by_source, repeatable, progress).await
             }
             reply => reply,
         }
@@ -163,7 +168,7 @@ impl<T: Transport> RestClient<T> {
 
     async fn single(
         &self,
-        body: Bytes,
+        body: impl Fn(bool) -> Bytes,
         idempotent: bool,
         progress: &mut Progress,
     ) -> Result<Value, Error> {
@@ -185,7 +190,7 @@ impl<T: Transport> RestClient<T> {
         let body = Bytes::from(body);
         let idempotent = commands.iter().all(Command::is_idempotent);
         let mut progress = self.progress();
-        self.call(uri, body, idempotent, &mut progress)
+        self.call(uri, |_| body.clone(), idempotent, &mut progress)
             .await
             .and_then(|reply| wire::read_many(&reply, self.options.base64, commands.len()))
             .map_err(|error| error.after_attempt(progress.may_have_run))
@@ -193,11 +198,14 @@ impl<T: Transport> RestClient<T> {
 
     /// Sends a request until it is answered, no retry is safe, or the time is up.
     ///
+    /// `body` writes what is sent, given whether an earlier attempt of the call may have run. It is
+    /// asked again only when that changes, so that no attempt copies a body for nothing.
+    ///
     /// The error is that of the last attempt alone; what came before is in `progress`.
     async fn call(
         &self,
         uri: &Uri,
-        body: Bytes,
+        body: impl Fn(bool) -> Bytes,
         idempotent: bool,
         progress: &mut Progress,
     ) -> Result<Bytes, Error> {
@@ -205,6 +213,8 @@ impl<T: Transport> RestClient<T> {
         let deadline = progress.deadline;
         let mut retry = 0;
         let mut last: Option<Error> = None;
+        let mut is_repeat = progress.may_have_run;
+        let mut bytes = body(is_repeat);
         loop {
             let Some(left) = deadline.left(self.transport.now()) else {
                 return Err(last.unwrap_or_else(|| {
@@ -215,7 +225,7 @@ impl<T: Transport> RestClient<T> {
                     )
                 }));
             };
-            let error = match self.attempt(uri, body.clone(), left).await {
+            let error = match self.attempt(uri, bytes.clone(), left).await {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
@@ -234,6 +244,10 @@ impl<T: Transport> RestClient<T> {
             self.transport.sleep(wait).await;
             last = Some(error);
             retry += 1;
+            if progress.may_have_run && !is_repeat {
+                is_repeat = true;
+                bytes = body(is_repeat);
+            }
         }
     }
 

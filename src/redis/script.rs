@@ -33,6 +33,7 @@ pub struct Script {
     plain: Source,
     /// None where the source has a `#!` line of its own.
     locking: Option<Source>,
+    repeatable: bool,
 }
 
 /// One variant of a script.
@@ -51,7 +52,32 @@ impl Script {
         let has_own_line = plain.lua.starts_with("#!");
         let locking =
             (!has_own_line).then(|| Source::new(format!("{LOCKING}{}", plain.lua).into()));
-        Self { plain, locking }
+        Self {
+            plain,
+            locking,
+            repeatable: false,
+        }
+    }
+
+    /// Says that the script recognises its own repeats, so that it may be sent again.
+    ///
+    /// [`RestClient::script`](super::RestClient::script) then tries it again like an
+    /// [idempotent](super::Command::idempotent) command, and puts one more argument after all
+    /// others: `"0"` as long as no earlier attempt of the same call may have run, `"1"` once one
+    /// may have. Whoever sends the script by other means has to add it too.
+    ///
+    /// `"1"` is no proof that an earlier attempt did run. And an attempt with `"0"` that was lost
+    /// on its way may still arrive, even after the one with `"1"`: a script that must not act twice
+    /// recognises a repeat by an id among its arguments, whichever comes first.
+    #[must_use]
+    pub const fn repeatable(mut self) -> Self {
+        self.repeatable = true;
+        self
+    }
+
+    /// Whether the script [recognises its own repeats](Self::repeatable).
+    pub const fn is_repeatable(&self) -> bool {
+        self.repeatable
     }
 
     /// The SHA-1 of the plain source, 40 hexadecimal digits.
@@ -102,6 +128,7 @@ impl fmt::Debug for Script {
         f.debug_struct("Script")
             .field("sha", &self.plain.sha)
             .field("locking_sha", &self.locking_sha())
+            .field("repeatable", &self.repeatable)
             .finish_non_exhaustive()
     }
 }
@@ -109,10 +136,12 @@ impl fmt::Debug for Script {
 /// The JSON of a script's call: how it is named, then `tail`, which is the same for all names.
 pub(super) struct Call {
     tail: Vec<u8>,
+    repeatable: bool,
 }
 
 impl Call {
     pub(super) fn new<'a>(
+        script: &Script,
         keys: &[impl AsRef<str>],
         args: impl IntoIterator<Item: Into<Arg<'a>>>,
     ) -> Self {
@@ -128,26 +157,38 @@ impl Call {
             tail.push(b',');
             wire::push_arg(&mut tail, arg.into());
         }
-        Self { tail }
+        Self {
+            tail,
+            repeatable: script.repeatable,
+        }
     }
 
-    /// `["EVALSHA", sha, …]`
-    pub(super) fn by_digest(&self, source: &Source) -> Bytes {
-        self.named("EVALSHA", &source.sha)
+    /// Whether the call may be sent again once it may have run.
+    pub(super) const fn is_repeatable(&self) -> bool {
+        self.repeatable
     }
 
-    /// `["EVAL", source, …]`
-    pub(super) fn by_source(&self, source: &Source) -> Bytes {
-        self.named("EVAL", &source.lua)
+    /// `["EVALSHA", sha, …]`; `is_repeat` says that an earlier attempt may have run.
+    pub(super) fn by_digest(&self, source: &Source, is_repeat: bool) -> Bytes {
+        self.named("EVALSHA", &source.sha, is_repeat)
     }
 
-    fn named(&self, command: &str, script: &str) -> Bytes {
-        let mut json = Vec::with_capacity(script.len() + self.tail.len() + 17);
+    /// `["EVAL", source, …]`, likewise.
+    pub(super) fn by_source(&self, source: &Source, is_repeat: bool) -> Bytes {
+        self.named("EVAL", &source.lua, is_repeat)
+    }
+
+    fn named(&self, command: &str, script: &str, is_repeat: bool) -> Bytes {
+        let mut json = Vec::with_capacity(script.len() + self.tail.len() + 20);
         json.push(b'[');
         wire::push_str(&mut json, command);
         json.push(b',');
         wire::push_str(&mut json, script);
         json.extend_from_slice(&self.tail);
+        if self.repeatable {
+            json.push(b',');
+            wire::push_str(&mut json, if is_repeat { "1" } else { "0" });
+        }
         json.push(b']');
         Bytes::from(json)
     }

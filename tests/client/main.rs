@@ -8,6 +8,7 @@
 )]
 
 mod calls;
+mod repeats;
 mod retries;
 mod scripted;
 mod scripts;

@@ -28,7 +28,8 @@ fn client<T: Transport>(transport: T, url: &str) -> RestClient<T> {
 /// Runs the script, and asserts that it is its `count`th time.
 async fn assert_runs(client: &RestClient<impl Transport>, script: &Script, count: i64) {
     let reply = client.script(script, &["n"], ["a"]).await.unwrap();
-    let expected = Value::Array(vec![Value::Int(count), Value::from("a")]);
+    let flag = if script.is_repeatable() { "0" } else { "a" };
+    let expected = Value::Array(vec![Value::Int(count), Value::from(flag)]);
     assert_eq!(reply, expected);
 }
 
@@ -51,7 +52,7 @@ async fn serve_redis_takes_the_locking_variant_and_the_client_survives_a_flush()
     let redis = RedisServer::start();
     let rest = RestServer::start(&redis.url(), TOKEN);
     let client = client(ReqwestTransport::new().unwrap(), rest.url());
-    for (script, from) in [(script(), 1), (script(), 5)] {
+    for (script, from) in [(script(), 1), (script().repeatable(), 5)] {
         flush(&client).await;
         assert_runs(&client, &script, from).await;
         assert_runs(&client, &script, from + 1).await;
@@ -73,7 +74,7 @@ async fn serve_redis_takes_the_locking_variant_and_the_client_survives_a_flush()
 async fn where_redis_itself_refuses_the_flag_the_plain_script_runs_once() {
     let redis = RedisServer::start();
     let client = client(Direct::to(&redis), "http://direct.invalid");
-    for (script, from) in [(script(), 1), (script(), 4)] {
+    for (script, from) in [(script(), 1), (script().repeatable(), 4)] {
         flush(&client).await;
         assert_runs(&client, &script, from).await;
         assert_runs(&client, &script, from + 1).await;
