@@ -1,6 +1,6 @@
 //! The client: one call is one deadline, some attempts, and a reply or an error that says enough.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Uri};
 
 use super::options::Endpoint;
-use super::retry::Deadline;
-use super::script::Call;
+use super::retry::{Deadline, Progress};
+use super::script::{Call, Source};
 use super::{Arg, Command, Options, Script, Value, failure, wire};
 use crate::error::{Error, ErrorKind};
 use crate::transport::Transport;
@@ -24,7 +24,7 @@ use crate::transport::Transport;
 /// - It ends within the timeout, its retries and waits included.
 /// - It is sent again only if that is safe: after a connection that never came about, or if every
 ///   command in it is [idempotent](Command::is_idempotent). A script is never sent again once it
-///   may have run.
+///   may have run, unless it is [repeatable](Script::repeatable).
 /// - It sends the sync token of the latest reply, so that it reads what was written before it, also
 ///   from another replica.
 /// - Its reply is bounded in size and in depth.
@@ -33,6 +33,8 @@ pub struct RestClient<T> {
     options: Options,
     endpoint: Endpoint,
     sync_token: RefCell<Option<HeaderValue>>,
+    /// Whether the store has refused the locking variant of a script.
+    refuses_locking: Cell<bool>,
 }
 
 impl<T: Transport> RestClient<T> {
@@ -48,6 +50,7 @@ impl<T: Transport> RestClient<T> {
             options,
             endpoint,
             sync_token: RefCell::default(),
+            refuses_locking: Cell::default(),
         })
     }
 
@@ -61,8 +64,11 @@ impl<T: Transport> RestClient<T> {
         let mut body = Vec::with_capacity(open_json.len() + 1);
         body.extend_from_slice(open_json);
         body.push(b']');
-        self.single(body, command.is_idempotent(), self.deadline())
+        let body = Bytes::from(body);
+        let mut progress = self.progress();
+        self.single(|_| body.clone(), command.is_idempotent(), &mut progress)
             .await
+            .map_err(|error| error.after_attempt(progress.may_have_run))
     }
 
     /// Runs several commands in one request, in order, while others' may come in between.
@@ -92,7 +98,13 @@ impl<T: Transport> RestClient<T> {
 
     /// Runs a script by its digest, and, if the store does not know it yet, once by its source.
     ///
-    /// `keys` are all the keys that the script touches. It is not sent again once it may have run.
+    /// `keys` are all the keys that the script touches: on Upstash only these are locked. Where the
+    /// store refuses the [locking variant](Script) it has run nothing, and the plain one follows
+    /// within the same call; this client then sends no locking variant any more.
+    ///
+    /// It is not sent again once it may have run, unless it is [repeatable](Script::repeatable).
+    /// Then it gets an argument more, after all others: `"1"` if an earlier attempt of this call
+    /// may have run, else `"0"`.
     ///
     /// # Errors
     ///
@@ -104,14 +116,11 @@ impl<T: Transport> RestClient<T> {
         keys: &[impl AsRef<str>],
         args: impl IntoIterator<Item: Into<Arg<'a>>>,
     ) -> Result<Value, Error> {
-        let deadline = self.deadline();
-        let call = Call::new(keys, args);
-        match self.single(call.by_digest(script), false, deadline).await {
-            Err(error) if is_unknown_script(&error) => {
-                self.single(call.by_source(script), false, deadline).await
-            }
-            reply => reply,
-        }
+        let call = Call::new(script, keys, args);
+        let mut progress = self.progress();
+        self.either_variant(script, &call, &mut progress)
+            .await
+            .map_err(|error| error.after_attempt(progress.may_have_run))
     }
 
     /// What it sends over; also the source of its time.
@@ -119,19 +128,52 @@ impl<T: Transport> RestClient<T> {
         &self.transport
     }
 
-    fn deadline(&self) -> Deadline {
-        Deadline::new(self.transport.now(), self.options.timeout)
+    fn progress(&self) -> Progress {
+        Progress::new(Deadline::new(self.transport.now(), self.options.timeout))
+    }
+
+    async fn either_variant(
+        &self,
+        script: &Script,
+        call: &Call,
+        progress: &mut Progress,
+    ) -> Result<Value, Error> {
+        if let Some(locking) = script.locking().filter(|_| !self.refuses_locking.get()) {
+            match self.variant(locking, call, progress).await {
+                Err(error) if failure::is_first_line_refusal(&error) => {
+                    self.refuses_locking.set(true);
+                }
+                reply => return reply,
+            }
+        }
+        self.variant(script.plain(), call, progress).await
+    }
+
+    async fn variant(
+        &self,
+        source: &Source,
+        call: &Call,
+        progress: &mut Progress,
+    ) -> Result<Value, Error> {
+        let repeatable = call.is_repeatable();
+        let by_digest = |is_repeat| call.by_digest(source, is_repeat);
+        match self.single(by_digest, repeatable, progress).await {
+            Err(error) if is_unknown_script(&error) => {
+                let by_source = |is_repeat| call.by_source(source, is_repeat);
+                self.single(by_source, repeatable, progress).await
+            }
+            reply => reply,
+        }
     }
 
     async fn single(
         &self,
-        body: Vec<u8>,
+        body: impl Fn(bool) -> Bytes,
         idempotent: bool,
-        deadline: Deadline,
+        progress: &mut Progress,
     ) -> Result<Value, Error> {
-        let reply = self
-            .call(&self.endpoint.command, body, idempotent, deadline)
-            .await?;
+        let uri = &self.endpoint.command;
+        let reply = self.call(uri, body, idempotent, progress).await?;
         wire::read_one(&reply, self.options.base64)
     }
 
@@ -145,23 +187,34 @@ impl<T: Transport> RestClient<T> {
         }
         let mut body = Vec::with_capacity(commands.iter().map(|c| c.open_json().len() + 2).sum());
         wire::push_open_arrays(&mut body, commands.iter().map(Command::open_json));
+        let body = Bytes::from(body);
         let idempotent = commands.iter().all(Command::is_idempotent);
-        let reply = self.call(uri, body, idempotent, self.deadline()).await?;
-        wire::read_many(&reply, self.options.base64, commands.len())
+        let mut progress = self.progress();
+        self.call(uri, |_| body.clone(), idempotent, &mut progress)
+            .await
+            .and_then(|reply| wire::read_many(&reply, self.options.base64, commands.len()))
+            .map_err(|error| error.after_attempt(progress.may_have_run))
     }
 
     /// Sends a request until it is answered, no retry is safe, or the time is up.
+    ///
+    /// `body` writes what is sent, given whether an earlier attempt of the call may have run. It is
+    /// asked again only when that changes, so that no attempt copies a body for nothing.
+    ///
+    /// The error is that of the last attempt alone; what came before is in `progress`.
     async fn call(
         &self,
         uri: &Uri,
-        body: Vec<u8>,
+        body: impl Fn(bool) -> Bytes,
         idempotent: bool,
-        deadline: Deadline,
+        progress: &mut Progress,
     ) -> Result<Bytes, Error> {
-        let body = Bytes::from(body);
         let policy = &self.options.retry;
+        let deadline = progress.deadline;
         let mut retry = 0;
         let mut last: Option<Error> = None;
+        let mut is_repeat = progress.may_have_run;
+        let mut bytes = body(is_repeat);
         loop {
             let Some(left) = deadline.left(self.transport.now()) else {
                 return Err(last.unwrap_or_else(|| {
@@ -172,10 +225,11 @@ impl<T: Transport> RestClient<T> {
                     )
                 }));
             };
-            let error = match self.attempt(uri, body.clone(), left).await {
+            let error = match self.attempt(uri, bytes.clone(), left).await {
                 Ok(reply) => return Ok(reply),
-                Err(error) => error.after_attempt(last.is_some_and(|last| last.may_have_run())),
+                Err(error) => error,
             };
+            progress.may_have_run |= error.may_have_run();
             if retry >= policy.retries || !error.retry_is_safe(idempotent) {
                 return Err(error);
             }
@@ -190,6 +244,10 @@ impl<T: Transport> RestClient<T> {
             self.transport.sleep(wait).await;
             last = Some(error);
             retry += 1;
+            if progress.may_have_run && !is_repeat {
+                is_repeat = true;
+                bytes = body(is_repeat);
+            }
         }
     }
 

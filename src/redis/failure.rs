@@ -16,7 +16,9 @@ pub(super) fn from_reply(status: StatusCode, body: &[u8]) -> Error {
         return from_status(status);
     };
     let error = from_text(&text);
-    let known = error.kind() != ErrorKind::Command || error.redis_code() == Some(NO_SCRIPT);
+    let known = error.kind() != ErrorKind::Command
+        || error.redis_code() == Some(NO_SCRIPT)
+        || is_first_line_refusal(&error);
     if known || status == StatusCode::BAD_REQUEST {
         error
     } else {
@@ -27,6 +29,9 @@ pub(super) fn from_reply(status: StatusCode, body: &[u8]) -> Error {
 /// The error that Redis's own text means.
 pub(super) fn from_text(text: &str) -> Error {
     let message = text.strip_prefix("ERR ").unwrap_or(text);
+    if refuses_first_line(message) {
+        return first_line_refused();
+    }
     for (phrase, kind) in BY_PHRASE {
         // In the middle of the text it is the error of a script that had begun.
         if let Some(position) = message.find(phrase) {
@@ -49,6 +54,29 @@ pub(super) fn from_text(text: &str) -> Error {
 
 /// Redis's code for a digest that it has no script for.
 pub(super) const NO_SCRIPT: &str = "NOSCRIPT";
+
+/// Whether the store did not understand [`Script::locking_lua`](super::Script::locking_lua)'s
+/// first line, and so has run nothing.
+pub(super) fn is_first_line_refusal(error: &Error) -> bool {
+    *error == first_line_refused()
+}
+
+/// Stands for what [`refuses_first_line`], whose texts quote, and so are not kept.
+fn first_line_refused() -> Error {
+    Error::new(
+        ErrorKind::Command,
+        false,
+        "ERR the `#!` line of the script is not understood here",
+    )
+}
+
+/// Redis 7 and later know such lines, but not Upstash's flag; those before stumble over the `#`.
+/// A server that knows them never finds fault with the Lua of line 1, for there is none.
+fn refuses_first_line(message: &str) -> bool {
+    message.starts_with("Unexpected flag in script shebang: allow-key-locking")
+        || (message.starts_with("Error compiling script")
+            && message.contains(":1: unexpected symbol near '#'"))
+}
 
 /// What a status alone means.
 fn from_status(status: StatusCode) -> Error {
@@ -232,6 +260,33 @@ mod tests {
             Some("WRONGTYPE")
         );
         assert_eq!(from_text("something else").redis_code(), None);
+    }
+
+    #[test]
+    fn a_refused_first_line_is_known_by_its_whole_text() {
+        let flag = "ERR Unexpected flag in script shebang: allow-key-locking";
+        let compiler = "ERR Error compiling script (new function): \
+                        user_script:1: unexpected symbol near '#'";
+        for text in [flag, compiler, &format!("{compiler} ")] {
+            let error = from_text(text);
+            assert!(is_first_line_refusal(&error) && !error.may_have_run());
+            assert_eq!(error.redis_code(), Some("ERR"));
+        }
+        for text in [
+            "ERR Unexpected flag in script shebang: nonsense",
+            "ERR Unexpected engine in script shebang: #!lua",
+            "ERR Error compiling script (new function): user_script:1: unexpected symbol near ')'",
+            "ERR Error compiling script (new function): user_script:2: unexpected symbol near '#'",
+            "ERR Error compiling script (new function): user_script:11: unexpected symbol near '#'",
+            &format!("ERR user_script:1: {flag} script: f00, on @user_script:1."),
+            &format!("ERR user_script:1: {compiler} script: f00, on @user_script:1."),
+            "NOSCRIPT No matching script.",
+        ] {
+            assert!(!is_first_line_refusal(&from_text(text)), "{text}");
+        }
+        let body = format!(r#"{{"error":"{flag}"}}"#);
+        let error = from_reply(StatusCode::INTERNAL_SERVER_ERROR, body.as_bytes());
+        assert!(is_first_line_refusal(&error));
     }
 
     #[test]

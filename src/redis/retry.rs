@@ -57,6 +57,23 @@ impl Default for RetryPolicy {
     }
 }
 
+/// How far one call has come, over all its requests and their attempts.
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub(super) deadline: Deadline,
+    /// Whether an attempt that failed may have been carried out all the same.
+    pub(super) may_have_run: bool,
+}
+
+impl Progress {
+    pub(super) const fn new(deadline: Deadline) -> Self {
+        Self {
+            deadline,
+            may_have_run: false,
+        }
+    }
+}
+
 /// The end of a call, whatever it takes on the way.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {

@@ -1,8 +1,6 @@
 //! What is sent, and what comes back.
 
-use omnitrade_edge::error::ErrorKind;
-use omnitrade_edge::redis::{Arg, Script, Value};
-use omnitrade_edge::transport::Transport;
+use omnitrade_edge::redis::Value;
 
 use crate::scripted::*;
 
@@ -68,74 +66,6 @@ async fn nothing_is_sent_for_no_commands() {
     assert_eq!(client.pipeline(&[]).await, Ok(Vec::new()));
     assert_eq!(client.multi(&[]).await, Ok(Vec::new()));
     assert_eq!(sent(&client), 0);
-}
-
-#[tokio::test]
-async fn a_script_goes_by_digest_and_once_by_source_if_unknown() {
-    let script = Script::new("return '\"'");
-    let client = client([
-        reply(400, NO_SCRIPT),
-        ok(r#"{"result":1}"#),
-        ok(r#"{"result":2}"#),
-    ]);
-    let keys = ["k1".to_owned(), "k2".to_owned()];
-    let args = [Arg::from("a"), Arg::from(5)];
-    assert_eq!(client.script(&script, &keys, args).await, Ok(Value::Int(1)));
-    assert_eq!(
-        client.script(&script, &[""; 0], [7]).await,
-        Ok(Value::Int(2))
-    );
-    assert_eq!(
-        body(&client, 0),
-        format!(r#"["EVALSHA","{}",2,"k1","k2","a",5]"#, script.sha())
-    );
-    assert_eq!(
-        body(&client, 1),
-        r#"["EVAL","return '\"'",2,"k1","k2","a",5]"#
-    );
-    assert_eq!(
-        body(&client, 2),
-        format!(r#"["EVALSHA","{}",0,7]"#, script.sha())
-    );
-}
-
-#[tokio::test]
-async fn a_script_that_stays_unknown_is_an_error_after_one_source() {
-    let client = client([reply(400, NO_SCRIPT), ok(NO_SCRIPT)]);
-    let error = client
-        .script(&Script::new("return 1"), &["k"], [1])
-        .await
-        .unwrap_err();
-    assert_eq!((error.redis_code(), sent(&client)), (Some("NOSCRIPT"), 2));
-}
-
-#[tokio::test]
-async fn an_error_that_a_script_makes_up_does_not_run_it_again() {
-    let text = r#"{"error":"NOSCRIPT made up script: f00, on @user_script:1."}"#;
-    let client = client([reply(400, text)]);
-    let error = client
-        .script(&Script::new("return 1"), &["k"], [1])
-        .await
-        .unwrap_err();
-    assert!(error.may_have_run());
-    assert_eq!(sent(&client), 1);
-}
-
-#[tokio::test]
-async fn a_script_shares_one_deadline_over_both_requests() {
-    let slow = |step: Step, after| (after, step.1);
-    let client = client([slow(reply(400, NO_SCRIPT), 100), slow(ok("{}"), 100)]);
-    let start = client.transport().now();
-    let error = client
-        .script(&Script::new("return 1"), &["k"], [1])
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (error.kind(), error.may_have_run()),
-        (ErrorKind::Timeout, true)
-    );
-    assert_eq!(client.transport().now().since(start), ms(150));
-    assert_eq!(client.transport().sent.borrow()[1].1, ms(50));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 #![cfg(feature = "cli")]
 #![allow(
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a test that finds nothing there should fail"
 )]
@@ -12,4 +13,6 @@ mod common;
 mod faults;
 mod formats;
 mod protocol;
+#[cfg(feature = "reqwest")]
+mod rest_client;
 mod scripts;
