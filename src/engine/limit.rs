@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use super::registry::Standing;
 
 /// How much one subject may take in any interval of a window's length.
@@ -51,6 +53,8 @@ pub struct Charge {
     pub cost: u64,
     /// What the charge is for.
     pub role: Role,
+    /// What happens while the store fails.
+    pub on_failure: OnFailure,
     /// How many hundredths of the quota are kept for other requests than this.
     pub kept: u64,
     /// How many hundredths of the quota must not be lent ahead.
@@ -84,6 +88,18 @@ pub struct Bucket {
     pub key: String,
     /// Permits in a window.
     pub permits: u64,
+}
+
+/// What happens to a limit while the store fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// The isolate limits by itself.
+    Local,
+    /// Nobody is limited.
+    Open,
+    /// Nobody is served: 503.
+    Closed,
 }
 
 /// What a charge is for.
@@ -122,6 +138,7 @@ impl Charge {
             window,
             cost,
             role: Role::Enforce,
+            on_failure: OnFailure::Local,
             kept: 0,
             unlent: 0,
             leased: false,

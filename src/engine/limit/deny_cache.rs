@@ -59,6 +59,13 @@ impl DenyCache {
     }
 }
 
+impl DenyCache {
+    /// Forgets all refusals on `key`.
+    pub fn forget(&mut self, key: &str) {
+        self.refusals.retain(|(other, _, _), _| other != key);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
