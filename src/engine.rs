@@ -3,5 +3,6 @@
 pub mod breaker;
 pub mod cache;
 pub mod limit;
+pub mod registry;
 pub mod route;
 pub mod subject;
