@@ -41,7 +41,14 @@ pub fn address(text: &str) -> Option<IpAddr> {
 
 /// The subject of an API key: HMAC-SHA-256, the first 128 bits, in hex.
 ///
-/// `domain` keeps the digests of two deployments apart.
+/// `domain` keeps the digests of two deployments apart: see [`domain`].
+///
+/// ```
+/// # use omnitrade_edge::engine::subject::{domain, of_api_key};
+/// let digest = of_api_key("ote_example", &domain("ot"));
+/// assert_eq!(digest.len(), 32);
+/// assert_ne!(digest, of_api_key("ote_example", &domain("staging")));
+/// ```
 pub fn of_api_key(key: &str, domain: &str) -> String {
     // HMAC takes a key of any length: the error cannot occur, and its digest would be as opaque.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(domain.as_bytes()) else {
@@ -49,6 +56,14 @@ pub fn of_api_key(key: &str, domain: &str) -> String {
     };
     mac.update(key.as_bytes());
     hex(mac.finalize().into_bytes().iter().take(16))
+}
+
+/// The domain of the digests of a deployment, which is known by the prefix of its keys in Redis.
+///
+/// The gate and the command line must agree on it, and no release may change it: what is registered
+/// would be unknown.
+pub fn domain(prefix: &str) -> String {
+    format!("omnitrade-edge:1:{prefix}")
 }
 
 fn hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
@@ -71,6 +86,15 @@ mod tests {
         assert!(!subject.contains("secret"));
         assert_ne!(subject, of_api_key("secret", "other"));
         assert_ne!(subject, of_api_key("secret2", "ot"));
+    }
+
+    #[test]
+    fn digests_stay_what_they_were() {
+        assert_eq!(domain("ot"), "omnitrade-edge:1:ot");
+        assert_eq!(
+            of_api_key("secret", &domain("ot")),
+            "9916b4a1f196e02c204f6fe6771bef6f"
+        );
     }
 
     #[test]

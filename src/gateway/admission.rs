@@ -252,7 +252,7 @@ impl<'a, H: Head> ClientOf<'a, H> {
 
     fn digest(&mut self) -> Option<String> {
         let key = self.api_key.as_ref()?;
-        let domain = format!("omnitrade-edge:1:{}", self.plan.store.key_prefix);
+        let domain = subject::domain(&self.plan.store.key_prefix);
         let digest = || subject::of_api_key(key.trim(), &domain);
         Some(self.digest.get_or_insert_with(digest).clone())
     }
