@@ -14,7 +14,7 @@ use crate::engine::limit::penalty::Penalties;
 use crate::engine::limit::sliding_window::{LONGEST_LEASE, TOLERANCE};
 use crate::engine::registry::Standing;
 
-use super::Ask;
+use super::{Ask, Granted};
 
 /// How many subjects each part remembers.
 const SUBJECTS: usize = 10_000;
@@ -82,6 +82,20 @@ impl Memory {
     /// The store has said how a key stands.
     pub fn learn_standing(&mut self, record: &str, standing: Standing, now: Timestamp) {
         self.standings.insert(record.to_owned(), (standing, now));
+    }
+
+    /// The store has lent permits to a call that was made at `asked`.
+    pub fn lent(&mut self, key: &str, window: Duration, granted: Granted, asked: Timestamp) {
+        let lease = (granted.receipt, granted.permits);
+        self.leases
+            .granted(key, window, lease, asked, granted.void_after);
+    }
+
+    /// When a call that was made with this correction of the clock was made, by the clock as it is
+    /// corrected now.
+    pub fn asked_at(&self, ask: &Ask) -> Timestamp {
+        let since = self.clock.correction_ms().saturating_sub(ask.correction_ms);
+        Timestamp::from_millis(ask.now.as_millis().saturating_add_signed(since))
     }
 
     /// Forgets all about a subject.

@@ -23,23 +23,30 @@ pub struct Options {
 
 /// Reads the file and prints what it says.
 pub fn run(options: &Options) -> Result<(), Failure> {
-    let name = options.file.display();
-    let text = std::fs::read_to_string(&options.file)
-        .map_err(|error| Failure::Runtime(format!("cannot read {name}: {error}")))?;
-    let summary = check(&options.file, &text).map_err(|problems| {
-        let lines: Vec<_> = problems.iter().map(|p| format!("{name}: {p}")).collect();
-        Failure::Runtime(lines.join("\n"))
-    })?;
+    let summary = Summary(&load(&options.file)?).to_string();
     crate::print(&summary).map_err(|error| Failure::Runtime(format!("cannot print: {error}")))
 }
 
-/// What the configuration in `text` does, or all that is wrong with it.
-fn check(file: &Path, text: &str) -> Result<String, Vec<String>> {
+/// The configuration in `file`.
+///
+/// # Errors
+///
+/// All that is wrong with it, a line each.
+pub fn load(file: &Path) -> Result<Config, Failure> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::Runtime(format!("cannot read {name}: {error}")))?;
+    parse(file, &text).map_err(|problems| {
+        let lines: Vec<_> = problems.iter().map(|p| format!("{name}: {p}")).collect();
+        Failure::Runtime(lines.join("\n"))
+    })
+}
+
+/// The configuration in `text`, or all that is wrong with it.
+fn parse(file: &Path, text: &str) -> Result<Config, Vec<String>> {
     let value = configuration(file, text).map_err(|problem| vec![problem])?;
-    match Config::from_json(value) {
-        Ok(config) => Ok(Summary(&config).to_string()),
-        Err(error) => Err(error.problems().iter().map(ToString::to_string).collect()),
-    }
+    Config::from_json(value)
+        .map_err(|error| error.problems().iter().map(ToString::to_string).collect())
 }
 
 /// Takes the configuration out of the file that it is in.
@@ -225,7 +232,8 @@ mod tests {
             ttl = "500ms"
             query = ["symbol"]
         "#;
-        let summary = check(Path::new("wrangler.toml"), text).unwrap();
+        let config = parse(Path::new("wrangler.toml"), text).unwrap();
+        let summary = Summary(&config).to_string();
         for line in [
             "  per-ip: 10 per 1m for each address, only reported\n",
             "GET /book: per-ip; cached as the origin says, else for 500ms",
@@ -268,7 +276,7 @@ mod tests {
 
     #[test]
     fn everything_wrong_is_named() {
-        let wrong = |file: &str, text: &str| check(Path::new(file), text).unwrap_err();
+        let wrong = |file: &str, text: &str| parse(Path::new(file), text).unwrap_err();
         let problems = wrong(
             "wrangler.toml",
             "[vars.EDGE]\norigin = 'x'\nnonsense = 1\n[vars.EDGE.limits.a]\nwindow = '60'",

@@ -1,9 +1,11 @@
-//! The command line: `omnitrade-edge check`, `schema` and `serve-redis`.
+//! The command line: `omnitrade-edge check`, `keys`, `schema` and `serve-redis`.
 //!
 //! It ends with 0 when all went well, 1 when something failed while it ran, and 2 when it was
 //! called wrongly.
 
 mod check;
+#[cfg(feature = "reqwest")]
+mod keys;
 mod schema;
 mod serve;
 
@@ -22,6 +24,8 @@ fn main() -> ExitCode {
         .init();
     let result = match cli.command {
         Command::Check(options) => check::run(&options),
+        #[cfg(feature = "reqwest")]
+        Command::Keys(options) => keys::run(options),
         Command::Schema => schema::run(),
         Command::ServeRedis(options) => serve::run(options),
     };
@@ -76,6 +80,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Options),
+    #[cfg(feature = "reqwest")]
+    Keys(keys::Options),
     /// Print the JSON Schema of the configuration
     Schema,
     ServeRedis(serve::Options),

@@ -39,6 +39,8 @@ struct Account {
     demand: f64,
     demand_at: Timestamp,
     leases: Vec<Lease>,
+    /// The window of the limit.
+    window: Duration,
     /// Until when somebody is fetching more, if anybody is.
     fetching_until: Option<Timestamp>,
 }
@@ -66,6 +68,8 @@ pub struct Spent {
 pub struct Unspent {
     /// The state's key.
     pub key: String,
+    /// The window of the limit.
+    pub window: Duration,
     /// From which lease, and how many.
     pub parts: Vec<(Receipt, u64)>,
 }
@@ -171,8 +175,8 @@ impl Leases {
     pub fn granted(
         &mut self,
         key: &str,
-        receipt: Receipt,
-        permits: u64,
+        window: Duration,
+        (receipt, permits): (Receipt, u64),
         asked: Timestamp,
         void_after: Duration,
     ) {
@@ -191,6 +195,7 @@ impl Leases {
             self.accounts.insert(key.to_owned(), Account::default());
         }
         if let Some(mut account) = self.accounts.get_mut(key) {
+            account.window = window;
             let same = |other: &&mut Lease| {
                 other.receipt == lease.receipt && other.is_live(asked)
             };
@@ -230,8 +235,9 @@ impl Leases {
                 break;
             };
             let parts = self.take_unspent(&key, now);
-            if !parts.is_empty() {
-                all.push(Unspent { key, parts });
+            let window = self.accounts.get(&key).map(|account| account.window);
+            if let (Some(window), false) = (window, parts.is_empty()) {
+                all.push(Unspent { key, window, parts });
             }
         }
         all

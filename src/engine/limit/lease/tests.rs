@@ -1,6 +1,7 @@
 use super::*;
 
 const TERM: Duration = Duration::from_secs(4);
+const WINDOW: Duration = Duration::from_secs(60);
 
 fn at(ms: u64) -> Timestamp {
     Timestamp::from_millis(1_000_000_000 + ms)
@@ -15,7 +16,7 @@ fn receipt(bucket: u64) -> Receipt {
 
 fn lent(permits: u64) -> Leases {
     let mut leases = Leases::new(8);
-    leases.granted("k", receipt(1), permits, at(0), TERM);
+    leases.granted("k", WINDOW, (receipt(1), permits), at(0), TERM);
     leases
 }
 
@@ -68,7 +69,7 @@ fn a_single_request_fetches_nothing_ahead_and_a_busy_client_more_and_more() {
         if leases.spend("k", 1, at(0)).is_none() {
             let wanted = leases.wanted("k", TERM, at(0));
             fetches += 1;
-            leases.granted("k", receipt(1), wanted, at(0), TERM);
+            leases.granted("k", WINDOW, (receipt(1), wanted), at(0), TERM);
         }
         served += 1;
     }
@@ -105,12 +106,13 @@ fn more_is_fetched_before_it_runs_dry_and_by_one_only() {
 #[test]
 fn what_nobody_took_back_is_overdue_after_a_while() {
     let mut leases = lent(3);
-    leases.granted("l", receipt(7), 2, at(100), TERM);
+    leases.granted("l", WINDOW, (receipt(7), 2), at(100), TERM);
     leases.spend("l", 2, at(200)).unwrap();
     assert_eq!(leases.overdue(8, at(4_000)), [], "the next call may take it");
     let overdue = leases.overdue(8, at(4_000) + GRACE);
     let unspent = Unspent {
         key: "k".to_owned(),
+        window: WINDOW,
         parts: vec![(receipt(1), 3)],
     };
     assert_eq!(overdue, [unspent]);
@@ -122,7 +124,7 @@ fn memory_is_bounded() {
     let mut leases = Leases::new(100);
     for n in 0..10_000_u64 {
         leases.demand(&n.to_string(), 1, TERM, at(0));
-        leases.granted(&n.to_string(), receipt(n), 5, at(n), TERM);
+        leases.granted(&n.to_string(), WINDOW, (receipt(n), 5), at(n), TERM);
         let _ = leases.overdue(64, at(n));
     }
     assert!(leases.accounts.len() <= 100);

@@ -1,0 +1,244 @@
+//! `keys`: registers API keys, lists the registered ones and revokes them.
+//!
+//! [`place`] finds the store that the gate uses, [`registry`] does what is asked there. A key
+//! ([`secret`]) is printed once, when it is made; what is stored, shown and asked for is its digest.
+
+mod date;
+mod entry;
+mod place;
+mod registry;
+mod secret;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::Duration;
+
+use omnitrade_edge::clock::Timestamp;
+use omnitrade_edge::config::{Config, parse_duration};
+use omnitrade_edge::engine::registry::is_plan;
+use serde_json::json;
+
+use crate::Failure;
+use place::Place;
+use registry::{Listed, Terms, id};
+use secret::ApiKey;
+
+/// Register API keys, list the registered ones, and revoke them
+///
+/// With `client.keys = "registered"` the gate counts an API key only if it is registered. The store
+/// is the gate's own, and gets no key, only digests.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    Add(Add),
+    List(List),
+    Revoke(Revoke),
+}
+
+/// Make an API key, register it, and print it, once
+///
+/// The key is all that goes to stdout: KEY=$(omnitrade-edge keys add). Its id goes to stderr. A key
+/// that is registered already is renewed, and keeps its plan and its name if none are given.
+#[derive(Debug, clap::Args)]
+struct Add {
+    /// The plan, whose quota the key gets from every limit that knows it
+    #[arg(long, value_parser = plan)]
+    plan: Option<String>,
+    /// Whose key it is, for `keys list`: at most 64 printable characters
+    #[arg(long, value_parser = entry::name)]
+    name: Option<String>,
+    /// For how long it is registered, such as 90d or 12h; at most ten years
+    #[arg(long, default_value = "365d", value_parser = validity)]
+    valid_for: Duration,
+    /// Register the key that stands on stdin, and print none
+    #[arg(long)]
+    key_stdin: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Print the registered keys, a line each, the oldest first
+///
+/// Id, plan, when it was added, until when it is valid, and the name, with `-` for none.
+#[derive(Debug, clap::Args)]
+struct List {
+    /// As JSON: a list of objects, their times in milliseconds since 1970
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Revoke a registered key
+#[derive(Debug, clap::Args)]
+struct Revoke {
+    /// The key's id, as `keys list` shows it: at least its first 8 digits
+    #[arg(required_unless_present = "key_stdin", conflicts_with = "key_stdin")]
+    id: Option<String>,
+    /// Revoke the key that stands on stdin
+    #[arg(long)]
+    key_stdin: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Does what is asked.
+pub fn run(options: Options) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Runtime(format!("cannot start: {error}")))?
+        .block_on(async {
+            match options.verb {
+                Verb::Add(options) => add(options).await,
+                Verb::List(options) => list(&options).await,
+                Verb::Revoke(options) => revoke(options).await,
+            }
+        })
+}
+
+async fn add(options: Add) -> Result<(), Failure> {
+    let config = options.place.config()?;
+    if let (Some(plan), Some(config)) = (&options.plan, &config) {
+        known_plan(plan, config)?;
+    }
+    let registry = options.place.open(config.as_ref())?;
+    let key = match options.key_stdin {
+        true => ApiKey::from_stdin()?,
+        false => ApiKey::random()?,
+    };
+    let digest = registry.digest(&key);
+    let terms = Terms {
+        plan: options.plan,
+        name: options.name,
+        valid_for: options.valid_for,
+    };
+    let added = registry.add(&digest, terms).await?;
+    let id = id(&digest);
+    if !options.key_stdin {
+        crate::print(&format!("{}\n", key.reveal())).map_err(|error| {
+            Failure::Runtime(format!(
+                "cannot print the key: {error}; it is registered, so revoke {id}"
+            ))
+        })?;
+    }
+    let done = if added.renewed { "renewed" } else { "added" };
+    let plan = match &added.plan {
+        Some(plan) => format!("plan {plan}"),
+        None => "no plan".to_owned(),
+    };
+    let until = date::rfc3339(added.until);
+    // The exit code tells that it went well, should stderr be closed.
+    let _ = writeln!(std::io::stderr(), "{done} {id}: {plan}, until {until}");
+    Ok(())
+}
+
+async fn list(options: &List) -> Result<(), Failure> {
+    let config = options.place.config()?;
+    let listed = options.place.open(config.as_ref())?.list().await?;
+    let text = match options.json {
+        true => as_json(&listed),
+        false => as_lines(&listed),
+    };
+    print(&text)
+}
+
+async fn revoke(options: Revoke) -> Result<(), Failure> {
+    let start = options.id.as_deref().map(id_start).transpose()?;
+    let config = options.place.config()?;
+    let registry = options.place.open(config.as_ref())?;
+    let digest = match start {
+        Some(start) => registry.find(&start).await?,
+        None => registry.digest(&ApiKey::from_stdin()?),
+    };
+    registry.revoke(&digest).await?;
+    print(&format!("revoked {}\n", id(&digest)))
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    crate::print(text).map_err(|error| Failure::Runtime(format!("cannot print: {error}")))
+}
+
+/// The name stands last, so that nothing in it passes for another column.
+fn as_lines(listed: &[Listed]) -> String {
+    let plan = |key: &Listed| key.plan.clone().unwrap_or_else(|| "-".to_owned());
+    let width = listed.iter().map(|key| plan(key).len()).max().unwrap_or(0);
+    listed.iter().fold(String::new(), |mut text, key| {
+        let (id, plan) = (id(&key.digest), plan(key));
+        let time = |ms| date::rfc3339(Timestamp::from_millis(ms));
+        let (added, until) = (time(key.entry.added), time(key.entry.until));
+        let name = key.entry.name.as_deref().unwrap_or("-");
+        let _ = writeln!(text, "{id}  {plan:width$}  {added}  {until}  {name}");
+        text
+    })
+}
+
+fn as_json(listed: &[Listed]) -> String {
+    let keys: Vec<_> = listed
+        .iter()
+        .map(|key| {
+            json!({
+                "id": id(&key.digest),
+                "digest": key.digest,
+                "plan": key.plan,
+                "name": key.entry.name,
+                "added": key.entry.added,
+                "until": key.entry.until,
+            })
+        })
+        .collect();
+    format!("{:#}\n", serde_json::Value::from(keys))
+}
+
+/// A plan that no limit knows is a slip, unless none of them has plans as yet.
+fn known_plan(plan: &str, config: &Config) -> Result<(), Failure> {
+    let plans = config.limits.values().flat_map(|limit| limit.plans.keys());
+    let known: BTreeSet<_> = plans.map(String::as_str).collect();
+    if known.is_empty() {
+        tracing::warn!("--plan: has no effect yet, as no limit of the configuration has `plans`");
+        return Ok(());
+    }
+    if known.contains(plan) {
+        return Ok(());
+    }
+    let known: Vec<_> = known.into_iter().collect();
+    let known = known.join(", ");
+    Err(Failure::Usage(format!(
+        "--plan: expected a plan that a limit knows ({known}), found {plan:?}"
+    )))
+}
+
+/// The start of an id. What is none is not shown: it may be a key, put there by mistake.
+fn id_start(text: &str) -> Result<String, Failure> {
+    let is_id = (8..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if !is_id {
+        return Err(Failure::Usage(
+            "ID: expected the first 8 to 32 hexadecimal digits of an id, as `keys list` shows it; \
+             a key itself goes to stdin, with --key-stdin"
+                .into(),
+        ));
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+fn plan(text: &str) -> Result<String, &'static str> {
+    match is_plan(text) {
+        true => Ok(text.to_owned()),
+        false => Err("expected at most 64 letters, digits, `-`, `_` or `.`"),
+    }
+}
+
+fn validity(text: &str) -> Result<Duration, &'static str> {
+    parse_duration(text)
+        .filter(|duration| !duration.is_zero())
+        .ok_or("expected a duration such as 365d, at most ten years")
+}
+
+#[cfg(test)]
+mod tests;
