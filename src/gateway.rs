@@ -24,7 +24,6 @@ mod origin;
 mod plan;
 mod problem;
 pub mod ratelimit;
-mod store;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -35,6 +34,7 @@ use crate::engine::cache::{Bypass, Target};
 use crate::engine::route::segments;
 use crate::engine::subject;
 use crate::error::{Error, ErrorKind};
+use crate::limiter::{self, Ask, Lookup, Work};
 use crate::redis::Value;
 
 use admission::Admission;
@@ -48,7 +48,6 @@ use memory::Memory;
 pub use origin::{Failure, Handoff, LARGEST_BODY, OriginHead, Relay, Save, Write};
 use plan::{Plan, RoutePlan};
 pub use problem::Problem;
-pub use store::{ADMIT, Ask, Lookup, Reply};
 
 /// The longest URL that is taken: as long as the platform takes.
 const LONGEST_URL: usize = 16 * 1024;
@@ -62,6 +61,7 @@ pub struct Gate<B: Body> {
     plan: Plan,
     has_store: bool,
     memory: Memory<B>,
+    notes: Vec<String>,
 }
 
 /// What to do next about a request.
@@ -69,7 +69,7 @@ pub struct Gate<B: Body> {
 pub enum Step<B: Body> {
     /// Answer it.
     Respond(Respond<B>),
-    /// Run [`ADMIT`] in the store, then [`Gate::resume`].
+    /// Run [`ADMIT`](crate::limiter::ADMIT) in the store, then [`Gate::resume`].
     Ask(Ask, Exchange<B>),
     /// Ask the origin, then [`Gate::origin_answered`].
     Fetch(Fetch, Exchange<B>),
@@ -84,6 +84,8 @@ pub struct Respond<B: Body> {
     pub refresh: Option<(Fetch, Exchange<B>)>,
     /// An entry to write to the store.
     pub write: Option<Write>,
+    /// Calls of the script to make, then [`Gate::worked`].
+    pub work: Vec<Work>,
 }
 
 /// What is known of a request between two steps.
@@ -92,31 +94,37 @@ pub struct Exchange<B: Body> {
     route: Rc<RoutePlan>,
     admission: Admission,
     caching: Caching<B>,
+    /// Whether the store has failed this request already.
+    store_failed: bool,
+    /// Calls of the script that need not wait for the answer.
+    work: Vec<Work>,
 }
 
 impl<B: Body> Gate<B> {
     /// A gate with an empty memory. `has_store`: whether there is a store to ask; if not, the gate
-    /// is in local mode.
+    /// is in local mode. `seed`: a random number, so that no two isolates give their calls the same
+    /// ids.
     ///
     /// # Errors
     ///
     /// As [`Config::from_json`]; none for a configuration that was not changed since.
-    pub fn new(config: &Config, has_store: bool) -> Result<Self, ConfigError> {
+    pub fn new(config: &Config, has_store: bool, seed: u64) -> Result<Self, ConfigError> {
         let plan = Plan::new(config)?;
-        let mut memory = Memory::new(config.redis.timeout);
+        let mut memory = limiter::Memory::new(config.redis.timeout, seed);
         for (quota, cost) in plan.costs() {
             memory.fallback.expect(quota, cost);
         }
         Ok(Self {
             plan,
             has_store,
-            memory,
+            memory: Memory::new(memory),
+            notes: Vec::new(),
         })
     }
 
     /// What to do about a request at `now`.
     pub fn decide(&mut self, head: &impl Head, now: Timestamp) -> Step<B> {
-        let now = self.memory.clock.correct(now);
+        let now = self.memory.limiter.clock.correct(now);
         if head.url().len() > LONGEST_URL {
             return Problem::UrlTooLong.into();
         }
@@ -134,26 +142,25 @@ impl<B: Body> Gate<B> {
         let mut exchange = Exchange {
             admission: match free {
                 true => Admission::free(),
-                false => Admission::of(&self.plan, &route, head),
+                false => Admission::of(&self.plan, &route, head, &self.memory.limiter, now),
             },
             caching: self.caching(head, target, &path, &route),
+            store_failed: false,
+            work: Vec::new(),
             route,
         };
-        if let Err(problem) = exchange.admission.refused_before(&mut self.memory, now) {
-            return exchange.refuse(&problem);
-        }
+        let limited = match exchange.admission.from_memory(&mut self.memory.limiter, now) {
+            Ok(limited) => limited,
+            Err(problem) => return exchange.refuse(&problem),
+        };
         exchange.caching.look_into_l1(&mut self.memory.l1, now);
-        let limited = !exchange.admission.charges.is_empty();
-        let look_up = exchange.caching.needs_store(head, limited, now);
+        let metered = exchange.admission.origin_unpaid(&mut self.memory.limiter, now);
+        let look_up = exchange.caching.needs_store(head, limited || metered, now);
         if !limited && !look_up {
             return self.proceed(head, exchange, now);
         }
-        if !self.has_store {
-            return self.without_store(head, exchange, None, now);
-        }
-        if !self.memory.breaker.allows(now) {
-            let down_for = self.memory.breaker.retry_after(now);
-            return self.without_store(head, exchange, Some(down_for), now);
+        if !self.store_allows(&mut exchange, now) {
+            return self.without_store(head, exchange, now);
         }
         let lookup = match look_up {
             true => exchange
@@ -161,10 +168,23 @@ impl<B: Body> Gate<B> {
                 .lookup(&self.plan.store.key_prefix, exchange.lease()),
             false => None,
         };
-        let ask_time = self.memory.clock.is_due(now);
-        let mut ask = Ask::new(&exchange.admission.charges, lookup.as_ref(), now, ask_time);
-        ask.correction_ms = self.memory.clock.correction_ms();
+        let calls_origin = lookup.is_some() || !matches!(exchange.caching, Caching::On(_));
+        let mut ask = exchange
+            .admission
+            .ask(calls_origin, &mut self.memory.limiter, now);
+        if let Some(lookup) = &lookup {
+            ask.look_up(lookup);
+        }
         Step::Ask(ask, exchange)
+    }
+
+    /// Whether the store may be asked.
+    fn store_allows(&mut self, exchange: &mut Exchange<B>, now: Timestamp) -> bool {
+        let allowed = self.has_store
+            && !exchange.store_failed
+            && self.memory.limiter.breaker.allows(now);
+        exchange.store_failed = !allowed;
+        allowed
     }
 
     fn caching(
@@ -198,34 +218,47 @@ impl<B: Body> Gate<B> {
         reply: Result<Value, Error>,
         shown: Timestamp,
     ) -> Step<B> {
-        let now = self.memory.clock.correct(shown);
+        let memory = &mut self.memory.limiter;
+        let now = memory.clock.correct(shown);
         let read = |value| ask.read(value).ok_or(false);
-        let reply = match reply.map_err(|e| is_final(e.kind())).and_then(read) {
+        let mut reply = match reply.map_err(|e| is_final(e.kind())).and_then(read) {
             Ok(reply) => reply,
             Err(final_word) => {
-                self.memory.breaker.failed(now, final_word);
-                let down_for = self.memory.breaker.retry_after(now);
-                return self.without_store(head, exchange, Some(down_for), now);
+                memory.breaker.failed(now, final_word);
+                exchange.store_failed = true;
+                return self.without_store(head, exchange, now);
             }
         };
-        self.memory.breaker.succeeded();
+        memory.breaker.succeeded();
         if let Some(offset) = reply.clock_offset {
-            let clock = &mut self.memory.clock;
-            clock.learn(offset, ask.correction_ms, shown);
+            memory.clock.learn(offset, ask.correction_ms, shown);
+        }
+        if reply.unreadable > 0 {
+            let note = "states of limits could not be read, and were taken for empty";
+            self.notes.push(format!("store: {} {note}", reply.unreadable));
         }
         // What the store says counts from its own time on.
-        let now = self.memory.clock.correct(shown);
-        let memory = &mut self.memory;
-        if let Err(problem) = exchange
+        let now = memory.clock.correct(shown);
+        let asked_at = memory.asked_at(ask);
+        let decided = exchange
             .admission
-            .decided_by_store(reply.verdicts, memory, now)
-        {
-            return exchange.refuse(&problem);
+            .decided(&mut reply, asked_at, memory, now);
+        match decided {
+            Ok(Some(())) => {}
+            Ok(None) => {
+                exchange.store_failed = true;
+                return self.without_store(head, exchange, now);
+            }
+            Err(Problem::OriginQuotaSpent { retry_after }) => {
+                return self.instead_of_origin(head, exchange, retry_after, now);
+            }
+            Err(problem) => return exchange.refuse(&problem),
         }
-        let refresh = ask.asks_cache().then_some(reply.refresh);
-        exchange
-            .caching
-            .store_said(reply.entry, refresh, &mut self.memory.l1, now);
+        if ask.asks_cache() {
+            exchange
+                .caching
+                .store_said(reply.entry, reply.refresh, &mut self.memory.l1, now);
+        }
         self.proceed(head, exchange, now)
     }
 
@@ -234,66 +267,100 @@ impl<B: Body> Gate<B> {
         &mut self,
         head: &impl Head,
         mut exchange: Exchange<B>,
-        down_for: Option<Duration>,
         now: Timestamp,
     ) -> Step<B> {
-        match exchange
-            .admission
-            .decide_locally(&mut self.memory, now, down_for)
-        {
+        let memory = &mut self.memory.limiter;
+        let down_for = self.has_store.then(|| memory.breaker.retry_after(now));
+        match exchange.admission.locally(memory, now, down_for) {
             Ok(()) => self.proceed(head, exchange, now),
             Err(problem) => exchange.refuse(&problem),
         }
     }
 
     /// A request that is admitted: from the cache if it may, else from the origin.
-    fn proceed(&mut self, head: &impl Head, exchange: Exchange<B>, now: Timestamp) -> Step<B> {
-        let Exchange {
-            route,
-            admission,
-            caching,
-        } = exchange;
+    fn proceed(&mut self, head: &impl Head, mut exchange: Exchange<B>, now: Timestamp) -> Step<B> {
+        let memory = &mut self.memory.limiter;
+        let ahead = self.has_store && !exchange.store_failed;
+        if let Some(work) = ahead.then(|| exchange.admission.fetch_ahead(memory, now)) {
+            exchange.work.extend(work);
+        }
+        let caching = std::mem::replace(&mut exchange.caching, Caching::Off);
         match caching.serve(head, now) {
             caching::Serve::Origin(caching) => {
-                let exchange = Exchange {
-                    route,
-                    admission,
-                    caching,
-                };
+                exchange.caching = caching;
                 self.fetch(head, exchange, now)
             }
-            caching::Serve::Answer(answer) => admission.mark(answer).into(),
+            caching::Serve::Answer(answer) => exchange.answer(answer),
             caching::Serve::AnswerAndRefresh(answer, caching) => {
-                let lease = route.origin_timeout.min(LONGEST_LEASE);
+                let lease = exchange.lease();
+                let mine = self.may_call_origin(&mut exchange, now)
+                    && caching.may_refresh(&mut self.memory, now, lease);
                 let refresh = Exchange {
-                    route,
+                    route: Rc::clone(&exchange.route),
                     admission: Admission::free(),
                     caching,
+                    store_failed: false,
+                    work: Vec::new(),
                 };
-                let mine = refresh.caching.may_refresh(&mut self.memory, now, lease);
                 let refresh = mine.then(|| self.fetch(head, refresh, now));
-                Step::Respond(Respond {
-                    answer: admission.mark(answer),
-                    refresh: match refresh {
-                        Some(Step::Fetch(fetch, exchange)) => Some((fetch, exchange)),
-                        _ => None,
-                    },
-                    write: None,
-                })
+                let mut step = exchange.answer(answer);
+                if let (Step::Respond(respond), Some(Step::Fetch(fetch, exchange))) =
+                    (&mut step, refresh)
+                {
+                    respond.refresh = Some((fetch, exchange));
+                }
+                step
             }
-            caching::Serve::Refuse(problem) => {
-                let exchange = Exchange {
-                    route,
-                    admission,
-                    caching: Caching::Off,
-                };
-                exchange.refuse(&problem)
-            }
+            caching::Serve::Refuse(problem) => exchange.refuse(&problem),
         }
     }
 
-    /// The request to the origin.
-    fn fetch(&self, head: &impl Head, mut exchange: Exchange<B>, now: Timestamp) -> Step<B> {
+    /// Whether the origin may be called without asking the store first.
+    fn may_call_origin(&mut self, exchange: &mut Exchange<B>, now: Timestamp) -> bool {
+        let memory = &mut self.memory.limiter;
+        if exchange.admission.origin_unpaid(memory, now) && exchange.store_failed {
+            exchange.admission.check().origin_locally(memory, now);
+        }
+        !exchange.admission.check().origin_unpaid()
+    }
+
+    /// The origin may not be called for this long: what is stored, as far as it may be served, or
+    /// a refusal that costs nothing.
+    fn instead_of_origin(
+        &mut self,
+        head: &impl Head,
+        mut exchange: Exchange<B>,
+        retry_after: Duration,
+        now: Timestamp,
+    ) -> Step<B> {
+        let stale = match &exchange.caching {
+            Caching::On(cached) => cached.answer_in_place(head, now),
+            _ => None,
+        };
+        if let Some(answer) = stale {
+            return exchange.answer(answer);
+        }
+        let memory = &mut self.memory.limiter;
+        let work = exchange.admission.check().settle(0, memory, now);
+        exchange.work.extend(work);
+        exchange.refuse(&Problem::OriginQuotaSpent { retry_after })
+    }
+
+    /// The request to the origin, once it may be called.
+    fn fetch(&mut self, head: &impl Head, mut exchange: Exchange<B>, now: Timestamp) -> Step<B> {
+        if !self.may_call_origin(&mut exchange, now) {
+            let refused = exchange.admission.check().origin_refused();
+            if let Some(retry_after) = refused {
+                return self.instead_of_origin(head, exchange, retry_after, now);
+            }
+            if self.store_allows(&mut exchange, now) {
+                let memory = &mut self.memory.limiter;
+                let ask = exchange.admission.check().ask_origin(memory, now);
+                return Step::Ask(ask, exchange);
+            }
+            // It is counted here now.
+            return self.fetch(head, exchange, now);
+        }
         let Some(target) = Target::of(head.url()) else {
             return Problem::MalformedUrl.into();
         };
@@ -313,6 +380,34 @@ impl<B: Body> Gate<B> {
         exchange.caching.prepare(&mut fetch, now);
         Step::Fetch(fetch, exchange)
     }
+
+    /// Takes what the store said to a call that no client waited for.
+    pub fn worked(&mut self, work: &Work, reply: Result<Value, Error>, now: Timestamp) {
+        let now = self.memory.limiter.clock.correct(now);
+        work.done(reply, &mut self.memory.limiter, now);
+    }
+
+    /// After how long [`Gate::sweep`] should be called; `None`: it need not be, or somebody is at it.
+    pub fn sweep_after(&mut self, now: Timestamp) -> Option<Duration> {
+        let now = self.memory.limiter.clock.correct(now);
+        self.memory.limiter.sweep_after(now)
+    }
+
+    /// Returns the unspent permits of clients that did not come back: a call of the script to make, if
+    /// there are any.
+    pub fn sweep(&mut self, now: Timestamp) -> Option<Work> {
+        let now = self.memory.limiter.clock.correct(now);
+        self.memory.limiter.swept();
+        match self.store_is_up() {
+            true => Work::returning(&mut self.memory.limiter, now),
+            false => None,
+        }
+    }
+
+    /// What there is to log since the last time.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
 }
 
 impl<B: Body> Exchange<B> {
@@ -320,14 +415,29 @@ impl<B: Body> Exchange<B> {
         self.route.origin_timeout.min(LONGEST_LEASE)
     }
 
-    /// Answers with a problem, and the headers that go with the request.
-    fn refuse(&self, problem: &Problem) -> Step<B> {
-        let mut answer = self.admission.mark(problem.answer());
+    /// Calls of the script that need not wait for the answer.
+    pub fn take_work(&mut self) -> Vec<Work> {
+        std::mem::take(&mut self.work)
+    }
+
+    /// Answers, with the headers that go with the request.
+    fn answer(self, answer: Answer<B>) -> Step<B> {
+        Step::Respond(Respond {
+            answer: self.admission.mark(answer),
+            refresh: None,
+            write: None,
+            work: self.work,
+        })
+    }
+
+    /// Answers with a problem.
+    fn refuse(self, problem: &Problem) -> Step<B> {
+        let mut answer = problem.answer();
         if self.route.cache.is_some() {
             answer.set("cache-status", caching::not_asked(problem));
             answer.set("age", "0".to_owned());
         }
-        answer.into()
+        self.answer(answer)
     }
 }
 
@@ -337,6 +447,7 @@ impl<B: Body> From<Answer<B>> for Step<B> {
             answer,
             refresh: None,
             write: None,
+            work: Vec::new(),
         })
     }
 }

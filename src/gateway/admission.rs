@@ -1,31 +1,28 @@
-//! A request's limits: against what it counts, and what the limits said.
+//! A request's limits: against what it counts, and what clients are told about them.
 
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::config::{By, OnFailure};
-use crate::engine::limit::{Charge, Source, Verdict};
+use crate::config::{By, Keys, Style};
+use crate::engine::limit::{Bucket, Buckets, Charge, Role};
+use crate::engine::registry::record_key;
 use crate::engine::subject;
+use crate::limiter::{Ask, Check, Memory, Refusal, Reply, Work};
 
 use super::answer::Answer;
 use super::body::Body;
 use super::head::Head;
-use super::memory::Memory;
 use super::plan::{LimitPlan, Plan, RoutePlan};
 use super::problem::Problem;
-use super::ratelimit::{self, Style};
+use super::ratelimit;
 
 /// What a request counts against, and, once that is known, how it fared.
 #[derive(Debug)]
 pub struct Admission {
+    check: Check,
     limits: Vec<Rc<LimitPlan>>,
-    /// What it takes from each.
-    pub charges: Vec<Charge>,
-    verdicts: Vec<Option<Verdict>>,
-    /// Who decided.
-    pub source: Source,
     /// When the verdicts were given.
     decided_at: Timestamp,
     style: Style,
@@ -34,26 +31,48 @@ pub struct Admission {
 
 impl Admission {
     /// The limits of a route, for the client that sent `head`.
-    pub fn of(plan: &Plan, route: &RoutePlan, head: &impl Head) -> Self {
+    pub fn of(
+        plan: &Plan,
+        route: &RoutePlan,
+        head: &impl Head,
+        memory: &Memory,
+        now: Timestamp,
+    ) -> Self {
         let mut client = ClientOf::new(plan, head);
         let (mut limits, mut charges) = (Vec::new(), Vec::new());
-        for limit in &route.limits {
-            let Some(subject) = client.subject(limit.by, route) else {
+        for (limit, kept) in &route.limits {
+            let Some(buckets) = client.buckets(limit, route) else {
                 continue;
             };
             charges.push(Charge {
-                key: format!("{}:l:{}:{subject}", plan.store.key_prefix, limit.name),
-                quota: limit.quota(client.has_key()),
+                buckets,
+                window: limit.window,
                 cost: route.cost,
-                enforced: limit.enforced,
+                role: limit.role,
+                on_failure: limit.on_failure,
+                kept: *kept,
+                unlent: limit.reserved,
+                leased: limit.leased,
+                penalty: limit.penalty,
             });
             limits.push(Rc::clone(limit));
         }
+        if let Some(quota) = &route.origin_quota {
+            let bucket = Bucket {
+                key: format!("{}:l:@origin:{}", plan.store.key_prefix, quota.name),
+                permits: quota.quota.permits,
+            };
+            charges.push(Charge {
+                role: Role::Origin,
+                ..Charge::on(bucket, quota.quota.window, 1)
+            });
+        }
+        // Where no limit depends on the key, nobody needs its record.
+        let depends = charges.iter().any(|charge| !charge.is_settled());
+        let record = client.record().filter(|_| depends);
         Self {
-            verdicts: vec![None; charges.len()],
+            check: Check::new(charges, record, memory, now),
             limits,
-            charges,
-            source: Source::None,
             decided_at: Timestamp::from_millis(0),
             style: plan.headers,
             partition_key: plan.partition_key,
@@ -63,145 +82,117 @@ impl Admission {
     /// No limits at all.
     pub const fn free() -> Self {
         Self {
+            check: Check::free(),
             limits: Vec::new(),
-            charges: Vec::new(),
-            verdicts: Vec::new(),
-            source: Source::None,
             decided_at: Timestamp::from_millis(0),
             style: Style::None,
             partition_key: false,
         }
     }
 
-    /// Refuses if a refusal is remembered that is still true.
-    pub fn refused_before<B: Body>(
-        &mut self,
-        memory: &mut Memory<B>,
-        now: Timestamp,
-    ) -> Result<(), Problem> {
-        let refused = |charge: &Charge| match charge.enforced {
-            true => memory.denied.refused_until(&charge.key, charge.cost, now),
-            false => None,
-        };
-        let refused: Vec<_> = self.charges.iter().map(refused).collect();
-        if refused.iter().all(Option::is_none) {
-            return Ok(());
-        }
-        self.source = Source::Blocked;
+    /// Decides as far as memory can. Whether the store has to be asked about the limits.
+    pub fn from_memory(&mut self, memory: &mut Memory, now: Timestamp) -> Result<bool, Problem> {
         self.decided_at = now;
-        for ((charge, verdict), until) in self.charges.iter().zip(&mut self.verdicts).zip(refused) {
-            // A refusal may outlast its window by some sub-buckets.
-            let lately = charge.quota.window.saturating_mul(2);
-            let known = memory.fallback.last_known(&charge.key, lately, now);
-            let wait = until.map(|until| until.since(now));
-            *verdict = match (known, wait) {
-                (known, Some(wait)) => Some(Verdict {
-                    met: false,
-                    remaining: known.map_or(0, |known| known.remaining),
-                    retry_after: wait,
-                    reset_after: wait,
-                }),
-                (Some(known), None) => Some(Verdict { met: true, ..known }),
-                (None, None) => None,
-            };
-        }
-        self.outcome()
+        let open = self.check.from_memory(memory, now);
+        open.map_err(|refusal| self.problem(refusal))
     }
 
-    /// Takes what the store said, and remembers it.
-    pub fn decided_by_store<B: Body>(
+    /// Asks the store about what is open; `origin`: also whether the origin may be called.
+    pub fn ask(&mut self, origin: bool, memory: &mut Memory, now: Timestamp) -> Ask {
+        self.check.ask(origin, memory, now)
+    }
+
+    /// Takes what the store said. `None`: it could not tell.
+    pub fn decided(
         &mut self,
-        verdicts: Vec<Verdict>,
-        memory: &mut Memory<B>,
+        reply: &mut Reply,
+        asked_at: Timestamp,
+        memory: &mut Memory,
         now: Timestamp,
-    ) -> Result<(), Problem> {
-        for (charge, verdict) in self.charges.iter().zip(&verdicts) {
-            memory.fallback.learn(&charge.key, verdict, now);
-            if !verdict.met {
-                let until = now + verdict.retry_after;
-                memory.denied.remember(&charge.key, charge.cost, now, until);
-            }
-        }
-        if !self.charges.is_empty() {
-            self.source = Source::Redis;
-        }
+    ) -> Result<Option<()>, Problem> {
         self.decided_at = now;
-        self.verdicts = verdicts.into_iter().map(Some).collect();
-        self.outcome()
+        let decided = self.check.decided(reply, asked_at, memory, now);
+        decided.map_err(|refusal| self.problem(refusal))
     }
 
     /// Decides without the store: absent, or failing for the next `down_for`.
-    pub fn decide_locally<B: Body>(
+    pub fn locally(
         &mut self,
-        memory: &mut Memory<B>,
+        memory: &mut Memory,
         now: Timestamp,
         down_for: Option<Duration>,
     ) -> Result<(), Problem> {
         self.decided_at = now;
-        let (mut places, mut charges) = (Vec::new(), Vec::new());
-        for (n, (limit, charge)) in self.limits.iter().zip(&self.charges).enumerate() {
-            match (down_for, limit.on_failure) {
-                (Some(retry_after), OnFailure::Closed) if charge.enforced => {
-                    return Err(Problem::StoreDown { retry_after });
-                }
-                (Some(_), OnFailure::Open | OnFailure::Closed) => {}
-                (None, _) | (_, OnFailure::Local) => {
-                    places.push(n);
-                    charges.push(charge);
-                }
-            }
-        }
-        for (n, verdict) in places.into_iter().zip(memory.fallback.admit(&charges, now)) {
-            self.source = Source::Local;
-            if let Some(slot) = self.verdicts.get_mut(n) {
-                *slot = Some(verdict);
-            }
-        }
-        self.outcome()
+        let decided = self.check.locally(memory, now, down_for);
+        decided.map_err(|refusal| self.problem(refusal))
     }
 
-    fn outcome(&self) -> Result<(), Problem> {
-        let refused = |n: &usize| {
-            let enforced = self.charges.get(*n).is_some_and(|charge| charge.enforced);
-            let met = self
-                .verdicts
-                .get(*n)
-                .and_then(Option::as_ref)
-                .is_none_or(|v| v.met);
-            enforced && !met
+    /// Whether the origin may be called, and what of the request is put right afterwards.
+    pub const fn check(&mut self) -> &mut Check {
+        &mut self.check
+    }
+
+    /// Fetches permits ahead, where they are spent fast.
+    pub fn fetch_ahead(&self, memory: &mut Memory, now: Timestamp) -> Option<Work> {
+        self.check.fetch_ahead(memory, now)
+    }
+
+    fn problem(&self, refusal: Refusal) -> Problem {
+        let names = |places: Vec<usize>| {
+            let limits = places.into_iter().filter_map(|n| self.limits.get(n));
+            limits.map(|limit| limit.name.clone()).collect()
         };
-        let refused: Vec<_> = (0..self.charges.len()).filter(refused).collect();
-        if refused.is_empty() {
-            return Ok(());
+        match refusal {
+            Refusal::Quota {
+                violated,
+                retry_after,
+            } => Problem::QuotaExceeded {
+                violated: names(violated),
+                retry_after,
+            },
+            Refusal::Reduced {
+                violated,
+                retry_after,
+            } => Problem::ReducedCapacity {
+                violated: names(violated),
+                retry_after,
+            },
+            Refusal::Held {
+                violated,
+                retry_after,
+            } => Problem::AbnormalUsage {
+                violated: names(violated),
+                retry_after,
+            },
+            Refusal::StoreDown { retry_after } => Problem::StoreDown { retry_after },
+            Refusal::Origin { retry_after } => Problem::OriginQuotaSpent { retry_after },
         }
-        let waits = refused
-            .iter()
-            .filter_map(|n| self.verdicts.get(*n)?.as_ref());
-        Err(Problem::QuotaExceeded {
-            violated: refused
-                .iter()
-                .filter_map(|n| Some(self.limits.get(*n)?.name.clone()))
-                .collect(),
-            retry_after: waits.map(|v| v.retry_after).max().unwrap_or_default(),
-        })
     }
 
-    /// The headers that tell the client: who decided, and its limits in the configured version.
+    /// The headers that tell the client: those of its limits, as the configuration has them, and
+    /// `X-Edge-Limiter`.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
-        let partition =
-            |charge: &Charge| self.partition_key.then(|| subject::partition(&charge.key));
-        let partitions: Vec<_> = self.charges.iter().map(partition).collect();
-        let counted = self.limits.iter().zip(&self.charges).zip(&self.verdicts);
-        let items: Vec<_> = counted
-            .zip(&partitions)
-            .map(|(((limit, charge), verdict), partition)| ratelimit::Item {
+        let mut headers = vec![("x-edge-limiter", self.check.source().as_str().to_owned())];
+        let told: Vec<_> = self
+            .limits
+            .iter()
+            .zip(self.check.limits())
+            .filter_map(|(limit, seen)| Some((limit, seen?)))
+            .filter(|(limit, _)| self.style.lists_all() || limit.role == Role::Enforce)
+            .map(|(limit, seen)| {
+                let partition = self.partition_key.then(|| subject::partition(seen.key));
+                (limit, seen, partition)
+            })
+            .collect();
+        let items: Vec<_> = told
+            .iter()
+            .map(|(limit, seen, partition)| ratelimit::Item {
                 name: &limit.name,
-                quota: charge.quota,
-                verdict: verdict.as_ref(),
+                quota: seen.quota,
+                verdict: seen.verdict,
                 partition: partition.as_deref(),
             })
             .collect();
-        let mut headers = vec![("x-edge-limiter", self.source.as_str().to_owned())];
         headers.extend(ratelimit::fields(self.style, &items, self.decided_at));
         headers
     }
@@ -236,19 +227,48 @@ impl<'a, H: Head> ClientOf<'a, H> {
         }
     }
 
-    const fn has_key(&self) -> bool {
-        self.api_key.is_some()
+    /// The store's record of the client's key, where only registered keys count.
+    fn record(&mut self) -> Option<String> {
+        match self.plan.client.keys {
+            Keys::Any => None,
+            Keys::Registered => {
+                let digest = self.digest()?;
+                Some(record_key(&self.plan.store.key_prefix, &digest))
+            }
+        }
     }
 
-    /// The subject under a limit; none where the limit does not apply.
-    fn subject(&mut self, by: By, route: &RoutePlan) -> Option<String> {
-        Some(match by {
-            By::Client if self.has_key() => self.digest()?,
-            By::Client | By::Ip => self.address(),
-            By::ApiKey => self.digest()?,
-            By::Route if route.name.is_empty() => "-".to_owned(),
-            By::Route => route.subject(),
-            By::Global => "all".to_owned(),
+    /// Where a limit counts the client; `None` where it does not apply.
+    fn buckets(&mut self, limit: &LimitPlan, route: &RoutePlan) -> Option<Buckets> {
+        let prefix = &self.plan.store.key_prefix;
+        let bucket = |subject: &str, permits| Bucket {
+            key: format!("{prefix}:l:{}:{subject}", limit.name),
+            permits,
+        };
+        let keyed = match limit.by {
+            By::Client | By::ApiKey => self.digest(),
+            By::Ip | By::Route | By::Global => None,
+        };
+        let with = keyed.map(|digest| bucket(&digest, limit.keyed));
+        let with = match (with, self.plan.client.keys) {
+            (Some(with), Keys::Any) => return Some(Buckets::One(with)),
+            (with, _) => with,
+        };
+        let without = match limit.by {
+            By::Client | By::Ip => Some(self.address()),
+            By::ApiKey => None,
+            By::Route if route.name.is_empty() => Some("-".to_owned()),
+            By::Route => Some(route.subject()),
+            By::Global => Some("all".to_owned()),
+        };
+        let without = without.map(|subject| bucket(&subject, limit.quota));
+        Some(match with {
+            None => Buckets::One(without?),
+            Some(with) => Buckets::ByStanding {
+                without,
+                with,
+                plans: Rc::clone(&limit.plans),
+            },
         })
     }
 

@@ -1,10 +1,11 @@
 //! The configuration as the gateway works with it: routes sorted, names resolved.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::config::{self, Config, ConfigError, Mode, OnFailure};
-use crate::engine::limit::Quota;
+use crate::config::{self, Config, ConfigError, Mode, OriginQuotaOf, Strategy};
+use crate::engine::limit::{OnFailure, Quota, Role, penalty};
 use crate::engine::route::Pattern;
 
 /// What the gate does, ready for use.
@@ -33,10 +34,14 @@ pub struct RoutePlan {
     pub name: String,
     pattern: Option<Pattern>,
     methods: Option<Vec<String>>,
-    /// What it counts against.
-    pub limits: Vec<Rc<LimitPlan>>,
+    /// What it counts against, and how many hundredths of each quota are kept for other routes.
+    pub limits: Vec<(Rc<LimitPlan>, u64)>,
     /// What one request takes.
     pub cost: u64,
+    /// The statuses of an answer upon which that comes back.
+    pub refund_on: Vec<u16>,
+    /// How often the origin may be called for it.
+    pub origin_quota: Option<OriginQuota>,
     /// How long the origin may take to start its answer.
     pub origin_timeout: Duration,
     /// What is cached.
@@ -50,12 +55,33 @@ pub struct LimitPlan {
     pub name: String,
     /// For whom it counts.
     pub by: config::By,
-    quota: Quota,
-    keyed: Quota,
+    /// The window of all its quotas.
+    pub window: Duration,
+    /// Permits without an API key.
+    pub quota: u64,
+    /// Permits with one.
+    pub keyed: u64,
+    /// Permits of a registered key, by plan.
+    pub plans: Rc<BTreeMap<String, u64>>,
     /// Whether a refusal counts.
-    pub enforced: bool,
+    pub role: Role,
     /// What happens while the store fails.
     pub on_failure: OnFailure,
+    /// Whether permits are fetched ahead.
+    pub leased: bool,
+    /// Whether who goes on after refusals is held off.
+    pub penalty: Option<penalty::Rule>,
+    /// How many hundredths of the quota are kept by routes for themselves.
+    pub reserved: u64,
+}
+
+/// How often the origin may be called, by all isolates together.
+#[derive(Debug)]
+pub struct OriginQuota {
+    /// What it is counted under: routes may share it.
+    pub name: String,
+    /// How often.
+    pub quota: Quota,
 }
 
 impl Plan {
@@ -65,37 +91,49 @@ impl Plan {
     ///
     /// None for a [`Config`] as it was read; one that was changed since may name what is not there.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
-        let limit = |name: &String| {
-            let limit = config.limits.get(name).ok_or_else(|| {
-                ConfigError::of("limits", &format!("expected a limit named \"{name}\""))
-            })?;
-            let quota = |permits| Quota {
-                permits,
-                window: limit.window,
-            };
-            Ok(Rc::new(LimitPlan {
-                name: name.clone(),
-                by: limit.by,
-                quota: quota(limit.quota),
-                keyed: quota(limit.keyed_quota.unwrap_or(limit.quota)),
-                enforced: limit.mode == Mode::Enforce,
-                on_failure: limit.on_failure.unwrap_or(config.redis.on_failure),
-            }))
+        let unknown = |field: &str, name: &str| {
+            ConfigError::of(field, &format!("expected the name \"{name}\" to be there"))
         };
-        let limits = |names: &[String]| names.iter().map(limit).collect::<Result<Vec<_>, _>>();
+        let reserved = |name: &String| {
+            let shares = config.routes.iter().filter_map(|r| r.reserve.get(name));
+            shares.sum::<u64>()
+        };
+        let limits = |names: &[String], own: &BTreeMap<String, u64>| {
+            let each = names.iter().map(|name| {
+                let limit = config.limits.get(name);
+                let limit = limit.ok_or_else(|| unknown("limits", name))?;
+                let kept = reserved(name).saturating_sub(own.get(name).copied().unwrap_or(0));
+                let on_failure = limit.on_failure.unwrap_or(config.redis.on_failure);
+                let plan = LimitPlan::new(name, limit, on_failure, reserved(name));
+                Ok((Rc::new(plan), kept))
+            });
+            each.collect::<Result<Vec<_>, ConfigError>>()
+        };
         let mut routes = Vec::new();
         for route in &config.routes {
             let pattern = Pattern::parse(&route.path)
                 .map_err(|e| ConfigError::of("routes", &e.to_string()))?;
-            routes.push(Rc::new(RoutePlan {
+            let mut plan = RoutePlan {
                 name: route.path.clone(),
                 pattern: Some(pattern),
                 methods: route.methods.clone(),
-                limits: limits(&route.limits)?,
+                limits: limits(&route.limits, &route.reserve)?,
                 cost: route.cost,
+                refund_on: route.refund_on.clone(),
+                origin_quota: None,
                 origin_timeout: route.origin_timeout.unwrap_or(config.origin_timeout),
                 cache: route.cache.clone(),
-            }));
+            };
+            plan.origin_quota = match &route.origin_quota {
+                None => None,
+                Some(OriginQuotaOf::Own(own)) => Some(OriginQuota::new(plan.subject(), own)),
+                Some(OriginQuotaOf::Named(name)) => {
+                    let shared = config.origin_quotas.get(name);
+                    let shared = shared.ok_or_else(|| unknown("origin_quotas", name))?;
+                    Some(OriginQuota::new(name.clone(), shared))
+                }
+            };
+            routes.push(Rc::new(plan));
         }
         // Of two routes with one path, the one for some methods comes before the one for all others.
         routes.sort_by(|a, b| {
@@ -112,8 +150,10 @@ impl Plan {
                 name: String::new(),
                 pattern: None,
                 methods: None,
-                limits: limits(&config.default_limits)?,
+                limits: limits(&config.default_limits, &BTreeMap::new())?,
                 cost: 1,
+                refund_on: Vec::new(),
+                origin_quota: None,
                 origin_timeout: config.origin_timeout,
                 cache: None,
             }),
@@ -121,12 +161,18 @@ impl Plan {
     }
 
     /// What requests cost, for each quota that they count against.
-    pub fn costs(&self) -> impl Iterator<Item = (Quota, u64)> {
-        let all = self.routes.iter().chain([&self.unclaimed]);
-        all.flat_map(|route| {
-            let limits = route.limits.iter();
-            limits.flat_map(|limit| [(limit.quota, route.cost), (limit.keyed, route.cost)])
-        })
+    pub fn costs(&self) -> Vec<(Quota, u64)> {
+        let mut costs = Vec::new();
+        for route in self.routes.iter().chain([&self.unclaimed]) {
+            for (limit, _) in &route.limits {
+                let plans = limit.plans.values().copied();
+                for permits in plans.chain([limit.quota, limit.keyed]) {
+                    let window = limit.window;
+                    costs.push((Quota { permits, window }, route.cost));
+                }
+            }
+        }
+        costs
     }
 
     /// What applies to a request with this method and path ([`segments`](crate::engine::route::segments)).
@@ -160,8 +206,38 @@ impl RoutePlan {
 }
 
 impl LimitPlan {
-    /// The quota of a client with or without an API key.
-    pub const fn quota(&self, keyed: bool) -> Quota {
-        if keyed { self.keyed } else { self.quota }
+    fn new(name: &str, limit: &config::Limit, on_failure: OnFailure, reserved: u64) -> Self {
+        Self {
+            name: name.to_owned(),
+            by: limit.by,
+            window: limit.window,
+            quota: limit.quota,
+            keyed: limit.keyed_quota.unwrap_or(limit.quota),
+            plans: Rc::new(limit.plans.clone()),
+            role: match limit.mode {
+                Mode::Enforce => Role::Enforce,
+                Mode::Shadow => Role::Shadow,
+            },
+            on_failure,
+            leased: limit.strategy == Strategy::Lease,
+            penalty: limit.penalty.as_ref().map(|penalty| penalty::Rule {
+                after: penalty.after,
+                hold: penalty.hold,
+                max: penalty.max,
+            }),
+            reserved,
+        }
+    }
+}
+
+impl OriginQuota {
+    const fn new(name: String, quota: &config::OriginQuota) -> Self {
+        Self {
+            name,
+            quota: Quota {
+                permits: quota.limit,
+                window: quota.window,
+            },
+        }
     }
 }

@@ -18,6 +18,25 @@ pub enum Problem {
         /// When the same request will be admitted.
         retry_after: Duration,
     },
+    /// The store is down, and the local limits, which are lower, are used up.
+    ReducedCapacity {
+        /// The names of the limits that refuse.
+        violated: Vec<String>,
+        /// When the same request will be admitted.
+        retry_after: Duration,
+    },
+    /// The client went on after refusals, and is held off for a while.
+    AbnormalUsage {
+        /// The names of the limits that it went on against.
+        violated: Vec<String>,
+        /// When it will be looked at again.
+        retry_after: Duration,
+    },
+    /// The origin may not be called so often, and there is nothing to serve in its place.
+    OriginQuotaSpent {
+        /// When it may be called again.
+        retry_after: Duration,
+    },
     /// The store is down, and a limit is closed then.
     StoreDown {
         /// When the store is asked again.
@@ -52,10 +71,12 @@ impl Problem {
             Self::NotFound => 404,
             Self::MethodNotAllowed { .. } => 405,
             Self::UrlTooLong => 414,
-            Self::QuotaExceeded { .. } => 429,
+            Self::QuotaExceeded { .. } | Self::AbnormalUsage { .. } => 429,
             Self::Misconfigured => 500,
             Self::OriginFailed => 502,
-            Self::StoreDown { .. } => 503,
+            Self::StoreDown { .. }
+            | Self::ReducedCapacity { .. }
+            | Self::OriginQuotaSpent { .. } => 503,
             Self::OriginTimedOut | Self::OnlyIfCached => 504,
         }
     }
@@ -64,6 +85,9 @@ impl Problem {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::QuotaExceeded { .. } => "quota_exceeded",
+            Self::ReducedCapacity { .. } => "reduced_capacity",
+            Self::AbnormalUsage { .. } => "abnormal_usage",
+            Self::OriginQuotaSpent { .. } => "origin_quota_spent",
             Self::StoreDown { .. } => "store_unavailable",
             Self::OriginFailed => "origin_failed",
             Self::OriginTimedOut => "origin_timed_out",
@@ -81,6 +105,13 @@ impl Problem {
             Self::QuotaExceeded { .. } => {
                 "Request cannot be satisfied as assigned quota has been exceeded"
             }
+            Self::ReducedCapacity { .. } => {
+                "Request cannot be satisfied due to temporary server capacity constraints"
+            }
+            Self::AbnormalUsage { .. } => {
+                "Request not satisfied due to detection of abnormal request pattern"
+            }
+            Self::OriginQuotaSpent { .. } => "The API behind the gate may not be asked so often",
             Self::StoreDown { .. } => "Limits cannot be checked at the moment",
             Self::OriginFailed => "The API behind the gate failed",
             Self::OriginTimedOut => "The API behind the gate did not answer in time",
@@ -95,8 +126,24 @@ impl Problem {
 
     const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::QuotaExceeded { retry_after, .. } | Self::StoreDown { retry_after } => {
-                Some(*retry_after)
+            Self::QuotaExceeded { retry_after, .. }
+            | Self::ReducedCapacity { retry_after, .. }
+            | Self::AbnormalUsage { retry_after, .. }
+            | Self::OriginQuotaSpent { retry_after }
+            | Self::StoreDown { retry_after } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
+    /// The problem type of draft-ietf-httpapi-ratelimit-headers-10 §5, and the limits that it names.
+    const fn limited(&self) -> Option<(&'static str, &[String])> {
+        match self {
+            Self::QuotaExceeded { violated, .. } => Some(("quota-exceeded", violated.as_slice())),
+            Self::ReducedCapacity { violated, .. } => {
+                Some(("temporary-reduced-capacity", violated.as_slice()))
+            }
+            Self::AbnormalUsage { violated, .. } => {
+                Some(("abnormal-usage-detected", violated.as_slice()))
             }
             _ => None,
         }
@@ -110,10 +157,16 @@ impl Problem {
             "status": self.status(),
             "code": self.code(),
         });
-        if let (Self::QuotaExceeded { violated, .. }, Value::Object(map)) = (self, &mut body) {
-            let quota = "https://iana.org/assignments/http-problem-types#quota-exceeded";
-            map.insert("type".to_owned(), quota.into());
-            map.insert("violated-policies".to_owned(), violated.as_slice().into());
+        if let (Some((name, violated)), Value::Object(map)) = (self.limited(), &mut body) {
+            let kind = format!("https://iana.org/assignments/http-problem-types#{name}");
+            map.insert("type".to_owned(), kind.into());
+            map.insert("violated-policies".to_owned(), violated.into());
+        }
+        if let (Self::AbnormalUsage { retry_after, .. }, Value::Object(map)) = (self, &mut body) {
+            let seconds = seconds_up(*retry_after).max(1);
+            let detail = format!("Held off for {seconds} s, having gone on after refusals");
+            map.insert("detail".to_owned(), detail.into());
+            map.insert("retry-after".to_owned(), seconds.into());
         }
         let mut answer = Answer::text(self.status(), "application/problem+json", body.to_string());
         if let Some(wait) = self.retry_after() {
