@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use omnitrade_edge::config::{
-    By, Cache, Config, Limit, Mode, OnFailure, Route, Style, format_duration,
+    By, Cache, Config, Keys, Limit, Mode, OnFailure, OriginQuota, OriginQuotaOf, Route, Strategy,
+    Style, format_duration,
 };
 use serde_json::Value;
 
@@ -68,8 +69,14 @@ impl fmt::Display for Summary<'_> {
         writeln!(out, "origin   {}, {timeout} to answer", config.origin)?;
         writeln!(
             out,
-            "clients  by {}, else by {} (IPv6 by /{})",
-            client.api_key_header, client.ip_header, client.ipv6_prefix
+            "clients  by {}{}, else by {} (IPv6 by /{})",
+            client.api_key_header,
+            match client.keys {
+                Keys::Any => "",
+                Keys::Registered => " if the key is registered",
+            },
+            client.ip_header,
+            client.ipv6_prefix
         )?;
         writeln!(
             out,
@@ -83,7 +90,13 @@ impl fmt::Display for Summary<'_> {
         }
         writeln!(out, "limits")?;
         for (name, limit) in &config.limits {
-            writeln!(out, "  {name}: {}", describe_limit(limit))?;
+            writeln!(out, "  {name}: {}", describe_limit(limit, client.keys))?;
+        }
+        if !config.origin_quotas.is_empty() {
+            writeln!(out, "origin quotas")?;
+        }
+        for (name, quota) in &config.origin_quotas {
+            writeln!(out, "  {name}: {}", describe_origin_quota(*quota))?;
         }
         writeln!(out, "routes")?;
         for route in &config.routes {
@@ -111,7 +124,7 @@ fn describe_headers(config: &Config) -> Option<String> {
     Some(format!("{style}{note}"))
 }
 
-fn describe_limit(limit: &Limit) -> String {
+fn describe_limit(limit: &Limit, keys: Keys) -> String {
     let by = match limit.by {
         By::Client => "each client",
         By::Ip => "each address",
@@ -122,10 +135,30 @@ fn describe_limit(limit: &Limit) -> String {
     let window = format_duration(limit.window);
     let mut text = format!("{} per {window} for {by}", limit.quota);
     if let Some(quota) = limit.keyed_quota {
-        let _ = write!(text, ", {quota} with an API key");
+        let key = match keys {
+            Keys::Any => "an API key",
+            Keys::Registered => "a registered API key",
+        };
+        let _ = write!(text, ", {quota} with {key}");
     }
     for (plan, quota) in &limit.plans {
-        let _ = write!(text, ", {quota} with plan {plan} (without effect as yet)");
+        let _ = write!(text, ", {quota} with plan {plan}");
+    }
+    if !limit.plans.is_empty() && keys == Keys::Any {
+        text.push_str(" (plans have no effect unless client.keys is \"registered\")");
+    }
+    if limit.strategy == Strategy::Lease {
+        text.push_str(", permits fetched ahead");
+    }
+    if let Some(penalty) = limit.penalty {
+        let _ = write!(
+            text,
+            ", after {} refusals in a window held off for {}, each further time twice as long, at \
+             most {}",
+            penalty.after,
+            format_duration(penalty.hold),
+            format_duration(penalty.max)
+        );
     }
     if limit.mode == Mode::Shadow {
         text.push_str(", only reported");
@@ -136,6 +169,14 @@ fn describe_limit(limit: &Limit) -> String {
     text
 }
 
+fn describe_origin_quota(quota: OriginQuota) -> String {
+    let window = format_duration(quota.window);
+    format!(
+        "at most {} calls of the origin per {window} by all edges together",
+        quota.limit
+    )
+}
+
 fn describe_route(route: &Route) -> String {
     let methods = match &route.methods {
         Some(methods) => methods.join(" "),
@@ -144,6 +185,22 @@ fn describe_route(route: &Route) -> String {
     let mut text = format!("{methods} {}: {}", route.path, names(&route.limits));
     if route.cost != 1 {
         let _ = write!(text, ", {} permits each", route.cost);
+    }
+    if !route.refund_on.is_empty() {
+        let statuses: Vec<_> = route.refund_on.iter().map(u16::to_string).collect();
+        let _ = write!(text, ", permits back on {}", statuses.join(", "));
+    }
+    for (limit, share) in &route.reserve {
+        let _ = write!(text, ", keeps {share}% of {limit} for itself");
+    }
+    match &route.origin_quota {
+        Some(OriginQuotaOf::Named(name)) => {
+            let _ = write!(text, ", calls of the origin by origin quota {name}");
+        }
+        Some(OriginQuotaOf::Own(quota)) => {
+            let _ = write!(text, ", {}", describe_origin_quota(*quota));
+        }
+        None => {}
     }
     if let Some(timeout) = route.origin_timeout {
         let _ = write!(text, ", {} to answer", format_duration(timeout));

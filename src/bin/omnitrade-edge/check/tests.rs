@@ -84,3 +84,56 @@ fn everything_wrong_is_named() {
             .starts_with("expected JSON")
     );
 }
+
+/// What is told of limits and routes that have all that they can have.
+const FULL: &str = r#"
+    [vars.EDGE]
+    origin = "https://api.example.com"
+    [vars.EDGE.client]
+    keys = "registered"
+    [vars.EDGE.limits.per-client]
+    by = "client"
+    window = "60s"
+    quota = 10
+    keyed_quota = 100
+    plans = { pro = 1000 }
+    strategy = "lease"
+    penalty = { max = "10m" }
+    [vars.EDGE.origin_quotas.coingecko]
+    limit = 10
+    window = "60s"
+    [[vars.EDGE.routes]]
+    path = "/orders"
+    limits = ["per-client"]
+    refund_on = [502, 503]
+    reserve = { per-client = "20%" }
+    origin_quota = { limit = 50, window = "1s" }
+    [[vars.EDGE.routes]]
+    path = "/markets"
+    origin_quota = "coingecko"
+"#;
+
+#[test]
+fn every_part_of_a_limit_and_of_a_route_is_told() {
+    let summary = check(Path::new("wrangler.toml"), FULL).unwrap();
+    for line in [
+        "clients  by x-api-key if the key is registered, else by cf-connecting-ip (IPv6 by /64)\n",
+        "  per-client: 10 per 1m for each client, 100 with a registered API key, 1000 with plan pro, \
+         permits fetched ahead, after 20 refusals in a window held off for 1m, each further time \
+         twice as long, at most 10m\n",
+        "origin quotas\n  coingecko: at most 10 calls of the origin per 1m by all edges together\n",
+        "  all methods /orders: per-client, permits back on 502, 503, keeps 20% of per-client for \
+         itself, at most 50 calls of the origin per 1s by all edges together\n",
+        "  all methods /markets: none, calls of the origin by origin quota coingecko\n",
+    ] {
+        assert!(summary.contains(line), "{line:?} is not in:\n{summary}");
+    }
+}
+
+#[test]
+fn plans_without_registered_keys_are_told_to_be_in_vain() {
+    let text = FULL.replace("\"registered\"", "\"any\"");
+    let summary = check(Path::new("wrangler.toml"), &text).unwrap();
+    let line = "1000 with plan pro (plans have no effect unless client.keys is \"registered\")";
+    assert!(summary.contains(line), "{line:?} is not in:\n{summary}");
+}
