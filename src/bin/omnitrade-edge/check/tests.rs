@@ -137,3 +137,11 @@ fn plans_without_registered_keys_are_told_to_be_in_vain() {
     let line = "1000 with plan pro (plans have no effect unless client.keys is \"registered\")";
     assert!(summary.contains(line), "{line:?} is not in:\n{summary}");
 }
+
+#[test]
+fn the_sample_in_the_readme_is_right() {
+    let readme = include_str!("../../../../README.md");
+    let (_, sample) = readme.split_once("```toml\n").unwrap();
+    let (sample, _) = sample.split_once("```").unwrap();
+    assert_eq!(check(Path::new("wrangler.toml"), sample).err(), None);
+}
