@@ -9,6 +9,7 @@ mod duration;
 mod error;
 mod grammar;
 mod shape;
+mod share;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -20,6 +21,9 @@ use serde_json::Value;
 
 pub use duration::{format_duration, parse_duration};
 pub use error::{ConfigError, Problem};
+pub use share::parse_share;
+
+pub use crate::engine::limit::{OnFailure, unreserved};
 
 /// What the gate does, checked.
 ///
@@ -58,6 +62,8 @@ pub struct Config {
     pub redis: Store,
     /// The limits, by name.
     pub limits: BTreeMap<String, Limit>,
+    /// How often all edges together may call the origin, by name: quotas that routes share.
+    pub origin_quotas: BTreeMap<String, OriginQuota>,
     /// What applies to which paths.
     pub routes: Vec<Route>,
 }
@@ -142,6 +148,19 @@ pub struct Client {
     pub ip_header: String,
     /// How many bits of an IPv6 address make one client.
     pub ipv6_prefix: u8,
+    /// Which API keys count as keys.
+    pub keys: Keys,
+}
+
+/// Which API keys count as keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keys {
+    /// Any that is sent.
+    Any,
+    /// Those that are registered (`omnitrade-edge keys add`); a request with another counts as one
+    /// without a key.
+    Registered,
 }
 
 /// How the store is used.
@@ -169,8 +188,14 @@ pub struct Limit {
     /// Permits in a window with an API key, if not as many.
     #[serde(default)]
     pub keyed_quota: Option<u64>,
-    /// Permits of registered keys, by plan; without effect as yet.
+    /// Permits of registered keys, by plan; without effect unless [`Client::keys`] is
+    /// [`Keys::Registered`].
     pub plans: BTreeMap<String, u64>,
+    /// How the store is asked.
+    pub strategy: Strategy,
+    /// What comes of being refused too often, if anything.
+    #[serde(default)]
+    pub penalty: Option<Penalty>,
     /// Whether a refusal counts.
     pub mode: Mode,
     /// What happens to this limit while the store fails, if not as the store's setting says.
@@ -194,6 +219,29 @@ pub enum By {
     Global,
 }
 
+/// How the store is asked about a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// By every request.
+    Exact,
+    /// For permits ahead, so that most requests ask nobody.
+    Lease,
+}
+
+/// How a client is held off that goes on after it was refused; no store call is made for it then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Penalty {
+    /// How many refusals inside a window bring it.
+    pub after: u64,
+    /// How long the client is held off the first time; each further time twice as long.
+    #[serde(deserialize_with = "duration::required")]
+    pub hold: Duration,
+    /// The longest that it is held off; no shorter than `hold`.
+    #[serde(deserialize_with = "duration::required")]
+    pub max: Duration,
+}
+
 /// Whether a limit's refusal counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -202,18 +250,6 @@ pub enum Mode {
     Enforce,
     /// It is reported, and the request let through.
     Shadow,
-}
-
-/// What happens to a limit while the store fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnFailure {
-    /// The isolate limits by itself.
-    Local,
-    /// Nobody is limited.
-    Open,
-    /// Nobody is served: 503.
-    Closed,
 }
 
 /// What applies to the requests of one path.
@@ -226,14 +262,45 @@ pub struct Route {
     pub methods: Option<Vec<String>>,
     /// Its limits, by name.
     pub limits: Vec<String>,
-    /// What one request takes from each limit.
+    /// What one request takes from each limit. The origin may say in the response header
+    /// `X-Edge-Cost` what it truly was: that is settled after the response.
     pub cost: u64,
+    /// The statuses of the origin's answer upon which the permits come back.
+    pub refund_on: Vec<u16>,
+    /// The share of a limit, in hundredths from 1 to 90 and by the limit's name, that the route
+    /// keeps for itself. Other routes cannot use that last part of it ([`unreserved`](crate::engine::limit::unreserved) says what they
+    /// can), this one can use all.
+    #[serde(deserialize_with = "share::by_name")]
+    pub reserve: BTreeMap<String, u64>,
+    /// How often all edges together may call the origin here; as often as they like if absent.
+    #[serde(default)]
+    pub origin_quota: Option<OriginQuotaOf>,
     /// How long the origin may take here, if not as at the top level.
     #[serde(default, deserialize_with = "duration::optional")]
     pub origin_timeout: Option<Duration>,
     /// What is cached, if anything.
     #[serde(default)]
     pub cache: Option<Cache>,
+}
+
+/// How often all edges together may call the origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct OriginQuota {
+    /// Calls in any interval of the window's length.
+    pub limit: u64,
+    /// The window.
+    #[serde(deserialize_with = "duration::required")]
+    pub window: Duration,
+}
+
+/// Where a route's origin quota is written.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum OriginQuotaOf {
+    /// Under this name in [`Config::origin_quotas`]; shared with all routes that name it.
+    Named(String),
+    /// At the route, which has it for itself.
+    Own(OriginQuota),
 }
 
 /// How the responses of a route are cached.

@@ -34,7 +34,7 @@ use crate::engine::cache::{Bypass, Target};
 use crate::engine::route::segments;
 use crate::engine::subject;
 use crate::error::{Error, ErrorKind};
-use crate::limiter::{self, Ask, Lookup, Work};
+use crate::limiter::{self, Ask, Work};
 use crate::redis::Value;
 
 use admission::Admission;
@@ -149,12 +149,14 @@ impl<B: Body> Gate<B> {
             work: Vec::new(),
             route,
         };
-        let limited = match exchange.admission.from_memory(&mut self.memory.limiter, now) {
+        let limited = match exchange.admission.recall(&mut self.memory.limiter, now) {
             Ok(limited) => limited,
             Err(problem) => return exchange.refuse(&problem),
         };
         exchange.caching.look_into_l1(&mut self.memory.l1, now);
-        let metered = exchange.admission.origin_unpaid(&mut self.memory.limiter, now);
+        let metered = exchange
+            .admission
+            .origin_unpaid(&mut self.memory.limiter, now);
         let look_up = exchange.caching.needs_store(head, limited || metered, now);
         if !limited && !look_up {
             return self.proceed(head, exchange, now);
@@ -180,9 +182,8 @@ impl<B: Body> Gate<B> {
 
     /// Whether the store may be asked.
     fn store_allows(&mut self, exchange: &mut Exchange<B>, now: Timestamp) -> bool {
-        let allowed = self.has_store
-            && !exchange.store_failed
-            && self.memory.limiter.breaker.allows(now);
+        let allowed =
+            self.has_store && !exchange.store_failed && self.memory.limiter.breaker.allows(now);
         exchange.store_failed = !allowed;
         allowed
     }
@@ -235,7 +236,8 @@ impl<B: Body> Gate<B> {
         }
         if reply.unreadable > 0 {
             let note = "states of limits could not be read, and were taken for empty";
-            self.notes.push(format!("store: {} {note}", reply.unreadable));
+            self.notes
+                .push(format!("store: {} {note}", reply.unreadable));
         }
         // What the store says counts from its own time on.
         let now = memory.clock.correct(shown);

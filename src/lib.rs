@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`shell`] | the platforms: the Cloudflare Worker, `reqwest`. All input and output happens here |
 //! | [`gateway`] | the sequence of limits, cache, store and origin, as a machine without I/O |
+//! | [`limiter`] | what a request is counted against, in the store or without it |
 //! | [`config`] | the grammar of the configuration, parsed once into valid types |
 //! | [`engine`] | pure decisions: limits, breaker, routes, the cache's policy (RFC 9111) |
 //! | [`redis`] | a client of Upstash's REST protocol over any transport |
@@ -29,6 +30,7 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod gateway;
+pub mod limiter;
 pub mod redis;
 pub mod shell;
 pub mod transport;

@@ -4,14 +4,21 @@ use std::fs;
 use std::path::Path;
 
 /// Each layer, and the other layers that it may name.
-const LAYERS: [(&str, &[&str]); 8] = [
+const LAYERS: [(&str, &[&str]); 9] = [
     ("clock", &[]),
     ("transport", &["clock"]),
     ("error", &["transport"]),
     ("engine", &["clock"]),
     ("config", &["clock", "engine"]),
     ("redis", &["clock", "error", "transport"]),
-    ("gateway", &["clock", "config", "engine", "error", "redis"]),
+    (
+        "limiter",
+        &["clock", "engine", "error", "redis", "transport"],
+    ),
+    (
+        "gateway",
+        &["clock", "config", "engine", "error", "limiter", "redis"],
+    ),
     (
         "shell",
         &[
@@ -20,6 +27,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
             "engine",
             "error",
             "gateway",
+            "limiter",
             "redis",
             "transport",
         ],

@@ -1,11 +1,15 @@
 //! What the shape of a configuration cannot say: names that must exist, values that must fit each
 //! other. It reads the values as they are, right shape or not, so that all errors come at once.
 
+mod permits;
+
 use serde_json::{Map, Value};
 
 use crate::engine::route::Pattern;
 
+use super::duration::parse_duration;
 use super::error::Problem;
+use super::shape::is_name;
 
 /// What is wrong with a configuration beside its shape.
 pub fn problems(config: &Value) -> Vec<Problem> {
@@ -30,7 +34,7 @@ pub fn problems(config: &Value) -> Vec<Problem> {
             &route["limits"],
             &mut problems,
         );
-        cost(limits, &path, route, &mut problems);
+        origin_quota(config, &path, route, &mut problems);
         let cache = &route["cache"];
         if cache["override_origin"] == true && cache["ttl"].is_null() {
             problems.push(Problem::new(
@@ -49,6 +53,7 @@ pub fn problems(config: &Value) -> Vec<Problem> {
             }
         }
     }
+    problems.extend(permits::problems(config, limits, routes));
     problems
 }
 
@@ -59,11 +64,7 @@ fn names(limits: &Map<String, Value>, path: &str, names: &Value, problems: &mut 
         let found = Value::from(*name);
         let path = format!("{path}[{n}]");
         if !limits.contains_key(*name) {
-            let known: Vec<_> = limits.keys().map(String::as_str).collect();
-            let expected = match known.as_slice() {
-                [] => "the name of a limit (there are none under `limits`)".to_owned(),
-                _ => format!("the name of a limit ({})", known.join(", ")),
-            };
+            let expected = one_of("the name of a limit", limits, "limits");
             problems.push(Problem::new(&path, &expected, Some(&found)));
         } else if names.iter().take(n).any(|earlier| earlier == name) {
             problems.push(Problem::new(&path, "each limit once", Some(&found)));
@@ -71,44 +72,56 @@ fn names(limits: &Map<String, Value>, path: &str, names: &Value, problems: &mut 
     }
 }
 
+/// A name in a table, and which there are.
+fn one_of(what: &str, table: &Map<String, Value>, table_name: &str) -> String {
+    let known: Vec<_> = table.keys().map(String::as_str).collect();
+    match known.as_slice() {
+        [] => format!("{what} (there are none under `{table_name}`)"),
+        _ => format!("{what} ({})", known.join(", ")),
+    }
+}
+
 fn limit_problems(name: &str, limit: &Value, problems: &mut Vec<Problem>) {
     let without_keys = matches!(limit["by"].as_str(), Some("ip" | "route" | "global"));
-    if !limit["keyed_quota"].is_null() && without_keys {
-        // On a limit by address a made-up key would buy a larger quota.
+    let plans = limit["plans"].as_object().is_some_and(|p| !p.is_empty());
+    let of_keys = [
+        ("keyed_quota", !limit["keyed_quota"].is_null()),
+        ("plans", plans),
+    ];
+    for (field, given) in of_keys {
+        if given && without_keys {
+            // On a limit by address a made-up key would buy a larger quota.
+            problems.push(Problem::new(
+                &format!("limits.{name}.{field}"),
+                "no such field where `by` is neither \"client\" nor \"api-key\"",
+                None,
+            ));
+        }
+    }
+    let penalty = &limit["penalty"];
+    let duration = |field: &str| parse_duration(penalty[field].as_str()?);
+    if duration("max").is_some_and(|max| duration("hold").is_some_and(|hold| hold > max)) {
         problems.push(Problem::new(
-            &format!("limits.{name}.keyed_quota"),
-            "no such field where `by` is neither \"client\" nor \"api-key\"",
-            None,
+            &format!("limits.{name}.penalty.hold"),
+            &format!("a duration no longer than `max`, {}", penalty["max"]),
+            Some(&penalty["hold"]),
         ));
     }
 }
 
-/// A request that costs more than a quota could never pass.
-fn cost(limits: &Map<String, Value>, path: &str, route: &Value, problems: &mut Vec<Problem>) {
-    let Some(cost) = route["cost"].as_u64() else {
-        return;
-    };
-    for name in texts(&route["limits"]) {
-        let Some(limit) = limits.get(name) else {
-            continue;
-        };
-        let plans = limit["plans"].as_object();
-        let quotas = [&limit["quota"], &limit["keyed_quota"]];
-        let all = quotas
-            .into_iter()
-            .chain(plans.into_iter().flat_map(Map::values));
-        if let Some(least) = all
-            .filter_map(Value::as_u64)
-            .filter(|quota| *quota > 0)
-            .min()
-            .filter(|least| cost > *least)
-        {
-            problems.push(Problem::new(
-                &format!("{path}.cost"),
-                &format!("at most {least}, the smallest quota of limits.{name}"),
-                Some(&route["cost"]),
-            ));
-        }
+/// A name in its place names a quota that there is.
+fn origin_quota(config: &Value, path: &str, route: &Value, problems: &mut Vec<Problem>) {
+    let none = Map::new();
+    let known = config["origin_quotas"].as_object().unwrap_or(&none);
+    if let Value::String(name) = &route["origin_quota"]
+        && is_name(name)
+        && !known.contains_key(name)
+    {
+        problems.push(Problem::new(
+            &format!("{path}.origin_quota"),
+            &one_of("the name of an origin quota", known, "origin_quotas"),
+            Some(&route["origin_quota"]),
+        ));
     }
 }
 

@@ -1,8 +1,12 @@
 //! The grammar of the configuration: every field with its shape, default and meaning.
 
+mod text;
+
 use super::shape::Absent::{Is, Missing, None};
-use super::shape::{Field, Shape, is_name};
-use crate::engine::route::Pattern;
+use super::shape::{Field, Shape};
+use text::{
+    HEADER, KEY_PREFIX, METHOD, NAME, ORIGIN, ORIGIN_QUOTA_NAME, PARAMETER, PATH, SHARE, TAG,
+};
 
 const fn field(
     name: &'static str,
@@ -56,6 +60,13 @@ pub const CONFIG: Shape = Shape::Table(&[
         "The limits, by name.",
     ),
     field(
+        "origin_quotas",
+        Shape::Map(&ORIGIN_QUOTA),
+        Is("{}"),
+        "How often all edges together may call the origin, by name: for routes that share such a \
+         quota.",
+    ),
+    field(
         "routes",
         Shape::List(&ROUTE),
         Is("[]"),
@@ -84,9 +95,10 @@ const CLIENT: Shape = Shape::Table(&[
     ),
     field(
         "keys",
-        Shape::OneOf(&["any"]),
+        Shape::OneOf(&["any", "registered"]),
         Is("\"any\""),
-        "Which API keys count as keys: any that is sent.",
+        "Which API keys count as keys: any that is sent, or those that are registered \
+         (`omnitrade-edge keys add`); a request with another counts as one without a key.",
     ),
 ]);
 
@@ -99,10 +111,7 @@ const REDIS: Shape = Shape::Table(&[
     ),
     field(
         "key_prefix",
-        Shape::Text {
-            expected: "a prefix of at most 32 letters, digits, `-`, `_` or `.`",
-            fits: |text| is_name(text) && text.len() <= 32,
-        },
+        KEY_PREFIX,
         Is("\"ot\""),
         "What the name of every Redis key starts with.",
     ),
@@ -140,13 +149,21 @@ const LIMIT: Shape = Shape::Table(&[
         "plans",
         Shape::Map(&PERMITS),
         Is("{}"),
-        "Permits of registered keys, by plan. Without effect as long as keys cannot be registered.",
+        "Permits of registered keys, by plan. For `client` and `api-key` only; without effect unless \
+         client.keys is \"registered\".",
     ),
     field(
         "strategy",
-        Shape::OneOf(&["exact"]),
+        Shape::OneOf(&["exact", "lease"]),
         Is("\"exact\""),
-        "How the store is asked: at every request.",
+        "How the store is asked: by every request (exact), or for permits ahead, so that most \
+         requests ask nobody (lease).",
+    ),
+    field(
+        "penalty",
+        PENALTY,
+        None,
+        "Holds off a client that goes on after it was refused; no store call is made for it then.",
     ),
     field(
         "mode",
@@ -162,13 +179,41 @@ const LIMIT: Shape = Shape::Table(&[
     ),
 ]);
 
+const PENALTY: Shape = Shape::Table(&[
+    field(
+        "after",
+        Shape::Integer(1, 1_000_000),
+        Is("20"),
+        "How many refusals inside a window bring it.",
+    ),
+    field(
+        "hold",
+        DURATION,
+        Is("\"60s\""),
+        "How long the client is held off the first time; each further time twice as long.",
+    ),
+    field(
+        "max",
+        DURATION,
+        Is("\"1h\""),
+        "The longest that it is held off.",
+    ),
+]);
+
+const ORIGIN_QUOTA: Shape = Shape::Table(&[
+    field(
+        "limit",
+        PERMITS,
+        Missing,
+        "Calls in any interval of the window's length.",
+    ),
+    field("window", DURATION, Missing, "The window."),
+]);
+
 const ROUTE: Shape = Shape::Table(&[
     field(
         "path",
-        Shape::Text {
-            expected: "a path such as \"/v1/books/{id}\" or \"/files/{*rest}\"",
-            fits: |text| Pattern::parse(text).is_ok(),
-        },
+        PATH,
         Missing,
         "The path: `{name}` is one segment, `{*rest}` the rest.",
     ),
@@ -188,7 +233,28 @@ const ROUTE: Shape = Shape::Table(&[
         "cost",
         Shape::Integer(1, 1_000_000),
         Is("1"),
-        "What one request takes from each limit.",
+        "What one request takes from each limit. The origin may say in the response header X-Edge-Cost \
+         what it truly was: that is settled after the response.",
+    ),
+    field(
+        "refund_on",
+        Shape::List(&Shape::Integer(400, 599)),
+        Is("[]"),
+        "The statuses of the origin's answer upon which the permits come back.",
+    ),
+    field(
+        "reserve",
+        Shape::Map(&SHARE),
+        Is("{}"),
+        "The share of a limit, by the limit's name, that the route keeps for itself: other routes \
+         cannot use that last part of it, this one can use all.",
+    ),
+    field(
+        "origin_quota",
+        Shape::Either(&ORIGIN_QUOTA_NAME, &ORIGIN_QUOTA),
+        None,
+        "How often all edges together may call the origin here: a quota of the route's own, or the \
+         name of one in `origin_quotas`, to share it.",
     ),
     field(
         "origin_timeout",
@@ -247,62 +313,3 @@ const CACHE: Shape = Shape::Table(&[
 const DURATION: Shape = Shape::Duration { or_zero: false };
 const PERMITS: Shape = Shape::Integer(1, 1_000_000_000);
 const ON_FAILURE: Shape = Shape::OneOf(&["local", "open", "closed"]);
-
-const NAME: Shape = Shape::Text {
-    expected: "the name of a limit",
-    fits: is_name,
-};
-
-const ORIGIN: Shape = Shape::Text {
-    expected: "an address such as \"https://api.example.com\", without user, query or fragment",
-    fits: is_origin,
-};
-
-const HEADER: Shape = Shape::Text {
-    expected: "the name of a header",
-    fits: |text| http::HeaderName::from_bytes(text.as_bytes()).is_ok(),
-};
-
-const METHOD: Shape = Shape::Text {
-    expected: "a method in capitals, such as \"GET\"",
-    fits: |text| {
-        !text.is_empty() && text.len() <= 32 && text.bytes().all(|b| b.is_ascii_uppercase())
-    },
-};
-
-const PARAMETER: Shape = Shape::Text {
-    expected: "the name of a query parameter, as it is before encoding",
-    fits: |text| !text.is_empty() && text.len() <= 128,
-};
-
-const TAG: Shape = Shape::Text {
-    expected: "a tag such as \"orderbook\" or \"symbol:{query.symbol}\"",
-    fits: is_tag,
-};
-
-fn is_origin(text: &str) -> bool {
-    let Ok(uri) = text.parse::<http::Uri>() else {
-        return false;
-    };
-    let web = matches!(uri.scheme_str(), Some("http" | "https"));
-    let host = uri
-        .authority()
-        .is_some_and(|a| !a.host().is_empty() && !a.as_str().contains('@'));
-    web && host && uri.query().is_none() && !text.contains('#')
-}
-
-fn is_tag(text: &str) -> bool {
-    let mut rest = text;
-    while let Some((_, after)) = rest.split_once('{') {
-        let Some((name, after)) = after.split_once('}') else {
-            return false;
-        };
-        if name.strip_prefix("query.").is_none_or(str::is_empty) {
-            return false;
-        }
-        rest = after;
-    }
-    !rest.contains('}')
-        && (1..=128).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_graphic())
-}

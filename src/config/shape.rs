@@ -33,6 +33,8 @@ pub enum Shape {
     Map(&'static Shape),
     /// Named values with a meaning each.
     Table(&'static [Field]),
+    /// One of two shapes, of which no value has both.
+    Either(&'static Shape, &'static Shape),
 }
 
 /// One field of a table.
@@ -81,11 +83,31 @@ impl Shape {
             (Self::Table(fields), Value::Object(map)) => {
                 check_table(fields, map, path, problems);
             }
+            (Self::Either(one, other), value) => {
+                // One that is a table at all is checked as one: its errors are of its fields.
+                match [one, other]
+                    .into_iter()
+                    .find(|shape| shape.resembles(value))
+                {
+                    Some(shape) => shape.check(value, path, problems),
+                    None => problems.push(Problem::new(path, &self.expected(), Some(value))),
+                }
+            }
             (_, value) => {
                 if !self.fits(value) {
                     problems.push(Problem::new(path, &self.expected(), Some(value)));
                 }
             }
+        }
+    }
+
+    /// Whether a value is meant to have this shape, right in all its parts or not.
+    fn resembles(&self, value: &Value) -> bool {
+        match self {
+            Self::List(_) => value.is_array(),
+            Self::Map(_) | Self::Table(_) => value.is_object(),
+            Self::Either(one, other) => one.resembles(value) || other.resembles(value),
+            _ => self.fits(value),
         }
     }
 
@@ -117,6 +139,7 @@ impl Shape {
             }
             Self::List(_) => "a list".to_owned(),
             Self::Map(_) | Self::Table(_) => "a table".to_owned(),
+            Self::Either(one, other) => format!("{} or {}", one.expected(), other.expected()),
         }
     }
 
@@ -140,6 +163,7 @@ impl Shape {
                 "propertyNames": { "pattern": "^[A-Za-z0-9._-]{1,64}$" },
                 "additionalProperties": item.schema(),
             }),
+            Self::Either(one, other) => json!({ "anyOf": [one.schema(), other.schema()] }),
             Self::Table(fields) => {
                 let required: Vec<_> = fields
                     .iter()

@@ -24,22 +24,27 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// The quota less so many hundredths of it, which are kept for others; rounded down.
-    ///
-    /// ```
-    /// # use omnitrade_edge::engine::limit::Quota;
-    /// # use std::time::Duration;
-    /// let quota = Quota { permits: 10, window: Duration::from_secs(60) };
-    /// assert_eq!(quota.without(25).permits, 7);
-    /// ```
+    /// What is left of it to those who may not use the last `share` hundredths, as [`unreserved`].
     #[must_use]
-    pub const fn without(self, hundredths: u64) -> Self {
-        let kept = self.permits.saturating_mul(hundredths).div_ceil(100);
+    pub const fn without(self, share: u64) -> Self {
         Self {
-            permits: self.permits.saturating_sub(kept),
+            permits: unreserved(self.permits, share),
             ..self
         }
     }
+}
+
+/// What is left of a quota to those who may not use the last `share` hundredths of it, in whole
+/// permits: the part that is kept is rounded up.
+///
+/// ```
+/// # use omnitrade_edge::engine::limit::unreserved;
+/// assert_eq!(unreserved(100, 20), 80);
+/// assert_eq!(unreserved(9, 20), 7, "1.8 are kept: 2");
+/// assert_eq!(unreserved(1, 1), 0);
+/// ```
+pub const fn unreserved(quota: u64, share: u64) -> u64 {
+    quota.saturating_sub(quota.saturating_mul(share).div_ceil(100))
 }
 
 /// What one request takes from one limit.

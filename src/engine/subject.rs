@@ -85,14 +85,6 @@ pub fn domain(prefix: &str) -> String {
     format!("omnitrade-edge:1:{prefix}")
 }
 
-/// The domain of the digests of a deployment, which is known by the prefix of its keys in Redis.
-///
-/// The gate and the command line must agree on it, and no release may change it: what is registered
-/// would be unknown.
-pub fn domain(prefix: &str) -> String {
-    format!("omnitrade-edge:1:{prefix}")
-}
-
 fn hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
     use std::fmt::Write as _;
     bytes.fold(String::with_capacity(32), |mut text, byte| {

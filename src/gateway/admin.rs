@@ -31,11 +31,11 @@ impl<B: Body> Gate<B> {
     /// How this isolate sees the store. The gate itself is up, or it would not answer: 200 in any
     /// case.
     fn health(&self) -> Answer<B> {
-        let store = match (self.has_store, self.memory.breaker.status()) {
+        let store = match (self.has_store, self.memory.limiter.breaker.status()) {
             (false, _) => "none",
             (true, status) => status.as_str(),
         };
-        let degraded = self.has_store && self.memory.breaker.status() != Status::Closed;
+        let degraded = self.has_store && self.memory.limiter.breaker.status() != Status::Closed;
         let status = if degraded { "degraded" } else { "ok" };
         let body = json!({ "status": status, "store": store });
         let mut answer = answer::Answer::text(200, "application/json", body.to_string());

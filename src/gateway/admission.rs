@@ -91,9 +91,9 @@ impl Admission {
     }
 
     /// Decides as far as memory can. Whether the store has to be asked about the limits.
-    pub fn from_memory(&mut self, memory: &mut Memory, now: Timestamp) -> Result<bool, Problem> {
+    pub fn recall(&mut self, memory: &mut Memory, now: Timestamp) -> Result<bool, Problem> {
         self.decided_at = now;
-        let open = self.check.from_memory(memory, now);
+        let open = self.check.recall(memory, now);
         open.map_err(|refusal| self.problem(refusal))
     }
 
@@ -125,6 +125,12 @@ impl Admission {
         self.decided_at = now;
         let decided = self.check.locally(memory, now, down_for);
         decided.map_err(|refusal| self.problem(refusal))
+    }
+
+    /// Whether the origin must not be called before somebody allowed it, and might.
+    pub fn origin_unpaid(&mut self, memory: &mut Memory, now: Timestamp) -> bool {
+        self.check.recall_origin(memory, now);
+        self.check.origin_unpaid() && self.check.origin_refused().is_none()
     }
 
     /// Whether the origin may be called, and what of the request is put right afterwards.
@@ -178,7 +184,9 @@ impl Admission {
             .iter()
             .zip(self.check.limits())
             .filter_map(|(limit, seen)| Some((limit, seen?)))
-            .filter(|(limit, _)| self.style.lists_all() || limit.role == Role::Enforce)
+            .filter(|(limit, _)| {
+                !matches!(self.style, Style::Draft7 | Style::Legacy) || limit.role == Role::Enforce
+            })
             .map(|(limit, seen)| {
                 let partition = self.partition_key.then(|| subject::partition(seen.key));
                 (limit, seen, partition)

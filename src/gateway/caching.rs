@@ -21,7 +21,7 @@ use super::forward::Fetch;
 use super::head::Head;
 use super::memory::Memory;
 use super::problem::Problem;
-use super::store;
+use crate::limiter;
 
 /// The cache's view of a request.
 #[derive(Debug)]
@@ -149,12 +149,12 @@ impl<B: Body> Caching<B> {
     }
 
     /// What to ask the store.
-    pub fn lookup(&self, prefix: &str, lease_for: Duration) -> Option<store::Lookup> {
+    pub fn lookup(&self, prefix: &str, lease_for: Duration) -> Option<limiter::Lookup> {
         let Self::On(cached) = self else {
             return None;
         };
         let digest = cached.key.hex();
-        Some(store::Lookup {
+        Some(limiter::Lookup {
             entry: format!("{prefix}:c:{digest}"),
             lease: format!("{prefix}:f:{digest}"),
             lease_for: cached.stores.then_some(lease_for),
@@ -165,14 +165,14 @@ impl<B: Body> Caching<B> {
     pub fn store_said(
         &mut self,
         entry: Option<Bytes>,
-        may_refresh: Option<bool>,
+        may_refresh: bool,
         l1: &mut L1<B>,
         now: Timestamp,
     ) {
         let Self::On(cached) = self else {
             return;
         };
-        cached.may_refresh = may_refresh;
+        cached.may_refresh = Some(may_refresh);
         let Some((meta, body)) = entry
             .as_deref()
             .and_then(|bytes| std::str::from_utf8(bytes).ok())
@@ -304,6 +304,24 @@ impl<B: Body> Cached<B> {
         fwd_status: Option<u16>,
         now: Timestamp,
     ) -> Option<Answer<B>> {
+        let entry = self.usable_on_error(head, now)?;
+        let mut status = CacheStatus::forwarded(self.forward);
+        status.fwd_status = fwd_status;
+        status.ttl_ms = Some(entry.freshness.ttl_left(now));
+        status.detail = Some("stale-if-error");
+        Some(answer(entry, head, status, now))
+    }
+
+    /// The same in place of a call of the origin that must not be made.
+    pub fn answer_in_place(&self, head: &impl Head, now: Timestamp) -> Option<Answer<B>> {
+        let entry = self.usable_on_error(head, now)?;
+        let mut status = CacheStatus::hit();
+        status.ttl_ms = Some(entry.freshness.ttl_left(now));
+        status.detail = Some("origin-quota");
+        Some(answer(entry, head, status, now))
+    }
+
+    fn usable_on_error(&self, head: &impl Head, now: Timestamp) -> Option<&Entry<B>> {
         let entry = &self.found.as_ref()?.entry;
         let usable = match evaluate(&entry.meta, &entry.freshness, head, &self.asked, now) {
             Use::Fresh { .. } | Use::StaleWhileRevalidate { .. } => true,
@@ -312,13 +330,7 @@ impl<B: Body> Cached<B> {
             }
             Use::VaryMismatch | Use::Unusable(_) => false,
         };
-        usable.then(|| {
-            let mut status = CacheStatus::forwarded(self.forward);
-            status.fwd_status = fwd_status;
-            status.ttl_ms = Some(entry.freshness.ttl_left(now));
-            status.detail = Some("stale-if-error");
-            answer(entry, head, status, now)
-        })
+        usable.then_some(entry)
     }
 }
 
@@ -364,6 +376,7 @@ pub fn not_asked(problem: &Problem) -> String {
     match problem {
         // RFC 9111 §5.2.1.7: the cache was asked, and has nothing.
         Problem::OnlyIfCached => "omnitrade-edge; detail=only-if-cached".to_owned(),
+        Problem::OriginQuotaSpent { .. } => "omnitrade-edge; detail=origin-quota".to_owned(),
         _ => "omnitrade-edge; detail=refused".to_owned(),
     }
 }

@@ -18,6 +18,7 @@ use super::forward::{HOP_BY_HOP, named_in_connection};
 use super::head::Head;
 use super::problem::Problem;
 use super::{Exchange, Gate, Respond, Step};
+use crate::limiter::Work;
 
 /// The largest body that is kept at all, in bytes.
 pub const LARGEST_BODY: usize = 4 << 20;
@@ -65,6 +66,8 @@ pub struct Relay<B: Body> {
     pub save: Option<Save>,
     /// What to write to the store.
     pub write: Option<Write>,
+    /// Calls of the script to make, then [`Gate::worked`].
+    pub work: Vec<Work>,
 }
 
 /// A response that is to be kept once its body is there.
@@ -100,11 +103,11 @@ impl<B: Body> Gate<B> {
     pub fn origin_answered(
         &mut self,
         head: &impl Head,
-        exchange: Exchange<B>,
+        mut exchange: Exchange<B>,
         answered: Result<&impl OriginHead, Failure>,
         now: Timestamp,
     ) -> Handoff<B> {
-        let now = self.memory.clock.correct(now);
+        let now = self.memory.limiter.clock.correct(now);
         let answered = answered.and_then(|origin| match unreachable(origin.status()) {
             Some(failure) => Err(failure),
             None => Ok(origin),
@@ -116,26 +119,17 @@ impl<B: Body> Gate<B> {
         if let (Some(status), Caching::On(cached)) = (failed, &exchange.caching)
             && let Some(stale) = cached.answer_on_error(head, status, now)
         {
-            return Handoff::Step(exchange.admission.mark(stale).into());
+            return Handoff::Step(exchange.answer(stale));
         }
+        self.settle(&mut exchange, answered, now);
         let origin = match answered {
             Ok(origin) => origin,
             Err(failure) => return Handoff::Step(exchange.failed(failure)),
         };
-        match exchange {
-            Exchange {
-                route,
-                admission,
-                caching: Caching::On(cached),
-            } => {
-                let exchange = Exchange {
-                    route,
-                    admission,
-                    caching: Caching::Off,
-                };
-                self.cacheable(head, exchange, *cached, origin, now)
-            }
-            exchange => {
+        match std::mem::replace(&mut exchange.caching, Caching::Off) {
+            Caching::On(cached) => self.cacheable(head, exchange, *cached, origin, now),
+            caching => {
+                exchange.caching = caching;
                 let mut relay = exchange.relay(origin);
                 if let Caching::Unsafe(key) = &exchange.caching {
                     let method = head.method().parse().unwrap_or(Method::POST);
@@ -148,6 +142,30 @@ impl<B: Body> Gate<B> {
         }
     }
 
+    /// Corrects what the request cost, now that its answer is known: nothing where the route gives it
+    /// back, or as much as the origin says.
+    fn settle(
+        &mut self,
+        exchange: &mut Exchange<B>,
+        answered: Result<&impl OriginHead, Failure>,
+        now: Timestamp,
+    ) {
+        let status = match answered {
+            Ok(origin) => origin.status(),
+            Err(failure) => failure.problem().status(),
+        };
+        let told = answered.ok().and_then(|origin| true_cost(origin));
+        let cost = match exchange.route.refund_on.contains(&status) {
+            true => Some(0),
+            false => told,
+        };
+        if let Some(cost) = cost {
+            let memory = &mut self.memory.limiter;
+            let work = exchange.admission.check().settle(cost, memory, now);
+            exchange.work.extend(work);
+        }
+    }
+
     /// Forgets an entry, here and in the store.
     fn forget(&mut self, key: &CacheKey) -> Option<Write> {
         self.memory.l1.remove(key);
@@ -156,8 +174,8 @@ impl<B: Body> Gate<B> {
         })
     }
 
-    fn store_is_up(&self) -> bool {
-        self.has_store && self.memory.breaker.status() == breaker::Status::Closed
+    pub(super) fn store_is_up(&self) -> bool {
+        self.has_store && self.memory.limiter.breaker.status() == breaker::Status::Closed
     }
 
     fn entry_key(&self, key: &CacheKey) -> String {
@@ -168,12 +186,13 @@ impl<B: Body> Gate<B> {
     fn cacheable(
         &mut self,
         head: &impl Head,
-        exchange: Exchange<B>,
+        mut exchange: Exchange<B>,
         cached: Cached<B>,
         origin: &impl OriginHead,
         now: Timestamp,
     ) -> Handoff<B> {
-        let received = origin.headers();
+        let mut received = origin.headers();
+        received.remove(COST);
         let method = head.method().parse().unwrap_or(Method::OPTIONS);
         let answered = engine::Exchange {
             method: &method,
@@ -202,7 +221,7 @@ impl<B: Body> Gate<B> {
             };
             status.stored = why_not.is_none();
             status.ttl_ms = Some(entry.freshness.ttl_left(now));
-            let answer = exchange.admission.mark(answer(&entry, head, status, now));
+            let answer = answer(&entry, head, status, now);
             let write = match why_not {
                 None => self.keep(&cached.key, entry, now),
                 // This client's answer says nothing against the entry that others have.
@@ -210,9 +229,10 @@ impl<B: Body> Gate<B> {
                 Some(_) => self.forget(&cached.key),
             };
             return Handoff::Step(Step::Respond(Respond {
-                answer,
+                answer: exchange.admission.mark(answer),
                 refresh: None,
                 write,
+                work: exchange.work,
             }));
         }
         let mut relay = exchange.relay(origin);
@@ -252,11 +272,12 @@ impl<B: Body> Gate<B> {
     fn ask_again(
         &mut self,
         head: &impl Head,
-        exchange: Exchange<B>,
+        mut exchange: Exchange<B>,
         mut cached: Cached<B>,
         now: Timestamp,
     ) -> Handoff<B> {
         self.memory.l1.remove(&cached.key);
+        exchange.admission.check().origin_again();
         cached.found = None;
         let caching = Caching::On(Box::new(cached));
         Handoff::Step(self.fetch(
@@ -272,7 +293,7 @@ impl<B: Body> Gate<B> {
     /// Keeps a response whose body has been read to its end. What is left to do is to write it to
     /// the store, if there is anything to write.
     pub fn save(&mut self, save: Save, body: Bytes, now: Timestamp) -> Option<Write> {
-        let now = self.memory.clock.correct(now);
+        let now = self.memory.limiter.clock.correct(now);
         if !body_is_whole(&save.received, BodyCoding::Decoded, body.len() as u64) {
             return None;
         }
@@ -301,6 +322,18 @@ impl<B: Body> Gate<B> {
     }
 }
 
+/// The header in which the origin says what a request cost in truth. It is for the gate, not for clients.
+const COST: &str = "x-edge-cost";
+
+/// The most that one request may cost.
+const LARGEST_COST: u64 = 1_000_000;
+
+/// What the origin says that the request cost, if it says a number.
+fn true_cost(origin: &impl OriginHead) -> Option<u64> {
+    let cost = origin.value(COST)?.trim().parse::<u64>().ok()?;
+    Some(cost.min(LARGEST_COST))
+}
+
 /// Cloudflare's own statuses for an origin that it could not reach or that broke off, with which
 /// `fetch` resolves there: 520 to 527 and 530.
 const fn unreachable(status: u16) -> Option<Failure> {
@@ -327,6 +360,7 @@ impl<B: Body> Relay<B> {
             instead: None,
             save: None,
             write: None,
+            work: Vec::new(),
         }
     }
 }
@@ -348,13 +382,18 @@ fn announced(response: &HeaderMap) -> Option<usize> {
 
 impl<B: Body> Exchange<B> {
     /// The origin's answer, with the gate's headers and without those of its last hop.
-    fn relay(&self, origin: &impl OriginHead) -> Relay<B> {
+    fn relay(&mut self, origin: &impl OriginHead) -> Relay<B> {
+        let work = self.take_work();
         // The other protocol has begun: from here on nothing is the gate's.
         if origin.status() == 101 {
-            return Relay::untouched();
+            return Relay {
+                work,
+                ..Relay::untouched()
+            };
         }
         let mut remove = named_in_connection(origin.value("connection").as_deref());
         remove.extend(HOP_BY_HOP.into_iter().map(str::to_owned));
+        remove.push(COST.to_owned());
         let mut set = self.admission.headers();
         if let Some(status) = self.caching.bypassed() {
             set.extend(cache_headers(status, origin));
@@ -362,17 +401,14 @@ impl<B: Body> Exchange<B> {
         Relay {
             remove,
             set,
+            work,
             ..Relay::untouched()
         }
     }
 
     /// The origin failed, and there is nothing to serve in its place.
-    fn failed(&self, failure: Failure) -> Step<B> {
-        let problem = match failure {
-            Failure::Failed => Problem::OriginFailed,
-            Failure::TimedOut => Problem::OriginTimedOut,
-        };
-        let mut answer = self.admission.mark(problem.answer());
+    fn failed(self, failure: Failure) -> Step<B> {
+        let mut answer = failure.problem().answer();
         let status = match &self.caching {
             Caching::On(cached) => Some(CacheStatus::forwarded(cached.forward)),
             caching => caching.bypassed(),
@@ -381,6 +417,15 @@ impl<B: Body> Exchange<B> {
             answer.set("cache-status", status.to_string());
             answer.set("age", "0".to_owned());
         }
-        answer.into()
+        self.answer(answer)
+    }
+}
+
+impl Failure {
+    const fn problem(self) -> Problem {
+        match self {
+            Self::Failed => Problem::OriginFailed,
+            Self::TimedOut => Problem::OriginTimedOut,
+        }
     }
 }

@@ -167,7 +167,8 @@ impl Ask {
         let numbers = [charge.kept, charge.cost, cut.width, cut.buckets];
         self.args.extend(numbers.map(|n| n.to_string()));
         self.args.push(charge.role.as_str().to_owned());
-        self.args.extend([lend, charge.unlent].map(|n| n.to_string()));
+        self.args
+            .extend([lend, charge.unlent].map(|n| n.to_string()));
         self.args.push(back);
         self.limits += 1;
         self.set(1, self.limits.to_string());
@@ -204,7 +205,6 @@ impl Ask {
     pub const fn asks_cache(&self) -> bool {
         self.cached
     }
-
 
     /// Reads the reply to this; `None` if it is not one.
     pub fn read(&self, reply: Value) -> Option<Reply> {

@@ -102,6 +102,19 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// How long until the same request is admitted, or looked at again.
+    pub const fn retry_after(&self) -> Duration {
+        match self {
+            Self::Quota { retry_after, .. }
+            | Self::Reduced { retry_after, .. }
+            | Self::Held { retry_after, .. }
+            | Self::StoreDown { retry_after }
+            | Self::Origin { retry_after } => *retry_after,
+        }
+    }
+}
+
 impl Check {
     /// A request that counts like this. `record`: the store's record of the client's API key, where
     /// only registered ones count.
@@ -168,7 +181,7 @@ impl Check {
     /// # Errors
     ///
     /// The refusal.
-    pub fn from_memory(&mut self, memory: &mut Memory, now: Timestamp) -> Result<bool, Refusal> {
+    pub fn recall(&mut self, memory: &mut Memory, now: Timestamp) -> Result<bool, Refusal> {
         self.refused_before(memory, now)?;
         let sure = self.standing_known;
         for slot in &mut self.slots {
@@ -254,16 +267,28 @@ impl Check {
 
     /// Asks the store about all that is open; `origin`: also whether the origin may be called.
     pub fn ask(&mut self, origin: bool, memory: &mut Memory, now: Timestamp) -> Ask {
+        let sure = self.standing_known;
+        self.ask_about(memory, now, |slot| match slot.charge.role {
+            Role::Origin => origin && slot.is_unpaid() && slot.verdict.is_none(),
+            _ => slot.is_open(sure),
+        })
+    }
+
+    /// Asks the store whether the origin may be called, and nothing else.
+    pub fn ask_origin(&mut self, memory: &mut Memory, now: Timestamp) -> Ask {
+        self.ask_about(memory, now, |slot| slot.charge.role == Role::Origin)
+    }
+
+    fn ask_about(
+        &mut self,
+        memory: &mut Memory,
+        now: Timestamp,
+        wanted: impl Fn(&Slot) -> bool,
+    ) -> Ask {
         let mut ask = memory.call(now);
-        self.asked.clear();
-        for (n, slot) in self.slots.iter().enumerate() {
-            let wanted = match slot.charge.role {
-                Role::Origin => origin && slot.is_unpaid() && slot.verdict.is_none(),
-                _ => slot.is_open(self.standing_known),
-            };
-            if !wanted {
-                continue;
-            }
+        let slots = self.slots.iter().enumerate();
+        let asked: Vec<_> = slots.filter(|(_, slot)| wanted(slot)).collect();
+        for (_, slot) in &asked {
             let (mut lend, mut back) = (0, Vec::new());
             let sure = self.standing_known || slot.charge.is_settled();
             if let (Some(bucket), true) = (&slot.bucket, slot.charge.leased && sure) {
@@ -272,8 +297,8 @@ impl Check {
                 back = memory.leases.take_unspent(&bucket.key, now);
             }
             ask.limit(&slot.charge, lend, &back);
-            self.asked.push(n);
         }
+        self.asked = asked.into_iter().map(|(n, _)| n).collect();
         if let (Some(record), false) = (&self.record, self.asked.is_empty()) {
             ask.record(record);
         }
@@ -351,12 +376,17 @@ impl Check {
                 (None, _) | (_, OnFailure::Local) => places.push(n),
             }
         }
-        let takes = places.iter().filter_map(|n| self.slots.get(*n)?.take_here());
+        let takes = places
+            .iter()
+            .filter_map(|n| self.slots.get(*n)?.take_here());
         let takes: Vec<_> = takes.collect();
         let verdicts = memory
             .fallback
             .admit(&takes.iter().collect::<Vec<_>>(), now);
-        let admitted = takes.iter().zip(&verdicts).all(|(t, v)| v.met || !t.enforced);
+        let admitted = takes
+            .iter()
+            .zip(&verdicts)
+            .all(|(t, v)| v.met || !t.enforced);
         for (n, verdict) in places.into_iter().zip(verdicts) {
             self.source = Source::Local;
             if let Some(slot) = self.slots.get_mut(n) {
@@ -396,6 +426,14 @@ impl Check {
         slot.is_some_and(Slot::is_unpaid)
     }
 
+    /// The origin is to be called once more, which has to be allowed again.
+    pub fn origin_again(&mut self) {
+        if let Some(slot) = self.origin().and_then(|n| self.slots.get_mut(n)) {
+            slot.paid = Paid::No;
+            slot.verdict = None;
+        }
+    }
+
     /// How long the origin must not be called, if that is known.
     pub fn origin_refused(&self) -> Option<Duration> {
         let verdict = self.slots.get(self.origin()?)?.verdict.as_ref()?;
@@ -403,20 +441,23 @@ impl Check {
     }
 
     /// Whether memory knows that the origin must not be called.
-    pub fn origin_from_memory(&mut self, memory: &mut Memory, now: Timestamp) {
+    pub fn recall_origin(&mut self, memory: &mut Memory, now: Timestamp) {
         let Some(slot) = self.origin().and_then(|n| self.slots.get_mut(n)) else {
             return;
         };
         let Some(bucket) = &slot.bucket else { return };
-        let refused = memory
-            .denied
-            .refused_until(&bucket.key, slot.charge.cost, bucket.permits, now);
-        slot.verdict = refused.map(|until| Verdict {
-            met: false,
-            remaining: 0,
-            retry_after: until.since(now),
-            reset_after: until.since(now),
-        });
+        let refused =
+            memory
+                .denied
+                .refused_until(&bucket.key, slot.charge.cost, bucket.permits, now);
+        if let Some(until) = refused {
+            slot.verdict = Some(Verdict {
+                met: false,
+                remaining: 0,
+                retry_after: until.since(now),
+                reset_after: until.since(now),
+            });
+        }
     }
 
     /// Decides without the store whether the origin may be called.
@@ -439,12 +480,15 @@ impl Check {
             slot.charge.role == Role::Enforce && slot.verdict.as_ref().is_some_and(|v| !v.met)
         };
         let all = self.slots.iter().enumerate();
-        let violated: Vec<_> = all.filter(|(_, slot)| refuses(slot)).map(|(n, _)| n).collect();
+        let violated: Vec<_> = all
+            .filter(|(_, slot)| refuses(slot))
+            .map(|(n, _)| n)
+            .collect();
+        self.source = source;
         if violated.is_empty() {
             let retry_after = self.origin_refused().unwrap_or_default();
             return Refusal::Origin { retry_after };
         }
-        self.source = source;
         let waits = violated.iter().filter_map(|n| self.slots.get(*n));
         let waits = waits.filter_map(|slot| slot.verdict.as_ref().map(|v| v.retry_after));
         let wait = waits.max();
@@ -536,7 +580,9 @@ impl Slot {
         if !verdict.met {
             let (cost, enough) = (self.charge.cost, self.enough(&bucket));
             let until = now + verdict.retry_after;
-            memory.denied.remember(&bucket.key, cost, enough, now, until);
+            memory
+                .denied
+                .remember(&bucket.key, cost, enough, now, until);
         }
         if let Some(granted) = said.granted {
             memory.lent(&bucket.key, self.charge.window, granted, asked_at);
@@ -567,7 +613,10 @@ impl Slot {
         let known = known.filter(|known| known.met);
         Verdict {
             met: true,
-            remaining: known.as_ref().map_or(0, |k| k.remaining).saturating_add(left),
+            remaining: known
+                .as_ref()
+                .map_or(0, |k| k.remaining)
+                .saturating_add(left),
             retry_after: Duration::ZERO,
             reset_after: known.map_or(Duration::ZERO, |known| known.reset_after),
         }

@@ -40,6 +40,8 @@ pub struct Memory {
     standings: Cache<String, (Standing, Timestamp)>,
     ids: Ids,
     store_timeout: Duration,
+    /// Until when somebody waits to return unspent permits, if anybody does.
+    sweeping_until: Option<Timestamp>,
 }
 
 impl Memory {
@@ -56,7 +58,24 @@ impl Memory {
             standings: Cache::new(SUBJECTS),
             ids: Ids(seed),
             store_timeout,
+            sweeping_until: None,
         }
+    }
+
+    /// After how long unspent permits are to be returned that no call has taken back by then; `None`
+    /// if there are none, or somebody waits for that already.
+    pub fn sweep_after(&mut self, now: Timestamp) -> Option<Duration> {
+        if self.sweeping_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        let wait = self.leases.next_overdue()?.since(now);
+        self.sweeping_until = Some(now + wait + self.patience());
+        Some(wait)
+    }
+
+    /// Whoever waited is there.
+    pub const fn swept(&mut self) {
+        self.sweeping_until = None;
     }
 
     /// A call of the script that says what time it is, and asks for it where that is due.

@@ -123,6 +123,11 @@ impl<T: Transport> RestClient<T> {
             .map_err(|error| error.after_attempt(progress.may_have_run))
     }
 
+    /// The deadline of one call.
+    pub const fn timeout(&self) -> Duration {
+        self.options.timeout
+    }
+
     /// What it sends over; also the source of its time.
     pub const fn transport(&self) -> &T {
         &self.transport

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use omnitrade_edge::config::{
-    By, Cache, Config, Limit, Mode, OnFailure, Route, Style, format_duration,
+    By, Cache, Config, Keys, Limit, Mode, OnFailure, OriginQuota, OriginQuotaOf, Route, Strategy,
+    Style, format_duration,
 };
 use serde_json::Value;
 
@@ -75,8 +76,14 @@ impl fmt::Display for Summary<'_> {
         writeln!(out, "origin   {}, {timeout} to answer", config.origin)?;
         writeln!(
             out,
-            "clients  by {}, else by {} (IPv6 by /{})",
-            client.api_key_header, client.ip_header, client.ipv6_prefix
+            "clients  by {}{}, else by {} (IPv6 by /{})",
+            client.api_key_header,
+            match client.keys {
+                Keys::Any => "",
+                Keys::Registered => " if the key is registered",
+            },
+            client.ip_header,
+            client.ipv6_prefix
         )?;
         writeln!(
             out,
@@ -90,7 +97,13 @@ impl fmt::Display for Summary<'_> {
         }
         writeln!(out, "limits")?;
         for (name, limit) in &config.limits {
-            writeln!(out, "  {name}: {}", describe_limit(limit))?;
+            writeln!(out, "  {name}: {}", describe_limit(limit, client.keys))?;
+        }
+        if !config.origin_quotas.is_empty() {
+            writeln!(out, "origin quotas")?;
+        }
+        for (name, quota) in &config.origin_quotas {
+            writeln!(out, "  {name}: {}", describe_origin_quota(*quota))?;
         }
         writeln!(out, "routes")?;
         for route in &config.routes {
@@ -118,7 +131,7 @@ fn describe_headers(config: &Config) -> Option<String> {
     Some(format!("{style}{note}"))
 }
 
-fn describe_limit(limit: &Limit) -> String {
+fn describe_limit(limit: &Limit, keys: Keys) -> String {
     let by = match limit.by {
         By::Client => "each client",
         By::Ip => "each address",
@@ -129,10 +142,30 @@ fn describe_limit(limit: &Limit) -> String {
     let window = format_duration(limit.window);
     let mut text = format!("{} per {window} for {by}", limit.quota);
     if let Some(quota) = limit.keyed_quota {
-        let _ = write!(text, ", {quota} with an API key");
+        let key = match keys {
+            Keys::Any => "an API key",
+            Keys::Registered => "a registered API key",
+        };
+        let _ = write!(text, ", {quota} with {key}");
     }
     for (plan, quota) in &limit.plans {
-        let _ = write!(text, ", {quota} with plan {plan} (without effect as yet)");
+        let _ = write!(text, ", {quota} with plan {plan}");
+    }
+    if !limit.plans.is_empty() && keys == Keys::Any {
+        text.push_str(" (plans have no effect unless client.keys is \"registered\")");
+    }
+    if limit.strategy == Strategy::Lease {
+        text.push_str(", permits fetched ahead");
+    }
+    if let Some(penalty) = limit.penalty {
+        let _ = write!(
+            text,
+            ", after {} refusals in a window held off for {}, each further time twice as long, at \
+             most {}",
+            penalty.after,
+            format_duration(penalty.hold),
+            format_duration(penalty.max)
+        );
     }
     if limit.mode == Mode::Shadow {
         text.push_str(", only reported");
@@ -143,6 +176,14 @@ fn describe_limit(limit: &Limit) -> String {
     text
 }
 
+fn describe_origin_quota(quota: OriginQuota) -> String {
+    let window = format_duration(quota.window);
+    format!(
+        "at most {} calls of the origin per {window} by all edges together",
+        quota.limit
+    )
+}
+
 fn describe_route(route: &Route) -> String {
     let methods = match &route.methods {
         Some(methods) => methods.join(" "),
@@ -151,6 +192,22 @@ fn describe_route(route: &Route) -> String {
     let mut text = format!("{methods} {}: {}", route.path, names(&route.limits));
     if route.cost != 1 {
         let _ = write!(text, ", {} permits each", route.cost);
+    }
+    if !route.refund_on.is_empty() {
+        let statuses: Vec<_> = route.refund_on.iter().map(u16::to_string).collect();
+        let _ = write!(text, ", permits back on {}", statuses.join(", "));
+    }
+    for (limit, share) in &route.reserve {
+        let _ = write!(text, ", keeps {share}% of {limit} for itself");
+    }
+    match &route.origin_quota {
+        Some(OriginQuotaOf::Named(name)) => {
+            let _ = write!(text, ", calls of the origin by origin quota {name}");
+        }
+        Some(OriginQuotaOf::Own(quota)) => {
+            let _ = write!(text, ", {}", describe_origin_quota(*quota));
+        }
+        None => {}
     }
     if let Some(timeout) = route.origin_timeout {
         let _ = write!(text, ", {} to answer", format_duration(timeout));
@@ -210,92 +267,4 @@ fn names(names: &[String]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_right_configuration_is_told_in_words() {
-        let text = r#"
-            [vars.EDGE]
-            origin = "https://api.example.com"
-            default_limits = ["per-ip"]
-            [vars.EDGE.limits.per-ip]
-            by = "ip"
-            window = "60s"
-            quota = 10
-            mode = "shadow"
-            [[vars.EDGE.routes]]
-            path = "/book"
-            methods = ["GET"]
-            limits = ["per-ip"]
-            [vars.EDGE.routes.cache]
-            ttl = "500ms"
-            query = ["symbol"]
-        "#;
-        let config = parse(Path::new("wrangler.toml"), text).unwrap();
-        let summary = Summary(&config).to_string();
-        for line in [
-            "  per-ip: 10 per 1m for each address, only reported\n",
-            "GET /book: per-ip; cached as the origin says, else for 500ms",
-            "by query symbol",
-            "  everything else: per-ip\n",
-        ] {
-            assert!(summary.contains(line), "{line:?} is not in:\n{summary}");
-        }
-    }
-
-    #[test]
-    fn headers_are_told_of_when_they_are_not_the_usual_ones() {
-        let told = |fields: &str| {
-            let text = format!("[vars.EDGE]\norigin = 'https://api.example.com'\n{fields}");
-            let summary = check(Path::new("wrangler.toml"), &text).unwrap();
-            let mut lines = summary.lines();
-            let line = lines.find_map(|line| line.strip_prefix("headers  "));
-            line.unwrap_or_default().to_owned()
-        };
-        assert_eq!(told(""), "");
-        assert_eq!(told("headers = 'draft-10'\npartition_key = false"), "");
-        for (fields, line) in [
-            (
-                "partition_key = true",
-                "RateLimit as of the IETF's draft 10, with partition keys",
-            ),
-            ("headers = 'draft-7'", "RateLimit as of the IETF's draft 7"),
-            (
-                "headers = 'legacy'",
-                "X-RateLimit-Limit, -Remaining and -Reset",
-            ),
-            (
-                "headers = 'none'\npartition_key = true",
-                "none tell clients their limits (partition_key has no effect on these)",
-            ),
-        ] {
-            assert_eq!(told(fields), line);
-        }
-    }
-
-    #[test]
-    fn everything_wrong_is_named() {
-        let wrong = |file: &str, text: &str| parse(Path::new(file), text).unwrap_err();
-        let problems = wrong(
-            "wrangler.toml",
-            "[vars.EDGE]\norigin = 'x'\nnonsense = 1\n[vars.EDGE.limits.a]\nwindow = '60'",
-        );
-        assert!(problems.len() >= 3, "{problems:?}");
-        assert!(problems.iter().any(|p| p.starts_with("limits.a.window: ")));
-        assert_eq!(
-            wrong("wrangler.toml", "name = 'x'"),
-            ["expected a table [vars.EDGE], found nothing"]
-        );
-        assert!(
-            wrong("wrangler.toml", "[[[")
-                .concat()
-                .starts_with("expected TOML")
-        );
-        assert!(
-            wrong("edge.json", "{")
-                .concat()
-                .starts_with("expected JSON")
-        );
-    }
-}
+mod tests;

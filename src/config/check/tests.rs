@@ -1,6 +1,10 @@
+mod limits;
+mod origin_quotas;
+mod permits;
+
 use serde_json::{Value, json};
 
-use crate::config::{Config, Style};
+use crate::config::{Config, Keys, Strategy, Style};
 
 /// The errors of a configuration with `change` merged in.
 fn errors(change: Value) -> Vec<String> {
@@ -59,6 +63,14 @@ fn an_error_names_the_path_and_what_was_expected() {
         (
             json!({ "client": { "ipv6_prefix": 129 } }),
             "client.ipv6_prefix: expected a whole number from 1 to 128, found 129",
+        ),
+        (
+            json!({ "client": { "keys": "some" } }),
+            "client.keys: expected \"any\" or \"registered\", found \"some\"",
+        ),
+        (
+            json!({ "routes": [{ "path": "/a", "refund_on": [500, 200] }] }),
+            "routes[0].refund_on[1]: expected a whole number from 400 to 599, found 200",
         ),
         (
             json!({ "redis": { "on_failure": "panic" } }),
@@ -149,4 +161,18 @@ fn what_is_left_out_is_filled_in() {
     assert_eq!(config.redis.key_prefix, "ot");
     assert_eq!(config.redis.timeout.as_millis(), 150);
     assert_eq!(config.client.api_key_header, "x-api-key");
+    assert_eq!(config.client.keys, Keys::Any);
+    assert!(config.origin_quotas.is_empty());
+
+    let config = Config::from_json(json!({
+        "origin": "https://api.example.com",
+        "limits": { "a": { "by": "ip", "window": "1s", "quota": 1 } },
+        "routes": [{ "path": "/a" }],
+    }))
+    .unwrap();
+    let limit = config.limits.get("a").unwrap();
+    assert_eq!((limit.strategy, limit.penalty), (Strategy::Exact, None));
+    let route = config.routes.first().unwrap();
+    assert!(route.refund_on.is_empty() && route.reserve.is_empty());
+    assert_eq!(route.origin_quota, None);
 }

@@ -28,14 +28,7 @@ impl DenyCache {
 
     /// At `now`, a request of `cost` on `quota` permits of the limit state `key` is refused until
     /// `until`.
-    pub fn remember(
-        &mut self,
-        key: &str,
-        cost: u64,
-        quota: u64,
-        now: Timestamp,
-        until: Timestamp,
-    ) {
+    pub fn remember(&mut self, key: &str, cost: u64, quota: u64, now: Timestamp, until: Timestamp) {
         let refusal = Refusal { at: now, until };
         self.refusals.insert((key.to_owned(), cost, quota), refusal);
     }

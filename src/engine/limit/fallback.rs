@@ -123,6 +123,31 @@ impl Fallback {
         verdicts
     }
 
+    /// What one permit of `key` would be told, without taking it.
+    pub fn look(&mut self, key: &str, quota: Quota, now: Timestamp) -> Verdict {
+        let before = self.subjects.get(key);
+        let take = Take {
+            key,
+            quota,
+            kept: 0,
+            cost: 1,
+            enforced: true,
+        };
+        let mut verdicts = self.admit(&[&take], now);
+        self.subjects.put(key, before);
+        let verdict = verdicts.pop().map(|verdict| Verdict {
+            remaining: verdict.remaining + u64::from(verdict.met),
+            ..verdict
+        });
+        // One was asked, one was told.
+        verdict.unwrap_or(Verdict {
+            met: true,
+            remaining: quota.permits,
+            retry_after: Duration::ZERO,
+            reset_after: Duration::ZERO,
+        })
+    }
+
     /// Corrects what was charged at `now` by `more` permits, or gives them back if it is negative.
     pub fn correct(&mut self, key: &str, quota: Quota, more: i64, now: Timestamp) {
         self.tell_time(now);
@@ -187,7 +212,9 @@ impl Fallback {
         let (clock, subjects) = (self.clock.clone(), self.subjects.clone());
         let largest_cost = self.largest_costs.get(&charge.quota).copied();
         let (burst, _) = split(charge.quota, largest_cost.unwrap_or_default());
-        let kept = u64::from(burst.get()).saturating_mul(charge.kept).div_ceil(100);
+        let kept = u64::from(burst.get())
+            .saturating_mul(charge.kept)
+            .div_ceil(100);
         let (limiter, period) = self.limiter(charge.quota);
         let (key, before) = (charge.key.to_owned(), subjects.get(charge.key));
         let cost = cells(charge.cost).unwrap_or(NonZeroU32::MIN);

@@ -136,7 +136,9 @@ impl Leases {
 
     /// How many permits are at hand.
     pub fn left(&self, key: &str, now: Timestamp) -> u64 {
-        self.accounts.get(key).map_or(0, |account| account.left(now))
+        self.accounts
+            .get(key)
+            .map_or(0, |account| account.left(now))
     }
 
     /// How many permits to fetch ahead; none while somebody is at it, or while there are enough.
@@ -196,9 +198,7 @@ impl Leases {
         }
         if let Some(mut account) = self.accounts.get_mut(key) {
             account.window = window;
-            let same = |other: &&mut Lease| {
-                other.receipt == lease.receipt && other.is_live(asked)
-            };
+            let same = |other: &&mut Lease| other.receipt == lease.receipt && other.is_live(asked);
             match account.leases.iter_mut().find(same) {
                 // Lent in the same sub-bucket: void at the same time, or a little earlier.
                 Some(other) => {
@@ -225,13 +225,18 @@ impl Leases {
         unspent.map(|lease| (lease.receipt, lease.left)).collect()
     }
 
+    /// When [`overdue`](Self::overdue) has something to look at.
+    pub fn next_overdue(&self) -> Option<Timestamp> {
+        let (void_at, _) = self.voids.front()?;
+        Some(*void_at + GRACE)
+    }
+
     /// Takes what of all became void unspent a while ago, and no call took back: at most `most`
     /// subjects.
     pub fn overdue(&mut self, most: usize, now: Timestamp) -> Vec<Unspent> {
         let mut all = Vec::new();
-        while all.len() < most {
-            let is_due = |(void_at, _): &(Timestamp, String)| *void_at + GRACE <= now;
-            let Some((_, key)) = self.voids.pop_front_if(|void| is_due(void)) else {
+        while all.len() < most && self.next_overdue().is_some_and(|due| due <= now) {
+            let Some((_, key)) = self.voids.pop_front() else {
                 break;
             };
             let parts = self.take_unspent(&key, now);

@@ -102,9 +102,7 @@ impl Check {
         }
         let mut work = Work::new(memory, now, true);
         for (slot, bucket, wanted) in fetches {
-            memory
-                .leases
-                .fetching(&bucket.key, now, memory.patience());
+            memory.leases.fetching(&bucket.key, now, memory.patience());
             let back = memory.leases.take_unspent(&bucket.key, now);
             let window = slot.charge.window;
             work.about(bucket, window);

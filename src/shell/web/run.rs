@@ -3,20 +3,22 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
+use std::time::Duration;
 
-use js_sys::{Date, Promise};
+use js_sys::{Date, Function, Math, Promise};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::future_to_promise;
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::{Request, Response};
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, millis};
 use crate::config::{Config, ConfigError};
+use crate::error::Error;
 use crate::gateway::forward::Fetch;
 use crate::gateway::{
-    ADMIT, Exchange, Failure, Gate, Handoff, LARGEST_BODY, Problem, Relay, Respond, Save, Step,
-    Write,
+    Exchange, Failure, Gate, Handoff, LARGEST_BODY, Problem, Relay, Respond, Save, Step, Write,
 };
-use crate::redis::{Command, RestClient};
+use crate::limiter::{ADMIT, Ask, Work};
+use crate::redis::{Command, RestClient, Value};
 use crate::shell::ReqwestTransport;
 
 use super::body::JsBody;
@@ -34,7 +36,13 @@ extern "C" {
 
     #[wasm_bindgen(js_namespace = console, js_name = warn)]
     fn warn(message: &str);
+
+    #[wasm_bindgen(js_name = setTimeout)]
+    fn set_timeout(callback: &Function, ms: i32);
 }
+
+/// The longest that work goes on after a response: the platform ends it after 30 s.
+const LONGEST_AFTERWARDS: Duration = Duration::from_secs(25);
 
 /// A client of the store.
 pub type Store = RestClient<ReqwestTransport>;
@@ -54,7 +62,11 @@ impl Isolate {
     /// As [`Gate::new`].
     pub fn new(config: &Config, store: Option<Store>) -> Result<Rc<Self>, ConfigError> {
         Ok(Rc::new(Self {
-            gate: RefCell::new(Gate::new(config, store.is_some())?),
+            gate: RefCell::new(Gate::new(
+                config,
+                store.is_some(),
+                Math::random().to_bits(),
+            )?),
             store,
         }))
     }
@@ -90,17 +102,18 @@ impl Run {
             step = match step {
                 Step::Respond(respond) => return self.answer(respond),
                 Step::Ask(ask, exchange) => {
-                    let reply = match &self.isolate.store {
-                        Some(store) => store.script(&ADMIT, &ask.keys, &ask.args).await,
-                        None => return failed(),
+                    let Some(reply) = self.isolate.ask(&ask).await else {
+                        return failed();
                     };
-                    if let Err(error) = &reply {
-                        warn(&format!("store: {error}"));
-                    }
                     let mut gate = self.isolate.gate.borrow_mut();
-                    gate.resume(&self.head, &ask, exchange, reply, now())
+                    let step = gate.resume(&self.head, &ask, exchange, reply, now());
+                    gate.take_notes().iter().for_each(|note| warn(note));
+                    drop(gate);
+                    self.sweep_later();
+                    step
                 }
-                Step::Fetch(fetch, exchange) => {
+                Step::Fetch(fetch, mut exchange) => {
+                    self.work(exchange.take_work());
                     let answered = origin::fetch(&self.request, &fetch).await;
                     match self.origin_answered(exchange, &answered) {
                         Handoff::Step(step) => step,
@@ -130,6 +143,7 @@ impl Run {
         if let Some(write) = answer.write {
             self.write(write);
         }
+        self.work(answer.work);
         if let Some((fetch, exchange)) = answer.refresh {
             let context = self.context.clone();
             keep_alive(&context, async move { self.refresh(fetch, exchange).await });
@@ -162,6 +176,7 @@ impl Run {
         if let Some(write) = relay.write {
             self.write(write);
         }
+        self.work(relay.work);
         response.unwrap_or_else(|_| failed())
     }
 
@@ -192,6 +207,24 @@ impl Run {
         }
     }
 
+    /// Makes calls of the script that nobody waits for.
+    fn work(&self, work: Vec<Work>) {
+        for work in work {
+            let isolate = Rc::clone(&self.isolate);
+            keep_alive(&self.context, async move { isolate.work(&work).await });
+        }
+    }
+
+    /// Sees to it that permits that nobody spends go back. A client that comes again takes them along
+    /// for nothing; this is for the one that does not.
+    fn sweep_later(&self) {
+        let Some(wait) = self.isolate.gate.borrow_mut().sweep_after(now()) else {
+            return;
+        };
+        let isolate = Rc::clone(&self.isolate);
+        keep_alive(&self.context, async move { isolate.sweep(wait).await });
+    }
+
     fn write(&self, write: Write) {
         let isolate = Rc::clone(&self.isolate);
         keep_alive(&self.context, async move { isolate.write(write).await });
@@ -199,6 +232,38 @@ impl Run {
 }
 
 impl Isolate {
+    /// Runs the script; `None` without a store.
+    async fn ask(&self, ask: &Ask) -> Option<Result<Value, Error>> {
+        let store = self.store.as_ref()?;
+        let reply = store.script(&ADMIT, &ask.keys, &ask.args).await;
+        if let Err(error) = &reply {
+            warn(&format!("store: {error}"));
+        }
+        Some(reply)
+    }
+
+    async fn work(&self, work: &Work) {
+        if let Some(reply) = self.ask(&work.ask).await {
+            self.gate.borrow_mut().worked(work, reply, now());
+        }
+    }
+
+    /// Waits until permits are overdue, and returns them; and so on while there are more, as long as
+    /// the platform lets it.
+    async fn sweep(&self, mut wait: Duration) {
+        let start = now();
+        while now().since(start) + wait <= LONGEST_AFTERWARDS {
+            sleep(wait).await;
+            let work = self.gate.borrow_mut().sweep(now());
+            if let Some(work) = work {
+                self.work(&work).await;
+            }
+            let next = self.gate.borrow_mut().sweep_after(now());
+            let Some(next) = next else { return };
+            wait = next;
+        }
+    }
+
     async fn save(&self, save: Save, response: &Response) {
         let Some(body) = origin::read(response, LARGEST_BODY).await else {
             return;
@@ -225,6 +290,13 @@ impl Isolate {
             warn(&format!("store: {error}"));
         }
     }
+}
+
+async fn sleep(duration: Duration) {
+    let ms = i32::try_from(millis(duration)).unwrap_or(i32::MAX);
+    let elapsed = Promise::new(&mut |resolve, _| set_timeout(&resolve, ms));
+    // A timer's promise is never rejected.
+    let _ = JsFuture::from(elapsed).await;
 }
 
 /// Lets work go on after the response, also when the client hangs up.

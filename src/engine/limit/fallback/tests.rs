@@ -154,7 +154,13 @@ fn what_is_kept_for_others_is_not_taken() {
     assert!(!refused.met);
     assert!(local.admit(&[&ours], at(0))[0].met, "they are there");
     let again = local.admit(&[&other], at(0)).remove(0);
-    assert!(!local.admit(&[&other], at(0) + again.retry_after - Duration::from_millis(1))[0].met);
+    assert!(
+        !local.admit(
+            &[&other],
+            at(0) + again.retry_after - Duration::from_millis(1)
+        )[0]
+        .met
+    );
     assert!(local.admit(&[&other], at(0) + again.retry_after)[0].met);
 }
 

@@ -95,7 +95,10 @@ fn more_is_fetched_before_it_runs_dry_and_by_one_only() {
         leases.demand("k", 1, TERM, at(0));
         leases.spend("k", 1, at(0)).unwrap();
     }
-    assert!(leases.wanted("k", TERM, at(0)) > 0, "three of nine are left");
+    assert!(
+        leases.wanted("k", TERM, at(0)) > 0,
+        "three of nine are left"
+    );
     leases.fetching("k", at(0), Duration::from_millis(300));
     assert_eq!(leases.wanted("k", TERM, at(299)), 0);
     assert!(leases.wanted("k", TERM, at(300)) > 0, "they are lost");
@@ -108,7 +111,11 @@ fn what_nobody_took_back_is_overdue_after_a_while() {
     let mut leases = lent(3);
     leases.granted("l", WINDOW, (receipt(7), 2), at(100), TERM);
     leases.spend("l", 2, at(200)).unwrap();
-    assert_eq!(leases.overdue(8, at(4_000)), [], "the next call may take it");
+    assert_eq!(
+        leases.overdue(8, at(4_000)),
+        [],
+        "the next call may take it"
+    );
     let overdue = leases.overdue(8, at(4_000) + GRACE);
     let unspent = Unspent {
         key: "k".to_owned(),
@@ -116,7 +123,11 @@ fn what_nobody_took_back_is_overdue_after_a_while() {
         parts: vec![(receipt(1), 3)],
     };
     assert_eq!(overdue, [unspent]);
-    assert_eq!(leases.overdue(8, at(60_000)), [], "all of the other's are spent");
+    assert_eq!(
+        leases.overdue(8, at(60_000)),
+        [],
+        "all of the other's are spent"
+    );
 }
 
 #[test]

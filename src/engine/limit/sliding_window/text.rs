@@ -28,7 +28,9 @@ impl State {
         let held = number(words.next()?).filter(|held| (1..=1_000).contains(held))?;
         let total = number(words.next()?)?;
         let mut counts = words.map(number).collect::<Option<Vec<_>>>()?;
-        let sum = counts.iter().try_fold(0_u64, |s, count| s.checked_add(*count));
+        let sum = counts
+            .iter()
+            .try_fold(0_u64, |s, count| s.checked_add(*count));
         if counts.len() as u64 != held || sum != Some(total) || base > LARGEST / width {
             return None;
         }

@@ -1,0 +1,152 @@
+use super::*;
+
+fn summary_of(text: &str) -> String {
+    let config = parse(Path::new("wrangler.toml"), text).unwrap();
+    Summary(&config).to_string()
+}
+
+#[test]
+fn a_right_configuration_is_told_in_words() {
+    let text = r#"
+        [vars.EDGE]
+        origin = "https://api.example.com"
+        default_limits = ["per-ip"]
+        [vars.EDGE.limits.per-ip]
+        by = "ip"
+        window = "60s"
+        quota = 10
+        mode = "shadow"
+        [[vars.EDGE.routes]]
+        path = "/book"
+        methods = ["GET"]
+        limits = ["per-ip"]
+        [vars.EDGE.routes.cache]
+        ttl = "500ms"
+        query = ["symbol"]
+    "#;
+    let summary = summary_of(text);
+    for line in [
+        "  per-ip: 10 per 1m for each address, only reported\n",
+        "GET /book: per-ip; cached as the origin says, else for 500ms",
+        "by query symbol",
+        "  everything else: per-ip\n",
+    ] {
+        assert!(summary.contains(line), "{line:?} is not in:\n{summary}");
+    }
+}
+
+#[test]
+fn headers_are_told_of_when_they_are_not_the_usual_ones() {
+    let told = |fields: &str| {
+        let text = format!("[vars.EDGE]\norigin = 'https://api.example.com'\n{fields}");
+        let summary = summary_of(&text);
+        let mut lines = summary.lines();
+        let line = lines.find_map(|line| line.strip_prefix("headers  "));
+        line.unwrap_or_default().to_owned()
+    };
+    assert_eq!(told(""), "");
+    assert_eq!(told("headers = 'draft-10'\npartition_key = false"), "");
+    for (fields, line) in [
+        (
+            "partition_key = true",
+            "RateLimit as of the IETF's draft 10, with partition keys",
+        ),
+        ("headers = 'draft-7'", "RateLimit as of the IETF's draft 7"),
+        (
+            "headers = 'legacy'",
+            "X-RateLimit-Limit, -Remaining and -Reset",
+        ),
+        (
+            "headers = 'none'\npartition_key = true",
+            "none tell clients their limits (partition_key has no effect on these)",
+        ),
+    ] {
+        assert_eq!(told(fields), line);
+    }
+}
+
+#[test]
+fn everything_wrong_is_named() {
+    let wrong = |file: &str, text: &str| parse(Path::new(file), text).unwrap_err();
+    let problems = wrong(
+        "wrangler.toml",
+        "[vars.EDGE]\norigin = 'x'\nnonsense = 1\n[vars.EDGE.limits.a]\nwindow = '60'",
+    );
+    assert!(problems.len() >= 3, "{problems:?}");
+    assert!(problems.iter().any(|p| p.starts_with("limits.a.window: ")));
+    assert_eq!(
+        wrong("wrangler.toml", "name = 'x'"),
+        ["expected a table [vars.EDGE], found nothing"]
+    );
+    assert!(
+        wrong("wrangler.toml", "[[[")
+            .concat()
+            .starts_with("expected TOML")
+    );
+    assert!(
+        wrong("edge.json", "{")
+            .concat()
+            .starts_with("expected JSON")
+    );
+}
+
+/// What is told of limits and routes that have all that they can have.
+const FULL: &str = r#"
+    [vars.EDGE]
+    origin = "https://api.example.com"
+    [vars.EDGE.client]
+    keys = "registered"
+    [vars.EDGE.limits.per-client]
+    by = "client"
+    window = "60s"
+    quota = 10
+    keyed_quota = 100
+    plans = { pro = 1000 }
+    strategy = "lease"
+    penalty = { max = "10m" }
+    [vars.EDGE.origin_quotas.coingecko]
+    limit = 10
+    window = "60s"
+    [[vars.EDGE.routes]]
+    path = "/orders"
+    limits = ["per-client"]
+    refund_on = [502, 503]
+    reserve = { per-client = "20%" }
+    origin_quota = { limit = 50, window = "1s" }
+    [[vars.EDGE.routes]]
+    path = "/markets"
+    origin_quota = "coingecko"
+"#;
+
+#[test]
+fn every_part_of_a_limit_and_of_a_route_is_told() {
+    let summary = summary_of(FULL);
+    for line in [
+        "clients  by x-api-key if the key is registered, else by cf-connecting-ip (IPv6 by /64)\n",
+        "  per-client: 10 per 1m for each client, 100 with a registered API key, 1000 with plan pro, \
+         permits fetched ahead, after 20 refusals in a window held off for 1m, each further time \
+         twice as long, at most 10m\n",
+        "origin quotas\n  coingecko: at most 10 calls of the origin per 1m by all edges together\n",
+        "  all methods /orders: per-client, permits back on 502, 503, keeps 20% of per-client for \
+         itself, at most 50 calls of the origin per 1s by all edges together\n",
+        "  all methods /markets: none, calls of the origin by origin quota coingecko\n",
+    ] {
+        assert!(summary.contains(line), "{line:?} is not in:\n{summary}");
+    }
+}
+
+#[test]
+fn plans_without_registered_keys_are_told_to_be_in_vain() {
+    let text = FULL.replace("\"registered\"", "\"any\"");
+    let summary = summary_of(&text);
+    let line = "1000 with plan pro (plans have no effect unless client.keys is \"registered\")";
+    assert!(summary.contains(line), "{line:?} is not in:\n{summary}");
+}
+
+#[test]
+fn the_sample_in_the_readme_is_right() {
+    let readme = include_str!("../../../../README.md");
+    let (_, sample) = readme.split_once("```toml\n").unwrap();
+    let (sample, _) = sample.split_once("```").unwrap();
+    assert_eq!(parse(Path::new("wrangler.toml"), sample).err(), None);
+}

@@ -1,0 +1,108 @@
+//! Whether requests can pass at all: what they cost, against the quotas and the shares of them that
+//! routes keep for themselves.
+
+use serde_json::{Map, Value, json};
+
+use super::super::error::Problem;
+use super::super::share::{LARGEST, parse_share};
+use super::texts;
+use crate::engine::limit::unreserved;
+
+/// What is wrong with the `reserve` and the `cost` of routes.
+pub fn problems(config: &Value, limits: &Map<String, Value>, routes: &[Value]) -> Vec<Problem> {
+    let permits = Permits { limits, routes };
+    let mut problems = Vec::new();
+    for (n, route) in routes.iter().enumerate() {
+        permits.reserve(n, route, &mut problems);
+        let path = format!("routes[{n}]");
+        permits.cost(route, &format!("{path}.limits"), &path, &mut problems);
+    }
+    let unclaimed = json!({ "limits": config["default_limits"], "cost": 1 });
+    permits.cost(&unclaimed, "default_limits", "", &mut problems);
+    problems
+}
+
+struct Permits<'a> {
+    limits: &'a Map<String, Value>,
+    routes: &'a [Value],
+}
+
+impl Permits<'_> {
+    /// Each share is of a limit that the route has and others may have, and all of one limit leave
+    /// something.
+    fn reserve(&self, n: usize, route: &Value, problems: &mut Vec<Problem>) {
+        let own = texts(&route["limits"]);
+        for (name, found) in route["reserve"].as_object().into_iter().flatten() {
+            let path = format!("routes[{n}].reserve.{name}");
+            if !own.contains(&name.as_str()) {
+                let expected = match own.as_slice() {
+                    [] => "one of the route's `limits` (it has none)".to_owned(),
+                    _ => format!("one of the route's `limits` ({})", own.join(", ")),
+                };
+                problems.push(Problem::new(&path, &expected, None));
+            } else if self.limits.get(name).is_some_and(|l| l["by"] == "route") {
+                // It would keep other routes from a part of what is theirs alone.
+                let expected = "a limit that routes share, not one whose `by` is \"route\"";
+                problems.push(Problem::new(&path, expected, None));
+            }
+            let before: u64 = self.routes.iter().take(n).map(|r| share(r, name)).sum();
+            let here = share(route, name);
+            if here > 0 && before + here > LARGEST {
+                let expected = format!(
+                    "at most \"{LARGEST}%\" of limits.{name} kept by all routes together, of which \
+                     those before this one keep \"{before}%\""
+                );
+                problems.push(Problem::new(&path, &expected, Some(found)));
+            }
+        }
+    }
+
+    /// A request that costs more than it may use of a quota could never pass.
+    fn cost(&self, route: &Value, limits_at: &str, path: &str, problems: &mut Vec<Problem>) {
+        let Some(cost) = route["cost"].as_u64() else {
+            return;
+        };
+        for (n, name) in texts(&route["limits"]).into_iter().enumerate() {
+            let Some(least) = self.limits.get(name).and_then(smallest_quota) else {
+                continue;
+            };
+            let kept: u64 = self.routes.iter().map(|r| share(r, name)).sum();
+            let kept = kept - share(route, name);
+            // What is left of the smallest quota is the smallest that is left.
+            let left = unreserved(least, kept);
+            if cost <= left {
+                continue;
+            }
+            problems.push(if left == 0 {
+                let expected = format!(
+                    "a limit of which other routes leave a permit: they keep \"{kept}%\" of each \
+                     quota, and the smallest is {least}"
+                );
+                Problem::new(&format!("{limits_at}[{n}]"), &expected, Some(&name.into()))
+            } else {
+                let whose = match kept {
+                    0 => format!("the smallest quota of limits.{name}"),
+                    _ => format!(
+                        "what is left of {least}, the smallest quota of limits.{name}, of which \
+                         other routes keep \"{kept}%\""
+                    ),
+                };
+                let expected = format!("at most {left}, {whose}");
+                Problem::new(&format!("{path}.cost"), &expected, Some(&route["cost"]))
+            });
+        }
+    }
+}
+
+fn smallest_quota(limit: &Value) -> Option<u64> {
+    let plans = limit["plans"].as_object();
+    let quotas = [&limit["quota"], &limit["keyed_quota"]].into_iter();
+    let all = quotas.chain(plans.into_iter().flat_map(Map::values));
+    all.filter_map(Value::as_u64).filter(|q| *q > 0).min()
+}
+
+/// The hundredths of a limit that a route keeps for itself.
+fn share(route: &Value, limit: &str) -> u64 {
+    let text = route["reserve"].get(limit).and_then(Value::as_str);
+    text.and_then(parse_share).unwrap_or(0)
+}

@@ -1,0 +1,95 @@
+//! The texts of the grammar: what fits each, and how an error says so.
+
+use crate::engine::route::Pattern;
+
+use super::super::shape::{Shape, is_name};
+use super::super::share::parse_share;
+
+/// The name of a limit.
+pub const NAME: Shape = Shape::Text {
+    expected: "the name of a limit",
+    fits: is_name,
+};
+
+/// The name of an origin quota.
+pub const ORIGIN_QUOTA_NAME: Shape = Shape::Text {
+    expected: "the name of an origin quota",
+    fits: is_name,
+};
+
+/// A share of a limit.
+pub const SHARE: Shape = Shape::Text {
+    expected: "a share such as \"20%\", from \"1%\" to \"90%\"",
+    fits: |text| parse_share(text).is_some(),
+};
+
+/// What the name of every Redis key starts with.
+pub const KEY_PREFIX: Shape = Shape::Text {
+    expected: "a prefix of at most 32 letters, digits, `-`, `_` or `.`",
+    fits: |text| is_name(text) && text.len() <= 32,
+};
+
+/// The path of a route.
+pub const PATH: Shape = Shape::Text {
+    expected: "a path such as \"/v1/books/{id}\" or \"/files/{*rest}\"",
+    fits: |text| Pattern::parse(text).is_ok(),
+};
+
+/// The address of an API.
+pub const ORIGIN: Shape = Shape::Text {
+    expected: "an address such as \"https://api.example.com\", without user, query or fragment",
+    fits: is_origin,
+};
+
+/// The name of a header.
+pub const HEADER: Shape = Shape::Text {
+    expected: "the name of a header",
+    fits: |text| http::HeaderName::from_bytes(text.as_bytes()).is_ok(),
+};
+
+/// A method.
+pub const METHOD: Shape = Shape::Text {
+    expected: "a method in capitals, such as \"GET\"",
+    fits: |text| {
+        !text.is_empty() && text.len() <= 32 && text.bytes().all(|b| b.is_ascii_uppercase())
+    },
+};
+
+/// The name of a query parameter.
+pub const PARAMETER: Shape = Shape::Text {
+    expected: "the name of a query parameter, as it is before encoding",
+    fits: |text| !text.is_empty() && text.len() <= 128,
+};
+
+/// A tag, with places for query parameters.
+pub const TAG: Shape = Shape::Text {
+    expected: "a tag such as \"orderbook\" or \"symbol:{query.symbol}\"",
+    fits: is_tag,
+};
+
+fn is_origin(text: &str) -> bool {
+    let Ok(uri) = text.parse::<http::Uri>() else {
+        return false;
+    };
+    let web = matches!(uri.scheme_str(), Some("http" | "https"));
+    let host = uri
+        .authority()
+        .is_some_and(|a| !a.host().is_empty() && !a.as_str().contains('@'));
+    web && host && uri.query().is_none() && !text.contains('#')
+}
+
+fn is_tag(text: &str) -> bool {
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once('{') {
+        let Some((name, after)) = after.split_once('}') else {
+            return false;
+        };
+        if name.strip_prefix("query.").is_none_or(str::is_empty) {
+            return false;
+        }
+        rest = after;
+    }
+    !rest.contains('}')
+        && (1..=128).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_graphic())
+}

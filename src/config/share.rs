@@ -1,0 +1,34 @@
+//! Shares of a limit as the configuration writes them, `"20%"`, and what they leave to others.
+
+use std::collections::BTreeMap;
+
+use serde::de::{Deserialize as _, Deserializer, Error as _};
+
+/// The largest share that may be kept of a limit, by one route or by all together.
+pub(super) const LARGEST: u64 = 90;
+
+/// Reads a share, in hundredths; `None` for what is none, or is not between 1 and 90.
+///
+/// ```
+/// # use omnitrade_edge::config::parse_share;
+/// assert_eq!(parse_share("20%"), Some(20));
+/// assert_eq!(parse_share("20"), None);
+/// assert_eq!(parse_share("91%"), None);
+/// ```
+pub fn parse_share(text: &str) -> Option<u64> {
+    let digits = text.strip_suffix('%')?;
+    let plain = digits.bytes().all(|b| b.is_ascii_digit());
+    let share = digits.parse().ok().filter(|_| plain)?;
+    (1..=LARGEST).contains(&share).then_some(share)
+}
+
+/// For `#[serde(deserialize_with)]`.
+pub(super) fn by_name<'de, D>(deserializer: D) -> Result<BTreeMap<String, u64>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let read = |(name, text): (String, String)| Some((name, parse_share(&text)?));
+    let texts = BTreeMap::<String, String>::deserialize(deserializer)?;
+    let shares = texts.into_iter().map(read).collect::<Option<_>>();
+    shares.ok_or_else(|| D::Error::custom("expected a share such as \"20%\""))
+}
