@@ -28,7 +28,8 @@
 --       12 how many hundredths of the quota must not be lent
 --       13 permits that come back, "tag bucket count bucket count …", or "* count": the oldest first
 --       and at the end 1 if an earlier call with this id may have been carried out, else 0
--- Reply { 1 admitted, 0 not, 2 cannot be told whether this very call was carried out before;
+-- Reply { 1 admitted, 0 not, 2 cannot be told whether this very call was carried out before, 3 it was,
+--         and nothing is charged now;
 --         offset of the caller's clock in ms, or false;
 --         the plan of a registered key ("" without one), or false;
 --         how many states could not be read and were taken for empty;
@@ -367,7 +368,7 @@ local function write(limit)
     'PX', format('%.0f', ends(limit) - now + tolerance))
 end
 
-local reply = { unsure and 2 or admitted and 1 or 0, offset, plan, unreadable }
+local reply = { unsure and 2 or done and 3 or admitted and 1 or 0, offset, plan, unreadable }
 local r = #reply
 for j = 1, n do
   local limit = limits[j]

@@ -67,8 +67,10 @@ pub struct Reply {
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Charged, or charged before by a call of which this is a repeat.
+    /// All limits are met, and charged.
     Admitted,
+    /// They were, and charged, by an earlier call of which this is a repeat.
+    Repeated,
     /// Refused by a limit; none is charged.
     Refused,
     /// Sent a second time, and the store cannot tell whether the first one was charged. Nothing is now.
@@ -213,6 +215,7 @@ impl Ask {
             0 => Outcome::Refused,
             1 => Outcome::Admitted,
             2 => Outcome::Unsure,
+            3 => Outcome::Repeated,
             _ => return None,
         };
         let clock_offset = items.next()?.as_int();

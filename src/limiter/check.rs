@@ -51,6 +51,8 @@ enum Paid {
     Store(Receipt),
     /// From the local limits.
     Local,
+    /// From the store, by an earlier call: where is not known.
+    Before,
 }
 
 /// One limit as it looks from outside.
@@ -338,6 +340,9 @@ impl Check {
                         permits: said.quota,
                     };
                     slot.take(bucket, said, asked_at, memory, now);
+                    if reply.outcome == Outcome::Repeated {
+                        slot.paid = Paid::Before;
+                    }
                     if slot.charge.role != Role::Origin {
                         self.source = Source::Redis;
                     }
@@ -345,7 +350,7 @@ impl Check {
                 _ => slot.bucket = None,
             }
         }
-        if reply.outcome == Outcome::Admitted {
+        if reply.outcome != Outcome::Refused {
             return Ok(Some(()));
         }
         Err(self.refused(Source::Redis, memory, now))

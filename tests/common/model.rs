@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
+use omnitrade_edge::engine::limit::Quota;
 use omnitrade_edge::engine::limit::sliding_window::{Cut, State, TOLERANCE};
-use omnitrade_edge::engine::limit::{Quota, Verdict};
+use omnitrade_edge::engine::registry::Registration;
 use omnitrade_edge::redis::Value;
 
 /// Keys with their values and the instants at which they expire.
@@ -25,11 +26,50 @@ pub struct ModelStore {
 /// One limit of a call.
 struct Limit<'a> {
     key: &'a str,
-    quota: Quota,
+    quota: u64,
     cost: u64,
     cut: Cut,
-    enforced: bool,
+    kept: u64,
+    role: &'a str,
+    lend: u64,
+    unlent: u64,
+    back: &'a str,
     state: State,
+    changed: bool,
+}
+
+impl Limit<'_> {
+    /// The quota with a window that is cut like this.
+    fn whole(&self) -> Quota {
+        Quota {
+            permits: self.quota,
+            window: Duration::from_millis(self.cut.width * self.cut.buckets),
+        }
+    }
+
+    /// What of it is for this request.
+    fn ceiling(&self) -> Quota {
+        self.whole().without(self.kept)
+    }
+
+    fn give_back(&mut self) {
+        let Some((tag, list)) = self.back.split_once(' ') else {
+            return;
+        };
+        let before = self.state.clone();
+        let numbers: Vec<u64> = list
+            .split(' ')
+            .map(|n| n.parse().expect("a number"))
+            .collect();
+        if tag == "*" {
+            self.state.give_back_oldest(numbers[0]);
+        } else if tag == format!("{:x}", self.state.tag()) {
+            for part in numbers.chunks(2) {
+                self.state.give_back(part[0], part[1]);
+            }
+        }
+        self.changed |= self.state != before;
+    }
 }
 
 impl ModelStore {
@@ -74,63 +114,108 @@ impl ModelStore {
         gone
     }
 
-    /// What the script answers to `keys` and `args` at `server`, the store's time.
+    /// What the script answers to `keys` and `args` at `server`, the store's time; `repeated`: the last
+    /// argument.
     pub fn call(&mut self, keys: &[String], args: &[String], server: Timestamp) -> Value {
+        self.call_again(keys, args, server, false)
+    }
+
+    /// The same for a call that may have been carried out before.
+    pub fn call_again(
+        &mut self,
+        keys: &[String],
+        args: &[String],
+        server: Timestamp,
+        repeated: bool,
+    ) -> Value {
         self.expire(server);
         let number = |n: usize| args[n].parse::<u64>().expect("a number");
-        let (caller, count) = (Timestamp::from_millis(number(0)), number(1));
-        let count = usize::try_from(count).expect("a small number");
+        let place = |n: usize| usize::try_from(number(n)).expect("a small number");
+        let (caller, count) = (Timestamp::from_millis(number(0)), place(1));
         assert_eq!(Duration::from_millis(number(2)), TOLERANCE);
+        assert_eq!(args.len(), 9 + count * 13);
+        let (id, horizon) = (args[5].as_str(), Duration::from_millis(number(6)));
+        let record = (place(7) > 0).then(|| self.text(&keys[place(7) - 1]).unwrap_or_default());
+        let plan = record.and_then(Registration::parse).map(|r| r.plan);
+        let mut unreadable = 0;
         let mut limits: Vec<_> = (0..count)
             .map(|n| {
-                let at = |m| number(5 + n * 5 + m);
-                let cut = Cut {
-                    width: at(2),
-                    buckets: at(3),
-                };
-                Limit {
-                    key: &keys[n],
-                    // A window that is cut like this.
-                    quota: Quota {
-                        permits: at(0),
-                        window: Duration::from_millis(cut.width * cut.buckets),
-                    },
-                    cost: at(1),
-                    cut,
-                    enforced: at(4) == 1,
-                    state: State::parse(self.text(&keys[n]).unwrap_or_default(), cut),
+                let at = |m: usize| 8 + n * 13 + m;
+                let key = place(at(if plan.is_some() { 2 } else { 1 })).checked_sub(1)?;
+                let mut quota = number(at(if plan.is_some() { 4 } else { 3 }));
+                if let Some(Some(plan)) = &plan {
+                    let plans = args[at(5)]
+                        .split(' ')
+                        .filter_map(|word| word.split_once('='));
+                    if let Some((_, permits)) = plans.into_iter().find(|(name, _)| name == plan) {
+                        quota = permits.parse().expect("a number");
+                    }
                 }
+                let cut = Cut {
+                    width: number(at(8)),
+                    buckets: number(at(9)),
+                };
+                let text = self.text(&keys[key]);
+                let state = text.map(|text| State::parse_strictly(text, cut));
+                unreadable += i64::from(state == Some(None));
+                Some(Limit {
+                    key: &keys[key],
+                    quota,
+                    cost: number(at(7)),
+                    cut,
+                    kept: number(at(6)),
+                    role: &args[at(10)],
+                    lend: number(at(11)),
+                    unlent: number(at(12)),
+                    back: &args[at(13)],
+                    state: state.flatten().unwrap_or_default(),
+                    changed: false,
+                })
             })
             .collect();
+        let all = || limits.iter().flatten();
         let ahead = |limit: &Limit<'_>| limit.state.seen() > caller + TOLERANCE;
-        let tell = number(4) == 1 || limits.iter().any(ahead);
+        let tell = number(4) == 1 || all().any(ahead);
         let offset = millis(server) - millis(caller);
         let wrong = tell && offset.unsigned_abs() > number(2);
         let mine = if wrong { server } else { caller };
-        let seen = limits.iter().map(|limit| limit.state.seen()).max();
+        let seen = all().map(|limit| limit.state.seen()).max();
         let now = mine.max(seen.unwrap_or_default());
 
-        let mut verdicts: Vec<_> = limits
-            .iter()
-            .map(|limit| limit.state.check(limit.quota, limit.cost, now))
-            .collect();
-        let admitted = limits
-            .iter()
-            .zip(&verdicts)
-            .all(|(limit, verdict)| verdict.met || !limit.enforced);
-        for (limit, verdict) in limits.iter_mut().zip(&mut verdicts) {
-            if admitted && verdict.met {
-                limit.state.charge(limit.quota, limit.cost, now);
-                *verdict = Verdict {
-                    met: true,
-                    retry_after: Duration::ZERO,
-                    ..limit.state.check(limit.quota, limit.cost, now)
-                };
-                let text = limit.state.to_text(limit.cut).expect("it was charged");
-                let left = limit.state.expires_at(limit.cut).since(now) + TOLERANCE;
-                let expires = server + left;
-                self.keys.insert(limit.key.to_owned(), (text, expires));
+        let there = |limit: &&Limit<'_>| !limit.state.is_empty();
+        let known = all()
+            .filter(there)
+            .map(|l| l.state.has_seen(id, horizon, now));
+        let known: Vec<_> = known.collect();
+        let done = known.contains(&Some(true));
+        let unsure = repeated && !done && known.contains(&None);
+
+        for limit in limits.iter_mut().flatten() {
+            limit.state.forget(limit.whole(), now);
+            if !done && !unsure {
+                limit.give_back();
+                limit.state.forget(limit.whole(), now);
             }
+            if limit.state.is_empty() && limit.changed {
+                limit.changed = false;
+                self.keys.remove(limit.key);
+            }
+        }
+        let check = |limit: &Limit<'_>| limit.state.check(limit.ceiling(), limit.cost, now);
+        let refuses = |limit: &Limit<'_>| limit.role == "enforce" && !check(limit).met;
+        let mut admitted = done || !unsure && !limits.iter().flatten().any(refuses);
+
+        let cache = (place(8) > 0).then(|| (&keys[place(8) - 1], &keys[place(8)]));
+        let (mut entry, mut refresh, mut calls_origin) = (None, false, true);
+        if let Some((entry_key, lease_key)) = cache {
+            entry = self.text(entry_key).map(str::to_owned);
+            refresh = number(3) > 0 && self.is_refreshed_by(entry.as_deref(), lease_key, mine);
+            calls_origin = refresh || entry.is_none();
+        }
+        let blocks = |limit: &Limit<'_>| limit.role == "origin" && !check(limit).met;
+        if calls_origin && limits.iter().flatten().any(blocks) {
+            refresh = false;
+            admitted &= entry.is_some();
         }
 
         let behind = now.since(mine);
@@ -138,55 +223,100 @@ impl ModelStore {
             true => 0,
             false => signed(wait + behind),
         };
+        let outcome = match (unsure, done) {
+            (true, _) => 2,
+            (_, true) => 3,
+            _ => i64::from(admitted),
+        };
         let mut reply = vec![
-            Value::Int(i64::from(admitted)),
+            Value::Int(outcome),
             match tell {
                 true => Value::Int(offset),
                 false => Value::Null,
             },
+            match &plan {
+                Some(plan) => Value::from(plan.as_deref().unwrap_or_default()),
+                None => Value::Null,
+            },
+            Value::Int(unreadable),
         ];
-        for verdict in verdicts {
+        for limit in &mut limits {
+            let Some(limit) = limit else {
+                reply.push(Value::Int(-1));
+                reply.extend([0; 4].map(Value::Int));
+                reply.push(Value::Null);
+                reply.extend([0; 4].map(Value::Int));
+                continue;
+            };
+            let verdict = check(limit);
+            let role = limit.role;
+            let settles = role == "settle" && !done && !unsure;
+            let may = verdict.met && role != "peek" && (role != "origin" || calls_origin);
+            let mut lent = None;
+            if settles || admitted && !done && may {
+                let (whole, cost, lend) = (limit.whole(), limit.cost, limit.lend);
+                if cost > 0 {
+                    limit.state.charge(whole, cost, now);
+                    limit.changed = true;
+                }
+                let lendable = whole.without(limit.unlent).permits;
+                let permits = limit.state.lend(whole, lendable, lend, now);
+                limit.changed |= permits.permits > 0;
+                lent = Some(permits).filter(|lent| lent.permits > 0);
+            }
+            if limit.changed {
+                limit.state.remember(id, horizon, now, limit.cut);
+                let text = limit.state.to_text(limit.cut).expect("it was charged");
+                let left = limit.state.expires_at(limit.cut).since(now) + TOLERANCE;
+                self.keys
+                    .insert(limit.key.to_owned(), (text, server + left));
+            }
+            let after = check(limit);
+            let (bucket, void) = lent.map_or((0, 0), |l| (l.bucket, signed(l.void_after)));
             reply.extend([
                 Value::Int(i64::from(verdict.met)),
-                Value::Int(i64::try_from(verdict.remaining).expect("a small number")),
-                Value::Int(later(verdict.retry_after)),
-                Value::Int(later(verdict.reset_after)),
+                number_of(limit.quota),
+                number_of(after.remaining),
+                Value::Int(match verdict.met {
+                    true => 0,
+                    false => later(verdict.retry_after),
+                }),
+                Value::Int(later(after.reset_after)),
+                match limit.changed {
+                    true => Value::from(format!("{:x}", limit.state.tag()).as_str()),
+                    false => Value::Null,
+                },
+                number_of(limit.cut.bucket(now)),
+                number_of(lent.map_or(0, |lent| lent.permits)),
+                number_of(bucket),
+                Value::Int(void),
             ]);
         }
-        if let [entry, lease] = &keys[count..] {
-            reply.extend(self.cached(entry, lease, admitted, number(3), mine, server));
+        if let Some((_, lease_key)) = cache {
+            let refresh = refresh && admitted;
+            if refresh {
+                self.set(lease_key, &mine.as_millis().to_string(), number(3), server);
+            }
+            let entry = entry.filter(|_| admitted);
+            reply.push(entry.map_or(Value::Null, |text| Value::Bytes(text.into())));
+            reply.push(Value::Int(i64::from(refresh)));
         }
         Value::Array(reply)
     }
 
-    fn cached(
-        &mut self,
-        entry: &str,
-        lease: &str,
-        admitted: bool,
-        lease_for: u64,
-        mine: Timestamp,
-        server: Timestamp,
-    ) -> [Value; 2] {
-        let stored = self.text(entry).map(str::to_owned);
+    /// Whether whoever asks is the one to refresh an entry.
+    fn is_refreshed_by(&self, entry: Option<&str>, lease: &str, mine: Timestamp) -> bool {
         let instant = |text: &str| text.parse().map(Timestamp::from_millis).ok();
-        let fresh_until = stored
-            .as_deref()
+        let fresh_until = entry
             .and_then(|text| instant(text.strip_prefix("1 ")?.split(' ').next()?))
             .unwrap_or_default();
         let held = self.text(lease).and_then(instant);
-        let free = held.is_none_or(|held| held < fresh_until);
-        let mine_to_refresh = admitted && lease_for > 0 && fresh_until <= mine && free;
-        if mine_to_refresh {
-            self.set(lease, &mine.as_millis().to_string(), lease_for, server);
-        }
-        [
-            stored
-                .filter(|_| admitted)
-                .map_or(Value::Null, |text| Value::Bytes(text.into())),
-            Value::Int(i64::from(mine_to_refresh)),
-        ]
+        fresh_until <= mine && held.is_none_or(|held| held < fresh_until)
     }
+}
+
+fn number_of(number: u64) -> Value {
+    Value::Int(i64::try_from(number).expect("a small number"))
 }
 
 fn millis(at: Timestamp) -> i64 {

@@ -11,8 +11,9 @@ use omnitrade_edge::config::Config;
 use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::gateway::forward::Fetch;
 use omnitrade_edge::gateway::{
-    Answer, Ask, Content, Exchange, Failure, Gate, Handoff, Relay, Respond, Step, Write,
+    Answer, Content, Exchange, Failure, Gate, Handoff, Relay, Respond, Step, Write,
 };
+use omnitrade_edge::limiter::{Ask, Work};
 use omnitrade_edge::redis::Value;
 
 pub use crate::messages::{Request, Response, Seen, get, response};
@@ -50,6 +51,9 @@ pub struct Rig {
     pub writes: Vec<Entry>,
     /// The keys that were deleted from the store.
     pub deleted: Vec<String>,
+    /// The calls of the script that no client waited for.
+    pub background: Vec<Ask>,
+    isolates: u64,
     config: Config,
 }
 
@@ -75,7 +79,7 @@ impl Rig {
     fn of(config: serde_json::Value, has_store: bool) -> Self {
         let config = Config::from_json(config).unwrap();
         Self {
-            gate: Gate::new(&config, has_store).unwrap(),
+            gate: Gate::new(&config, has_store, 1).unwrap(),
             now: START,
             ahead_ms: 0,
             store: Store::Up,
@@ -86,13 +90,16 @@ impl Rig {
             sent: Vec::new(),
             writes: Vec::new(),
             deleted: Vec::new(),
+            background: Vec::new(),
+            isolates: 1,
             config,
         }
     }
 
     /// Another isolate on the same store, in place of this one.
     pub fn another_isolate(&mut self) {
-        self.gate = Gate::new(&self.config, true).unwrap();
+        self.isolates += 1;
+        self.gate = Gate::new(&self.config, true, self.isolates).unwrap();
     }
 
     /// What the gate's clock shows.
@@ -124,10 +131,23 @@ impl Rig {
     /// The store's reply to a call.
     pub fn reply(&mut self, ask: &Ask) -> Result<Value, Error> {
         self.asks.push(ask.clone());
+        self.said(ask)
+    }
+
+    fn said(&mut self, ask: &Ask) -> Result<Value, Error> {
         match &self.store {
             Store::Up => Ok(self.model.call(&ask.keys, &ask.args, self.now)),
             Store::Down(kind) => Err(Error::from(*kind)),
             Store::Says(value) => Ok(value.clone()),
+        }
+    }
+
+    /// Makes calls that no client waits for.
+    pub fn work(&mut self, work: impl IntoIterator<Item = Work>) {
+        for work in work {
+            self.background.push(work.ask.clone());
+            let reply = self.said(&work.ask);
+            self.gate.worked(&work, reply, self.shown());
         }
     }
 
@@ -145,7 +165,8 @@ impl Rig {
                     let now = self.shown();
                     self.gate.resume(request, &ask, exchange, reply, now)
                 }
-                Step::Fetch(fetch, exchange) => {
+                Step::Fetch(fetch, mut exchange) => {
+                    self.work(exchange.take_work());
                     let answered = self.fetch(request, &fetch);
                     match self.origin_answered(request, exchange, &answered) {
                         Handoff::Step(step) => step,
@@ -197,6 +218,7 @@ impl Rig {
         if let Some(write) = respond.write {
             self.write(write);
         }
+        self.work(respond.work);
         let refreshed = respond.refresh.is_some();
         if let Some((fetch, exchange)) = respond.refresh {
             self.refresh(request, fetch, exchange);
@@ -262,6 +284,7 @@ impl Rig {
             }
         };
         relay.write.into_iter().for_each(|write| self.write(write));
+        self.work(relay.work);
         if let Some(save) = relay.save {
             let write = self.gate.save(save, origin.body.clone(), self.shown());
             write.into_iter().for_each(|write| self.write(write));

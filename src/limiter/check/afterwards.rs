@@ -130,7 +130,7 @@ impl Check {
             let (more, less) = (cost.saturating_sub(charged), charged.saturating_sub(cost));
             let (mut back, mut done) = (Vec::new(), true);
             match &mut slot.paid {
-                Paid::No => continue,
+                Paid::No | Paid::Before => continue,
                 Paid::Local => {
                     let by = i64::try_from(more.max(less)).unwrap_or(i64::MAX);
                     let by = if less > 0 { -by } else { by };

@@ -12,7 +12,7 @@ fn per_minute(permits: u64) -> Quota {
     }
 }
 
-const fn one(key: &'static str, quota: Quota, cost: u64) -> Take<'static> {
+const fn one(key: &str, quota: Quota, cost: u64) -> Take<'_> {
     Take {
         key,
         quota,
