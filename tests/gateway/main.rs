@@ -15,6 +15,7 @@ mod cache;
 mod clock;
 mod conditions;
 mod hostile;
+mod leases;
 mod limits;
 mod messages;
 mod outage;

@@ -202,9 +202,12 @@ fn each_limit_fails_as_it_is_told() {
     let first = rig.send(&mixed);
     assert_eq!((first.status, first.limiter().as_str()), (200, "local"));
     let second = rig.send(&mixed);
-    assert_eq!(second.status, 429);
+    assert_eq!(second.status, 503, "not the client's fault");
     let body: Value = serde_json::from_slice(&second.body).unwrap();
+    let kind = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
+    assert_eq!(body["type"], kind);
     assert_eq!(body["violated-policies"], json!(["small"]));
+    assert_ne!(second.header("retry-after"), "");
 }
 
 #[test]

@@ -77,9 +77,12 @@ impl Rig {
     }
 
     fn of(config: serde_json::Value, has_store: bool) -> Self {
-        let config = Config::from_json(config).unwrap();
+        Self::of_config(Config::from_json(config).unwrap(), has_store, 1)
+    }
+
+    fn of_config(config: Config, has_store: bool, seed: u64) -> Self {
         Self {
-            gate: Gate::new(&config, has_store, 1).unwrap(),
+            gate: Gate::new(&config, has_store, seed).unwrap(),
             now: START,
             ahead_ms: 0,
             store: Store::Up,
@@ -91,7 +94,7 @@ impl Rig {
             writes: Vec::new(),
             deleted: Vec::new(),
             background: Vec::new(),
-            isolates: 1,
+            isolates: seed,
             config,
         }
     }
@@ -100,6 +103,14 @@ impl Rig {
     pub fn another_isolate(&mut self) {
         self.isolates += 1;
         self.gate = Gate::new(&self.config, true, self.isolates).unwrap();
+    }
+
+    /// Another isolate, with a memory of its own; the store goes to and fro by hand.
+    pub fn beside(&mut self) -> Self {
+        self.isolates += 1;
+        let mut beside = Self::of_config(self.config.clone(), true, self.isolates << 8);
+        beside.now = self.now;
+        beside
     }
 
     /// What the gate's clock shows.
