@@ -1,0 +1,172 @@
+//! How often all edges together may call the origin.
+
+use omnitrade_edge::error::ErrorKind;
+use serde_json::{Value, json};
+
+use crate::rig::{Rig, Store, get, response};
+
+fn config() -> Value {
+    json!({
+        "origin": "https://api.example",
+        "limits": { "ip": { "by": "ip", "window": "60s", "quota": 100 } },
+        "origin_quotas": { "provider": { "limit": 4, "window": "60s" } },
+        "routes": [
+            { "path": "/coins/{id}", "limits": ["ip"], "origin_quota": "provider",
+              "cache": { "ttl": "10s", "stale_while_revalidate": "10s", "stale_if_error": "1h" } },
+            { "path": "/plain/{*rest}", "limits": ["ip"], "origin_quota": "provider" },
+            { "path": "/own", "origin_quota": { "limit": 2, "window": "60s" } },
+            { "path": "/free/{id}", "origin_quota": "provider",
+              "cache": { "ttl": "10s", "stale_while_revalidate": "10s", "stale_if_error": "1h" } },
+        ],
+    })
+}
+
+fn used(rig: &Rig) -> u64 {
+    let text = rig.model.text("ot:l:@origin:provider");
+    text.map_or(0, |text| text.split(' ').nth(6).unwrap().parse().unwrap())
+}
+
+#[test]
+fn the_origin_is_called_as_often_as_it_may_be_for_all_routes_together() {
+    let mut rig = Rig::new(config());
+    for n in 0..20 {
+        rig.another_isolate();
+        rig.get(&format!("/coins/{n}"));
+        rig.get(&format!("/plain/{n}"));
+        rig.get(&format!("/free/{n}"));
+    }
+    assert_eq!(rig.sent.len(), 4);
+    assert_eq!(rig.get("/own").status, 200, "its own");
+    assert_eq!(rig.get("/own").status, 200);
+    assert_eq!(rig.get("/own").status, 503);
+}
+
+#[test]
+fn who_is_refused_for_it_is_told_when_to_come_back_and_charged_nothing() {
+    let mut rig = Rig::new(config());
+    for n in 0..4 {
+        assert_eq!(rig.get(&format!("/plain/{n}")).status, 200);
+    }
+    rig.wait(1_500);
+    let seen = rig.get("/plain/5");
+    assert_eq!((seen.status, seen.fetches), (503, 0));
+    assert_eq!(seen.header("retry-after"), "61");
+    let body: Value = serde_json::from_slice(&seen.body).unwrap();
+    assert_eq!(body["code"], "origin_quota_spent");
+    assert!(seen.header("ratelimit").starts_with(r#""ip";r=96;"#));
+    let again = rig.get("/plain/6");
+    assert_eq!(again.status, 503);
+    let miss = rig.get("/coins/7");
+    assert_eq!(miss.status, 503);
+    assert_eq!(miss.cache(), "detail=origin-quota");
+    rig.wait(60_500);
+    assert_eq!(rig.get("/plain/8").status, 200, "when it was told");
+    let left = rig.get("/plain/9").header("ratelimit");
+    assert!(
+        left.starts_with(r#""ip";r=98;"#),
+        "refusals cost nothing: {left}"
+    );
+}
+
+#[test]
+fn what_the_cache_answers_does_not_count() {
+    let mut rig = Rig::new(config());
+    for _ in 0..50 {
+        assert_eq!(rig.get("/coins/1").status, 200);
+        rig.another_isolate();
+    }
+    assert_eq!((rig.sent.len(), used(&rig)), (1, 1));
+}
+
+#[test]
+fn a_refresh_counts_once_for_whoever_holds_the_lease() {
+    let mut rig = Rig::new(config());
+    rig.get("/coins/1");
+    rig.wait(11_000);
+    let seen = rig.get("/coins/1");
+    assert!(
+        seen.refreshed && seen.cache().starts_with("hit"),
+        "{}",
+        seen.cache()
+    );
+    assert_eq!((rig.sent.len(), used(&rig)), (2, 2));
+    // Within its time nobody refreshes again.
+    for _ in 0..5 {
+        rig.another_isolate();
+        assert_eq!(rig.get("/coins/1").status, 200);
+    }
+    assert_eq!((rig.sent.len(), used(&rig)), (2, 2));
+    // Nor without limits, where the isolate's own memory would do.
+    rig.get("/free/1");
+    rig.wait(11_000);
+    assert!(rig.get("/free/1").refreshed);
+    assert_eq!((rig.sent.len(), used(&rig)), (4, 4));
+}
+
+#[test]
+fn when_it_is_spent_the_stale_entry_is_served_within_its_ceiling() {
+    let mut rig = Rig::new(config());
+    rig.next(response(200, "old"));
+    rig.get("/coins/1");
+    for n in 0..3 {
+        rig.get(&format!("/plain/{n}"));
+    }
+    for wait in [11_000, 15_000, 20_000] {
+        rig.wait(wait);
+        let seen = rig.get("/coins/1");
+        assert_eq!(
+            (seen.status, seen.text(), seen.fetches),
+            (200, "old", 0),
+            "{wait}"
+        );
+    }
+    let seen = rig.get("/coins/1");
+    assert!(seen.cache().contains("hit"), "{}", seen.cache());
+    assert!(seen.cache().contains("origin-quota"), "{}", seen.cache());
+    assert_eq!(rig.sent.len(), 4);
+    // It is fetched again as soon as it may be.
+    rig.wait(16_100);
+    rig.next(response(200, "new"));
+    assert_eq!(rig.get("/coins/1").text(), "new");
+}
+
+#[test]
+fn a_stale_entry_beyond_its_ceiling_is_not_served() {
+    let mut short = config();
+    short["routes"][0]["cache"] = json!({ "ttl": "5s", "stale_if_error": "5s" });
+    let mut rig = Rig::new(short);
+    rig.get("/coins/1");
+    for n in 0..3 {
+        rig.get(&format!("/plain/{n}"));
+    }
+    rig.wait(9_999);
+    assert_eq!(rig.get("/coins/1").status, 200);
+    rig.wait(1);
+    assert_eq!(rig.get("/coins/1").status, 503);
+}
+
+#[test]
+fn a_request_that_the_cache_may_not_answer_is_asked_about_by_itself() {
+    let mut rig = Rig::new(config());
+    rig.get("/coins/1");
+    let forced = get("/coins/1").with("cache-control", "no-cache");
+    for _ in 0..3 {
+        assert_eq!(rig.send(&forced).fetches, 1);
+    }
+    assert_eq!(used(&rig), 4);
+    let seen = rig.send(&forced);
+    assert_eq!(seen.fetches, 0);
+    assert_eq!(rig.sent.len(), 4);
+}
+
+#[test]
+fn without_the_store_each_isolate_keeps_to_it_by_itself() {
+    for mut rig in [Rig::new(config()), Rig::without_store(config())] {
+        rig.store = Store::Down(ErrorKind::Unreachable);
+        for n in 0..20 {
+            rig.get(&format!("/plain/{n}"));
+            rig.get(&format!("/coins/{n}"));
+        }
+        assert_eq!(rig.sent.len(), 2, "half of it at once");
+    }
+}
