@@ -15,8 +15,10 @@
 mod admin;
 mod admission;
 mod answer;
+mod background;
 mod body;
 mod caching;
+mod cost;
 pub mod forward;
 mod head;
 mod memory;
@@ -24,6 +26,7 @@ mod origin;
 mod plan;
 mod problem;
 pub mod ratelimit;
+mod step;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -34,26 +37,23 @@ use crate::engine::cache::{Bypass, Target};
 use crate::engine::route::segments;
 use crate::engine::subject;
 use crate::error::{Error, ErrorKind};
-use crate::limiter::{self, Ask, Work};
+use crate::limiter::{self, Ask};
 use crate::redis::Value;
 
 use admission::Admission;
 pub use answer::{Answer, Content};
 pub use body::Body;
 use caching::Caching;
-use forward::Fetch;
 pub use head::Head;
 use head::{is_preflight, is_upgrade};
 use memory::Memory;
 pub use origin::{Failure, Handoff, LARGEST_BODY, OriginHead, Relay, Save, Write};
 use plan::{Plan, RoutePlan};
 pub use problem::Problem;
+pub use step::{Exchange, Respond, Step};
 
 /// The longest URL that is taken: as long as the platform takes.
 const LONGEST_URL: usize = 16 * 1024;
-
-/// The longest a refresh lease holds others off.
-const LONGEST_LEASE: Duration = Duration::from_secs(10);
 
 /// The gate of one isolate: its configuration and what it remembers. `B` is a stored body.
 #[derive(Debug)]
@@ -62,42 +62,6 @@ pub struct Gate<B: Body> {
     has_store: bool,
     memory: Memory<B>,
     notes: Vec<String>,
-}
-
-/// What to do next about a request.
-#[derive(Debug)]
-pub enum Step<B: Body> {
-    /// Answer it.
-    Respond(Respond<B>),
-    /// Run [`ADMIT`](crate::limiter::ADMIT) in the store, then [`Gate::resume`].
-    Ask(Ask, Exchange<B>),
-    /// Ask the origin, then [`Gate::origin_answered`].
-    Fetch(Fetch, Exchange<B>),
-}
-
-/// An answer, and what to do after it has been given.
-#[derive(Debug)]
-pub struct Respond<B: Body> {
-    /// The answer.
-    pub answer: Answer<B>,
-    /// A refresh of the entry, in the background; carried out like a [`Step::Fetch`].
-    pub refresh: Option<(Fetch, Exchange<B>)>,
-    /// An entry to write to the store.
-    pub write: Option<Write>,
-    /// Calls of the script to make, then [`Gate::worked`].
-    pub work: Vec<Work>,
-}
-
-/// What is known of a request between two steps.
-#[derive(Debug)]
-pub struct Exchange<B: Body> {
-    route: Rc<RoutePlan>,
-    admission: Admission,
-    caching: Caching<B>,
-    /// Whether the store has failed this request already.
-    store_failed: bool,
-    /// Calls of the script that need not wait for the answer.
-    work: Vec<Work>,
 }
 
 impl<B: Body> Gate<B> {
@@ -381,82 +345,6 @@ impl<B: Body> Gate<B> {
         let mut fetch = forward::fetch(&self.plan.origin, target, head, address, timeout);
         exchange.caching.prepare(&mut fetch, now);
         Step::Fetch(fetch, exchange)
-    }
-
-    /// Takes what the store said to a call that no client waited for.
-    pub fn worked(&mut self, work: &Work, reply: Result<Value, Error>, now: Timestamp) {
-        let now = self.memory.limiter.clock.correct(now);
-        work.done(reply, &mut self.memory.limiter, now);
-    }
-
-    /// After how long [`Gate::sweep`] should be called; `None`: it need not be, or somebody is at it.
-    pub fn sweep_after(&mut self, now: Timestamp) -> Option<Duration> {
-        let now = self.memory.limiter.clock.correct(now);
-        self.memory.limiter.sweep_after(now)
-    }
-
-    /// Returns the unspent permits of clients that did not come back: a call of the script to make, if
-    /// there are any.
-    pub fn sweep(&mut self, now: Timestamp) -> Option<Work> {
-        let now = self.memory.limiter.clock.correct(now);
-        self.memory.limiter.swept();
-        match self.store_is_up() {
-            true => Work::returning(&mut self.memory.limiter, now),
-            false => None,
-        }
-    }
-
-    /// What there is to log since the last time.
-    pub fn take_notes(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.notes)
-    }
-}
-
-impl<B: Body> Exchange<B> {
-    fn lease(&self) -> Duration {
-        self.route.origin_timeout.min(LONGEST_LEASE)
-    }
-
-    /// Calls of the script that need not wait for the answer.
-    pub fn take_work(&mut self) -> Vec<Work> {
-        std::mem::take(&mut self.work)
-    }
-
-    /// Answers, with the headers that go with the request.
-    fn answer(self, answer: Answer<B>) -> Step<B> {
-        Step::Respond(Respond {
-            answer: self.admission.mark(answer),
-            refresh: None,
-            write: None,
-            work: self.work,
-        })
-    }
-
-    /// Answers with a problem.
-    fn refuse(self, problem: &Problem) -> Step<B> {
-        let mut answer = problem.answer();
-        if self.route.cache.is_some() {
-            answer.set("cache-status", caching::not_asked(problem));
-            answer.set("age", "0".to_owned());
-        }
-        self.answer(answer)
-    }
-}
-
-impl<B: Body> From<Answer<B>> for Step<B> {
-    fn from(answer: Answer<B>) -> Self {
-        Self::Respond(Respond {
-            answer,
-            refresh: None,
-            write: None,
-            work: Vec::new(),
-        })
-    }
-}
-
-impl<B: Body> From<Problem> for Step<B> {
-    fn from(problem: Problem) -> Self {
-        problem.answer().into()
     }
 }
 

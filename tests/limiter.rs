@@ -344,7 +344,7 @@ async fn who_goes_on_after_refusals_is_held_off() {
     let limiter = wire.limiter(Rule::new(1, minute()).with_penalty(penalty));
     limit(&limiter, "a").await;
     for _ in 0..3 {
-        assert_eq!(limit(&limiter, "a").await.success, false);
+        assert!(!limit(&limiter, "a").await.success);
     }
     let held = limit(&limiter, "a").await;
     assert_eq!(held.reason, Some(Reason::DenyList));

@@ -14,6 +14,7 @@ use crate::engine::cache::{
 use super::answer::Answer;
 use super::body::Body;
 use super::caching::{Cached, Caching, answer};
+use super::cost::COST;
 use super::forward::{HOP_BY_HOP, named_in_connection};
 use super::head::Head;
 use super::problem::Problem;
@@ -139,30 +140,6 @@ impl<B: Body> Gate<B> {
                 }
                 Handoff::Relay(relay)
             }
-        }
-    }
-
-    /// Corrects what the request cost, now that its answer is known: nothing where the route gives it
-    /// back, or as much as the origin says.
-    fn settle(
-        &mut self,
-        exchange: &mut Exchange<B>,
-        answered: Result<&impl OriginHead, Failure>,
-        now: Timestamp,
-    ) {
-        let status = match answered {
-            Ok(origin) => origin.status(),
-            Err(failure) => failure.problem().status(),
-        };
-        let told = answered.ok().and_then(|origin| true_cost(origin));
-        let cost = match exchange.route.refund_on.contains(&status) {
-            true => Some(0),
-            false => told,
-        };
-        if let Some(cost) = cost {
-            let memory = &mut self.memory.limiter;
-            let work = exchange.admission.check().settle(cost, memory, now);
-            exchange.work.extend(work);
         }
     }
 
@@ -322,18 +299,6 @@ impl<B: Body> Gate<B> {
     }
 }
 
-/// The header in which the origin says what a request cost in truth. It is for the gate, not for clients.
-const COST: &str = "x-edge-cost";
-
-/// The most that one request may cost.
-const LARGEST_COST: u64 = 1_000_000;
-
-/// What the origin says that the request cost, if it says a number.
-fn true_cost(origin: &impl OriginHead) -> Option<u64> {
-    let cost = origin.value(COST)?.trim().parse::<u64>().ok()?;
-    Some(cost.min(LARGEST_COST))
-}
-
 /// Cloudflare's own statuses for an origin that it could not reach or that broke off, with which
 /// `fetch` resolves there: 520 to 527 and 530.
 const fn unreachable(status: u16) -> Option<Failure> {
@@ -422,7 +387,7 @@ impl<B: Body> Exchange<B> {
 }
 
 impl Failure {
-    const fn problem(self) -> Problem {
+    pub(super) const fn problem(self) -> Problem {
         match self {
             Self::Failed => Problem::OriginFailed,
             Self::TimedOut => Problem::OriginTimedOut,

@@ -235,8 +235,8 @@ mod tests {
         let mut memory = Memory::new(Duration::from_millis(150), 1);
         let at = Timestamp::from_millis;
         memory.learn_standing("k", Standing::Unregistered, at(0));
-        assert_eq!(memory.standing("k", at(9_999)).unwrap().1, true);
-        assert_eq!(memory.standing("k", at(10_000)).unwrap().1, false);
+        assert!(memory.standing("k", at(9_999)).unwrap().1);
+        assert!(!memory.standing("k", at(10_000)).unwrap().1);
         assert!(memory.standing("l", at(0)).is_none());
     }
 

@@ -1,0 +1,102 @@
+//! What to do next about a request, and what is known of it between two steps.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::limiter::{Ask, Work};
+
+use super::admission::Admission;
+use super::answer::Answer;
+use super::body::Body;
+use super::caching::{self, Caching};
+use super::forward::Fetch;
+use super::origin::Write;
+use super::plan::RoutePlan;
+use super::problem::Problem;
+
+/// The longest a refresh lease holds others off.
+const LONGEST_LEASE: Duration = Duration::from_secs(10);
+
+/// What to do next about a request.
+#[derive(Debug)]
+pub enum Step<B: Body> {
+    /// Answer it.
+    Respond(Respond<B>),
+    /// Run [`ADMIT`](crate::limiter::ADMIT) in the store, then [`Gate::resume`].
+    Ask(Ask, Exchange<B>),
+    /// Ask the origin, then [`Gate::origin_answered`].
+    Fetch(Fetch, Exchange<B>),
+}
+
+/// An answer, and what to do after it has been given.
+#[derive(Debug)]
+pub struct Respond<B: Body> {
+    /// The answer.
+    pub answer: Answer<B>,
+    /// A refresh of the entry, in the background; carried out like a [`Step::Fetch`].
+    pub refresh: Option<(Fetch, Exchange<B>)>,
+    /// An entry to write to the store.
+    pub write: Option<Write>,
+    /// Calls of the script to make, then [`Gate::worked`].
+    pub work: Vec<Work>,
+}
+
+/// What is known of a request between two steps.
+#[derive(Debug)]
+pub struct Exchange<B: Body> {
+    pub(super) route: Rc<RoutePlan>,
+    pub(super) admission: Admission,
+    pub(super) caching: Caching<B>,
+    /// Whether the store has failed this request already.
+    pub(super) store_failed: bool,
+    /// Calls of the script that need not wait for the answer.
+    pub(super) work: Vec<Work>,
+}
+
+impl<B: Body> Exchange<B> {
+    pub(super) fn lease(&self) -> Duration {
+        self.route.origin_timeout.min(LONGEST_LEASE)
+    }
+
+    /// Calls of the script that need not wait for the answer.
+    pub fn take_work(&mut self) -> Vec<Work> {
+        std::mem::take(&mut self.work)
+    }
+
+    /// Answers, with the headers that go with the request.
+    pub(super) fn answer(self, answer: Answer<B>) -> Step<B> {
+        Step::Respond(Respond {
+            answer: self.admission.mark(answer),
+            refresh: None,
+            write: None,
+            work: self.work,
+        })
+    }
+
+    /// Answers with a problem.
+    pub(super) fn refuse(self, problem: &Problem) -> Step<B> {
+        let mut answer = problem.answer();
+        if self.route.cache.is_some() {
+            answer.set("cache-status", caching::not_asked(problem));
+            answer.set("age", "0".to_owned());
+        }
+        self.answer(answer)
+    }
+}
+
+impl<B: Body> From<Answer<B>> for Step<B> {
+    fn from(answer: Answer<B>) -> Self {
+        Self::Respond(Respond {
+            answer,
+            refresh: None,
+            write: None,
+            work: Vec::new(),
+        })
+    }
+}
+
+impl<B: Body> From<Problem> for Step<B> {
+    fn from(problem: Problem) -> Self {
+        problem.answer().into()
+    }
+}

@@ -1,0 +1,103 @@
+//! What memory knows of a request's limits: whether it is held off, was refused before, or is paid for
+//! in advance.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::engine::limit::sliding_window::Cut;
+use crate::engine::limit::{Source, Verdict};
+
+use super::super::Memory;
+use super::{Check, Paid, Refusal};
+
+impl Check {
+    /// Decides as far as memory can: what is held off or refused before is refused again, and permits
+    /// that were fetched ahead are spent. Whether the store has to be asked about the rest.
+    ///
+    /// # Errors
+    ///
+    /// The refusal.
+    pub fn recall(&mut self, memory: &mut Memory, now: Timestamp) -> Result<bool, Refusal> {
+        self.refused_before(memory, now)?;
+        let sure = self.standing_known;
+        for slot in &mut self.slots {
+            let Some(bucket) = slot.bucket.as_ref() else {
+                continue;
+            };
+            if !slot.charge.leased || !(sure || slot.charge.is_settled()) {
+                continue;
+            }
+            let (key, cost) = (&bucket.key, slot.charge.cost);
+            let term = Cut::of(slot.charge.window).lease();
+            memory.leases.demand(key, cost, term, now);
+            if let Some(spent) = memory.leases.spend(key, cost, now) {
+                slot.verdict = Some(slot.leased_verdict(bucket, spent.left, memory, now));
+                slot.paid = Paid::Lease(spent);
+                self.source = Source::Lease;
+            }
+        }
+        Ok(self.slots.iter().any(|slot| slot.is_open(sure)))
+    }
+
+    fn refused_before(&mut self, memory: &mut Memory, now: Timestamp) -> Result<(), Refusal> {
+        let sure = self.standing_known;
+        let (mut held, mut denied) = (Vec::new(), Vec::new());
+        for (n, slot) in self.slots.iter().enumerate() {
+            let Some(bucket) = slot.enforced_bucket(sure) else {
+                continue;
+            };
+            let until = memory.penalties.held_until(&bucket.key, now);
+            if let Some(until) = until.filter(|_| slot.charge.penalty.is_some()) {
+                held.push((n, until.since(now)));
+            }
+            let enough = slot.enough(bucket);
+            let refused = memory
+                .denied
+                .refused_until(&bucket.key, slot.charge.cost, enough, now);
+            if let Some(until) = refused {
+                denied.push((n, until.since(now)));
+            }
+        }
+        if held.is_empty() && denied.is_empty() {
+            return Ok(());
+        }
+        self.source = Source::Blocked;
+        let longest = |list: &[(usize, Duration)], at| {
+            let waits = list.iter().filter(|(n, _)| *n == at).map(|(_, wait)| *wait);
+            waits.max()
+        };
+        for (n, slot) in self.slots.iter_mut().enumerate() {
+            let Some(bucket) = slot.bucket.as_ref() else {
+                continue;
+            };
+            // A refusal may outlast its window by some sub-buckets.
+            let lately = slot.charge.window.saturating_mul(2);
+            let known = memory.fallback.last_known(&bucket.key, lately, now);
+            let wait = longest(&held, n).max(longest(&denied, n));
+            slot.verdict = match (known, wait) {
+                (known, Some(wait)) => Some(Verdict {
+                    met: false,
+                    remaining: known.map_or(0, |known| known.remaining),
+                    retry_after: wait,
+                    reset_after: wait,
+                }),
+                (Some(known), None) => Some(Verdict { met: true, ..known }),
+                (None, None) => None,
+            };
+        }
+        let places = |list: &[(usize, Duration)]| list.iter().map(|(n, _)| *n).collect();
+        let wait = |list: &[(usize, Duration)]| list.iter().map(|(_, wait)| *wait).max();
+        if !held.is_empty() {
+            return Err(Refusal::Held {
+                violated: places(&held),
+                retry_after: wait(&held).max(wait(&denied)).unwrap_or_default(),
+            });
+        }
+        let violated: Vec<usize> = places(&denied);
+        let hold = self.penalise(&violated, memory, now);
+        Err(Refusal::Quota {
+            violated,
+            retry_after: wait(&denied).max(hold).unwrap_or_default(),
+        })
+    }
+}

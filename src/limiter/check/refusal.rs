@@ -1,0 +1,52 @@
+//! Why a request is not admitted.
+
+use std::time::Duration;
+
+/// Why a request is not admitted. Limits are named by their places among the charges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// A quota is used up.
+    Quota {
+        /// The limits that refuse.
+        violated: Vec<usize>,
+        /// When the same request will be admitted.
+        retry_after: Duration,
+    },
+    /// The store fails, and the local limits, which are lower, are used up.
+    Reduced {
+        /// The limits that refuse.
+        violated: Vec<usize>,
+        /// When the same request will be admitted.
+        retry_after: Duration,
+    },
+    /// The client is held off, because it went on after refusals.
+    Held {
+        /// The limits that it went on against.
+        violated: Vec<usize>,
+        /// When the same request will be looked at again.
+        retry_after: Duration,
+    },
+    /// The store fails, and a limit is closed then.
+    StoreDown {
+        /// When the store is asked again.
+        retry_after: Duration,
+    },
+    /// The origin would have to be called, and has been called as often as it may.
+    Origin {
+        /// When it may be called again.
+        retry_after: Duration,
+    },
+}
+
+impl Refusal {
+    /// How long until the same request is admitted, or looked at again.
+    pub const fn retry_after(&self) -> Duration {
+        match self {
+            Self::Quota { retry_after, .. }
+            | Self::Reduced { retry_after, .. }
+            | Self::Held { retry_after, .. }
+            | Self::StoreDown { retry_after }
+            | Self::Origin { retry_after } => *retry_after,
+        }
+    }
+}
