@@ -33,7 +33,8 @@ impl<B: Body> Gate<B> {
         if let Some(cost) = cost {
             let memory = &mut self.memory.limiter;
             let work = exchange.admission.check().settle(cost, memory, now);
-            exchange.work.extend(work);
+            // Without a store to tell, what is charged there stays charged.
+            exchange.work.extend(work.filter(|_| self.store_is_up()));
         }
     }
 }

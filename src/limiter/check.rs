@@ -193,7 +193,9 @@ impl Check {
         if reply.outcome != Outcome::Refused {
             return Ok(Some(()));
         }
-        Err(self.refused(Source::Redis, memory, now))
+        let refusal = self.refused(Source::Redis, memory);
+        let hold = self.penalise(refusal.violated(), memory, now);
+        Err(refusal.with_hold(hold))
     }
 
     /// Decides what is open without the store: absent, or failing for the next `down_for`.
@@ -244,23 +246,16 @@ impl Check {
         if admitted {
             return Ok(());
         }
-        Err(match (self.refused(Source::Local, memory, now), down_for) {
-            (
-                Refusal::Quota {
-                    violated,
-                    retry_after,
-                },
-                Some(_),
-            ) => Refusal::Reduced {
-                violated,
-                retry_after,
-            },
-            (refusal, _) => refusal,
-        })
+        let refusal = self.refused(Source::Local, memory);
+        if down_for.is_some() {
+            return Err(refusal.while_reduced());
+        }
+        let hold = self.penalise(refusal.violated(), memory, now);
+        Err(refusal.with_hold(hold))
     }
 
     /// What comes of verdicts of which one refuses: nothing stays charged, and all is remembered.
-    fn refused(&mut self, source: Source, memory: &mut Memory, now: Timestamp) -> Refusal {
+    fn refused(&mut self, source: Source, memory: &mut Memory) -> Refusal {
         self.put_back(memory);
         let refuses = |slot: &Slot| {
             slot.charge.role == Role::Enforce && slot.verdict.as_ref().is_some_and(|v| !v.met)
@@ -277,11 +272,9 @@ impl Check {
         }
         let waits = violated.iter().filter_map(|n| self.slots.get(*n));
         let waits = waits.filter_map(|slot| slot.verdict.as_ref().map(|v| v.retry_after));
-        let wait = waits.max();
-        let hold = self.penalise(&violated, memory, now);
         Refusal::Quota {
+            retry_after: waits.max().unwrap_or_default(),
             violated,
-            retry_after: wait.max(hold).unwrap_or_default(),
         }
     }
 

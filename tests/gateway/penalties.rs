@@ -98,3 +98,16 @@ fn a_limit_in_shadow_holds_nobody_off() {
         assert_eq!(rig.get("/any").status, 200);
     }
 }
+
+#[test]
+fn nobody_is_held_off_because_the_store_fails() {
+    let mut rig = Rig::new(config());
+    rig.store = crate::rig::Store::Down(omnitrade_edge::error::ErrorKind::Unreachable);
+    let mut refused = 0;
+    for _ in 0..50 {
+        refused += u32::from(rig.get("/any").status == 503);
+    }
+    assert!(refused > 40);
+    rig.wait(11_000);
+    assert_eq!(rig.get("/any").status, 200);
+}

@@ -19,6 +19,9 @@ const AHEAD: f64 = 1.5;
 /// Below this demand, in requests within a lease, nothing is fetched ahead: it would mostly go back.
 const LEAST_DEMAND: f64 = 1.5;
 
+/// How long nobody tries to fetch more after there was nothing to be had.
+const PAUSE: Duration = Duration::from_millis(250);
+
 /// How long after they became void unspent permits wait for a call that takes them back for nothing.
 pub const GRACE: Duration = Duration::from_millis(500);
 
@@ -166,10 +169,10 @@ impl Leases {
         }
     }
 
-    /// They are back, with or without permits.
-    pub fn fetched(&mut self, key: &str) {
+    /// They are back. With nothing, there is nothing to be had: nobody tries again for a while.
+    pub fn fetched(&mut self, key: &str, permits: u64, now: Timestamp) {
         if let Some(mut account) = self.accounts.get_mut(key) {
-            account.fetching_until = None;
+            account.fetching_until = (permits == 0).then(|| now + PAUSE);
         }
     }
 

@@ -62,16 +62,16 @@ impl Work {
     /// Takes what the store said. Where it said nothing, what was to go back stays charged until it
     /// leaves the window: nobody is given more for it.
     pub fn done(&self, reply: Result<Value, Error>, memory: &mut Memory, now: Timestamp) {
-        if self.fetches {
-            for (key, _) in &self.about {
-                memory.leases.fetched(key);
-            }
-        }
-        let Some(reply) = reply.ok().and_then(|value| self.ask.read(value)) else {
-            return;
-        };
+        let reply = reply.ok().and_then(|value| self.ask.read(value));
+        let mut limits = reply.map(|reply| reply.limits).unwrap_or_default();
+        limits.resize(self.about.len(), None);
         let asked_at = memory.asked_at(&self.ask);
-        for ((key, window), said) in self.about.iter().zip(reply.limits) {
+        for ((key, window), said) in self.about.iter().zip(limits) {
+            if self.fetches {
+                let granted = said.as_ref().and_then(|said| said.granted.as_ref());
+                let permits = granted.map_or(0, |granted| granted.permits);
+                memory.leases.fetched(key, permits, now);
+            }
             let Some(said) = said else { continue };
             if self.fetches {
                 memory.fallback.learn(key, &said.verdict, now);

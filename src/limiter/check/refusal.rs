@@ -49,4 +49,42 @@ impl Refusal {
             | Self::Origin { retry_after } => *retry_after,
         }
     }
+
+    /// The limits that refuse.
+    pub fn violated(&self) -> &[usize] {
+        match self {
+            Self::Quota { violated, .. }
+            | Self::Reduced { violated, .. }
+            | Self::Held { violated, .. } => violated,
+            Self::StoreDown { .. } | Self::Origin { .. } => &[],
+        }
+    }
+
+    /// The same, of limits that are lower than they should be: it is not the client's fault.
+    pub(super) fn while_reduced(self) -> Self {
+        match self {
+            Self::Quota {
+                violated,
+                retry_after,
+            } => Self::Reduced {
+                violated,
+                retry_after,
+            },
+            other => other,
+        }
+    }
+
+    /// The same, of a client that is held off from now on for this long.
+    pub(super) fn with_hold(self, hold: Option<Duration>) -> Self {
+        match self {
+            Self::Quota {
+                violated,
+                retry_after,
+            } => Self::Quota {
+                violated,
+                retry_after: hold.map_or(retry_after, |hold| hold.max(retry_after)),
+            },
+            other => other,
+        }
+    }
 }

@@ -102,8 +102,15 @@ fn more_is_fetched_before_it_runs_dry_and_by_one_only() {
     leases.fetching("k", at(0), Duration::from_millis(300));
     assert_eq!(leases.wanted("k", TERM, at(299)), 0);
     assert!(leases.wanted("k", TERM, at(300)) > 0, "they are lost");
-    leases.fetched("k");
-    assert!(leases.wanted("k", TERM, at(0)) > 0);
+    leases.fetched("k", 5, at(10));
+    assert!(leases.wanted("k", TERM, at(10)) > 0);
+    leases.fetched("k", 0, at(10));
+    assert_eq!(
+        leases.wanted("k", TERM, at(10)),
+        0,
+        "there was nothing to be had"
+    );
+    assert!(leases.wanted("k", TERM, at(260)) > 0);
 }
 
 #[test]
