@@ -6,20 +6,27 @@ use crate::clock::Timestamp;
 
 use super::sliding_window::TOLERANCE;
 
-/// Refusals that are still true, by limit key, cost and quota: a route may keep a share for itself. Bounded; what is evicted is asked again.
+/// Refusals that are still true, by limit key. Bounded; what is evicted is asked again.
 #[derive(Debug)]
 pub struct DenyCache {
-    refusals: Cache<(String, u64, u64), Refusal>,
+    refusals: Cache<String, Vec<Refusal>>,
 }
 
+/// A request of another cost may pass where this one did not; and one of a route that keeps a share
+/// of the quota for itself.
 #[derive(Debug, Clone, Copy)]
 struct Refusal {
+    cost: u64,
+    quota: u64,
     at: Timestamp,
     until: Timestamp,
 }
 
+/// How many refusals are remembered of one key.
+const EACH: usize = 8;
+
 impl DenyCache {
-    /// Remembers at most `capacity` refusals.
+    /// Remembers the refusals of at most `capacity` keys.
     pub fn new(capacity: usize) -> Self {
         Self {
             refusals: Cache::new(capacity),
@@ -29,33 +36,46 @@ impl DenyCache {
     /// At `now`, a request of `cost` on `quota` permits of the limit state `key` is refused until
     /// `until`.
     pub fn remember(&mut self, key: &str, cost: u64, quota: u64, now: Timestamp, until: Timestamp) {
-        let refusal = Refusal { at: now, until };
-        self.refusals.insert((key.to_owned(), cost, quota), refusal);
+        let refusal = Refusal {
+            cost,
+            quota,
+            at: now,
+            until,
+        };
+        if let Some(mut known) = self.refusals.get_mut(key) {
+            known.retain(|other| other.is_true(now) && (other.cost, other.quota) != (cost, quota));
+            if known.len() < EACH {
+                known.push(refusal);
+            }
+            return;
+        }
+        self.refusals.insert(key.to_owned(), vec![refusal]);
     }
 
     /// Until when a request of `cost` on `quota` permits of `key` is refused, if it is.
     pub fn refused_until(
-        &mut self,
+        &self,
         key: &str,
         cost: u64,
         quota: u64,
         now: Timestamp,
     ) -> Option<Timestamp> {
-        let key = (key.to_owned(), cost, quota);
-        let Refusal { at, until } = self.refusals.get(&key).copied()?;
-        // A clock that went back further than clocks differ must not hold anybody off for longer.
-        if until > now && now + TOLERANCE >= at {
-            return Some(until);
-        }
-        self.refusals.remove(&key);
-        None
+        let known = self.refusals.get(key)?;
+        let same = |refusal: &&Refusal| (refusal.cost, refusal.quota) == (cost, quota);
+        let refusal = known.iter().find(same)?;
+        refusal.is_true(now).then_some(refusal.until)
+    }
+
+    /// Forgets all refusals on `key`.
+    pub fn forget(&mut self, key: &str) {
+        self.refusals.remove(key);
     }
 }
 
-impl DenyCache {
-    /// Forgets all refusals on `key`.
-    pub fn forget(&mut self, key: &str) {
-        self.refusals.retain(|(other, _, _), _| other != key);
+impl Refusal {
+    /// A clock that went back further than clocks differ must not hold anybody off for longer.
+    fn is_true(&self, now: Timestamp) -> bool {
+        self.until > now && now + TOLERANCE >= self.at
     }
 }
 

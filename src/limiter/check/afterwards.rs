@@ -128,6 +128,10 @@ impl Check {
                 continue;
             }
             let (more, less) = (cost.saturating_sub(charged), charged.saturating_sub(cost));
+            if less > 0 {
+                // Who was refused meanwhile may pass earlier than it was told.
+                memory.denied.forget(&bucket.key);
+            }
             let (mut back, mut done) = (Vec::new(), true);
             match &mut slot.paid {
                 Paid::No | Paid::Before => continue,
