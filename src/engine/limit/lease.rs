@@ -31,7 +31,7 @@ pub const GRACE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Leases {
     accounts: Cache<String, Account>,
-    /// Which leases become void when, in the order in which they were granted.
+    /// Which leases become void when, the earliest first.
     voids: VecDeque<(Timestamp, String)>,
 }
 
@@ -192,7 +192,8 @@ impl Leases {
             from: asked,
             void_at: asked + void_after,
         };
-        self.voids.push_back((lease.void_at, key.to_owned()));
+        let later = self.voids.partition_point(|(at, _)| *at <= lease.void_at);
+        self.voids.insert(later, (lease.void_at, key.to_owned()));
         if self.voids.len() > self.accounts.capacity() as usize {
             self.voids.pop_front();
         }

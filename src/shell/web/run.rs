@@ -211,7 +211,14 @@ impl Run {
     fn work(&self, work: Vec<Work>) {
         for work in work {
             let isolate = Rc::clone(&self.isolate);
-            keep_alive(&self.context, async move { isolate.work(&work).await });
+            keep_alive(&self.context, async move {
+                isolate.work(&work).await;
+                // It may have fetched permits.
+                let wait = isolate.gate.borrow_mut().sweep_after(now());
+                if let Some(wait) = wait {
+                    isolate.sweep(wait).await;
+                }
+            });
         }
     }
 

@@ -138,6 +138,18 @@ fn what_nobody_took_back_is_overdue_after_a_while() {
 }
 
 #[test]
+fn a_long_lease_does_not_hold_up_the_return_of_a_short_one() {
+    let mut leases = lent(3);
+    let short = Duration::from_millis(500);
+    leases.granted("l", WINDOW, (receipt(7), 2), at(100), short);
+    assert_eq!(leases.next_overdue(), Some(at(600) + GRACE));
+    let overdue = leases.overdue(8, at(600) + GRACE);
+    assert_eq!(overdue.len(), 1);
+    assert_eq!(overdue[0].key, "l");
+    assert_eq!(leases.next_overdue(), Some(at(4_000) + GRACE));
+}
+
+#[test]
 fn memory_is_bounded() {
     let mut leases = Leases::new(100);
     for n in 0..10_000_u64 {
