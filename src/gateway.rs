@@ -128,13 +128,21 @@ impl<B: Body> Gate<B> {
         if !self.store_allows(&mut exchange, now) {
             return self.without_store(head, exchange, now);
         }
-        let lookup = match look_up {
+        let mut lookup = match look_up {
             true => exchange
                 .caching
                 .lookup(&self.plan.store.key_prefix, exchange.lease()),
             false => None,
         };
-        let calls_origin = lookup.is_some() || !matches!(exchange.caching, Caching::On(_));
+        if let (Some(lookup), Some(_)) = (&mut lookup, exchange.admission.check().origin_refused())
+        {
+            // Somebody who may call the origin is to refresh the entry.
+            lookup.lease_for = None;
+        }
+        let calls_origin = match &exchange.caching {
+            Caching::On(cached) => lookup.is_some() && !cached.only_if_cached(),
+            _ => true,
+        };
         let mut ask = exchange
             .admission
             .ask(calls_origin, &mut self.memory.limiter, now);
@@ -245,8 +253,8 @@ impl<B: Body> Gate<B> {
 
     /// A request that is admitted: from the cache if it may, else from the origin.
     fn proceed(&mut self, head: &impl Head, mut exchange: Exchange<B>, now: Timestamp) -> Step<B> {
+        let ahead = self.store_is_up() && !exchange.store_failed;
         let memory = &mut self.memory.limiter;
-        let ahead = self.has_store && !exchange.store_failed;
         if let Some(work) = ahead.then(|| exchange.admission.fetch_ahead(memory, now)) {
             exchange.work.extend(work);
         }

@@ -157,7 +157,7 @@ impl<B: Body> Caching<B> {
         Some(limiter::Lookup {
             entry: format!("{prefix}:c:{digest}"),
             lease: format!("{prefix}:f:{digest}"),
-            lease_for: cached.stores.then_some(lease_for),
+            lease_for: (cached.stores && !cached.only_if_cached()).then_some(lease_for),
         })
     }
 
@@ -229,7 +229,7 @@ impl<B: Body> Caching<B> {
         if matches!(usage, Some(Use::VaryMismatch | Use::Unusable(_))) {
             cached.found = None;
         }
-        match cached.asked.only_if_cached {
+        match cached.only_if_cached() {
             true => Serve::Refuse(Problem::OnlyIfCached),
             false => Serve::Origin(Self::On(cached)),
         }
@@ -286,6 +286,11 @@ impl<B: Body> Caching<B> {
 }
 
 impl<B: Body> Cached<B> {
+    /// Whether the client wants a stored response or none (RFC 9111 §5.2.1.7).
+    pub const fn only_if_cached(&self) -> bool {
+        self.asked.only_if_cached
+    }
+
     fn evaluate(&self, head: &impl Head, now: Timestamp) -> Option<Use> {
         let entry = &self.found.as_ref()?.entry;
         Some(evaluate(
