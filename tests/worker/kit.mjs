@@ -108,14 +108,17 @@ export async function startTap(target) {
     calls: 0,
     /** What happens to a request; a number is the status that answers it. */
     fault: /** @type {null | "hang" | "stall" | "reset" | "nonsense" | number} */ (null),
+    /** What a request waits for, once it has arrived. */
+    barrier: /** @type {Promise<unknown>} */ (Promise.resolve()),
     close: async () => {
       agent.destroy();
       server.close();
       server.closeAllConnections();
     },
   };
-  const server = createServer((from, to) => {
+  const server = createServer(async (from, to) => {
     tap.calls++;
+    await tap.barrier;
     if (tap.fault === "hang") return;
     if (tap.fault === "stall") return to.writeHead(200, { "content-length": 100 }).write('{"result":');
     if (tap.fault === "reset") return from.socket.resetAndDestroy();
