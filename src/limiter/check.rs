@@ -190,6 +190,11 @@ impl Check {
                 _ => slot.bucket = None,
             }
         }
+        // Where it counts is known only now, where its key had to be looked up. What was charged
+        // stays so: to give it back would cost more than the hold saves.
+        if let Some(held) = self.held_after_all(memory, now) {
+            return Err(held);
+        }
         if reply.outcome != Outcome::Refused {
             return Ok(Some(()));
         }
