@@ -43,7 +43,12 @@ impl Load {
             permits: self.quota,
         };
         let charge = Charge::on(bucket, Duration::from_millis(self.window_ms), self.cost);
-        let mut ask = Ask::new(Timestamp::from_millis(at), &format!("{n:06}"), HORIZON, false);
+        let mut ask = Ask::new(
+            Timestamp::from_millis(at),
+            &format!("{n:06}"),
+            HORIZON,
+            false,
+        );
         ask.limit(&charge, self.lend, &[]);
         // No earlier call with this id was made.
         ask.args.push("0".to_owned());

@@ -87,7 +87,12 @@ fn first(
     let ends = ends.chain([u64::MAX / 2]);
     for ((begins, text), end) in history.iter().zip(ends) {
         let state = text.as_ref().map_or_else(State::default, |text| {
-            let width: u64 = text.split(' ').nth(3).expect("a width").parse().expect("ms");
+            let width: u64 = text
+                .split(' ')
+                .nth(3)
+                .expect("a width")
+                .parse()
+                .expect("ms");
             // A cut of this width: the number of sub-buckets says only what is impossible.
             let cut = Cut { width, buckets: 30 };
             State::parse_strictly(text, cut).expect("a state")
