@@ -37,7 +37,17 @@ import { Failure, root, run } from "../../scripts/lib/process.mjs";
  * @property {Wait[]} waits
  */
 
-/** @typedef {{ key: string, quota: number, windowMs: number, cost: number, lend: number, at: number[] }} Load */
+/**
+ * @typedef {object} Load calls of the script about one state
+ * @property {string} key
+ * @property {number} quota
+ * @property {number} windowMs
+ * @property {number} cost
+ * @property {number} lend how many permits each call wants to have lent
+ * @property {number} firstId the calls have the numbers from this one on for ids
+ * @property {number[]} at when they are made, Unix ms
+ */
+
 /** @typedef {{ keys: string[], args: string[] }} Call */
 
 const CARGO = ["--no-default-features", "--bench", "limiter-sim"];

@@ -20,6 +20,8 @@ pub struct Load {
     cost: u64,
     /// How many permits each wants to have lent.
     lend: u64,
+    /// The calls have the numbers from this one on for ids: one that comes twice is a repeat.
+    first_id: usize,
     /// When the calls are made, Unix ms.
     at: Vec<u64>,
 }
@@ -34,10 +36,10 @@ pub struct Call {
 impl Load {
     pub fn calls(&self) -> Vec<Call> {
         let times = self.at.iter().enumerate();
-        times.map(|(n, at)| self.call(n, *at)).collect()
+        times.map(|(n, at)| self.call(self.first_id + n, *at)).collect()
     }
 
-    fn call(&self, n: usize, at: u64) -> Call {
+    fn call(&self, id: usize, at: u64) -> Call {
         let bucket = Bucket {
             key: self.key.clone(),
             permits: self.quota,
@@ -45,7 +47,7 @@ impl Load {
         let charge = Charge::on(bucket, Duration::from_millis(self.window_ms), self.cost);
         let mut ask = Ask::new(
             Timestamp::from_millis(at),
-            &format!("{n:06}"),
+            &format!("{id:06}"),
             HORIZON,
             false,
         );

@@ -1,0 +1,256 @@
+/** What is measured on the virtual clock. */
+import { exactLog, mostInAWindow } from "./exact-log.mjs";
+import { adversaries, poisson, randomNumbers, START } from "./traces.mjs";
+
+/** @typedef {import("./simulation.mjs").Scenario} Scenario */
+/** @typedef {import("./simulation.mjs").Outcome} Outcome */
+/** @typedef {import("./simulation.mjs").Wait} Wait */
+/** @typedef {import("./traces.mjs").Shape} Shape */
+/** @typedef {import("./traces.mjs").Trace} Trace */
+/** @typedef {ReturnType<typeof import("./upstash.mjs").upstash>} Upstash */
+/** @typedef {import("./upstash.mjs").Flavour} Flavour */
+/** @typedef {{ simulate: (scenarios: Scenario[]) => Promise<Outcome[]>, peer: Upstash, seed: number }} Lab */
+
+/** The contestants: ours in its two strategies, and the peers. */
+export const WHO = /** @type {const} */ (["exact", "lease", "block", "no-block", "governor"]);
+
+/** @typedef {typeof WHO[number]} Who */
+/** @typedef {Record<Who, number>} Figures */
+
+/** A store that answers at once, and one that is as slow as real ones are, and as uneven. */
+export const AT_ONCE = /** @type {[number, number]} */ ([0, 0]);
+export const SLOW = /** @type {[number, number]} */ ([5, 50]);
+
+const MINUTE = 60_000;
+
+/** @type {Shape[]} */
+const ATTACKED = [
+  { quota: 60, windowMs: MINUTE },
+  { quota: 7, windowMs: 10_001 },
+];
+
+/** @type {(Shape & { windows: number })[]} `windows`: the first two of them are not looked at */
+const STEADY = [
+  { quota: 10, windowMs: MINUTE, windows: 102 },
+  { quota: 100, windowMs: MINUTE, windows: 22 },
+  { quota: 1_000, windowMs: MINUTE, windows: 6 },
+  { quota: 100, windowMs: 10_000, windows: 22 },
+  { quota: 100, windowMs: 60 * MINUTE, windows: 22 },
+];
+
+const LOAD = 1.5;
+const ISOLATES = 3;
+const MOST_ISOLATES = 8;
+
+/** How many requests of a trace are probed. */
+const PROBES = 40;
+
+/**
+ * Which requests of a trace each contestant admits.
+ * @param {Lab} lab
+ * @param {{ shape: Shape, isolates: number, trace: Trace }[]} jobs
+ * @param {Who} who
+ * @param {[number, number]} storeMs
+ */
+async function admittedBy({ simulate, peer, seed }, jobs, who, storeMs = AT_ONCE) {
+  if (who === "block" || who === "no-block") {
+    const runs = [];
+    for (const { shape, isolates, trace } of jobs) runs.push((await peer.run(who, shape, isolates, trace)).admitted);
+    return runs;
+  }
+  const scenarios = jobs.map(({ shape, isolates, trace }) => ({
+    who,
+    ...scenarioOf(shape),
+    isolates,
+    storeMs,
+    seed,
+    trace,
+  }));
+  return (await simulate(scenarios)).map(({ answers }) => answers.map(([admitted]) => admitted === 1));
+}
+
+/** @returns {Figures} */
+function none() {
+  return { exact: 0, lease: 0, block: 0, "no-block": 0, governor: 0 };
+}
+
+/** @param {Shape} shape */
+function scenarioOf({ quota, windowMs }) {
+  return { quota, windowMs };
+}
+
+/**
+ * The most that adversaries get in any window, as a multiple of the quota.
+ * @param {Lab} lab
+ */
+export async function underAttack(lab) {
+  const random = randomNumbers(lab.seed);
+  const jobs = ATTACKED.flatMap((shape) =>
+    Array.from({ length: MOST_ISOLATES }, (_, n) => n + 1).flatMap((isolates) =>
+      adversaries(shape, isolates, random).map(({ name, trace }) => ({ name, shape, isolates, trace })),
+    ),
+  );
+  const worst = async (/** @type {Who} */ who, /** @type {[number, number]} */ storeMs, less = 0) => {
+    const runs = await admittedBy(lab, jobs, who, storeMs);
+    const shares = runs.map((admitted, n) => {
+      const { shape, trace } = jobs[n];
+      const times = trace.flatMap(([at], request) => (admitted[request] ? [at] : []));
+      return mostInAWindow(times, shape.windowMs - less) / shape.quota;
+    });
+    return Math.max(...shares);
+  };
+  const most = none();
+  for (const who of WHO) most[who] = await worst(who, AT_ONCE);
+  const slow = { exact: await worst("exact", SLOW), lease: await worst("lease", SLOW) };
+  const slowest = SLOW[1];
+  const slowLess = { exact: await worst("exact", SLOW, slowest), lease: await worst("lease", SLOW, slowest) };
+  return { most, slow, slowLess, requests: jobs.reduce((sum, { trace }) => sum + trace.length, 0) };
+}
+
+/**
+ * What is admitted of a steady load of more than the quota, as a share of what an exact log admits.
+ * @param {Lab} lab
+ */
+export async function underLoad(lab) {
+  const random = randomNumbers(lab.seed + 1);
+  const jobs = STEADY.map((shape) => ({
+    shape,
+    isolates: ISOLATES,
+    trace: poisson({ ...shape, load: LOAD }, ISOLATES, random),
+  }));
+  /** @type {Record<Who, number[]>} */
+  const shares = { exact: [], lease: [], block: [], "no-block": [], governor: [] };
+  for (const who of WHO) {
+    const runs = await admittedBy(lab, jobs, who, SLOW);
+    shares[who] = runs.map((admitted, n) => {
+      const { shape, trace } = jobs[n];
+      const log = exactLog(
+        trace.map(([at]) => at),
+        shape,
+      );
+      const from = START + 2 * shape.windowMs;
+      const count = (/** @type {boolean[]} */ list) =>
+        list.filter((yes, request) => yes && trace[request][0] >= from).length;
+      return count(admitted) / count(log);
+    });
+  }
+  return { shapes: STEADY, shares };
+}
+
+/** @typedef {{ early: number, late: number, allowed: number }} Told at most, ms; `allowed`: how late it may be */
+
+/**
+ * What clients are told about when to come back, against the truth.
+ * @param {Lab} lab
+ */
+export async function whatIsTold(lab) {
+  const random = randomNumbers(lab.seed + 2);
+  /** @type {Record<Who, Told[]>} */
+  const results = { exact: [], lease: [], block: [], "no-block": [], governor: [] };
+  /** @type {Told[]} */
+  const byLog = [];
+  let largestState = 0;
+  for (const shape of [...ATTACKED, { quota: 100, windowMs: 60 * MINUTE }]) {
+    const trace = poisson({ ...shape, windows: 8, load: LOAD }, ISOLATES, random);
+    for (const who of /** @type {const} */ (["exact", "lease", "governor"])) {
+      const scenario = { who, ...shape, isolates: ISOLATES, storeMs: AT_ONCE, seed: lab.seed, trace };
+      const [{ answers, largestState: state }] = await lab.simulate([scenario]);
+      largestState = Math.max(largestState, state);
+      const which = (/** @type {0 | 1} */ admitted) =>
+        sample(answers.flatMap((answer, n) => (answer[0] === admitted ? [n] : [])));
+      // Of permits at hand no probe of the store knows; and governor tells those nothing whom it admits.
+      const probes = [...which(0), ...(who === "exact" ? which(1) : [])];
+      const [{ waits }] = await lab.simulate([{ ...scenario, probes }]);
+      results[who].push(worst(shape, waits));
+      if (who === "exact") byLog.push(worst(shape, waitsByLog(shape, answers)));
+    }
+    for (const who of /** @type {const} */ (["block", "no-block"])) {
+      const { admitted } = await lab.peer.run(who, shape, ISOLATES, trace);
+      const probes = sample(admitted.flatMap((yes, n) => (yes ? [] : [n])));
+      const { waits } = await lab.peer.run(who, shape, ISOLATES, trace, probes);
+      results[who].push(worst(shape, waits));
+    }
+  }
+  return { results, byLog, largestState };
+}
+
+/**
+ * @param {Shape} shape
+ * @param {Wait[]} waits
+ * @returns {Told}
+ */
+function worst({ windowMs }, waits) {
+  const early = waits.map(({ told, toldInSeconds, truly }) => truly - Math.min(told, toldInSeconds));
+  const late = waits.map(({ told, toldInSeconds, truly }) => Math.max(told, toldInSeconds) - truly);
+  return { early: Math.max(0, ...early), late: Math.max(0, ...late), allowed: Math.ceil(windowMs / 30) + 1_000 };
+}
+
+/**
+ * What was told to those refused, and when a log of what was admitted before would let them pass.
+ * @param {Shape} shape
+ * @param {import("./simulation.mjs").Answer[]} answers
+ */
+function waitsByLog({ quota, windowMs }, answers) {
+  /** @type {number[]} */
+  const log = [];
+  /** @type {Wait[]} */
+  const waits = [];
+  for (const [admitted, at, retryAfter] of answers) {
+    if (admitted) {
+      log.push(at);
+      continue;
+    }
+    // A window later it is still inside.
+    const truly = Math.max(at, (log[log.length - quota] ?? Number.NEGATIVE_INFINITY) + windowMs + 1);
+    const toldInSeconds = at + 1_000 * Math.ceil(retryAfter / 1_000);
+    waits.push({ asked: at, answered: at, admitted: false, told: at + retryAfter, toldInSeconds, truly });
+  }
+  return waits;
+}
+
+/** @param {number[]} numbers */
+function sample(numbers) {
+  const step = Math.max(numbers.length / PROBES, 1);
+  return numbers.filter((_, n) => Math.floor(n / step) !== Math.floor((n - 1) / step));
+}
+
+/**
+ * A client whose requests all go to another isolate than before: what of its quota it gets while the first one
+ * still holds permits for it, and once these went back. And one whose requests come all at once.
+ * @param {Lab} lab
+ */
+export async function oneClient(lab) {
+  const shape = { quota: 100, windowMs: MINUTE };
+  const moving = [5, 10, 25, 50].map((perSecond) => {
+    const before = Array.from({ length: Math.min(2 * perSecond, 50) }, (_, n) => Math.floor((n * 1000) / perSecond));
+    const moved = before[before.length - 1] + 100;
+    // As fast as it goes, so that all is taken that there is; then now and then.
+    const after = Array.from({ length: 2 * shape.quota }, (_, n) => moved + 4 * n);
+    const later = Array.from({ length: 100 }, (_, n) => moved + 1_000 + 200 * n);
+    /** @type {Trace} */
+    const trace = [
+      ...before.map((at) => /** @type {[number, number]} */ ([START + at, 0])),
+      ...[...after, ...later].map((at) => /** @type {[number, number]} */ ([START + at, 1])),
+    ];
+    return { shape, isolates: 2, trace, rightAfter: START + moved + 999 };
+  });
+  /** @type {Trace} */
+  const atOnce = Array.from({ length: 2 * shape.quota }, (_, n) => [START + 1_000, n % ISOLATES]);
+  const burst = [{ shape, isolates: ISOLATES, trace: atOnce }];
+  const figures = { rightAfter: none(), later: none(), atOnce: none() };
+  for (const who of WHO) {
+    const runs = await admittedBy(lab, moving, who, SLOW);
+    const share = (/** @type {(n: number) => number} */ until) =>
+      Math.min(
+        ...runs.map((admitted, n) => {
+          const { trace } = moving[n];
+          return admitted.filter((yes, request) => yes && trace[request][0] <= until(n)).length / shape.quota;
+        }),
+      );
+    figures.rightAfter[who] = share((n) => moving[n].rightAfter);
+    figures.later[who] = share(() => Number.POSITIVE_INFINITY);
+    const [admitted] = await admittedBy(lab, burst, who, SLOW);
+    figures.atOnce[who] = admitted.filter(Boolean).length / shape.quota;
+  }
+  return figures;
+}
