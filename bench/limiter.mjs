@@ -23,8 +23,6 @@ const COLUMNS = ["must", "met", "omnitrade-edge", "@upstash", "@upstash, ephemer
  * @property {(string | null)[]} peers `@upstash` with its memory of refusals, without it, and `governor`
  */
 
-/** @typedef {import("./limiter/measurements.mjs").Who} Who */
-
 /** @param {import("./lib/ground.mjs").Ground} ground */
 export async function measure(ground) {
   const simulation = await buildSimulation();
@@ -88,12 +86,11 @@ function attackLines({ most: figures, slow, slowLess }) {
 }
 
 /** @param {Awaited<ReturnType<typeof underLoad>>} load @returns {Line[]} */
-function loadLines({ shares }) {
-  const worst = (/** @type {Who} */ who) => Math.min(...shares[who]);
-  const peers = [worst("block"), worst("no-block"), worst("governor")].map(short);
+function loadLines({ worst }) {
+  const peers = peersOf(worst);
   return [
-    { name: "admitted under 1.5 × quota / exact log, exact", ...least(worst("exact"), 0.95), peers },
-    { name: "the same, lease, 3 isolates", ...least(worst("lease"), 0.9), peers },
+    { name: "admitted under 1.5 × quota / exact log, exact", ...least(worst.exact, 0.95), peers },
+    { name: "the same, lease, 3 isolates", ...least(worst.lease, 0.9), peers },
   ];
 }
 

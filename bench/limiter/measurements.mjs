@@ -1,6 +1,7 @@
 /** What is measured on the virtual clock. */
 import { exactLog, mostInAWindow } from "./exact-log.mjs";
 import { adversaries, poisson, randomNumbers, START } from "./traces.mjs";
+import { FLAVOURS } from "./upstash.mjs";
 
 /** @typedef {import("./simulation.mjs").Scenario} Scenario */
 /** @typedef {import("./simulation.mjs").Outcome} Outcome */
@@ -12,7 +13,7 @@ import { adversaries, poisson, randomNumbers, START } from "./traces.mjs";
 /** @typedef {{ simulate: (scenarios: Scenario[]) => Promise<Outcome[]>, peer: Upstash, seed: number }} Lab */
 
 /** The contestants: ours in its two strategies, and the peers. */
-export const WHO = /** @type {const} */ (["exact", "lease", "block", "no-block", "governor"]);
+export const WHO = /** @type {const} */ (["exact", "lease", ...FLAVOURS, "governor"]);
 
 /** @typedef {typeof WHO[number]} Who */
 /** @typedef {Record<Who, number>} Figures */
@@ -33,7 +34,7 @@ const ATTACKED = [
 const STEADY = [
   { quota: 10, windowMs: MINUTE, windows: 102 },
   { quota: 100, windowMs: MINUTE, windows: 22 },
-  { quota: 1_000, windowMs: MINUTE, windows: 6 },
+  { quota: 1_000, windowMs: MINUTE, windows: 10 },
   { quota: 100, windowMs: 10_000, windows: 22 },
   { quota: 100, windowMs: 60 * MINUTE, windows: 22 },
 ];
@@ -45,22 +46,39 @@ const MOST_ISOLATES = 8;
 /** How many requests of a trace are probed. */
 const PROBES = 40;
 
+/** @typedef {{ shape: Shape, isolates: number, trace: Trace }} Job */
+
 /**
- * Which requests of a trace each contestant admits.
+ * Which requests of each trace each contestant admits.
  * @param {Lab} lab
- * @param {{ shape: Shape, isolates: number, trace: Trace }[]} jobs
- * @param {Who} who
+ * @param {Job[]} jobs
+ * @param {[number, number]} storeMs
+ * @returns {Promise<Record<Who, boolean[][]>>}
+ */
+async function admittedByAll(lab, jobs, storeMs) {
+  const peers = [];
+  for (const { shape, isolates, trace } of jobs) peers.push(await lab.peer.run(shape, isolates, trace));
+  return {
+    exact: await admittedBy(lab, jobs, "exact", storeMs),
+    lease: await admittedBy(lab, jobs, "lease", storeMs),
+    block: peers.map(({ block }) => block.admitted),
+    "no-block": peers.map((run) => run["no-block"].admitted),
+    governor: await admittedBy(lab, jobs, "governor", storeMs),
+  };
+}
+
+/**
+ * The same by one of those that are simulated.
+ * @param {Lab} lab
+ * @param {Job[]} jobs
+ * @param {"exact" | "lease" | "governor"} who
  * @param {[number, number]} storeMs
  */
-async function admittedBy({ simulate, peer, seed }, jobs, who, storeMs = AT_ONCE) {
-  if (who === "block" || who === "no-block") {
-    const runs = [];
-    for (const { shape, isolates, trace } of jobs) runs.push((await peer.run(who, shape, isolates, trace)).admitted);
-    return runs;
-  }
-  const scenarios = jobs.map(({ shape, isolates, trace }) => ({
+async function admittedBy({ simulate, seed }, jobs, who, storeMs) {
+  const scenarios = jobs.map(({ shape: { quota, windowMs }, isolates, trace }) => ({
     who,
-    ...scenarioOf(shape),
+    quota,
+    windowMs,
     isolates,
     storeMs,
     seed,
@@ -69,14 +87,10 @@ async function admittedBy({ simulate, peer, seed }, jobs, who, storeMs = AT_ONCE
   return (await simulate(scenarios)).map(({ answers }) => answers.map(([admitted]) => admitted === 1));
 }
 
-/** @returns {Figures} */
-function none() {
-  return { exact: 0, lease: 0, block: 0, "no-block": 0, governor: 0 };
-}
-
-/** @param {Shape} shape */
-function scenarioOf({ quota, windowMs }) {
-  return { quota, windowMs };
+/** @param {(who: Who) => number} of @returns {Figures} */
+function figures(of) {
+  const all = WHO.map((who) => [who, of(who)]);
+  return /** @type {Figures} */ (Object.fromEntries(all));
 }
 
 /**
@@ -90,8 +104,7 @@ export async function underAttack(lab) {
       adversaries(shape, isolates, random).map(({ name, trace }) => ({ name, shape, isolates, trace })),
     ),
   );
-  const worst = async (/** @type {Who} */ who, /** @type {[number, number]} */ storeMs, less = 0) => {
-    const runs = await admittedBy(lab, jobs, who, storeMs);
+  const worstOf = (/** @type {boolean[][]} */ runs, less = 0) => {
     const shares = runs.map((admitted, n) => {
       const { shape, trace } = jobs[n];
       const times = trace.flatMap(([at], request) => (admitted[request] ? [at] : []));
@@ -99,12 +112,14 @@ export async function underAttack(lab) {
     });
     return Math.max(...shares);
   };
-  const most = none();
-  for (const who of WHO) most[who] = await worst(who, AT_ONCE);
-  const slow = { exact: await worst("exact", SLOW), lease: await worst("lease", SLOW) };
-  const slowest = SLOW[1];
-  const slowLess = { exact: await worst("exact", SLOW, slowest), lease: await worst("lease", SLOW, slowest) };
-  return { most, slow, slowLess, requests: jobs.reduce((sum, { trace }) => sum + trace.length, 0) };
+  const runs = await admittedByAll(lab, jobs, AT_ONCE);
+  const slow = { exact: await admittedBy(lab, jobs, "exact", SLOW), lease: await admittedBy(lab, jobs, "lease", SLOW) };
+  return {
+    most: figures((who) => worstOf(runs[who])),
+    slow: { exact: worstOf(slow.exact), lease: worstOf(slow.lease) },
+    slowLess: { exact: worstOf(slow.exact, SLOW[1]), lease: worstOf(slow.lease, SLOW[1]) },
+    requests: jobs.reduce((sum, { trace }) => sum + trace.length, 0),
+  };
 }
 
 /**
@@ -118,23 +133,19 @@ export async function underLoad(lab) {
     isolates: ISOLATES,
     trace: poisson({ ...shape, load: LOAD }, ISOLATES, random),
   }));
-  /** @type {Record<Who, number[]>} */
-  const shares = { exact: [], lease: [], block: [], "no-block": [], governor: [] };
-  for (const who of WHO) {
-    const runs = await admittedBy(lab, jobs, who, SLOW);
-    shares[who] = runs.map((admitted, n) => {
-      const { shape, trace } = jobs[n];
-      const log = exactLog(
-        trace.map(([at]) => at),
-        shape,
-      );
-      const from = START + 2 * shape.windowMs;
-      const count = (/** @type {boolean[]} */ list) =>
-        list.filter((yes, request) => yes && trace[request][0] >= from).length;
-      return count(admitted) / count(log);
-    });
-  }
-  return { shapes: STEADY, shares };
+  const runs = await admittedByAll(lab, jobs, SLOW);
+  const count = (/** @type {boolean[]} */ admitted, /** @type {Job} */ { shape, trace }) => {
+    const from = START + 2 * shape.windowMs;
+    return admitted.filter((yes, request) => yes && trace[request][0] >= from).length;
+  };
+  const logs = jobs.map(({ shape, trace }) =>
+    exactLog(
+      trace.map(([at]) => at),
+      shape,
+    ),
+  );
+  const shares = runs.exact.map((_, n) => figures((who) => count(runs[who][n], jobs[n]) / count(logs[n], jobs[n])));
+  return { shapes: STEADY, shares, worst: figures((who) => Math.min(...shares.map((share) => share[who]))) };
 }
 
 /** @typedef {{ early: number, late: number, allowed: number }} Told at most, ms; `allowed`: how late it may be */
@@ -164,12 +175,11 @@ export async function whatIsTold(lab) {
       results[who].push(worst(shape, waits));
       if (who === "exact") byLog.push(worst(shape, waitsByLog(shape, answers)));
     }
-    for (const who of /** @type {const} */ (["block", "no-block"])) {
-      const { admitted } = await lab.peer.run(who, shape, ISOLATES, trace);
-      const probes = sample(admitted.flatMap((yes, n) => (yes ? [] : [n])));
-      const { waits } = await lab.peer.run(who, shape, ISOLATES, trace, probes);
-      results[who].push(worst(shape, waits));
-    }
+    const before = await lab.peer.run(shape, ISOLATES, trace);
+    const refused = (/** @type {Flavour} */ who) => sample(before[who].admitted.flatMap((yes, n) => (yes ? [] : [n])));
+    const probes = { block: refused("block"), "no-block": refused("no-block") };
+    const probed = await lab.peer.run(shape, ISOLATES, trace, probes);
+    for (const who of FLAVOURS) results[who].push(worst(shape, probed[who].waits));
   }
   return { results, byLog, largestState };
 }
@@ -237,20 +247,14 @@ export async function oneClient(lab) {
   /** @type {Trace} */
   const atOnce = Array.from({ length: 2 * shape.quota }, (_, n) => [START + 1_000, n % ISOLATES]);
   const burst = [{ shape, isolates: ISOLATES, trace: atOnce }];
-  const figures = { rightAfter: none(), later: none(), atOnce: none() };
-  for (const who of WHO) {
-    const runs = await admittedBy(lab, moving, who, SLOW);
-    const share = (/** @type {(n: number) => number} */ until) =>
-      Math.min(
-        ...runs.map((admitted, n) => {
-          const { trace } = moving[n];
-          return admitted.filter((yes, request) => yes && trace[request][0] <= until(n)).length / shape.quota;
-        }),
-      );
-    figures.rightAfter[who] = share((n) => moving[n].rightAfter);
-    figures.later[who] = share(() => Number.POSITIVE_INFINITY);
-    const [admitted] = await admittedBy(lab, burst, who, SLOW);
-    figures.atOnce[who] = admitted.filter(Boolean).length / shape.quota;
-  }
-  return figures;
+  const runs = await admittedByAll(lab, [...moving, ...burst], SLOW);
+  const share = (/** @type {Who} */ who, /** @type {number} */ n, until = Number.POSITIVE_INFINITY) => {
+    const { trace } = moving[n] ?? burst[0];
+    return runs[who][n].filter((yes, request) => yes && trace[request][0] <= until).length / shape.quota;
+  };
+  return {
+    rightAfter: figures((who) => Math.min(...moving.map(({ rightAfter }, n) => share(who, n, rightAfter)))),
+    later: figures((who) => Math.min(...moving.map((_, n) => share(who, n)))),
+    atOnce: figures((who) => share(who, moving.length)),
+  };
 }

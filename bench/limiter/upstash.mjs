@@ -9,16 +9,16 @@ import { Redis } from "@upstash/redis";
 /** How many requests of one instant are under way together. */
 const TOGETHER = 200;
 
-/** As `@upstash/ratelimit` names what stands in the way of its memory of refusals. */
-export const FLAVOURS = { block: () => new Map(), "no-block": () => /** @type {const} */ (false) };
+/** Without its memory of refusals, and with it, which is its default. */
+export const FLAVOURS = /** @type {const} */ (["block", "no-block"]);
 
-/** @typedef {keyof typeof FLAVOURS} Flavour */
+/** @typedef {typeof FLAVOURS[number]} Flavour */
 
 let clients = 0;
 
 /** @param {{ url: string, token: string }} rest */
 export function upstash(rest) {
-  const redis = new Redis({ ...rest, automaticDeserialization: true });
+  const redis = new Redis(rest);
 
   /**
    * A client that nobody has seen, and each isolate's limiter.
@@ -27,12 +27,18 @@ export function upstash(rest) {
    * @param {number} isolates
    */
   function begin(flavour, { quota, windowMs }, isolates) {
-    const limiters = Array.from({ length: isolates }, () => {
-      const limiter = Ratelimit.slidingWindow(quota, `${windowMs} ms`);
-      // Longer than any noise on the machine: after it, everybody is let through.
-      const timeout = 60_000;
-      return new Ratelimit({ redis, prefix: `sim-${flavour}`, limiter, ephemeralCache: FLAVOURS[flavour](), timeout });
-    });
+    const limiters = Array.from(
+      { length: isolates },
+      () =>
+        new Ratelimit({
+          redis,
+          prefix: `sim-${flavour}`,
+          limiter: Ratelimit.slidingWindow(quota, `${windowMs} ms`),
+          ephemeralCache: flavour === "block" ? new Map() : false,
+          // Longer than any noise on the machine: after it, everybody is let through.
+          timeout: 60_000,
+        }),
+    );
     return { limiters, client: `${clients++}` };
   }
 
@@ -40,45 +46,54 @@ export function upstash(rest) {
     redis,
 
     /**
-     * Which requests are admitted, and of the `probes` among them that are refused, what they are told.
+     * Which requests of a trace each flavour admits, and of those among its `probes` that it refuses, what they
+     * are told. Both at once, because there is one clock.
      *
      * Its keys expire by the real clock, which is slower than the virtual one: none too early. They
      * carry the number of their window, so one that is still there does no harm.
-     * @param {Flavour} flavour
      * @param {Shape} shape
      * @param {number} isolates
      * @param {Trace} trace
-     * @param {number[]} [probes]
+     * @param {Partial<Record<Flavour, number[]>>} [probes]
      */
-    async run(flavour, shape, isolates, trace, probes = []) {
-      const { limiters, client } = begin(flavour, shape, isolates);
-      /** @type {boolean[]} */
-      const admitted = [];
-      /** @type {Wait[]} */
-      const waits = [];
+    async run(shape, isolates, trace, probes = {}) {
+      const runs = FLAVOURS.map((flavour) => ({
+        ...begin(flavour, shape, isolates),
+        probes: new Set(probes[flavour]),
+        /** @type {boolean[]} */
+        admitted: [],
+        /** @type {Wait[]} */
+        waits: [],
+      }));
+      const isProbe = (/** @type {number} */ n) => runs.some((run) => run.probes.has(n));
       const realNow = Date.now;
       try {
         for (let n = 0; n < trace.length; ) {
           const [at] = trace[n];
-          const isProbe = probes.includes(n);
           let end = n + 1;
-          while (!isProbe && end < trace.length && trace[end][0] === at && end - n < TOGETHER) end++;
+          while (!isProbe(n) && end < trace.length && trace[end][0] === at && end - n < TOGETHER && !isProbe(end))
+            end++;
           Date.now = () => at;
-          const all = trace.slice(n, end).map(([, isolate]) => limiters[isolate].limit(client));
-          const results = await Promise.all(all);
-          admitted.push(...results.map(({ success }) => success));
-          const [{ success, reset }] = results;
-          if (isProbe && !success) {
-            const truly = await firstAdmitted(limiters[0], client, at, shape);
+          const requests = trace.slice(n, end);
+          const all = runs.map(({ limiters, client }) =>
+            Promise.all(requests.map(([, isolate]) => limiters[isolate].limit(client))),
+          );
+          for (const [index, results] of (await Promise.all(all)).entries()) {
+            const run = runs[index];
+            run.admitted.push(...results.map(({ success }) => success));
+            const [{ success, reset }] = results;
+            if (!run.probes.has(n) || success) continue;
+            const truly = await firstAdmitted(run.limiters[0], run.client, at, shape);
             const toldInSeconds = at + 1000 * Math.ceil((reset - at) / 1000);
-            waits.push({ asked: at, answered: at, admitted: false, told: reset, toldInSeconds, truly });
+            run.waits.push({ asked: at, answered: at, admitted: false, told: reset, toldInSeconds, truly });
           }
           n = end;
         }
       } finally {
         Date.now = realNow;
       }
-      return { admitted, waits };
+      const [block, noBlock] = runs;
+      return { block, "no-block": noBlock };
     },
 
     /**
