@@ -147,7 +147,9 @@ function toldIn(told) {
   const inWords = (/** @type {number} */ ms) => (ms < 100 ? `${ms} ms` : `${Number((ms / 1000).toFixed(2))} s`);
   const early = Math.max(...told.map((shape) => shape.early));
   const { late, allowed } = told.reduce((a, b) => (b.late / b.allowed > a.late / a.allowed ? b : a));
-  return { text: `${inWords(early)} early, ${inWords(late)} late`, met: early === 0 && late <= allowed };
+  const share = Math.max(...told.map(({ tooLate }) => tooLate));
+  const often = share > 0 ? ` (${short(100 * share)} % too late)` : "";
+  return { text: `${inWords(early)} early, ${inWords(late)} late${often}`, met: early === 0 && late <= allowed };
 }
 
 /** @param {Awaited<ReturnType<typeof oneClient>>} figures @returns {Line[]} */

@@ -36,7 +36,9 @@ pub struct Call {
 impl Load {
     pub fn calls(&self) -> Vec<Call> {
         let times = self.at.iter().enumerate();
-        times.map(|(n, at)| self.call(self.first_id + n, *at)).collect()
+        times
+            .map(|(n, at)| self.call(self.first_id + n, *at))
+            .collect()
     }
 
     fn call(&self, id: usize, at: u64) -> Call {
