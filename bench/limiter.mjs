@@ -132,8 +132,8 @@ function toldLines({ results, byLog }) {
   const peers = [results.block, results["no-block"], results.governor].map((told) => told && toldIn(told).text);
   const must = "0 early, ≤ sub-bucket + 1 s late";
   const line = (/** @type {string} */ name, /** @type {import("./limiter/measurements.mjs").Told[]} */ told) => {
-    const { text, met } = toldIn(told);
-    return { name, must, met, ours: text, peers };
+    const { text, met, often } = toldIn(told);
+    return { name, must, met, ours: `${text}${often}`, peers };
   };
   return [
     line("Retry-After, t, reset against a probe, exact", results.exact),
@@ -148,8 +148,11 @@ function toldIn(told) {
   const early = Math.max(...told.map((shape) => shape.early));
   const { late, allowed } = told.reduce((a, b) => (b.late / b.allowed > a.late / a.allowed ? b : a));
   const share = Math.max(...told.map(({ tooLate }) => tooLate));
-  const often = share > 0 ? ` (${short(100 * share)} % too late)` : "";
-  return { text: `${inWords(early)} early, ${inWords(late)} late${often}`, met: early === 0 && late <= allowed };
+  return {
+    text: `${inWords(early)} early, ${inWords(late)} late`,
+    met: early === 0 && late <= allowed,
+    often: share > 0 ? ` (${short(100 * share)} % too late)` : "",
+  };
 }
 
 /** @param {Awaited<ReturnType<typeof oneClient>>} figures @returns {Line[]} */
