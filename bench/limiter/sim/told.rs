@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use omnitrade_edge::clock::Timestamp;
+use omnitrade_edge::clock::{Timestamp, seconds_up};
 use omnitrade_edge::engine::limit::Quota;
 use omnitrade_edge::engine::limit::sliding_window::{Cut, State};
 use serde::Serialize;
@@ -19,10 +19,10 @@ pub struct Wait {
     /// When it was answered.
     pub answered: u64,
     pub admitted: bool,
-    /// The instant that it was told: of a refusal when the same request passes, else when more is
-    /// back.
+    /// The instant that it was told by `reset`: of a refusal when the same request passes, else when
+    /// more is back.
     pub told: u64,
-    /// The same by `Retry-After` and `t`, which are whole seconds.
+    /// The same by `Retry-After`, and for those admitted by `t`: whole seconds, rounded up.
     pub told_in_seconds: u64,
     pub truly: u64,
 }
@@ -45,8 +45,7 @@ fn wait(scenario: &Scenario, n: usize) -> Wait {
         true => answer.reset.since(answer.at),
         false => answer.retry_after,
     };
-    let told = answer.at + wait;
-    let seconds = omnitrade_edge::clock::seconds_up(wait);
+    let seconds = seconds_up(wait);
     let store = run.store.borrow();
     let history = &store.history;
     let asked_at = Timestamp::from_millis(asked);
@@ -62,7 +61,7 @@ fn wait(scenario: &Scenario, n: usize) -> Wait {
         asked,
         answered: answer.at.as_millis(),
         admitted: answer.admitted,
-        told: told.as_millis(),
+        told: answer.reset.as_millis(),
         told_in_seconds: (answer.at + Duration::from_secs(seconds)).as_millis(),
         truly: truly.as_millis(),
     }
