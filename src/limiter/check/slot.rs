@@ -17,6 +17,8 @@ pub struct Slot {
     pub bucket: Option<Bucket>,
     pub verdict: Option<Verdict>,
     pub paid: Paid,
+    /// Whether the call that asks about it also fetches permits ahead.
+    pub fetches: bool,
 }
 
 /// Where the permits of a request came from.
@@ -88,6 +90,10 @@ impl Slot {
             memory
                 .denied
                 .remember(&bucket.key, cost, enough, now, until);
+        }
+        if std::mem::take(&mut self.fetches) {
+            let permits = said.granted.as_ref().map_or(0, |granted| granted.permits);
+            memory.leases.fetched(&bucket.key, permits, now);
         }
         if let Some(granted) = said.granted {
             memory.lent(&bucket.key, self.charge.window, granted, asked_at);
