@@ -15,9 +15,18 @@ mod common;
 mod model;
 
 mod billing;
+mod calls;
 mod clocks;
 mod crowd;
 mod entries;
+mod exact;
+mod isolates;
+mod lent;
+mod log;
+mod repeats;
 mod rig;
+mod steps;
 mod stored;
 mod traces;
+mod virtual_time;
+mod world;
