@@ -3,8 +3,9 @@
 //! What the script promises: where a caller's clock and what is stored contradict each other, or
 //! the caller asks for it, Redis' clock decides at once. A state that was written by a wrong clock
 //! then frees nothing (what it counted at impossible times counts as now) and holds nobody off for
-//! longer than a window. What it cannot see is a clock that is wrong by less than a window on
-//! a subject that nobody else asks about: for that the gateway asks for the time now and then.
+//! longer than a window and a lease. What it cannot see is a clock that is wrong by less than a window:
+//! one that is behind, on a subject that nobody else asks about; one that is ahead, which forgets what
+//! would have left the window by then. For that the gateway asks for the time now and then.
 
 use std::time::Duration;
 

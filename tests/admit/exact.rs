@@ -1,29 +1,14 @@
-//! The script, its model and an exact log, on random steps of isolates that share limits. A trace that
-//! breaks a promise is printed, with the seed that makes it again.
+//! The script, its model and an exact log, on random steps of isolates that share limits.
 
 use omnitrade_edge::clock::Timestamp;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 
+use crate::random::assert_holds;
 use crate::steps::{Limit, Step, steps};
 use crate::virtual_time::Store;
 use crate::world::{Clocks, World};
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_123);
-
-pub fn runner(cases: u32) -> TestRunner {
-    let cases = match std::env::var("CASES") {
-        Ok(times) => cases * times.parse::<u32>().unwrap(),
-        Err(_) => cases,
-    };
-    TestRunner::new(Config {
-        cases,
-        source_file: Some(file!()),
-        failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
-        max_shrink_iters: 5_000,
-        ..Config::default()
-    })
-}
 
 /// Runs random traces, and asserts that no step breaks a promise.
 fn assert_all_hold(
@@ -32,7 +17,7 @@ fn assert_all_hold(
     cases: u32,
 ) {
     let store = std::cell::RefCell::new(Store::start());
-    let outcome = runner(cases).run(&traces, |(limits, steps)| {
+    assert_holds(cases, &traces, |(limits, steps)| {
         let mut store = store.borrow_mut();
         let mut world = World::new(&mut store, clocks, &limits, START);
         for step in &steps {
@@ -40,7 +25,6 @@ fn assert_all_hold(
         }
         world.end().map_err(TestCaseError::fail)
     });
-    outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 #[test]

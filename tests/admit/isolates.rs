@@ -5,13 +5,14 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
+use omnitrade_edge::engine::limit::lease::GRACE;
 use omnitrade_edge::engine::limit::sliding_window::Cut;
 use omnitrade_edge::engine::limit::{Charge, Source};
 use omnitrade_edge::limiter::{Check, Memory, Work};
 use proptest::prelude::*;
 
-use crate::exact::runner;
 use crate::log::Log;
+use crate::random::assert_holds;
 use crate::rig::limit_ms;
 use crate::virtual_time::Store;
 
@@ -38,16 +39,19 @@ struct Step {
 enum Wait {
     /// So many milliseconds.
     For(u64),
-    /// Until so many milliseconds around the next end of a sub-bucket, of a lease, or of a window.
+    /// Until so many milliseconds after an end.
     Edge(Edge, i64),
 }
 
 #[derive(Debug, Clone)]
 enum Edge {
+    /// The end of a sub-bucket.
     SubBucket,
+    /// The end of the first lease.
     Lease,
+    /// The end of the last sub-bucket of a window.
     Window,
-    /// Of the window after what was spent last.
+    /// The end of a window that begins with what was spent last.
     Spent,
 }
 
@@ -79,26 +83,24 @@ impl<'a> Isolates<'a> {
     }
 
     fn wait(&mut self, wait: &Wait) {
-        let now = self.store.now.as_millis();
+        let now = self.store.now;
         let cut = Cut::of(self.charge.window);
+        let next = |of: u64| Timestamp::from_millis((now.as_millis() / of + 1) * of);
         let until = match wait {
-            Wait::For(ms) => now + ms,
+            Wait::For(ms) => now + Duration::from_millis(*ms),
             Wait::Edge(edge, by) => {
-                let of = match edge {
-                    Edge::SubBucket => cut.width,
-                    Edge::Lease => cut.width * 2,
-                    Edge::Window => cut.width * cut.buckets,
-                    Edge::Spent => 1,
+                let overdue = self.memories.iter().filter_map(|m| m.leases.next_overdue());
+                let edge = match edge {
+                    Edge::SubBucket => next(cut.width),
+                    Edge::Window => next(cut.width * cut.buckets),
+                    Edge::Lease => overdue.min().map_or(now, |due| due - GRACE),
+                    Edge::Spent => self.log.latest(0).map_or(now, |at| at + self.charge.window),
                 };
-                let spent = self.log.latest(0).filter(|_| matches!(edge, Edge::Spent));
-                let next = match spent {
-                    Some(spent) => (spent + self.charge.window).as_millis(),
-                    None => (now / of + 1) * of,
-                };
-                next.saturating_add_signed(*by)
+                Timestamp::from_millis(edge.as_millis().saturating_add_signed(*by))
             }
         };
-        self.store.wait(until.saturating_sub(now));
+        let ms = until.since(now).as_millis();
+        self.store.wait(u64::try_from(ms).unwrap());
     }
 
     /// Makes a call that nobody waits for.
@@ -164,7 +166,7 @@ impl<'a> Isolates<'a> {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let edge = prop_oneof![1 => Just(Edge::SubBucket), 1 => Just(Edge::Lease), 1 => Just(Edge::Window), 2 => Just(Edge::Spent)];
+    let edge = prop_oneof![1 => Just(Edge::SubBucket), 2 => Just(Edge::Lease), 1 => Just(Edge::Window), 2 => Just(Edge::Spent)];
     let wait = prop_oneof![
         6 => Just(Wait::For(0)),
         2 => (0_u64..200).prop_map(Wait::For),
@@ -172,7 +174,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (edge, -2_i64..2).prop_map(|(edge, by)| Wait::Edge(edge, by)),
     ];
     let act = prop_oneof![
-        8 => (1_u64..12).prop_map(Act::Requests),
+        8 => (1_u64..40).prop_map(Act::Requests),
         1 => (0_u64..4).prop_map(Act::Settled),
         1 => Just(Act::Sweep),
     ];
@@ -186,8 +188,9 @@ fn isolates_that_all_draw_leases_never_exceed_the_quota() {
     let store = RefCell::new(Store::start());
     let by_lease = RefCell::new(0);
     let window = prop_oneof![Just(60_000_u64), 1_000_u64..600_000];
-    let quota = prop_oneof![2_u64..20, 20_u64..200];
-    let outcome = runner(40).run(
+    let quota = prop_oneof![2_u64..20, 20_u64..80];
+    assert_holds(
+        40,
         &(1_u64..9, quota, window, steps()),
         |(count, quota, window, steps)| {
             let mut store = store.borrow_mut();
@@ -199,7 +202,6 @@ fn isolates_that_all_draw_leases_never_exceed_the_quota() {
             Ok(())
         },
     );
-    outcome.unwrap_or_else(|failure| panic!("{failure}"));
     assert!(by_lease.into_inner() > 500, "leases are drawn at all");
 }
 
@@ -225,4 +227,36 @@ fn isolates_that_all_draw_leases_admit_the_whole_quota_window_by_window() {
             isolates.wait(&Wait::For(66_000));
         }
     }
+}
+
+#[test]
+fn whoever_spends_at_the_end_of_leases_and_comes_back_a_window_later_gets_no_more() {
+    let mut store = Store::start();
+    let mut at_the_end = 0;
+    for count in 1..=8 {
+        for (phase, by) in [(0, -1), (0, 0), (1, 0), (999, 0), (1_877, 0), (1_999, 1)] {
+            let mut isolates = Isolates::new(&mut store, count, 40, 60_000);
+            isolates.wait(&Wait::Edge(Edge::SubBucket, phase));
+            for _ in 0..3 {
+                let everybody = |isolates: &mut Isolates<'_>, requests| {
+                    for isolate in (0..isolates.memories.len()).flat_map(|n| vec![n; requests]) {
+                        isolates.request(isolate, None).unwrap();
+                    }
+                };
+                // As many as make each isolate draw a lease, and leave some of it.
+                everybody(&mut isolates, 3);
+                isolates.wait(&Wait::Edge(Edge::Lease, -1));
+                let before = isolates.by_lease;
+                everybody(&mut isolates, 2);
+                at_the_end += isolates.by_lease - before;
+                isolates.wait(&Wait::Edge(Edge::Spent, by));
+                everybody(&mut isolates, 50);
+                isolates.wait(&Wait::For(66_000));
+            }
+        }
+    }
+    assert!(
+        at_the_end > 100,
+        "{at_the_end} were spent at the end of a lease"
+    );
 }

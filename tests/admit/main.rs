@@ -23,6 +23,7 @@ mod exact;
 mod isolates;
 mod lent;
 mod log;
+mod random;
 mod repeats;
 mod rig;
 mod steps;

@@ -2,8 +2,8 @@
 
 use omnitrade_edge::engine::limit::{Charge, Receipt};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 
+use crate::random::assert_holds;
 use crate::rig::{Rig, admitted, limit, limits, now, verdict, with_entry};
 
 /// A window, the sub-bucket that is counted whole, those that may lie ahead, and what clocks may differ
@@ -159,8 +159,8 @@ fn assert_harmless(cases: u32, quota: u64) {
         prop_oneof![8 => Just(" "), 1 => Just("  ")],
     );
     let call = (0_u64..3, 0_u64..4, 0_u64..4, any::<bool>());
-    let mut runner = TestRunner::new(Config::with_cases(cases));
-    let outcome = runner.run(
+    assert_holds(
+        cases,
         &(header, counts, form, call),
         |(header, counts, form, call)| {
             let mut rig = rig.borrow_mut();
@@ -201,7 +201,6 @@ fn assert_harmless(cases: u32, quota: u64) {
             Ok(())
         },
     );
-    outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 #[test]

@@ -1,5 +1,4 @@
-//! The script against its model, on random calls of every form (a failing trace is printed, with the
-//! seed that makes it again). Whatever clocks show, and whatever is stored: both say and store the same.
+//! The script against its model, on random calls of every form. Whatever clocks show, and whatever is stored: both say and store the same.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -12,7 +11,7 @@ use omnitrade_edge::engine::limit::{Bucket, Buckets, Charge, Receipt, Role};
 use omnitrade_edge::limiter::{Ask, Outcome};
 use proptest::prelude::*;
 
-use crate::exact::runner;
+use crate::random::assert_holds;
 use crate::rig::{limit, limit_ms, limits, lookup, nothing, verdict};
 use crate::virtual_time::Store;
 
@@ -230,7 +229,7 @@ fn call(all: &[Limit], step: &Step, receipts: &[Receipt], now: Timestamp) -> Ask
 #[test]
 fn the_script_says_and_stores_what_the_model_does() {
     let store = RefCell::new(Store::start());
-    let outcome = runner(200).run(&trace(), |(all, steps)| {
+    assert_holds(200, &trace(), |(all, steps)| {
         let mut store = store.borrow_mut();
         store.begin(START);
         let mut receipts = Vec::new();
@@ -267,7 +266,6 @@ fn the_script_says_and_stores_what_the_model_does() {
         }
         Ok(())
     });
-    outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 #[test]
@@ -275,7 +273,7 @@ fn another_window_frees_nobody_in_the_script_as_in_the_model() {
     let store = RefCell::new(Store::start());
     let windows = (20_000_u64..10_000_000, 20_000_u64..10_000_000);
     let steps = prop::collection::vec((0_u64..150, 1_u64..3, 0_u64..4), 1..40);
-    let outcome = runner(150).run(&(windows, steps), |((old, new), steps)| {
+    assert_holds(150, &(windows, steps), |((old, new), steps)| {
         let mut store = store.borrow_mut();
         store.begin(START);
         let mut used = 0;
@@ -300,7 +298,6 @@ fn another_window_frees_nobody_in_the_script_as_in_the_model() {
         }
         Ok(())
     });
-    outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 /// States with sub-buckets before, at and after the present one, as those who are lent permits leave
@@ -313,7 +310,8 @@ fn any_state_means_the_same_to_the_script_and_the_model() {
     let width = prop_oneof![4 => Just(2_000_u64), 1 => 30_u64..20_000];
     let state = (0_u64..4_000, width, 0_u64..70, counts, ids);
     let steps = prop::collection::vec((0_u64..2_000, 1_u64..4, 0_u64..3, 0_u64..3), 1..8);
-    let outcome = runner(400).run(
+    assert_holds(
+        400,
         &(state, steps),
         |((seen, width, base, counts, ids), steps)| {
             let mut store = store.borrow_mut();
@@ -345,7 +343,6 @@ fn any_state_means_the_same_to_the_script_and_the_model() {
             Ok(())
         },
     );
-    outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 /// By Redis' own clock and expiry: what is told in the other tests.

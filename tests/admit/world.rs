@@ -72,8 +72,6 @@ pub struct Call {
     pub about: Vec<(usize, Charge)>,
     /// Where it stands in the logs, once it was admitted.
     pub places: Option<Vec<(usize, usize)>>,
-    /// Whether it gives permits back without a receipt.
-    pub refunds: bool,
 }
 
 impl<'a> World<'a> {
@@ -191,11 +189,9 @@ impl<'a> World<'a> {
         self.paid.clear();
         let leases = self.isolates.iter_mut().flat_map(|i| &mut i.leases);
         leases.for_each(|lease| lease.lost = true);
-        // Without a receipt nothing tells that permits were taken before.
-        self.late.retain(|(_, call, _)| !call.refunds);
-        for (_, call, _) in &mut self.late {
-            call.places = None;
-        }
+        // A call that is on its way would make the state anew as one of the time that it tells, which is
+        // by its tag the one that was lost.
+        self.late.clear();
         self.wait(2_001)
     }
 
@@ -226,7 +222,6 @@ impl<'a> World<'a> {
             asked: self.store.now,
             about: Vec::new(),
             places: None,
-            refunds: false,
         }
     }
 
@@ -332,7 +327,6 @@ impl<'a> World<'a> {
         let mut call = self.call(step, isolate);
         let look = self.charge(limit, 0, Role::Peek);
         call.ask.refund(&look, permits);
-        call.refunds = true;
         call.about.push((limit, look));
         self.logs[limit].give_back(place, permits);
         self.send(step, isolate, call)

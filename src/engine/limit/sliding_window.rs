@@ -236,21 +236,16 @@ impl State {
     /// began now would be void.
     pub fn mend(&mut self, cut: Cut, all: bool, now: Timestamp) {
         let (present, void) = (cut.bucket(now), now + cut.lease());
-        let latest = cut.bucket(void - Duration::from_millis(1));
-        let possible = present.saturating_sub(cut.buckets)..present;
-        let counts = std::mem::take(&mut self.counts);
-        let total: u64 = counts.iter().sum();
-        let mut kept = 0;
-        for (bucket, count) in (self.base..).zip(counts) {
-            if possible.contains(&bucket) && !all {
+        let first = present.saturating_sub(cut.buckets);
+        let mut misplaced = 0;
+        for (bucket, count) in (self.base..).zip(std::mem::take(&mut self.counts)) {
+            if all || bucket >= present {
+                misplaced += count;
+            } else if bucket >= first {
                 self.count(bucket, count);
-                kept += count;
-            } else if bucket < possible.start && !all {
-                // It has left the window.
-                kept += count;
             }
         }
-        self.count(latest, total - kept);
+        self.count(cut.bucket(void - Duration::from_millis(1)), misplaced);
         self.seen = now;
         self.tag = tag_of(now);
         self.ids.made = now;
