@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
-use omnitrade_edge::gateway::{Ask, Lookup};
 
-use crate::rig::{Rig, limit, now, with_entry};
+use crate::rig::{Rig, admitted, limit, lookup, nothing, now, with_entry};
 
 /// An entry that is fresh until then.
 fn entry(fresh_until: Timestamp) -> String {
@@ -69,12 +68,11 @@ fn what_is_stored_and_no_entry_counts_as_missing() {
 #[test]
 fn a_lease_is_over_after_its_time() {
     let mut rig = Rig::start();
-    let lookup = Lookup {
-        entry: "c".to_owned(),
-        lease: "f".to_owned(),
-        lease_for: Some(Duration::from_millis(40)),
+    let ask = || {
+        let mut ask = nothing(now());
+        ask.look_up(&lookup(Some(Duration::from_millis(40))));
+        ask
     };
-    let ask = || Ask::new(&[], Some(&lookup), now(), false);
     assert!(rig.ask(&ask()).refresh);
     let again = crate::common::eventually("the lease ends", || {
         let gone = rig.text("f").is_none();
@@ -100,12 +98,8 @@ fn the_lease_of_an_earlier_refresh_holds_nobody_off() {
 #[test]
 fn who_cannot_store_takes_no_lease() {
     let mut rig = Rig::start();
-    let lookup = Lookup {
-        entry: "c".to_owned(),
-        lease: "f".to_owned(),
-        lease_for: None,
-    };
-    let ask = Ask::new(&[], Some(&lookup), now(), false);
+    let mut ask = nothing(now());
+    ask.look_up(&lookup(None));
     assert!(!rig.ask(&ask).refresh);
     assert!(rig.ask(&with_entry(&[], now())).refresh);
 }
@@ -118,7 +112,7 @@ fn who_is_refused_is_given_no_entry_and_no_lease() {
     assert!(rig.ask(&with_entry(&charges, now())).refresh);
     rig.run::<()>(&["DEL", "f"]);
     let reply = rig.ask(&with_entry(&charges, now()));
-    assert!(!reply.admitted);
+    assert!(!admitted(&reply));
     assert_eq!((reply.entry, reply.refresh), (None, false));
     assert_eq!(rig.text("f"), None, "another may refresh it");
     assert!(rig.ask(&with_entry(&[], now())).refresh);
