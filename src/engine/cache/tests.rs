@@ -111,7 +111,7 @@ impl Case {
     }
 
     fn meta(&self) -> Meta {
-        Meta::from_response(&self.exchange(), &key(), BodyCoding::Decoded)
+        Meta::from_response(&self.exchange(), &key(), BodyCoding::Decoded, &rules())
     }
 
     fn store(&self, rules: &CacheRules) -> Result<(), WhyNot> {
@@ -193,8 +193,8 @@ mod cache_status {
         let says = |why| CacheStatus::bypassed(why).to_string();
         assert_eq!(says(Bypass::Method), "omnitrade-edge; fwd=method");
         assert_eq!(
-            says(Bypass::Range),
-            "omnitrade-edge; fwd=bypass; detail=range"
+            says(Bypass::Content),
+            "omnitrade-edge; fwd=bypass; detail=content"
         );
     }
 

@@ -284,7 +284,9 @@ impl Isolate {
                 .arg(value)
                 .arg("PX")
                 .arg(*ttl_ms),
-            Write::Delete { key } => Command::new("DEL").arg(key),
+            Write::Delete { keys } => keys
+                .iter()
+                .fold(Command::new("DEL"), |command, key| command.arg(key)),
         };
         if let Err(error) = store.command(&command).await {
             warn(&format!("store: {error}"));

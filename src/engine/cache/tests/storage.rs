@@ -200,7 +200,7 @@ fn a_body_in_its_coding_keeps_its_tag_and_varies_by_it() {
         ("etag", "\"a\""),
         ("vary", "Accept-Encoding"),
     ]);
-    let meta = Meta::from_response(&case.exchange(), &key(), BodyCoding::AsReceived);
+    let meta = Meta::from_response(&case.exchange(), &key(), BodyCoding::AsReceived, &rules());
     assert!(!meta.decoded);
     assert_eq!(meta.field("content-encoding").as_deref(), Some("gzip"));
     assert_eq!(meta.field("etag").as_deref(), Some("\"a\""));
