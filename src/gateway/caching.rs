@@ -33,9 +33,20 @@ pub enum Caching<B: Body> {
     /// The cache has no business with this request.
     Bypass(Bypass),
     /// The request may change what is stored under this key (RFC 9111 §4.4).
-    Unsafe(CacheKey),
+    Unsafe(Box<Change>),
     /// The cache may answer.
     On(Box<Cached<B>>),
+}
+
+/// A request that may change what is stored.
+#[derive(Debug)]
+pub struct Change {
+    /// The settings of the route that reads it.
+    pub rules: CacheRules,
+    /// What it is stored under.
+    pub url: CacheKey,
+    /// When the request went to the origin.
+    pub sent_at: Timestamp,
 }
 
 /// A request that the cache may answer.
@@ -125,14 +136,18 @@ impl<B: Body> Caching<B> {
 
     /// What it makes of an unsafe request to a URL that others `GET` from this `cache`.
     pub fn unsafe_for(cache: &config::Cache, head: &impl Head, target: Target<'_>) -> Self {
-        Self::Unsafe(key(cache, head, target))
+        Self::Unsafe(Box::new(Change {
+            rules: rules(cache),
+            url: key(cache, head, target),
+            sent_at: Timestamp::default(),
+        }))
     }
 
     /// What `Cache-Status` says of a request that went past the cache.
     pub fn bypassed(&self) -> Option<CacheStatus> {
         match self {
             Self::Bypass(why) => Some(CacheStatus::bypassed(*why)),
-            Self::Unsafe(_) => Some(CacheStatus::bypassed(Bypass::Method)),
+            Self::Unsafe(..) => Some(CacheStatus::bypassed(Bypass::Method)),
             Self::Off | Self::On(_) => None,
         }
     }
@@ -277,8 +292,13 @@ impl<B: Body> Caching<B> {
     /// Makes a request for one client into a request for the cache: whole, and conditional on what
     /// is stored.
     pub fn prepare(&mut self, fetch: &mut Fetch, now: Timestamp) {
-        let Self::On(cached) = self else {
-            return;
+        let cached = match self {
+            Self::On(cached) => cached,
+            Self::Unsafe(change) => {
+                change.sent_at = now;
+                return;
+            }
+            Self::Off | Self::Bypass(_) => return,
         };
         cached.sent_at = now;
         let found = cached.found.as_ref();

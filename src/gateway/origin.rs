@@ -59,7 +59,8 @@ pub struct Relay<B: Body> {
     pub set: Vec<(&'static str, String)>,
     /// What the client gets in its place: it has the body already.
     pub instead: Option<Answer<B>>,
-    /// What to do with a copy of the body: read it to its end and give it to [`Gate::save`].
+    /// What to do with a copy of the body: read it to its end and give it to [`Gate::save`], after
+    /// what there is to write first.
     pub save: Option<Save>,
     /// What to write to the store.
     pub write: Option<Write>,
@@ -101,6 +102,9 @@ impl<B: Body> Gate<B> {
                 exchange.caching = caching;
                 let mut relay = exchange.relay(origin);
                 relay.write = self.invalidated(head, &exchange.caching, origin);
+                if let Caching::Unsafe(change) = &exchange.caching {
+                    relay.save = self.post_answered(head, change, origin, now);
+                }
                 Handoff::Relay(relay)
             }
         }
@@ -147,7 +151,9 @@ impl<B: Body> Gate<B> {
             status.stored = why_not.is_none();
             status.ttl_ms = Some(entry.freshness.ttl_left(now));
             let mut answer = answer(&entry, head, status, now);
-            for cookie in received.get_all(SET_COOKIE).iter() {
+            // It is for this client, and was not merged.
+            let cookies = received.get_all(SET_COOKIE).iter();
+            for cookie in cookies.filter(|_| !cached.rules.set_cookie) {
                 let cookie = engine::field_text(cookie).into_owned();
                 answer.headers.push(("set-cookie".into(), cookie));
             }
@@ -262,7 +268,7 @@ fn cache_headers(status: CacheStatus, origin: &impl OriginHead) -> Vec<(&'static
 }
 
 /// The length that a response says it has.
-fn announced(response: &HeaderMap) -> Option<usize> {
+pub(super) fn announced(response: &HeaderMap) -> Option<usize> {
     response.value("content-length")?.parse().ok()
 }
 

@@ -3,21 +3,21 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 
 use crate::clock::{Timestamp, millis};
 use crate::engine::breaker;
 use crate::engine::cache::{
-    BodyCoding, CacheKey, CacheRules, Entry, Exchange, Family, Fields, Freshened, Meta, Target,
-    body_is_whole, envelope, freshen, invalidates, same_origin_reference,
+    BodyCoding, CacheKey, CacheRules, Entry, Exchange, Family, Fields, Freshened, LifetimeSource,
+    Meta, Target, body_is_whole, envelope, freshen, invalidates, may_store, same_origin_reference,
 };
 use crate::engine::route::segments;
 
 use super::Gate;
 use super::body::Body;
-use super::caching::{Cached, Caching, key};
+use super::caching::{Cached, Caching, Change, key};
 use super::head::Head;
-use super::origin::OriginHead;
+use super::origin::{OriginHead, announced};
 
 /// The largest body that is kept at all, in bytes.
 pub const LARGEST_BODY: usize = 4 << 20;
@@ -124,6 +124,52 @@ impl<B: Body> Gate<B> {
         }
     }
 
+    /// What is kept of the answer to a `POST` (RFC 9110 §9.3.3): "Responses to POST requests are only
+    /// cacheable when they include explicit freshness information [...] and a Content-Location header field
+    /// that has the same value as the POST's target URI". It answers later `GET`s.
+    pub(super) fn post_answered(
+        &self,
+        head: &impl Head,
+        change: &Change,
+        origin: &impl OriginHead,
+        now: Timestamp,
+    ) -> Option<Save> {
+        let content = origin.value("content-location")?;
+        let named = same_origin_reference(head.url(), &self.plan.origin, &content)?;
+        let same = Target::of(head.url())? == Target::of(&named)?;
+        if head.method() != "POST" || origin.status() != 200 || !same {
+            return None;
+        }
+        let received = origin.headers();
+        let answered = Exchange {
+            method: &Method::GET,
+            request: head,
+            status: StatusCode::OK,
+            response: &received,
+            request_time: change.sent_at,
+            response_time: now,
+        };
+        // Neither the route nor a guess stands in for what the origin does not say.
+        let own = CacheRules {
+            ttl: None,
+            override_origin: false,
+            heuristic: false,
+            ..change.rules.clone()
+        };
+        may_store(&answered, &own).ok()?;
+        let coding = coding(&received)?;
+        let meta = Meta::from_response(&answered, &change.url, coding, &own);
+        let explicit = meta.freshness(&own).lifetime.source != LifetimeSource::Nothing;
+        let fits = announced(&received).is_none_or(|length| length <= LARGEST_BODY);
+        (explicit && fits && meta.vary.is_empty()).then(|| Save {
+            key: change.url.clone(),
+            rules: change.rules.clone(),
+            meta,
+            coding,
+            received,
+        })
+    }
+
     /// Forgets what the answer to a request that changes something makes invalid (RFC 9111 §4.4): what
     /// is stored for its URL, and for those of the same origin that the answer names in `Location` and
     /// `Content-Location`.
@@ -138,8 +184,8 @@ impl<B: Body> Gate<B> {
             return None;
         }
         let mut keys = Vec::new();
-        if let Caching::Unsafe(key) = caching {
-            keys.push(key.clone());
+        if let Caching::Unsafe(change) = caching {
+            keys.push(change.url.clone());
         }
         for name in ["location", "content-location"] {
             keys.extend(origin.value(name).and_then(|url| self.key_of(head, &url)));

@@ -7,21 +7,17 @@ import { Failure, freePort, root, run, spawnServer } from "../../scripts/lib/pro
 import { ensureRedisServer } from "../../scripts/lib/redis-server.mjs";
 import { scratchFolder, startRedis, startRestRedis } from "../../scripts/lib/servers.mjs";
 import { startGate } from "../support/gate.mjs";
-
-const suite = join(root, "node_modules/http-cache-tests");
-
-/** A plain RFC 9111 cache for all that there is, without limits. */
-const routes = [{ path: "/{*rest}", limits: [], cache: {} }];
+import { folder } from "./suite.mjs";
 
 /**
- * Runs the suite's client against the gate.
- * @param {{ redis: boolean, id?: string }} options `redis`: two isolates that take turns, over one
- *   Redis; `id`: that test alone
+ * Runs the client against a gate that caches all there is by these rules, without limits.
+ * @param {{ cache: object, redis: boolean, id?: string }} options `redis`: two isolates that take
+ *   turns, over one Redis; `id`: that test alone
  * @returns {Promise<{ results: Record<string, unknown>, text: string }>} what the client found, and printed
  */
-export async function runSuite({ redis, id = "" }) {
+export async function runSuite({ cache, redis, id = "" }) {
   const port = await freePort();
-  const origin = await spawnServer(process.execPath, [join(suite, "server/server.mjs")], {
+  const origin = await spawnServer(process.execPath, [join(folder, "server/server.mjs")], {
     name: "the suite's origin",
     ready: /Listening on/,
     env: {
@@ -33,16 +29,21 @@ export async function runSuite({ redis, id = "" }) {
   });
   const store = redis ? await startStore() : undefined;
   const gate = await startGate({
-    edge: { origin: `http://127.0.0.1:${port}`, routes, redis: { timeout: "10s" } },
+    edge: {
+      origin: `http://127.0.0.1:${port}`,
+      routes: [{ path: "/{*rest}", limits: [], cache }],
+      redis: { timeout: "10s" },
+    },
     vars: store?.vars,
     isolates: redis ? 2 : 1,
   });
   const turns = redis ? await takeTurns(gate.isolates.map(({ url }) => url)) : undefined;
   try {
-    const { code, text } = await run(process.execPath, ["--no-warnings", join(suite, "cli.mjs")], {
+    const base = turns?.url ?? gate.url;
+    const client = join(root, "tests/cache-suite/client.mjs");
+    const { code, text } = await run(process.execPath, ["--no-warnings", client, base, id], {
       output: "quiet",
       check: false,
-      env: { npm_config_base: turns?.url ?? gate.url, npm_config_id: id, npm_package_config_id: id },
     });
     if (code !== 0) throw new Failure(`the suite's client ended with ${code}\n${text}`);
     return { results: id === "" ? JSON.parse(text) : {}, text };

@@ -166,14 +166,16 @@ impl Run {
             Some(answer) => respond::respond(answer),
             None => respond::relay(origin, &relay),
         };
+        let write = relay.write;
         if let (Some(save), Some(copy)) = (save, copy) {
             let isolate = Rc::clone(&self.isolate);
-            keep_alive(
-                &self.context,
-                async move { isolate.save(save, &copy).await },
-            );
-        }
-        if let Some(write) = relay.write {
+            keep_alive(&self.context, async move {
+                if let Some(write) = write {
+                    isolate.write(write).await;
+                }
+                isolate.save(save, &copy).await;
+            });
+        } else if let Some(write) = write {
             self.write(write);
         }
         self.work(relay.work);
