@@ -82,7 +82,12 @@ impl<B: Body> Gate<B> {
     }
 
     /// Keeps an entry here; what there is to write to the store.
-    pub(super) fn keep(&mut self, key: &CacheKey, entry: Entry<B>, now: Timestamp) -> Option<Write> {
+    pub(super) fn keep(
+        &mut self,
+        key: &CacheKey,
+        entry: Entry<B>,
+        now: Timestamp,
+    ) -> Option<Write> {
         self.memory.refreshed(&key.hex());
         let ttl_ms = millis(entry.freshness.keep_until.since(now));
         let write = self.store_is_up() && ttl_ms > 0 && entry.body_len <= LARGEST_WRITE;
@@ -229,8 +234,20 @@ pub(super) fn coding(response: &HeaderMap) -> Option<BodyCoding> {
         return Some(BodyCoding::Decoded);
     }
     let depends = |coding: &str| {
-        let known = ["gzip", "x-gzip", "br", "deflate", "compress", "x-compress", "zstd", "dcb", "dcz"];
-        known.iter().any(|known| coding.trim().eq_ignore_ascii_case(known))
+        let known = [
+            "gzip",
+            "x-gzip",
+            "br",
+            "deflate",
+            "compress",
+            "x-compress",
+            "zstd",
+            "dcb",
+            "dcz",
+        ];
+        known
+            .iter()
+            .any(|known| coding.trim().eq_ignore_ascii_case(known))
     };
     (!coding.split(',').any(depends)).then_some(BodyCoding::AsReceived)
 }

@@ -10,9 +10,9 @@ use super::answer::Answer;
 use super::body::Body;
 use super::caching::Caching;
 use super::forward::Fetch;
-use super::saving::Write;
 use super::plan::RoutePlan;
 use super::problem::Problem;
+use super::saving::Write;
 use super::stored;
 
 /// The longest a refresh lease holds others off.

@@ -26,7 +26,10 @@ pub fn answer<B: Body>(
         return answer;
     }
     let meta = &entry.meta;
-    let all = meta.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let all = meta
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
     let mut answer = with_headers(meta.status, all, entry, status, now);
     let method = head.method().parse().unwrap_or(Method::GET);
     let length = u64::try_from(entry.body_len).unwrap_or(u64::MAX);
@@ -39,7 +42,9 @@ pub fn answer<B: Body>(
         // representation is enclosed".
         Part::Bytes { first, last } => {
             answer.status = 206;
-            answer.headers.retain(|(name, _)| !OF_THE_WHOLE.contains(&&**name));
+            answer
+                .headers
+                .retain(|(name, _)| !OF_THE_WHOLE.contains(&&**name));
             answer.set("content-range", format!("bytes {first}-{last}/{length}"));
             let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
             let (from, to) = (place(first), place(last).saturating_add(1));

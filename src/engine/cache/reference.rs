@@ -66,7 +66,10 @@ fn relative(here: &Target<'_>, reference: &str) -> (String, Option<String>) {
     };
     if path.is_empty() {
         // RFC 3986 §5.2.2: the base's own path, and its query unless there is another.
-        return (here.path.to_owned(), query.or(here.query).map(str::to_owned));
+        return (
+            here.path.to_owned(),
+            query.or(here.query).map(str::to_owned),
+        );
     }
     let path = match path.starts_with('/') {
         true => path.to_owned(),

@@ -5,9 +5,12 @@ mod freshness;
 mod key;
 mod l1;
 mod properties;
+mod range;
+mod reference;
 mod reuse;
 mod storage;
 mod validation;
+mod variants;
 mod wire;
 
 use std::time::Duration;

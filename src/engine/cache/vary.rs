@@ -71,7 +71,9 @@ fn preferences(name: &str, value: &str) -> Vec<String> {
                 member.make_ascii_lowercase();
             }
             for part in parts {
-                let weight = part.strip_prefix(['q', 'Q']).and_then(|w| w.strip_prefix('='));
+                let weight = part
+                    .strip_prefix(['q', 'Q'])
+                    .and_then(|w| w.strip_prefix('='));
                 let weight = weight.map(|weight| match weight.contains('.') {
                     true => weight.trim_end_matches('0').trim_end_matches('.'),
                     false => weight,

@@ -69,6 +69,7 @@ fn field() -> impl Strategy<Value = (String, String)> {
         2 => ("(vary|connection)", "(\\*|x-a|x-b|accept-encoding)(, ?(\\*|x-a))?"),
         2 => ("(etag|if-none-match)", "(W/)?\"[a-b]\""),
         1 => ("(set-cookie|authorization|pragma|range|content-encoding|x-a)", "[a-z]{0,3}"),
+        1 => ("(range|if-range)", "(bytes=)?[0-9]{0,3}-?[0-9]{0,2}"),
         1 => ("[a-z-]{1,9}", "[ -~]{0,9}"),
         1 => ("(cache-control|vary|age|expires|date|etag)", "[\t -~\u{a0}-\u{ff}]{0,20}"),
     ]
@@ -201,6 +202,7 @@ proptest! {
         now: u64,
         request_time: u64,
         response_time: u64,
+        length: u64,
     ) {
         let case = Case {
             request_time: Timestamp::from_millis(request_time),
@@ -219,5 +221,12 @@ proptest! {
         let _ = freshen(&meta, 1, &answer.clone().status(304).exchange(), &rules);
         let _ = body_is_whole(&answer.response, BodyCoding::AsReceived, 1);
         let _ = meta.header_map();
+        let part = requested_part(&Method::GET, &request, &meta, length);
+        if let Part::Bytes { first, last } = part {
+            prop_assert!(first <= last && last < length);
+        }
+        if let Some(family) = Family::of(&meta) {
+            prop_assert!(family.key(&key(), &request) != key());
+        }
     }
 }
