@@ -4,6 +4,7 @@ mod control;
 mod freshness;
 mod key;
 mod l1;
+mod oracle;
 mod properties;
 mod range;
 mod reference;
