@@ -173,7 +173,10 @@ impl<B: Body> Gate<B> {
                     None => Caching::Off,
                 }
             }
-            Some(cache) => Caching::of(cache, head, target),
+            Some(cache) => {
+                let search = self.memory.search(target.path);
+                Caching::of(cache, head, target, search)
+            }
             None => Caching::Off,
         }
     }

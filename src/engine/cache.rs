@@ -28,6 +28,7 @@ mod policy;
 mod range;
 mod reference;
 mod rules;
+mod search;
 mod status;
 mod storage;
 mod targeted;
@@ -52,6 +53,7 @@ pub use policy::{
 pub use range::{Part, requested_part};
 pub use reference::same_origin_reference;
 pub use rules::CacheRules;
+pub use search::NoVarySearch;
 pub use status::{CacheStatus, Forward, Handling};
 pub use storage::{WhyNot, body_is_whole, may_store};
 pub use validation::{

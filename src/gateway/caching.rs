@@ -12,8 +12,8 @@ use crate::clock::Timestamp;
 use crate::config;
 use crate::engine::cache::{
     Bypass, CONDITIONAL, CacheKey, CacheRules, CacheStatus, Entry, Family, Forward, L1, Lookup,
-    OnError, RequestDirectives, Target, Use, WhyRevalidate, envelope, evaluate, field_text,
-    filter_query, may_look_up, normal_path, normal_query, revalidation_headers,
+    NoVarySearch, OnError, RequestDirectives, Target, Use, WhyRevalidate, envelope, evaluate,
+    field_text, filter_query, may_look_up, normal_path, normal_query, revalidation_headers,
 };
 
 use super::answer::Answer;
@@ -58,6 +58,8 @@ pub struct Cached<B: Body> {
     pub url: CacheKey,
     /// Where the response to it lies: under the same key, or under that of a variant.
     pub key: CacheKey,
+    /// What a response must say for itself to be the one, where the key leaves parameters out.
+    search: Option<NoVarySearch>,
     /// What the variants of the response have in common, once it is known that there are several.
     family: Option<Family>,
     /// The generation of the leader that the store has, if the store was asked for it.
@@ -106,7 +108,13 @@ pub enum Serve<B: Body> {
 
 impl<B: Body> Caching<B> {
     /// What the cache makes of a request.
-    pub fn of(cache: &config::Cache, head: &impl Head, target: Target<'_>) -> Self {
+    /// `search`: which parameters count by the word of earlier responses.
+    pub fn of(
+        cache: &config::Cache,
+        head: &impl Head,
+        target: Target<'_>,
+        search: Option<&NoVarySearch>,
+    ) -> Self {
         let Ok(method) = head.method().parse() else {
             return Self::Bypass(Bypass::Method);
         };
@@ -114,12 +122,18 @@ impl<B: Body> Caching<B> {
             Lookup::Allowed(asked) => asked,
             Lookup::Bypass(why) => return Self::Bypass(why),
         };
-        let url = key(cache, head, target);
+        let exact = key(cache, head, target);
+        let url = match search {
+            Some(search) => canonical_key(cache, head, target, search),
+            None => exact.clone(),
+        };
+        let search = search.filter(|_| url != exact).cloned();
         let ranged = method == http::Method::GET && head.has("range");
         Self::On(Box::new(Cached {
             rules: rules(cache),
             key: url.clone(),
             url,
+            search,
             family: None,
             generation: None,
             asked,
@@ -200,6 +214,9 @@ impl<B: Body> Caching<B> {
         else {
             return;
         };
+        if !cached.speaks_for(&meta) {
+            return;
+        }
         if leads {
             cached.generation = Some(Some(meta.generation));
         }
@@ -385,6 +402,18 @@ fn rules(cache: &config::Cache) -> CacheRules {
         set_cookie: cache.set_cookie,
         strict_age: cache.strict_age,
     }
+}
+
+/// The same without the parameters that do not count.
+pub fn canonical_key(
+    cache: &config::Cache,
+    head: &impl Head,
+    target: Target<'_>,
+    search: &NoVarySearch,
+) -> CacheKey {
+    let query = target.query.and_then(|query| search.canonical(query));
+    let query = query.as_deref();
+    key(cache, head, Target { query, ..target })
 }
 
 /// What a request to the route is stored under.

@@ -142,7 +142,7 @@ impl<B: Body> Gate<B> {
                     Freshened::ServeOnce(meta, why) => (meta, Some(why)),
                     Freshened::Mismatch => return self.ask_again(head, exchange, cached, now),
                 };
-            let key = cached.place(&mut meta);
+            let key = cached.place(&mut meta, &cached.url);
             let entry = Entry {
                 freshness: meta.freshness(&cached.rules),
                 meta: Rc::new(meta),
@@ -183,7 +183,8 @@ impl<B: Body> Gate<B> {
                 Some(coding) => {
                     let mut meta =
                         Meta::from_response(&answered, &cached.key, coding, &cached.rules);
-                    let key = cached.place(&mut meta);
+                    let url = self.url_of(head, &exchange.route, &cached, &meta);
+                    let key = cached.place(&mut meta, &url);
                     let freshness = meta.freshness(&cached.rules);
                     status.stored = true;
                     status.ttl_ms = Some(freshness.ttl_left(now));

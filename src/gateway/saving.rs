@@ -9,15 +9,17 @@ use crate::clock::{Timestamp, millis};
 use crate::engine::breaker;
 use crate::engine::cache::{
     BodyCoding, CacheKey, CacheRules, Entry, Exchange, Family, Fields, Freshened, LifetimeSource,
-    Meta, Target, body_is_whole, envelope, freshen, invalidates, may_store, same_origin_reference,
+    Meta, NoVarySearch, Target, body_is_whole, envelope, freshen, invalidates, may_store,
+    same_origin_reference,
 };
 use crate::engine::route::segments;
 
 use super::Gate;
 use super::body::Body;
-use super::caching::{Cached, Caching, Change, key};
+use super::caching::{Cached, Caching, Change, canonical_key, key};
 use super::head::Head;
 use super::origin::{OriginHead, announced};
+use super::plan::RoutePlan;
 
 /// The largest body that is kept at all, in bytes.
 pub const LARGEST_BODY: usize = 4 << 20;
@@ -116,7 +118,7 @@ impl<B: Body> Gate<B> {
         let length = u64::try_from(entry.body_len).unwrap_or(u64::MAX);
         match freshen(&entry.meta, length, answered, &cached.rules) {
             Freshened::Updated(mut meta) => {
-                let key = cached.place(&mut meta);
+                let key = cached.place(&mut meta, &cached.url);
                 let entry = Entry {
                     freshness: meta.freshness(&cached.rules),
                     meta: Rc::new(meta),
@@ -205,6 +207,30 @@ impl<B: Body> Gate<B> {
         let target = Target::of(&url)?;
         let route = self.plan.find("GET", &segments(target.path).ok()?);
         Some(key(route.cache.as_ref()?, head, target))
+    }
+
+    /// The key of the URL of a response, by what it says about the query ([`NoVarySearch`]), which is
+    /// remembered.
+    ///
+    /// The key of what is left of the query is that of a request with just that: it is answered by the
+    /// same response.
+    pub(super) fn url_of(
+        &mut self,
+        head: &impl Head,
+        route: &RoutePlan,
+        cached: &Cached<B>,
+        meta: &Meta,
+    ) -> CacheKey {
+        let search = NoVarySearch::of(meta.headers.as_slice());
+        let (Some(target), Some(cache)) = (Target::of(head.url()), &route.cache) else {
+            return cached.url.clone();
+        };
+        let url = match &search {
+            Some(search) => canonical_key(cache, head, target, search),
+            None => key(cache, head, target),
+        };
+        self.memory.learn_search(target.path, search);
+        url
     }
 
     /// Forgets entries, here and in the store. The variants of a response go with it.

@@ -236,6 +236,40 @@ fn a_digest_of_the_stored_body_outlives_a_304_rfc9111_3_2() {
 }
 
 #[test]
+fn parameters_that_the_response_calls_irrelevant_do_not_count_no_vary_search() {
+    let mut rig = ttl();
+    let answer = || response(200, "a").with("no-vary-search", "params=(\"utm\")");
+    rig.next(answer());
+    assert_eq!(rig.get("/book/a?x=1&utm=1").fetches, 1);
+    hit(&rig.get("/book/a?x=1&utm=2"), "l1");
+    hit(&rig.get("/book/a?x=1"), "l1");
+    rig.next(answer());
+    assert_eq!(rig.get("/book/a?x=2&utm=1").fetches, 1, "this one counts");
+    assert!(
+        rig.sent[1].url.ends_with("?x=2&utm=1"),
+        "the origin sees all"
+    );
+    // Another isolate learns it with its first answer, and finds the exact URL at once.
+    rig.another_isolate();
+    hit(&rig.get("/book/a?x=1"), "redis");
+    rig.next(answer());
+    assert_eq!(rig.get("/book/a?x=3&utm=1").fetches, 1);
+    hit(&rig.get("/book/a?utm=3&x=2"), "redis");
+}
+
+#[test]
+fn a_response_that_does_not_say_so_itself_answers_its_own_query_alone_no_vary_search() {
+    let mut rig = ttl();
+    rig.next(response(200, "plain"));
+    rig.get("/book/a?x=1");
+    rig.next(response(200, "a").with("no-vary-search", "params=(\"utm\")"));
+    rig.get("/book/a?x=2&utm=1");
+    rig.next(response(200, "other"));
+    assert_eq!(rig.get("/book/a?x=1&utm=1").text(), "other");
+    assert_eq!(rig.get("/book/a?x=1").text(), "plain");
+}
+
+#[test]
 fn fields_that_are_nobodys_in_particular_are_stored_rfc9111_3_1() {
     let mut rig = ttl();
     rig.next(

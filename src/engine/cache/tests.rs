@@ -9,6 +9,7 @@ mod properties;
 mod range;
 mod reference;
 mod reuse;
+mod search;
 mod storage;
 mod validation;
 mod variants;

@@ -1,7 +1,7 @@
 //! Which of several responses to one URL is meant (RFC 9111 §4.1).
 
 use crate::clock::Timestamp;
-use crate::engine::cache::{CacheKey, Family, L1, Meta};
+use crate::engine::cache::{CacheKey, Family, L1, Meta, NoVarySearch};
 
 use super::super::body::Body;
 use super::super::head::Head;
@@ -28,7 +28,9 @@ impl<B: Body> Caching<B> {
 
 impl<B: Body> Cached<B> {
     fn look(&mut self, l1: &mut L1<B>, now: Timestamp) {
-        self.found = l1.get(&self.key, now).map(|entry| Found {
+        let entry = l1.get(&self.key, now);
+        let entry = entry.filter(|entry| self.speaks_for(&entry.meta));
+        self.found = entry.map(|entry| Found {
             entry: entry.clone(),
             level: "l1",
         });
@@ -52,20 +54,25 @@ impl<B: Body> Cached<B> {
         true
     }
 
+    /// Whether a response answers this request by its own word, where not all parameters are in the key.
+    pub fn speaks_for(&self, meta: &Meta) -> bool {
+        self.search.is_none() || NoVarySearch::of(meta.headers.as_slice()) == self.search
+    }
+
     /// Says under which key a response is kept, and writes it into the response.
     ///
-    /// One that answers every request, and the first of its family, lie under the URL's own.
-    pub fn place(&self, meta: &mut Meta) -> CacheKey {
-        if self.family.is_some() && !meta.vary.is_empty() {
+    /// One that answers every request, and the first of its family, lie under the URL's own: `url`.
+    pub fn place(&self, meta: &mut Meta, url: &CacheKey) -> CacheKey {
+        if *url == self.url && self.family.is_some() && !meta.vary.is_empty() {
             return self.key.clone();
         }
-        meta.key = self.url.text().to_owned();
+        meta.key = url.text().to_owned();
         meta.generation = match (meta.vary.is_empty(), &self.family) {
             (true, _) => 0,
-            (false, None) => self.generation(meta),
-            (false, Some(_)) => meta.response_time.as_millis(),
+            (false, None) if *url == self.url => self.generation(meta),
+            (false, _) => meta.response_time.as_millis(),
         };
-        self.url.clone()
+        url.clone()
     }
 
     /// The generation of a leader: that of the one before it, as long as the store still has that. A

@@ -69,6 +69,7 @@ fn field() -> impl Strategy<Value = (String, String)> {
         2 => ("(vary|connection)", "(\\*|x-a|x-b|accept-encoding)(, ?(\\*|x-a))?"),
         2 => ("(etag|if-none-match)", "(W/)?\"[a-b]\""),
         1 => ("(set-cookie|authorization|pragma|range|content-encoding|x-a)", "[a-z]{0,3}"),
+        1 => ("no-vary-search", "(params|key-order|except)?=?[?(]?[1\"a) ]{0,5}"),
         1 => ("(range|if-range)", "(bytes=)?[0-9]{0,3}-?[0-9]{0,2}"),
         1 => ("[a-z-]{1,9}", "[ -~]{0,9}"),
         1 => ("(cache-control|vary|age|expires|date|etag)", "[\t -~\u{a0}-\u{ff}]{0,20}"),
@@ -224,6 +225,9 @@ proptest! {
         let part = requested_part(&Method::GET, &request, &meta, length);
         if let Part::Bytes { first, last } = part {
             prop_assert!(first <= last && last < length);
+        }
+        if let Some(search) = NoVarySearch::of(&case.response) {
+            let _ = search.canonical("a=1&&b&%zz");
         }
         if let Some(family) = Family::of(&meta) {
             prop_assert!(family.key(&key(), &request) != key());
