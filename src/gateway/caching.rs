@@ -1,5 +1,6 @@
 //! A request's part with the cache: what is asked for, what is at hand, what may be done with it.
 
+mod keys;
 mod turn;
 
 use std::borrow::Cow;
@@ -24,6 +25,8 @@ use super::memory::Memory;
 use super::problem::Problem;
 use super::stored::answer;
 use crate::limiter;
+use keys::rules;
+pub use keys::{canonical_key, key};
 
 /// The cache's view of a request.
 #[derive(Debug)]
@@ -389,34 +392,4 @@ impl<B: Body> Cached<B> {
         };
         usable.then_some(entry)
     }
-}
-
-fn rules(cache: &config::Cache) -> CacheRules {
-    CacheRules {
-        ttl: cache.ttl,
-        override_origin: cache.override_origin,
-        stale_while_revalidate: cache.stale_while_revalidate,
-        stale_if_error: cache.stale_if_error,
-        heuristic: cache.heuristic.unwrap_or(cache.ttl.is_none()),
-        server_errors: cache.server_errors,
-        set_cookie: cache.set_cookie,
-        strict_age: cache.strict_age,
-    }
-}
-
-/// The same without the parameters that do not count.
-pub fn canonical_key(
-    cache: &config::Cache,
-    head: &impl Head,
-    target: Target<'_>,
-    search: &NoVarySearch,
-) -> CacheKey {
-    let query = target.query.and_then(|query| search.canonical(query));
-    let query = query.as_deref();
-    key(cache, head, Target { query, ..target })
-}
-
-/// What a request to the route is stored under.
-pub fn key(cache: &config::Cache, head: &impl Head, target: Target<'_>) -> CacheKey {
-    CacheKey::new(&target, cache.query.as_deref(), &cache.vary, head)
 }
