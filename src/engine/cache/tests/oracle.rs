@@ -36,8 +36,8 @@ fn response_directives() -> impl Strategy<Value = Vec<String>> {
         "immutable",
         "x-own",
     ];
-    let seconds = || proptest::option::of(0u32..60);
-    (subsequence(bare.to_vec(), 0..3), seconds(), seconds()).prop_map(|(bare, own, shared)| {
+    let seconds = || proptest::option::of(0u32..120);
+    (subsequence(bare.to_vec(), 0..2), seconds(), seconds()).prop_map(|(bare, own, shared)| {
         let mut all: Vec<String> = bare.into_iter().map(str::to_owned).collect();
         all.extend(own.map(|n| format!("max-age={n}")));
         all.extend(shared.map(|n| format!("s-maxage=\"{n}\"")));
@@ -52,8 +52,8 @@ prop_compose! {
         expires in proptest::option::of(-30i64..90),
         modified in proptest::option::of(1u64..60),
         age in proptest::option::of(0u32..40),
-        vary: bool,
-        known: bool,
+        vary in prop::bool::weighted(0.3),
+        known in prop::bool::weighted(0.2),
         refuses in prop::bool::weighted(0.1),
         own in "[a-b]?",
     ) -> Case {
@@ -118,7 +118,7 @@ proptest! {
     fn both_serve_the_same_without_asking_the_origin(
         case in stored(),
         request in request(),
-        after in 0u64..90,
+        after in 0u64..60,
     ) {
         let rules = CacheRules { heuristic: true, ..rules() };
         let asked = RequestDirectives::of(&request);
