@@ -26,7 +26,9 @@ mod origin;
 mod plan;
 mod problem;
 pub mod ratelimit;
+mod saving;
 mod step;
+mod stored;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -47,9 +49,10 @@ use caching::Caching;
 pub use head::Head;
 use head::{is_preflight, is_upgrade};
 use memory::Memory;
-pub use origin::{Failure, Handoff, LARGEST_BODY, OriginHead, Relay, Save, Write};
+pub use origin::{Failure, Handoff, OriginHead, Relay};
 use plan::{Plan, RoutePlan};
 pub use problem::Problem;
+pub use saving::{LARGEST_BODY, Save, Write};
 pub use step::{Exchange, Respond, Step};
 
 /// The longest URL that is taken: as long as the platform takes.
@@ -117,7 +120,8 @@ impl<B: Body> Gate<B> {
             Ok(limited) => limited,
             Err(problem) => return exchange.refuse(&problem),
         };
-        exchange.caching.look_into_l1(&mut self.memory.l1, now);
+        let l1 = &mut self.memory.l1;
+        exchange.caching.look_into_l1(head, l1, now);
         let metered = exchange
             .admission
             .origin_unpaid(&mut self.memory.limiter, now);
@@ -177,7 +181,10 @@ impl<B: Body> Gate<B> {
                     None => Caching::Off,
                 }
             }
-            Some(cache) => Caching::of(cache, head, target),
+            Some(cache) => {
+                let search = self.memory.search(target.path);
+                Caching::of(cache, head, target, search)
+            }
             None => Caching::Off,
         }
     }
@@ -232,8 +239,30 @@ impl<B: Body> Gate<B> {
             exchange
                 .caching
                 .store_said(reply.entry, reply.refresh, &mut self.memory.l1, now);
+            let turned = exchange.caching.turn(head, &mut self.memory.l1, now);
+            if turned && exchange.caching.needs_store(head, false, now) {
+                return self.ask_for_variant(head, exchange, now);
+            }
         }
         self.proceed(head, exchange, now)
+    }
+
+    /// Asks the store for the variant that is meant; the limits have been asked about.
+    fn ask_for_variant(
+        &mut self,
+        head: &impl Head,
+        exchange: Exchange<B>,
+        now: Timestamp,
+    ) -> Step<B> {
+        let prefix = &self.plan.store.key_prefix;
+        match exchange.caching.lookup(prefix, exchange.lease()) {
+            Some(lookup) => {
+                let mut ask = self.memory.limiter.call(now);
+                ask.look_up(&lookup);
+                Step::Ask(ask, exchange)
+            }
+            None => self.proceed(head, exchange, now),
+        }
     }
 
     /// Goes on without the store: there is none, or it is down for a while yet.

@@ -8,11 +8,12 @@ use crate::limiter::{Ask, Work};
 use super::admission::Admission;
 use super::answer::Answer;
 use super::body::Body;
-use super::caching::{self, Caching};
+use super::caching::Caching;
 use super::forward::Fetch;
-use super::origin::Write;
 use super::plan::RoutePlan;
 use super::problem::Problem;
+use super::saving::Write;
+use super::stored;
 
 /// The longest a refresh lease holds others off.
 const LONGEST_LEASE: Duration = Duration::from_secs(10);
@@ -77,7 +78,7 @@ impl<B: Body> Exchange<B> {
     pub(super) fn refuse(self, problem: &Problem) -> Step<B> {
         let mut answer = problem.answer();
         if self.route.cache.is_some() {
-            answer.set("cache-status", caching::not_asked(problem));
+            answer.set("cache-status", stored::not_asked(problem));
             answer.set("age", "0".to_owned());
         }
         self.answer(answer)

@@ -24,6 +24,8 @@ mod pages;
 mod penalties;
 mod plans;
 mod rig;
+mod rules;
 mod stale;
 mod styles;
+mod variants;
 mod weights;

@@ -166,14 +166,16 @@ impl Run {
             Some(answer) => respond::respond(answer),
             None => respond::relay(origin, &relay),
         };
+        let write = relay.write;
         if let (Some(save), Some(copy)) = (save, copy) {
             let isolate = Rc::clone(&self.isolate);
-            keep_alive(
-                &self.context,
-                async move { isolate.save(save, &copy).await },
-            );
-        }
-        if let Some(write) = relay.write {
+            keep_alive(&self.context, async move {
+                if let Some(write) = write {
+                    isolate.write(write).await;
+                }
+                isolate.save(save, &copy).await;
+            });
+        } else if let Some(write) = write {
             self.write(write);
         }
         self.work(relay.work);
@@ -291,7 +293,9 @@ impl Isolate {
                 .arg(value)
                 .arg("PX")
                 .arg(*ttl_ms),
-            Write::Delete { key } => Command::new("DEL").arg(key),
+            Write::Delete { keys } => keys
+                .iter()
+                .fold(Command::new("DEL"), |command, key| command.arg(key)),
         };
         if let Err(error) = store.command(&command).await {
             warn(&format!("store: {error}"));
