@@ -268,7 +268,7 @@ pub struct Route {
     /// The statuses of the origin's answer upon which the permits come back.
     pub refund_on: Vec<u16>,
     /// The share of a limit, in hundredths from 1 to 90 and by the limit's name, that the route
-    /// keeps for itself. Other routes cannot use that last part of it ([`unreserved`](crate::engine::limit::unreserved) says what they
+    /// keeps for itself. Other routes cannot use that last part of it ([`unreserved`] says what they
     /// can), this one can use all.
     #[serde(deserialize_with = "share::by_name")]
     pub reserve: BTreeMap<String, u64>,

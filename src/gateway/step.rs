@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::limiter::{Ask, Work};
 
+#[cfg(doc)]
+use super::Gate;
 use super::admission::Admission;
 use super::answer::Answer;
 use super::body::Body;
