@@ -19,6 +19,7 @@ mod background;
 mod body;
 mod caching;
 mod cost;
+mod flight;
 pub mod forward;
 mod head;
 mod memory;
@@ -44,12 +45,14 @@ use admission::Admission;
 pub use answer::{Answer, Content};
 pub use body::Body;
 use caching::Caching;
+use flight::Boarding;
 pub use head::Head;
 use head::{is_preflight, is_upgrade};
 use memory::Memory;
 pub use origin::{Failure, Handoff, LARGEST_BODY, OriginHead, Relay, Save, Write};
 use plan::{Plan, RoutePlan};
 pub use problem::Problem;
+use step::Queue;
 pub use step::{Exchange, Respond, Step};
 
 /// The longest URL that is taken: as long as the platform takes.
@@ -111,6 +114,7 @@ impl<B: Body> Gate<B> {
             caching: self.caching(head, target, &path, &route),
             store_failed: false,
             work: Vec::new(),
+            queue: Queue::default(),
             route,
         };
         let limited = match exchange.admission.recall(&mut self.memory.limiter, now) {
@@ -254,7 +258,10 @@ impl<B: Body> Gate<B> {
         match caching.serve(head, now) {
             caching::Serve::Origin(caching) => {
                 exchange.caching = caching;
-                self.fetch(head, exchange, now)
+                match self.queue(&mut exchange, now) {
+                    Some(pause) => Step::Wait(pause, exchange),
+                    None => self.fetch(head, exchange, now),
+                }
             }
             caching::Serve::Answer(answer) => exchange.answer(answer),
             caching::Serve::AnswerAndRefresh(answer, caching) => {
@@ -267,6 +274,7 @@ impl<B: Body> Gate<B> {
                     caching,
                     store_failed: false,
                     work: Vec::new(),
+                    queue: Queue::default(),
                 };
                 let refresh = mine.then(|| self.fetch(head, refresh, now));
                 let mut step = exchange.answer(answer);
@@ -279,6 +287,67 @@ impl<B: Body> Gate<B> {
             }
             caching::Serve::Refuse(problem) => exchange.refuse(&problem),
         }
+    }
+
+    /// Whether to wait for another request that is on its way for the same, and for how long.
+    fn queue(&mut self, exchange: &mut Exchange<B>, now: Timestamp) -> Option<Duration> {
+        let Caching::On(cached) = &exchange.caching else {
+            return None;
+        };
+        let refused = exchange.admission.check().origin_refused().is_some();
+        if refused || !cached.is_collapsible() {
+            return None;
+        }
+        let queue = &mut exchange.queue;
+        let waited = now.since(queue.since.unwrap_or(now));
+        if !queue.leads {
+            let patience = exchange.route.origin_timeout;
+            let key = cached.key.hex();
+            let flights = &mut self.memory.flights;
+            // Whom the store has told to fetch it leads, whoever was here before.
+            if cached.holds_lease() {
+                flights.stored(&key);
+            }
+            match flights.board(&key, waited, patience, now) {
+                Boarding::Lead => queue.leads = true,
+                Boarding::Alone => return None,
+                Boarding::Wait => {
+                    queue.since.get_or_insert(now);
+                    queue.looks += 1;
+                    return Some(flight::pause(queue.looks - 1));
+                }
+            }
+        }
+        // Somebody else in the world is at it.
+        let elsewhere = cached.is_refreshed_elsewhere() && waited < flight::ELSEWHERE;
+        elsewhere.then(|| {
+            queue.since.get_or_insert(now);
+            queue.looks += 1;
+            flight::pause_elsewhere(queue.looks - 1)
+        })
+    }
+
+    /// Looks again for what another request was on its way for.
+    pub fn waited(
+        &mut self,
+        head: &impl Head,
+        mut exchange: Exchange<B>,
+        now: Timestamp,
+    ) -> Step<B> {
+        let now = self.memory.limiter.clock.correct(now);
+        exchange.caching.look_again(&mut self.memory.l1, now);
+        let missing = exchange.caching.needs_store(head, true, now);
+        if missing && exchange.queue.leads && self.store_allows(&mut exchange, now) {
+            let lookup = exchange
+                .caching
+                .lookup(&self.plan.store.key_prefix, exchange.lease());
+            if let Some(lookup) = lookup {
+                let mut ask = self.memory.limiter.call(now);
+                ask.look_up(&lookup);
+                return Step::Ask(ask, exchange);
+            }
+        }
+        self.proceed(head, exchange, now)
     }
 
     /// Whether the origin may be called without asking the store first.

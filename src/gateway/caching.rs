@@ -21,7 +21,7 @@ use super::forward::Fetch;
 use super::head::Head;
 use super::memory::Memory;
 use super::problem::Problem;
-use crate::limiter;
+use crate::limiter::{self, Refresh};
 
 /// The cache's view of a request.
 #[derive(Debug)]
@@ -55,7 +55,9 @@ pub struct Cached<B: Body> {
     /// What is stored.
     pub found: Option<Found<B>>,
     /// Whether the store lets this caller refresh the entry; absent if it was not asked.
-    may_refresh: Option<bool>,
+    refresh: Option<Refresh>,
+    /// Whether it waited for another request's answer.
+    waited: bool,
     /// Why the request goes to the origin.
     pub forward: Forward,
     /// When it went there.
@@ -106,7 +108,8 @@ impl<B: Body> Caching<B> {
             by_headers: !cache.vary.is_empty(),
             stores: method == http::Method::GET && !head.has("authorization"),
             found: None,
-            may_refresh: None,
+            refresh: None,
+            waited: false,
             forward: Forward::Miss,
             sent_at: Timestamp::default(),
         }))
@@ -134,6 +137,14 @@ impl<B: Body> Caching<B> {
                 level: "l1",
             });
         }
+    }
+
+    /// The same after a wait for another request's answer.
+    pub fn look_again(&mut self, l1: &mut L1<B>, now: Timestamp) {
+        if let Self::On(cached) = self {
+            cached.waited = true;
+        }
+        self.look_into_l1(l1, now);
     }
 
     /// Whether the store should be asked about the entry. A `limited` request goes there anyway.
@@ -165,14 +176,14 @@ impl<B: Body> Caching<B> {
     pub fn store_said(
         &mut self,
         entry: Option<Bytes>,
-        may_refresh: bool,
+        refresh: Refresh,
         l1: &mut L1<B>,
         now: Timestamp,
     ) {
         let Self::On(cached) = self else {
             return;
         };
-        cached.may_refresh = Some(may_refresh);
+        cached.refresh = Some(refresh);
         let Some((meta, body)) = entry
             .as_deref()
             .and_then(|bytes| std::str::from_utf8(bytes).ok())
@@ -215,9 +226,13 @@ impl<B: Body> Caching<B> {
             Some(Use::Unusable(_)) | None if cached.by_headers => (None, Forward::Miss),
             Some(Use::Unusable(_)) | None => (None, Forward::UriMiss),
         };
-        cached.forward = forward;
+        let missed = std::mem::replace(&mut cached.forward, forward);
         if let (Some(refresh), Some(found)) = (refresh, &cached.found) {
-            let mut status = CacheStatus::hit();
+            let mut status = match cached.waited {
+                true => CacheStatus::forwarded(missed),
+                false => CacheStatus::hit(),
+            };
+            status.collapsed = cached.waited;
             status.ttl_ms = usage.and_then(|usage| usage.ttl_ms());
             status.detail = Some(found.level);
             let answer = answer(&found.entry, head, status, now);
@@ -238,7 +253,7 @@ impl<B: Body> Caching<B> {
     /// Whether this caller is the one to refresh the entry.
     pub fn may_refresh(&self, memory: &mut Memory<B>, now: Timestamp, lease: Duration) -> bool {
         match self {
-            Self::On(cached) if cached.may_refresh != Some(false) => {
+            Self::On(cached) if !matches!(cached.refresh, Some(Refresh::NotMine)) => {
                 memory.may_refresh(&cached.key.hex(), now, lease)
             }
             _ => false,
@@ -286,6 +301,22 @@ impl<B: Body> Caching<B> {
 }
 
 impl<B: Body> Cached<B> {
+    /// Whether the answer to another request for the same could serve this one, too.
+    pub const fn is_collapsible(&self) -> bool {
+        let each_for_itself = matches!(self.refresh, Some(Refresh::Unstored));
+        self.stores && !each_for_itself && !matches!(self.forward, Forward::Request)
+    }
+
+    /// Whether this caller holds the lease to fetch it.
+    pub fn holds_lease(&self) -> bool {
+        self.refresh == Some(Refresh::Mine)
+    }
+
+    /// Whether nothing is stored and another caller holds the lease to fetch it.
+    pub fn is_refreshed_elsewhere(&self) -> bool {
+        self.refresh == Some(Refresh::NotMine)
+    }
+
     fn evaluate(&self, head: &impl Head, now: Timestamp) -> Option<Use> {
         let entry = &self.found.as_ref()?.entry;
         Some(evaluate(

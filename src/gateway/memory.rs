@@ -10,6 +10,7 @@ use crate::engine::cache::L1;
 use crate::limiter;
 
 use super::body::Body;
+use super::flight::Flights;
 
 /// How many refreshes are remembered to be under way.
 const REFRESHES: usize = 1_000;
@@ -20,6 +21,8 @@ pub struct Memory<B: Body> {
     pub limiter: limiter::Memory,
     /// Entries at hand.
     pub l1: L1<B>,
+    /// The keys that are being fetched.
+    pub flights: Flights,
     refreshing: Cache<String, Timestamp>,
 }
 
@@ -29,6 +32,7 @@ impl<B: Body> Memory<B> {
         Self {
             limiter,
             l1: L1::default(),
+            flights: Flights::new(),
             refreshing: Cache::new(REFRESHES),
         }
     }

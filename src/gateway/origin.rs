@@ -15,9 +15,11 @@ use super::answer::Answer;
 use super::body::Body;
 use super::caching::{Cached, Caching, answer};
 use super::cost::COST;
+use super::flight::Landing;
 use super::forward::{HOP_BY_HOP, named_in_connection};
 use super::head::Head;
 use super::problem::Problem;
+use super::step::LONGEST_LEASE;
 use super::{Exchange, Gate, Respond, Step};
 use crate::limiter::Work;
 
@@ -83,7 +85,7 @@ pub struct Save {
 /// What to write to the store after the response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
-    /// `SET key value PX ttl_ms`: an entry.
+    /// `SET key value PX ttl_ms`: an entry, or that there will be none.
     Set {
         /// Its key.
         key: String,
@@ -117,15 +119,21 @@ impl<B: Body> Gate<B> {
             Ok(origin) => is_origin_error(origin.status()).then_some(Some(origin.status())),
             Err(_) => Some(None),
         };
+        let lost = match &exchange.caching {
+            Caching::On(cached) if failed.is_some() && exchange.queue.leads => {
+                self.ground(&cached.key, Landing::Failed, now)
+            }
+            _ => None,
+        };
         if let (Some(status), Caching::On(cached)) = (failed, &exchange.caching)
             && let Some(stale) = cached.answer_on_error(head, status, now)
         {
-            return Handoff::Step(exchange.answer(stale));
+            return Handoff::Step(exchange.answer(stale).with_write(lost));
         }
         self.settle(&mut exchange, answered, now);
         let origin = match answered {
             Ok(origin) => origin,
-            Err(failure) => return Handoff::Step(exchange.failed(failure)),
+            Err(failure) => return Handoff::Step(exchange.failed(failure).with_write(lost)),
         };
         match std::mem::replace(&mut exchange.caching, Caching::Off) {
             Caching::On(cached) => self.cacheable(head, exchange, *cached, origin, now),
@@ -212,6 +220,7 @@ impl<B: Body> Gate<B> {
                 work: exchange.work,
             }));
         }
+        let key = cached.key.clone();
         let mut relay = exchange.relay(origin);
         match may_store(&answered, &cached.rules) {
             Ok(()) if !is_decoded(&received) => status.detail = Some("content-encoding"),
@@ -240,6 +249,13 @@ impl<B: Body> Gate<B> {
             }
             Err(why) => status.detail = Some(why.token()),
         }
+        if relay.save.is_none() && exchange.queue.leads {
+            let how = match is_origin_error(origin.status()) {
+                true => Landing::Failed,
+                false => Landing::Unstored,
+            };
+            relay.write = self.ground(&key, how, now);
+        }
         relay.set.extend(cache_headers(status, origin));
         Handoff::Relay(relay)
     }
@@ -267,12 +283,29 @@ impl<B: Body> Gate<B> {
         ))
     }
 
+    /// The body of a response that was to be kept broke off, or is too large.
+    pub fn not_saved(&mut self, save: &Save, now: Timestamp) -> Option<Write> {
+        let now = self.memory.limiter.clock.correct(now);
+        self.ground(&save.key, Landing::Failed, now)
+    }
+
+    /// Lets nobody wait for what will not be stored; what to write tells other isolates.
+    fn ground(&mut self, key: &CacheKey, how: Landing, now: Timestamp) -> Option<Write> {
+        let digest = key.hex();
+        self.memory.flights.landed(&digest, how, now);
+        self.store_is_up().then(|| Write::Set {
+            key: format!("{}:f:{digest}", self.plan.store.key_prefix),
+            value: "u".to_owned(),
+            ttl_ms: millis(how.pause()),
+        })
+    }
+
     /// Keeps a response whose body has been read to its end. What is left to do is to write it to
     /// the store, if there is anything to write.
     pub fn save(&mut self, save: Save, body: Bytes, now: Timestamp) -> Option<Write> {
         let now = self.memory.limiter.clock.correct(now);
         if !body_is_whole(&save.received, BodyCoding::Decoded, body.len() as u64) {
-            return None;
+            return self.ground(&save.key, Landing::Failed, now);
         }
         let entry = Entry {
             freshness: save.meta.freshness(&save.rules),
@@ -284,14 +317,17 @@ impl<B: Body> Gate<B> {
     }
 
     fn keep(&mut self, key: &CacheKey, entry: Entry<B>, now: Timestamp) -> Option<Write> {
-        self.memory.refreshed(&key.hex());
+        let digest = key.hex();
+        self.memory.refreshed(&digest);
+        self.memory.flights.stored(&digest);
         let ttl_ms = millis(entry.freshness.keep_until.since(now));
         let write = self.store_is_up() && ttl_ms > 0 && entry.body_len <= LARGEST_WRITE;
         let write = write.then(|| {
             Some(Write::Set {
                 key: self.entry_key(key),
                 value: envelope::encode(&entry.meta, &entry.freshness, &entry.body.bytes()).ok()?,
-                ttl_ms,
+                // As long as the lease lasts it says that the lease is done with.
+                ttl_ms: ttl_ms.max(millis(LONGEST_LEASE)),
             })
         });
         self.memory.l1.insert(key, entry);
