@@ -8,6 +8,9 @@ import { get, openConnection } from "./load/connection.mjs";
 /** How many requests of each kind are averaged. */
 const REQUESTS = 50;
 
+/** What is sent at a pace is sent for so long: over several leases, as the gate has them. */
+const PACED_SECONDS = 6;
+
 const WARM_UP = -1;
 
 /** Days, so that no window ends meanwhile. */
@@ -17,41 +20,61 @@ const job = {
     "per-client": { by: "client", window, quota: 1_000_000 },
     "per-ip": { by: "ip", window, quota: 1_000_000 },
     single: { by: "client", window, quota: 1 },
+    // As long as people's windows are, so that permits are lent for some seconds only.
+    leased: { by: "client", window: "60s", quota: 1_000_000, strategy: "lease" },
   },
   routes: [
     { path: "/api/v1/market-data/symbols", limits: ["per-client"] },
     { path: "/api/trading-pairs", limits: ["per-client", "per-ip"] },
     { path: "/api/v1/market-data/orderbook", limits: ["per-client"], cache: { ttl: "5m", query: ["symbol", "limit"] } },
     { path: "/api/v1/market-data/ticker", limits: ["single"] },
+    { path: "/api/v1/market-data/trades", limits: ["leased"] },
   ],
 };
 
 const orderBook = (/** @type {number} */ n) => `/api/v1/market-data/orderbook?symbol=BTCUSDT&limit=${n + 2}`;
 const ticker = "/api/v1/market-data/ticker?symbol=BTCUSDT";
+const trades = "/api/v1/market-data/trades?symbol=BTCUSDT";
 
 /**
  * @typedef {object} Kind
  * @property {string} name
  * @property {(n: number) => { path: string, key: string }} request the `n`th; {@link WARM_UP} is one before them all
  * @property {boolean} [prepared] each was sent once before, by way of another isolate
+ * @property {number} [pace] so many are sent in a second, and for a second before them
  * @property {number} status
  * @property {RegExp} [from] where the answer must have come from
  */
 
+/** The kinds that others ask for by name. */
+export const NAMES = {
+  oneLimit: "admitted, one limit",
+  twoLimits: "admitted, two limits",
+  leased: "admitted, one limit, permits fetched ahead, 50 a second",
+  cached: "admitted, one limit, body from the cache in Redis",
+  refusedAgain: "refused again",
+};
+
 /** @type {Kind[]} */
 const KINDS = [
   {
-    name: "admitted, one limit",
+    name: NAMES.oneLimit,
     request: () => ({ path: "/api/v1/market-data/symbols", key: "a" }),
     status: 200,
   },
   {
-    name: "admitted, two limits",
+    name: NAMES.twoLimits,
     request: () => ({ path: "/api/trading-pairs", key: "a" }),
     status: 200,
   },
   {
-    name: "admitted, one limit, body from the cache in Redis",
+    name: NAMES.leased,
+    request: () => ({ path: trades, key: "hot" }),
+    pace: 50,
+    status: 200,
+  },
+  {
+    name: NAMES.cached,
     request: (n) => ({ path: orderBook(n), key: "a" }),
     prepared: true,
     status: 200,
@@ -64,7 +87,7 @@ const KINDS = [
     status: 429,
   },
   {
-    name: "refused again",
+    name: NAMES.refusedAgain,
     request: (n) => ({ path: ticker, key: `client-${n}` }),
     status: 429,
   },
@@ -72,12 +95,32 @@ const KINDS = [
 
 /** @typedef {{ commands: number, calls: number, byCommand: Record<string, number> }} Cost per request */
 
+/** Measured once, for all parts that tell of it. @type {WeakMap<object, Promise<Record<string, Record<string, Cost>>>>} */
+const measured = new WeakMap();
+
+/**
+ * The costs by contestant and kind.
+ * @param {import("./lib/ground.mjs").Ground} ground
+ */
+export function measureCosts(ground) {
+  const costs = measured.get(ground) ?? costsOfAll(ground);
+  measured.set(ground, costs);
+  return costs;
+}
+
+const contestants = [ours, peer, peerWithoutBlock];
+
 /** @param {import("./lib/ground.mjs").Ground} ground */
-export async function measure(ground) {
-  const contestants = [ours, peer, peerWithoutBlock];
+async function costsOfAll(ground) {
   /** @type {Record<string, Record<string, Cost>>} */
   const costs = {};
   for (const contestant of contestants) costs[contestant.name] = await costsOf(contestant, ground);
+  return costs;
+}
+
+/** @param {import("./lib/ground.mjs").Ground} ground */
+export async function measure(ground) {
+  const costs = await measureCosts(ground);
   return {
     title: "What a request costs the store: Redis commands, those inside scripts counted / HTTP calls",
     columns: contestants.map(({ title }) => title),
@@ -88,7 +131,10 @@ export async function measure(ground) {
         return `${short(commands)} / ${short(calls)}`;
       }),
     })),
-    notes: [`Means of ${REQUESTS} requests one after the other; what is written after the answer counts too.`],
+    notes: [
+      `Means of ${REQUESTS} requests one after the other; what is written after the answer counts too.`,
+      `Permits fetched ahead: for ${PACED_SECONDS} s; the peers have nothing of the kind.`,
+    ],
     data: costs,
   };
 }
@@ -119,20 +165,24 @@ async function costsOf(contestant, { start, rest, redis }) {
  * @param {import("./load/connection.mjs").Connection} other of another isolate
  * @param {() => Promise<Counts>} counts
  */
-async function costOf({ name, request, prepared, status, from }, isolate, other, counts) {
-  const numbers = Array.from({ length: REQUESTS }, (_, n) => n);
+async function costOf({ name, request, prepared, pace, status, from }, isolate, other, counts) {
+  const numbers = Array.from({ length: pace ? pace * PACED_SECONDS : REQUESTS }, (_, n) => n);
   if (prepared) for (const n of [WARM_UP, ...numbers]) await ask(other, request(n));
+  const paced = async (/** @type {number} */ n) => {
+    const [answer] = await Promise.all([ask(isolate, request(n)), sleep(pace ? 1000 / pace : 0)]);
+    return answer;
+  };
   // Scripts are loaded now, clocks compared, connections opened.
-  await ask(isolate, request(WARM_UP));
+  for (let n = 0; n < (pace ?? 1); n++) await paced(WARM_UP);
 
   const before = await counts();
   for (const n of numbers) {
-    const answer = await ask(isolate, request(n));
+    const answer = await paced(n);
     if (answer.status !== status || (from && !from.test(answer.cache))) {
       throw new Failure(`${name}, ${n}: the answer was ${answer.status} ${answer.cache}`);
     }
   }
-  return difference(before, await counts());
+  return difference(before, await counts(), numbers.length);
 }
 
 /**
@@ -165,16 +215,17 @@ async function settled(redis, proxy) {
 /**
  * @param {Counts} before
  * @param {Counts} after
+ * @param {number} requests
  * @returns {Cost}
  */
-function difference(before, after) {
+function difference(before, after, requests) {
   const perCommand = [...after.commands].map(([name, count]) => ({
     name,
-    count: (count - (before.commands.get(name) ?? 0)) / REQUESTS,
+    count: (count - (before.commands.get(name) ?? 0)) / requests,
   }));
   return {
     commands: perCommand.reduce((sum, { count }) => sum + count, 0),
-    calls: (after.calls - before.calls) / REQUESTS,
+    calls: (after.calls - before.calls) / requests,
     byCommand: Object.fromEntries(perCommand.filter(({ count }) => count > 0).map(({ name, count }) => [name, count])),
   };
 }

@@ -84,6 +84,11 @@ const steps = [
     needs: [requireRedis, buildWorker, buildCommandLine],
     command: [...nodeTest, "tests/worker/**/*.test.mjs"],
   },
+  {
+    name: "cache-suite",
+    needs: [buildWorker],
+    command: ["node", "tests/cache-suite/main.mjs"],
+  },
 ];
 
 async function requireRedis() {

@@ -317,6 +317,16 @@ pub struct Cache {
     /// How long after that it is served when the origin fails.
     #[serde(default, deserialize_with = "duration::optional")]
     pub stale_if_error: Option<Duration>,
+    /// Whether a response that says nothing of its freshness gets a lifetime from its
+    /// `Last-Modified`; if absent, where there is no [`ttl`](Self::ttl).
+    #[serde(default)]
+    pub heuristic: Option<bool>,
+    /// Whether server errors that give themselves a lifetime are stored.
+    pub server_errors: bool,
+    /// Whether responses that set cookies are stored, with them.
+    pub set_cookie: bool,
+    /// Whether an `Age` that is malformed or there twice makes a response stale.
+    pub strict_age: bool,
     /// The only query parameters that reach the key and the origin; all if absent.
     #[serde(default)]
     pub query: Option<Vec<String>>,

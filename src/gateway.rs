@@ -18,6 +18,7 @@ mod answer;
 mod background;
 mod body;
 mod caching;
+mod collapse;
 mod cost;
 mod flight;
 pub mod forward;
@@ -27,7 +28,9 @@ mod origin;
 mod plan;
 mod problem;
 pub mod ratelimit;
+mod saving;
 mod step;
+mod stored;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -45,13 +48,13 @@ use admission::Admission;
 pub use answer::{Answer, Content};
 pub use body::Body;
 use caching::Caching;
-use flight::Boarding;
 pub use head::Head;
 use head::{is_preflight, is_upgrade};
 use memory::Memory;
-pub use origin::{Failure, Handoff, LARGEST_BODY, OriginHead, Relay, Save, Write};
+pub use origin::{Failure, Handoff, OriginHead, Relay};
 use plan::{Plan, RoutePlan};
 pub use problem::Problem;
+pub use saving::{LARGEST_BODY, Save, Write};
 use step::Queue;
 pub use step::{Exchange, Respond, Step};
 
@@ -121,7 +124,8 @@ impl<B: Body> Gate<B> {
             Ok(limited) => limited,
             Err(problem) => return exchange.refuse(&problem),
         };
-        exchange.caching.look_into_l1(&mut self.memory.l1, now);
+        let l1 = &mut self.memory.l1;
+        exchange.caching.look_into_l1(head, l1, now);
         let metered = exchange
             .admission
             .origin_unpaid(&mut self.memory.limiter, now);
@@ -132,13 +136,21 @@ impl<B: Body> Gate<B> {
         if !self.store_allows(&mut exchange, now) {
             return self.without_store(head, exchange, now);
         }
-        let lookup = match look_up {
+        let mut lookup = match look_up {
             true => exchange
                 .caching
                 .lookup(&self.plan.store.key_prefix, exchange.lease()),
             false => None,
         };
-        let calls_origin = lookup.is_some() || !matches!(exchange.caching, Caching::On(_));
+        if let (Some(lookup), Some(_)) = (&mut lookup, exchange.admission.check().origin_refused())
+        {
+            // Somebody who may call the origin is to refresh the entry.
+            lookup.lease_for = None;
+        }
+        let calls_origin = match &exchange.caching {
+            Caching::On(cached) => lookup.is_some() && !cached.only_if_cached(),
+            _ => true,
+        };
         let mut ask = exchange
             .admission
             .ask(calls_origin, &mut self.memory.limiter, now);
@@ -173,7 +185,10 @@ impl<B: Body> Gate<B> {
                     None => Caching::Off,
                 }
             }
-            Some(cache) => Caching::of(cache, head, target),
+            Some(cache) => {
+                let search = self.memory.search(target.path);
+                Caching::of(cache, head, target, search)
+            }
             None => Caching::Off,
         }
     }
@@ -228,8 +243,30 @@ impl<B: Body> Gate<B> {
             exchange
                 .caching
                 .store_said(reply.entry, reply.refresh, &mut self.memory.l1, now);
+            let turned = exchange.caching.turn(head, &mut self.memory.l1, now);
+            if turned && exchange.caching.needs_store(head, false, now) {
+                return self.ask_for_variant(head, exchange, now);
+            }
         }
         self.proceed(head, exchange, now)
+    }
+
+    /// Asks the store for the variant that is meant; the limits have been asked about.
+    fn ask_for_variant(
+        &mut self,
+        head: &impl Head,
+        exchange: Exchange<B>,
+        now: Timestamp,
+    ) -> Step<B> {
+        let prefix = &self.plan.store.key_prefix;
+        match exchange.caching.lookup(prefix, exchange.lease()) {
+            Some(lookup) => {
+                let mut ask = self.memory.limiter.call(now);
+                ask.look_up(&lookup);
+                Step::Ask(ask, exchange)
+            }
+            None => self.proceed(head, exchange, now),
+        }
     }
 
     /// Goes on without the store: there is none, or it is down for a while yet.
@@ -249,8 +286,8 @@ impl<B: Body> Gate<B> {
 
     /// A request that is admitted: from the cache if it may, else from the origin.
     fn proceed(&mut self, head: &impl Head, mut exchange: Exchange<B>, now: Timestamp) -> Step<B> {
+        let ahead = self.store_is_up() && !exchange.store_failed;
         let memory = &mut self.memory.limiter;
-        let ahead = self.has_store && !exchange.store_failed;
         if let Some(work) = ahead.then(|| exchange.admission.fetch_ahead(memory, now)) {
             exchange.work.extend(work);
         }
@@ -287,67 +324,6 @@ impl<B: Body> Gate<B> {
             }
             caching::Serve::Refuse(problem) => exchange.refuse(&problem),
         }
-    }
-
-    /// Whether to wait for another request that is on its way for the same, and for how long.
-    fn queue(&mut self, exchange: &mut Exchange<B>, now: Timestamp) -> Option<Duration> {
-        let Caching::On(cached) = &exchange.caching else {
-            return None;
-        };
-        let refused = exchange.admission.check().origin_refused().is_some();
-        if refused || !cached.is_collapsible() {
-            return None;
-        }
-        let queue = &mut exchange.queue;
-        let waited = now.since(queue.since.unwrap_or(now));
-        if !queue.leads {
-            let patience = exchange.route.origin_timeout;
-            let key = cached.key.hex();
-            let flights = &mut self.memory.flights;
-            // Whom the store has told to fetch it leads, whoever was here before.
-            if cached.holds_lease() {
-                flights.stored(&key);
-            }
-            match flights.board(&key, waited, patience, now) {
-                Boarding::Lead => queue.leads = true,
-                Boarding::Alone => return None,
-                Boarding::Wait => {
-                    queue.since.get_or_insert(now);
-                    queue.looks += 1;
-                    return Some(flight::pause(queue.looks - 1));
-                }
-            }
-        }
-        // Somebody else in the world is at it.
-        let elsewhere = cached.is_refreshed_elsewhere() && waited < flight::ELSEWHERE;
-        elsewhere.then(|| {
-            queue.since.get_or_insert(now);
-            queue.looks += 1;
-            flight::pause_elsewhere(queue.looks - 1)
-        })
-    }
-
-    /// Looks again for what another request was on its way for.
-    pub fn waited(
-        &mut self,
-        head: &impl Head,
-        mut exchange: Exchange<B>,
-        now: Timestamp,
-    ) -> Step<B> {
-        let now = self.memory.limiter.clock.correct(now);
-        exchange.caching.look_again(&mut self.memory.l1, now);
-        let missing = exchange.caching.needs_store(head, true, now);
-        if missing && exchange.queue.leads && self.store_allows(&mut exchange, now) {
-            let lookup = exchange
-                .caching
-                .lookup(&self.plan.store.key_prefix, exchange.lease());
-            if let Some(lookup) = lookup {
-                let mut ask = self.memory.limiter.call(now);
-                ask.look_up(&lookup);
-                return Step::Ask(ask, exchange);
-            }
-        }
-        self.proceed(head, exchange, now)
     }
 
     /// Whether the origin may be called without asking the store first.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::engine::limit::Quota;
-use omnitrade_edge::engine::limit::sliding_window::{Cut, State};
+use omnitrade_edge::engine::limit::sliding_window::{Cut, LONGEST_STATE, State};
 use proptest::prelude::*;
 
 fn at(ms: u64) -> Timestamp {
@@ -117,7 +117,8 @@ proptest! {
         let cut = Cut { width: 2_000, buckets: 30 };
         let quota = Quota { permits: 10, window: Duration::from_secs(60) };
         let numbers: Vec<_> = numbers.iter().map(u64::to_string).collect();
-        for text in [text, format!("1 {}", numbers.join(" "))] {
+        let numbers = numbers.join(" ");
+        for text in [text, format!("1 {numbers}"), format!("2 a {numbers};0:abcdef:")] {
             let mut state = State::parse(&text, cut);
             state.admit(quota, 1, at(0));
         }
@@ -142,6 +143,194 @@ proptest! {
             let left = state.check(other, 1, state.seen()).remaining;
             prop_assert_eq!(left, quota.permits - admitted);
         }
+    }
+}
+
+/// A call: how long after the one before, its cost, how many permits it is lent, and after which part
+/// of a lease, in thousandths, those are spent.
+type Call = (u64, u64, u64, u64);
+
+fn calls() -> impl Strategy<Value = (Quota, Vec<Call>)> {
+    let window = prop_oneof![1_u64..100, 1_000_u64..100_000, 300_000_u64..1_000_000_000];
+    (1_u64..50, window).prop_flat_map(|(permits, window)| {
+        let quota = Quota {
+            permits,
+            window: Duration::from_millis(window),
+        };
+        let step = prop_oneof![3 => Just(0), 6 => 0..=window / 20 + 1, 1 => 0..=window * 2];
+        let part = prop_oneof![0_u64..1_000, Just(999)];
+        let call = (step, 0..=permits.min(5), 0_u64..20, part);
+        (Just(quota), prop::collection::vec(call, 1..150))
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_window_holds_more_whenever_lent_permits_are_spent((quota, calls) in calls()) {
+        let (mut state, mut now, mut spent) = (State::default(), 0, Vec::new());
+        for (step, cost, wanted, part) in calls {
+            now += step;
+            state.forget(quota, at(now));
+            if !state.admit(quota, cost, at(now)).met {
+                continue;
+            }
+            let lent = state.lend(quota, quota.permits, wanted, at(now));
+            prop_assert!(lent.permits <= wanted);
+            let lasts = u64::try_from(lent.void_after.as_millis()).unwrap();
+            prop_assert!((1..=10_000).contains(&lasts));
+            // The last instant at which they can be spent is a millisecond before they are void.
+            spent.extend([(now, cost), (now + lasts * part / 1_000, lent.permits)]);
+        }
+        spent.sort_unstable();
+        let window = u64::try_from(quota.window.as_millis()).unwrap();
+        for (end, _) in &spent {
+            let inside = spent.iter().filter(|(then, _)| then <= end && end - then <= window);
+            let held: u64 = inside.map(|(_, permits)| permits).sum();
+            prop_assert!(held <= quota.permits, "{held} of {}", quota.permits);
+        }
+    }
+
+    #[test]
+    fn what_must_not_be_lent_is_not_lent(
+        (quota, calls) in calls(),
+        kept in 0_u64..=100,
+    ) {
+        let (mut state, mut now) = (State::default(), 0);
+        let lendable = quota.without(kept).permits;
+        for (step, cost, wanted, _) in calls {
+            now += step;
+            state.forget(quota, at(now));
+            state.admit(quota, cost, at(now));
+            let before = quota.permits - state.check(quota, 0, at(now)).remaining;
+            let lent = state.lend(quota, lendable, wanted, at(now)).permits;
+            prop_assert!(lent == 0 || before + lent <= lendable);
+            // A third of what is left, so that others find something, too.
+            prop_assert!(lent <= lendable.saturating_sub(before) / 3);
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_frees_no_more_than_was_charged(
+        (quota, calls) in calls(),
+        backs in prop::collection::vec((0_u64..40, 0_u64..60, any::<bool>()), 150),
+    ) {
+        let (mut state, mut now, cut) = (State::default(), 0, Cut::of(quota.window));
+        let mut charged = std::collections::BTreeMap::<u64, u64>::new();
+        for ((step, cost, wanted, _), (buckets_ago, permits, oldest)) in calls.into_iter().zip(backs) {
+            now += step;
+            state.forget(quota, at(now));
+            if state.admit(quota, cost, at(now)).met {
+                *charged.entry(cut.bucket(at(now))).or_default() += cost;
+                let lent = state.lend(quota, quota.permits, wanted, at(now));
+                *charged.entry(lent.bucket).or_default() += lent.permits;
+            }
+            let first = cut.bucket(at(now)).saturating_sub(cut.buckets);
+            charged = charged.split_off(&first);
+            let bucket = (cut.bucket(at(now)) + 2).saturating_sub(buckets_ago);
+            if oldest {
+                state.give_back_oldest(permits);
+                let mut owed = permits;
+                for count in charged.values_mut() {
+                    let taken = owed.min(*count);
+                    (*count, owed) = (*count - taken, owed - taken);
+                }
+            } else {
+                state.give_back(bucket, permits);
+                charged.entry(bucket).and_modify(|count| *count = count.saturating_sub(permits));
+            }
+            let used = quota.permits - state.check(quota, 0, at(now)).remaining;
+            prop_assert_eq!(used, charged.values().sum::<u64>());
+        }
+    }
+
+    #[test]
+    fn a_state_stays_below_400_bytes_with_all_its_ids(
+        permits in prop_oneof![1_u64..100, Just(1_000_000_000)],
+        window in prop_oneof![1_u64..100_000, Just(86_400_000), Just(86_400_000 * 365)],
+        horizon in prop_oneof![Just(150_u64), 1_u64..60_000],
+        steps in prop::collection::vec((0_u64..10, 0_u64..40, 1_u64..4), 40..120),
+    ) {
+        let window = Duration::from_millis(window);
+        let (quota, cut) = (Quota { permits, window }, Cut::of(window));
+        let (mut state, mut now) = (State::default(), 0);
+        for (n, (step, part, wanted)) in steps.into_iter().enumerate() {
+            now += cut.width * step / 6;
+            state.forget(quota, at(now));
+            // Settled: nobody asks whether there is so much.
+            state.charge(quota, permits * part / 400, at(now));
+            state.lend(quota, permits, permits / wanted, at(now));
+            state.remember(&format!("Z{n:05}"), Duration::from_millis(horizon), at(now), cut);
+            if let Some(text) = state.to_text(cut) {
+                prop_assert!(text.len() <= LONGEST_STATE, "{} bytes: {text}", text.len());
+                prop_assert_eq!(State::parse_strictly(&text, cut), Some(state.clone()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_repeat_within_the_horizon_is_never_taken_for_new(
+        permits in prop_oneof![Just(1_000_u64), Just(1_000_000_000)],
+        horizon in 1_u64..1_000,
+        steps in prop::collection::vec((0_u64..400, 0_u64..1_000), 1..100),
+    ) {
+        let window = Duration::from_secs(60);
+        let (quota, cut) = (Quota { permits, window }, Cut::of(window));
+        let (mut state, mut now) = (State::default(), 0);
+        let mut calls: Vec<(u64, String)> = Vec::new();
+        let length = Duration::from_millis(horizon);
+        for (n, (step, part)) in steps.into_iter().enumerate() {
+            now += step;
+            for (then, id) in &calls {
+                let known = state.has_seen(id, length, at(now));
+                if now - then <= horizon {
+                    prop_assert_ne!(known, Some(false), "after {} of {} ms", now - then, horizon);
+                }
+                if now - then > 4 * horizon {
+                    prop_assert_ne!(known, Some(true), "after {} of {} ms", now - then, horizon);
+                }
+            }
+            prop_assert_ne!(state.has_seen("never", length, at(now)), Some(true));
+            state.charge(quota, permits * part / 30_000, at(now));
+            if !state.is_empty() {
+                let id = format!("Z{n:05}");
+                state.remember(&id, length, at(now), cut);
+                calls.push((now, id));
+            }
+            // It is no other after it was written and read.
+            if let Some(text) = state.to_text(cut) {
+                state = State::parse(&text, cut);
+            }
+        }
+    }
+
+    #[test]
+    fn a_state_of_a_wrong_clock_frees_nobody_once_it_is_mended_and_holds_nobody_off_for_long(
+        (quota, calls) in calls(),
+        off in 1_001_u64..10_000_000_000,
+        ahead in any::<bool>(),
+    ) {
+        let (mut state, mut now, mut used) = (State::default(), 20_000_000_000_u64, 0);
+        let wrong = |now: u64| at(if ahead { now + off } else { now - off });
+        let window = u64::try_from(quota.window.as_millis()).unwrap();
+        let start = now;
+        for (step, cost, wanted, _) in calls {
+            now += step.min(window / 200);
+            if state.admit(quota, cost, wrong(now)).met {
+                used += cost + state.lend(quota, quota.permits, wanted, wrong(now)).permits;
+            }
+        }
+        if now - start >= window || used == 0 {
+            return Ok(());
+        }
+        let cut = Cut::of(quota.window);
+        // Of a clock that is ahead by less than a window, some may be in its place already.
+        state.mend(cut, !ahead, at(now));
+        let verdict = state.check(quota, 1, at(now));
+        prop_assert_eq!(verdict.remaining, quota.permits - used);
+        let longest = Duration::from_millis(cut.width * (cut.buckets + 3));
+        prop_assert!(verdict.retry_after <= longest && verdict.reset_after <= longest);
+        let text = state.to_text(cut).unwrap();
+        prop_assert_eq!(State::parse_strictly(&text, cut), Some(state));
     }
 }
 

@@ -291,6 +291,33 @@ const CACHE: Shape = Shape::Table(&[
         "How long after that it is still served when the origin fails: a hard ceiling.",
     ),
     field(
+        "heuristic",
+        Shape::Bool,
+        None,
+        "Whether a response that says nothing of its freshness is fresh for a tenth of the time since \
+         its Last-Modified, at most a day (RFC 9111, 4.2.2); else where there is no `ttl`.",
+    ),
+    field(
+        "server_errors",
+        Shape::Bool,
+        Is("false"),
+        "Whether 5xx responses that give themselves a lifetime are stored, as RFC 9111 allows.",
+    ),
+    field(
+        "set_cookie",
+        Shape::Bool,
+        Is("false"),
+        "Whether responses with Set-Cookie are stored, as RFC 9111 allows: all clients then get the \
+         same cookie.",
+    ),
+    field(
+        "strict_age",
+        Shape::Bool,
+        Is("false"),
+        "Whether an Age that is malformed or there twice makes a response stale; else the first one \
+         counts, and a malformed one does not (RFC 9111, 5.1).",
+    ),
+    field(
         "query",
         Shape::List(&PARAMETER),
         None,

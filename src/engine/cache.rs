@@ -10,6 +10,9 @@
 //! 5. after a fetch, [`may_store`] says whether the response is kept, [`Meta::from_response`] what of
 //!    it is, and [`freshen`] merges a `304` into what was stored.
 //!
+//! Several responses to one URL that `Vary` tells apart are a [`Family`]; a part of one for `Range` is
+//! a [`Part`].
+//!
 //! Lifetimes and ages count in milliseconds ([`Freshness`]). Each rule stands under the section it
 //! comes from.
 
@@ -22,11 +25,15 @@ mod freshness;
 mod key;
 mod l1;
 mod policy;
+mod range;
+mod reference;
 mod rules;
+mod search;
 mod status;
 mod storage;
 mod targeted;
 mod validation;
+mod variants;
 mod vary;
 
 #[cfg(test)]
@@ -43,10 +50,14 @@ pub use policy::{
     Bypass, Lookup, OnError, Unusable, Use, WhyRevalidate, evaluate, invalidates, is_origin_error,
     may_look_up,
 };
+pub use range::{Part, requested_part};
+pub use reference::same_origin_reference;
 pub use rules::CacheRules;
+pub use search::NoVarySearch;
 pub use status::{CacheStatus, Forward, Handling};
 pub use storage::{WhyNot, body_is_whole, may_store};
 pub use validation::{
     CONDITIONAL, Condition, Freshened, client_condition, freshen, not_modified_headers,
     revalidation_headers,
 };
+pub use variants::Family;

@@ -17,6 +17,9 @@ pub trait Body: Clone {
 
     /// Takes bytes in; may copy.
     fn from_bytes(bytes: Bytes) -> Self;
+
+    /// The bytes from place `from` to before `to`, as far as there are such. Does not copy.
+    fn slice(&self, from: usize, to: usize) -> Self;
 }
 
 impl Body for Bytes {
@@ -30,5 +33,10 @@ impl Body for Bytes {
 
     fn from_bytes(bytes: Bytes) -> Self {
         bytes
+    }
+
+    fn slice(&self, from: usize, to: usize) -> Self {
+        let to = to.min(Self::len(self));
+        Self::slice(self, from.min(to)..to)
     }
 }

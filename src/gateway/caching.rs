@@ -1,5 +1,8 @@
 //! A request's part with the cache: what is asked for, what is at hand, what may be done with it.
 
+mod keys;
+mod turn;
+
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,19 +12,21 @@ use bytes::Bytes;
 use crate::clock::Timestamp;
 use crate::config;
 use crate::engine::cache::{
-    Bypass, CONDITIONAL, CacheKey, CacheRules, CacheStatus, Condition, Entry, Forward, L1, Lookup,
-    OnError, RequestDirectives, Target, Use, WhyRevalidate, client_condition, envelope, evaluate,
-    field_text, filter_query, may_look_up, normal_path, normal_query, not_modified_headers,
-    revalidation_headers,
+    Bypass, CONDITIONAL, CacheKey, CacheRules, CacheStatus, Entry, Family, Forward, L1, Lookup,
+    NoVarySearch, OnError, RequestDirectives, Target, Use, WhyRevalidate, envelope, evaluate,
+    field_text, filter_query, may_look_up, normal_path, normal_query, revalidation_headers,
 };
 
-use super::answer::{Answer, Content};
+use super::answer::Answer;
 use super::body::Body;
 use super::forward::Fetch;
 use super::head::Head;
 use super::memory::Memory;
 use super::problem::Problem;
+use super::stored::answer;
 use crate::limiter::{self, Refresh};
+use keys::rules;
+pub use keys::{canonical_key, key};
 
 /// The cache's view of a request.
 #[derive(Debug)]
@@ -31,9 +36,20 @@ pub enum Caching<B: Body> {
     /// The cache has no business with this request.
     Bypass(Bypass),
     /// The request may change what is stored under this key (RFC 9111 §4.4).
-    Unsafe(CacheKey),
+    Unsafe(Box<Change>),
     /// The cache may answer.
     On(Box<Cached<B>>),
+}
+
+/// A request that may change what is stored.
+#[derive(Debug)]
+pub struct Change {
+    /// The settings of the route that reads it.
+    pub rules: CacheRules,
+    /// What it is stored under.
+    pub url: CacheKey,
+    /// When the request went to the origin.
+    pub sent_at: Timestamp,
 }
 
 /// A request that the cache may answer.
@@ -42,16 +58,26 @@ pub struct Cached<B: Body> {
     /// The route's settings.
     pub rules: CacheRules,
     /// What is asked for.
+    pub url: CacheKey,
+    /// Where the response to it lies: under the same key, or under that of a variant.
     pub key: CacheKey,
+    /// What a response must say for itself to be the one, where the key leaves parameters out.
+    search: Option<NoVarySearch>,
+    /// What the variants of the response have in common, once it is known that there are several.
+    family: Option<Family>,
+    /// The generation of the leader that the store has, if the store was asked for it.
+    generation: Option<Option<u64>>,
     /// What the client's `Cache-Control` asks.
     asked: RequestDirectives,
     /// The only parameters that count, if not all do.
     declared: Option<Vec<String>>,
     /// Whether request headers are part of the key.
     by_headers: bool,
-    /// Whether the origin's answer can be relied on to be stored: it is asked by `GET`, and not for
-    /// one client.
+    /// Whether the origin's answer can be relied on to be stored: it is asked by `GET` for the whole,
+    /// and not for one client.
     stores: bool,
+    /// Whether the client asks for a part.
+    ranged: bool,
     /// What is stored.
     pub found: Option<Found<B>>,
     /// Whether the store lets this caller refresh the entry; absent if it was not asked.
@@ -87,7 +113,13 @@ pub enum Serve<B: Body> {
 
 impl<B: Body> Caching<B> {
     /// What the cache makes of a request.
-    pub fn of(cache: &config::Cache, head: &impl Head, target: Target<'_>) -> Self {
+    /// `search`: which parameters count by the word of earlier responses.
+    pub fn of(
+        cache: &config::Cache,
+        head: &impl Head,
+        target: Target<'_>,
+        search: Option<&NoVarySearch>,
+    ) -> Self {
         let Ok(method) = head.method().parse() else {
             return Self::Bypass(Bypass::Method);
         };
@@ -95,18 +127,25 @@ impl<B: Body> Caching<B> {
             Lookup::Allowed(asked) => asked,
             Lookup::Bypass(why) => return Self::Bypass(why),
         };
+        let exact = key(cache, head, target);
+        let url = match search {
+            Some(search) => canonical_key(cache, head, target, search),
+            None => exact.clone(),
+        };
+        let search = search.filter(|_| url != exact).cloned();
+        let ranged = method == http::Method::GET && head.has("range");
         Self::On(Box::new(Cached {
-            rules: CacheRules {
-                ttl: cache.ttl,
-                override_origin: cache.override_origin,
-                stale_while_revalidate: cache.stale_while_revalidate,
-                stale_if_error: cache.stale_if_error,
-            },
-            key: key(cache, head, target),
+            rules: rules(cache),
+            key: url.clone(),
+            url,
+            search,
+            family: None,
+            generation: None,
             asked,
             declared: cache.query.clone(),
             by_headers: !cache.vary.is_empty(),
-            stores: method == http::Method::GET && !head.has("authorization"),
+            stores: method == http::Method::GET && !ranged && !head.has("authorization"),
+            ranged,
             found: None,
             refresh: None,
             waited: false,
@@ -117,34 +156,20 @@ impl<B: Body> Caching<B> {
 
     /// What it makes of an unsafe request to a URL that others `GET` from this `cache`.
     pub fn unsafe_for(cache: &config::Cache, head: &impl Head, target: Target<'_>) -> Self {
-        Self::Unsafe(key(cache, head, target))
+        Self::Unsafe(Box::new(Change {
+            rules: rules(cache),
+            url: key(cache, head, target),
+            sent_at: Timestamp::default(),
+        }))
     }
 
     /// What `Cache-Status` says of a request that went past the cache.
     pub fn bypassed(&self) -> Option<CacheStatus> {
         match self {
             Self::Bypass(why) => Some(CacheStatus::bypassed(*why)),
-            Self::Unsafe(_) => Some(CacheStatus::bypassed(Bypass::Method)),
+            Self::Unsafe(..) => Some(CacheStatus::bypassed(Bypass::Method)),
             Self::Off | Self::On(_) => None,
         }
-    }
-
-    /// Looks into the isolate's own memory.
-    pub fn look_into_l1(&mut self, l1: &mut L1<B>, now: Timestamp) {
-        if let Self::On(cached) = self {
-            cached.found = l1.get(&cached.key, now).map(|entry| Found {
-                entry: entry.clone(),
-                level: "l1",
-            });
-        }
-    }
-
-    /// The same after a wait for another request's answer.
-    pub fn look_again(&mut self, l1: &mut L1<B>, now: Timestamp) {
-        if let Self::On(cached) = self {
-            cached.waited = true;
-        }
-        self.look_into_l1(l1, now);
     }
 
     /// Whether the store should be asked about the entry. A `limited` request goes there anyway.
@@ -168,7 +193,7 @@ impl<B: Body> Caching<B> {
         Some(limiter::Lookup {
             entry: format!("{prefix}:c:{digest}"),
             lease: format!("{prefix}:f:{digest}"),
-            lease_for: cached.stores.then_some(lease_for),
+            lease_for: (cached.stores && !cached.only_if_cached()).then_some(lease_for),
         })
     }
 
@@ -184,6 +209,10 @@ impl<B: Body> Caching<B> {
             return;
         };
         cached.refresh = Some(refresh);
+        let leads = cached.family.is_none();
+        if leads {
+            cached.generation = Some(None);
+        }
         let Some((meta, body)) = entry
             .as_deref()
             .and_then(|bytes| std::str::from_utf8(bytes).ok())
@@ -191,6 +220,12 @@ impl<B: Body> Caching<B> {
         else {
             return;
         };
+        if !cached.speaks_for(&meta) {
+            return;
+        }
+        if leads {
+            cached.generation = Some(Some(meta.generation));
+        }
         let older = |found: &Found<B>| found.entry.meta.response_time <= meta.response_time;
         let freshness = meta.freshness(&cached.rules);
         if cached.found.as_ref().is_none_or(older) && now < freshness.keep_until {
@@ -223,6 +258,7 @@ impl<B: Body> Caching<B> {
             }) => (None, Forward::Request),
             Some(Use::Stale { .. }) => (None, Forward::Stale),
             Some(Use::VaryMismatch) => (None, Forward::VaryMiss),
+            Some(Use::Unusable(_)) | None if cached.family.is_some() => (None, Forward::VaryMiss),
             Some(Use::Unusable(_)) | None if cached.by_headers => (None, Forward::Miss),
             Some(Use::Unusable(_)) | None => (None, Forward::UriMiss),
         };
@@ -244,7 +280,7 @@ impl<B: Body> Caching<B> {
         if matches!(usage, Some(Use::VaryMismatch | Use::Unusable(_))) {
             cached.found = None;
         }
-        match cached.asked.only_if_cached {
+        match cached.only_if_cached() {
             true => Serve::Refuse(Problem::OnlyIfCached),
             false => Serve::Origin(Self::On(cached)),
         }
@@ -283,15 +319,31 @@ impl<B: Body> Caching<B> {
     /// Makes a request for one client into a request for the cache: whole, and conditional on what
     /// is stored.
     pub fn prepare(&mut self, fetch: &mut Fetch, now: Timestamp) {
-        let Self::On(cached) = self else {
-            return;
+        let cached = match self {
+            Self::On(cached) => cached,
+            Self::Unsafe(change) => {
+                change.sent_at = now;
+                return;
+            }
+            Self::Off | Self::Bypass(_) => return,
         };
         cached.sent_at = now;
+        let found = cached.found.as_ref();
+        let validators = found.map(|found| revalidation_headers(&found.entry.meta));
+        let validators = validators.unwrap_or_default();
+        if cached.ranged && validators.is_empty() {
+            // What comes of the client's own conditions says nothing about what is stored.
+            cached.found = None;
+            return;
+        }
+        let part = |name: &http::HeaderName| matches!(name.as_str(), "range" | "if-range");
+        let names = CONDITIONAL
+            .iter()
+            .filter(|name| !(cached.ranged && part(name)));
         fetch
             .remove
-            .extend(CONDITIONAL.iter().map(|name| name.as_str().to_owned()));
-        if let Some(found) = &cached.found {
-            let validators = revalidation_headers(&found.entry.meta);
+            .extend(names.map(|name| name.as_str().to_owned()));
+        if !validators.is_empty() {
             let text = |(name, value): &(http::HeaderName, http::HeaderValue)| {
                 (name.as_str().to_owned(), field_text(value).into_owned())
             };
@@ -315,6 +367,11 @@ impl<B: Body> Cached<B> {
     /// Whether nothing is stored and another caller holds the lease to fetch it.
     pub fn is_refreshed_elsewhere(&self) -> bool {
         self.refresh == Some(Refresh::NotMine)
+    }
+
+    /// Whether the client wants a stored response or none (RFC 9111 §5.2.1.7).
+    pub const fn only_if_cached(&self) -> bool {
+        self.asked.only_if_cached
     }
 
     fn evaluate(&self, head: &impl Head, now: Timestamp) -> Option<Use> {
@@ -362,52 +419,5 @@ impl<B: Body> Cached<B> {
             Use::VaryMismatch | Use::Unusable(_) => false,
         };
         usable.then_some(entry)
-    }
-}
-
-fn key(cache: &config::Cache, head: &impl Head, target: Target<'_>) -> CacheKey {
-    CacheKey::new(&target, cache.query.as_deref(), &cache.vary, head)
-}
-
-/// The answer that a stored response gives a client: the whole, its head, or that nothing changed.
-pub fn answer<B: Body>(
-    entry: &Entry<B>,
-    head: &impl Head,
-    status: CacheStatus,
-    now: Timestamp,
-) -> Answer<B> {
-    let meta = &entry.meta;
-    let not_modified = client_condition(head, meta) == Condition::NotModified;
-    let own = |(name, value): (&str, &str)| (name.to_owned().into(), value.to_owned());
-    let mut answer = Answer {
-        status: if not_modified { 304 } else { meta.status },
-        headers: match not_modified {
-            true => not_modified_headers(meta).map(own).collect(),
-            false => {
-                let all = meta.headers.iter();
-                all.map(|(name, value)| own((name, value))).collect()
-            }
-        },
-        body: Content::Empty,
-    };
-    let upstream = answer.header("cache-status").map(str::to_owned);
-    answer.set("cache-status", status.append_to(upstream.as_deref()));
-    answer.set("age", entry.freshness.age_seconds(now).to_string());
-    if !not_modified {
-        match head.method() {
-            "HEAD" => answer.set("content-length", entry.body_len.to_string()),
-            _ => answer.body = Content::Stored(entry.body.clone()),
-        }
-    }
-    answer
-}
-
-/// `Cache-Status` of a request that was refused before anybody asked the cache.
-pub fn not_asked(problem: &Problem) -> String {
-    match problem {
-        // RFC 9111 §5.2.1.7: the cache was asked, and has nothing.
-        Problem::OnlyIfCached => "omnitrade-edge; detail=only-if-cached".to_owned(),
-        Problem::OriginQuotaSpent { .. } => "omnitrade-edge; detail=origin-quota".to_owned(),
-        _ => "omnitrade-edge; detail=refused".to_owned(),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use quick_cache::unsync::Cache;
 
 use crate::clock::Timestamp;
-use crate::engine::cache::L1;
+use crate::engine::cache::{L1, NoVarySearch};
 use crate::limiter;
 
 use super::body::Body;
@@ -14,6 +14,12 @@ use super::flight::Flights;
 
 /// How many refreshes are remembered to be under way.
 const REFRESHES: usize = 1_000;
+
+/// Of how many paths it is remembered which parameters count.
+const SEARCHES: usize = 1_000;
+
+/// And of how long a path.
+const LONGEST_PATH: usize = 1_024;
 
 /// The memory of an isolate. `B` is a stored body.
 pub struct Memory<B: Body> {
@@ -24,6 +30,8 @@ pub struct Memory<B: Body> {
     /// The keys that are being fetched.
     pub flights: Flights,
     refreshing: Cache<String, Timestamp>,
+    /// What responses have said about queries, by path.
+    searches: Cache<String, NoVarySearch>,
 }
 
 impl<B: Body> Memory<B> {
@@ -34,6 +42,22 @@ impl<B: Body> Memory<B> {
             l1: L1::default(),
             flights: Flights::new(),
             refreshing: Cache::new(REFRESHES),
+            searches: Cache::new(SEARCHES),
+        }
+    }
+
+    /// Which parameters count for a path, if a response has said so.
+    pub fn search(&self, path: &str) -> Option<&NoVarySearch> {
+        self.searches.peek(path)
+    }
+
+    /// Remembers that.
+    pub fn learn_search(&mut self, path: &str, search: Option<NoVarySearch>) {
+        match search {
+            Some(search) if path.len() <= LONGEST_PATH => {
+                self.searches.insert(path.to_owned(), search);
+            }
+            _ => drop(self.searches.remove(path)),
         }
     }
 

@@ -1,33 +1,28 @@
 //! After the origin: what the client gets, and what is kept.
 
 use bytes::Bytes;
+use http::header::SET_COOKIE;
 use http::{HeaderMap, Method, StatusCode};
 use std::rc::Rc;
 
-use crate::clock::{Timestamp, millis};
-use crate::engine::breaker;
+use crate::clock::Timestamp;
 use crate::engine::cache::{
-    self as engine, BodyCoding, CacheKey, CacheRules, CacheStatus, Entry, Fields, Freshened, Meta,
-    WhyNot, body_is_whole, envelope, freshen, invalidates, is_origin_error, may_store,
+    self as engine, CacheStatus, Entry, Fields, Freshened, Meta, WhyNot, freshen, is_origin_error,
+    may_store,
 };
 
 use super::answer::Answer;
 use super::body::Body;
-use super::caching::{Cached, Caching, answer};
+use super::caching::{Cached, Caching};
 use super::cost::COST;
 use super::flight::Landing;
 use super::forward::{HOP_BY_HOP, named_in_connection};
 use super::head::Head;
 use super::problem::Problem;
-use super::step::LONGEST_LEASE;
+use super::saving::{LARGEST_BODY, Save, Write, coding};
+use super::stored::{answer, not_modified};
 use super::{Exchange, Gate, Respond, Step};
 use crate::limiter::Work;
-
-/// The largest body that is kept at all, in bytes.
-pub const LARGEST_BODY: usize = 4 << 20;
-
-/// The largest entry that is written to the store, in bytes.
-const LARGEST_WRITE: usize = 1 << 20;
 
 /// The head of the origin's answer: its fields by name, and these.
 pub trait OriginHead: Fields {
@@ -65,40 +60,13 @@ pub struct Relay<B: Body> {
     pub set: Vec<(&'static str, String)>,
     /// What the client gets in its place: it has the body already.
     pub instead: Option<Answer<B>>,
-    /// What to do with a copy of the body: read it to its end and give it to [`Gate::save`].
+    /// What to do with a copy of the body: read it to its end and give it to [`Gate::save`], after
+    /// what there is to write first.
     pub save: Option<Save>,
     /// What to write to the store.
     pub write: Option<Write>,
     /// Calls of the script to make, then [`Gate::worked`].
     pub work: Vec<Work>,
-}
-
-/// A response that is to be kept once its body is there.
-#[derive(Debug)]
-pub struct Save {
-    key: CacheKey,
-    rules: CacheRules,
-    meta: Meta,
-    received: HeaderMap,
-}
-
-/// What to write to the store after the response.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Write {
-    /// `SET key value PX ttl_ms`: an entry, or that there will be none.
-    Set {
-        /// Its key.
-        key: String,
-        /// The entry as text.
-        value: String,
-        /// How long it is worth keeping, in milliseconds.
-        ttl_ms: u64,
-    },
-    /// `DEL key`: an entry that may no longer be true.
-    Delete {
-        /// Its key.
-        key: String,
-    },
 }
 
 impl<B: Body> Gate<B> {
@@ -119,11 +87,9 @@ impl<B: Body> Gate<B> {
             Ok(origin) => is_origin_error(origin.status()).then_some(Some(origin.status())),
             Err(_) => Some(None),
         };
-        let lost = match &exchange.caching {
-            Caching::On(cached) if failed.is_some() && exchange.queue.leads => {
-                self.ground(&cached.key, Landing::Failed, now)
-            }
-            _ => None,
+        let lost = match failed {
+            Some(_) => self.ground(exchange.queue.flight.as_deref(), Landing::Failed, now),
+            None => None,
         };
         if let (Some(status), Caching::On(cached)) = (failed, &exchange.caching)
             && let Some(stale) = cached.answer_on_error(head, status, now)
@@ -140,31 +106,13 @@ impl<B: Body> Gate<B> {
             caching => {
                 exchange.caching = caching;
                 let mut relay = exchange.relay(origin);
-                if let Caching::Unsafe(key) = &exchange.caching {
-                    let method = head.method().parse().unwrap_or(Method::POST);
-                    relay.write = invalidates(&method, origin.status())
-                        .then(|| self.forget(key))
-                        .flatten();
+                relay.write = self.invalidated(head, &exchange.caching, origin);
+                if let Caching::Unsafe(change) = &exchange.caching {
+                    relay.save = self.post_answered(head, change, origin, now);
                 }
                 Handoff::Relay(relay)
             }
         }
-    }
-
-    /// Forgets an entry, here and in the store.
-    fn forget(&mut self, key: &CacheKey) -> Option<Write> {
-        self.memory.l1.remove(key);
-        self.store_is_up().then(|| Write::Delete {
-            key: self.entry_key(key),
-        })
-    }
-
-    pub(super) fn store_is_up(&self) -> bool {
-        self.has_store && self.memory.limiter.breaker.status() == breaker::Status::Closed
-    }
-
-    fn entry_key(&self, key: &CacheKey) -> String {
-        format!("{}:c:{}", self.plan.store.key_prefix, key.hex())
     }
 
     /// The origin's answer to a request of the cache.
@@ -193,12 +141,13 @@ impl<B: Body> Gate<B> {
         {
             status.fwd_status = Some(304);
             let entry = &found.entry;
-            let (meta, why_not) =
+            let (mut meta, why_not) =
                 match freshen(&entry.meta, entry.body_len as u64, &answered, &cached.rules) {
                     Freshened::Updated(meta) => (meta, None),
                     Freshened::ServeOnce(meta, why) => (meta, Some(why)),
                     Freshened::Mismatch => return self.ask_again(head, exchange, cached, now),
                 };
+            let key = cached.place(&mut meta, &cached.url);
             let entry = Entry {
                 freshness: meta.freshness(&cached.rules),
                 meta: Rc::new(meta),
@@ -206,12 +155,21 @@ impl<B: Body> Gate<B> {
             };
             status.stored = why_not.is_none();
             status.ttl_ms = Some(entry.freshness.ttl_left(now));
-            let answer = answer(&entry, head, status, now);
+            let mut answer = answer(&entry, head, status, now);
+            // It is for this client, and was not merged.
+            let cookies = received.get_all(SET_COOKIE).iter();
+            for cookie in cookies.filter(|_| !cached.rules.set_cookie) {
+                let cookie = engine::field_text(cookie).into_owned();
+                answer.headers.push(("set-cookie".into(), cookie));
+            }
+            if let Some(digest) = &exchange.queue.flight {
+                self.memory.flights.stored(digest);
+            }
             let write = match why_not {
-                None => self.keep(&cached.key, entry, now),
+                None => self.keep(&key, entry, now),
                 // This client's answer says nothing against the entry that others have.
                 Some(WhyNot::Authorization) => None,
-                Some(_) => self.forget(&cached.key),
+                Some(_) => self.forget(&[cached.key]),
             };
             return Handoff::Step(Step::Respond(Respond {
                 answer: exchange.admission.mark(answer),
@@ -220,41 +178,55 @@ impl<B: Body> Gate<B> {
                 work: exchange.work,
             }));
         }
-        let key = cached.key.clone();
         let mut relay = exchange.relay(origin);
+        if method == Method::HEAD {
+            relay.write = self.head_answered(&cached, &answered, now);
+        }
         match may_store(&answered, &cached.rules) {
-            Ok(()) if !is_decoded(&received) => status.detail = Some("content-encoding"),
             Ok(()) if announced(&received).is_some_and(|length| length > LARGEST_BODY) => {
                 status.detail = Some("too-large");
             }
-            Ok(()) => {
-                let meta = Meta::from_response(&answered, &cached.key, BodyCoding::Decoded);
-                let freshness = meta.freshness(&cached.rules);
-                status.stored = true;
-                status.ttl_ms = Some(freshness.ttl_left(now));
-                let entry = Entry {
-                    freshness,
-                    body: B::from_bytes(Bytes::new()),
-                    body_len: 0,
-                    meta: Rc::new(meta.clone()),
-                };
-                let shown = answer(&entry, head, status, now);
-                relay.instead = (shown.status == 304).then(|| exchange.admission.mark(shown));
-                relay.save = Some(Save {
-                    key: cached.key,
-                    rules: cached.rules,
-                    meta,
-                    received,
-                });
-            }
+            Ok(()) => match coding(&received) {
+                None => status.detail = Some("content-encoding"),
+                Some(coding) => {
+                    let mut meta =
+                        Meta::from_response(&answered, &cached.key, coding, &cached.rules);
+                    let url = self.url_of(head, &exchange.route, &cached, &meta);
+                    let key = cached.place(&mut meta, &url);
+                    let freshness = meta.freshness(&cached.rules);
+                    status.stored = true;
+                    status.ttl_ms = Some(freshness.ttl_left(now));
+                    let entry = Entry {
+                        freshness,
+                        body: B::from_bytes(Bytes::new()),
+                        body_len: 0,
+                        meta: Rc::new(meta.clone()),
+                    };
+                    let shown = not_modified(&entry, head, status, now);
+                    relay.instead = shown.map(|shown| exchange.admission.mark(shown));
+                    relay.save = Some(Save {
+                        key,
+                        rules: cached.rules,
+                        meta,
+                        coding,
+                        received,
+                        flight: None,
+                    });
+                }
+            },
             Err(why) => status.detail = Some(why.token()),
         }
-        if relay.save.is_none() && exchange.queue.leads {
-            let how = match is_origin_error(origin.status()) {
-                true => Landing::Failed,
-                false => Landing::Unstored,
-            };
-            relay.write = self.ground(&key, how, now);
+        let flight = exchange.queue.flight.take();
+        match &mut relay.save {
+            Some(save) => save.flight = flight,
+            None => {
+                let how = match is_origin_error(origin.status()) {
+                    true => Landing::Failed,
+                    false => Landing::Unstored,
+                };
+                let told = self.ground(flight.as_deref(), how, now);
+                relay.write = relay.write.take().or(told);
+            }
         }
         relay.set.extend(cache_headers(status, origin));
         Handoff::Relay(relay)
@@ -282,57 +254,6 @@ impl<B: Body> Gate<B> {
             now,
         ))
     }
-
-    /// The body of a response that was to be kept broke off, or is too large.
-    pub fn not_saved(&mut self, save: &Save, now: Timestamp) -> Option<Write> {
-        let now = self.memory.limiter.clock.correct(now);
-        self.ground(&save.key, Landing::Failed, now)
-    }
-
-    /// Lets nobody wait for what will not be stored; what to write tells other isolates.
-    fn ground(&mut self, key: &CacheKey, how: Landing, now: Timestamp) -> Option<Write> {
-        let digest = key.hex();
-        self.memory.flights.landed(&digest, how, now);
-        self.store_is_up().then(|| Write::Set {
-            key: format!("{}:f:{digest}", self.plan.store.key_prefix),
-            value: "u".to_owned(),
-            ttl_ms: millis(how.pause()),
-        })
-    }
-
-    /// Keeps a response whose body has been read to its end. What is left to do is to write it to
-    /// the store, if there is anything to write.
-    pub fn save(&mut self, save: Save, body: Bytes, now: Timestamp) -> Option<Write> {
-        let now = self.memory.limiter.clock.correct(now);
-        if !body_is_whole(&save.received, BodyCoding::Decoded, body.len() as u64) {
-            return self.ground(&save.key, Landing::Failed, now);
-        }
-        let entry = Entry {
-            freshness: save.meta.freshness(&save.rules),
-            body_len: body.len(),
-            body: B::from_bytes(body),
-            meta: Rc::new(save.meta),
-        };
-        self.keep(&save.key, entry, now)
-    }
-
-    fn keep(&mut self, key: &CacheKey, entry: Entry<B>, now: Timestamp) -> Option<Write> {
-        let digest = key.hex();
-        self.memory.refreshed(&digest);
-        self.memory.flights.stored(&digest);
-        let ttl_ms = millis(entry.freshness.keep_until.since(now));
-        let write = self.store_is_up() && ttl_ms > 0 && entry.body_len <= LARGEST_WRITE;
-        let write = write.then(|| {
-            Some(Write::Set {
-                key: self.entry_key(key),
-                value: envelope::encode(&entry.meta, &entry.freshness, &entry.body.bytes()).ok()?,
-                // As long as the lease lasts it says that the lease is done with.
-                ttl_ms: ttl_ms.max(millis(LONGEST_LEASE)),
-            })
-        });
-        self.memory.l1.insert(key, entry);
-        write.flatten()
-    }
 }
 
 /// Cloudflare's own statuses for an origin that it could not reach or that broke off, with which
@@ -343,14 +264,6 @@ const fn unreachable(status: u16) -> Option<Failure> {
         520..=527 | 530 => Some(Failure::Failed),
         _ => None,
     }
-}
-
-/// Whether the platform hands over the body as it was before its content coding. Of another coding
-/// than these it hands over the bytes as they are.
-fn is_decoded(response: &HeaderMap) -> bool {
-    response
-        .value("content-encoding")
-        .is_none_or(|coding| matches!(coding.trim(), "gzip" | "br" | "identity" | ""))
 }
 
 impl<B: Body> Relay<B> {
@@ -377,7 +290,7 @@ fn cache_headers(status: CacheStatus, origin: &impl OriginHead) -> Vec<(&'static
 }
 
 /// The length that a response says it has.
-fn announced(response: &HeaderMap) -> Option<usize> {
+pub(super) fn announced(response: &HeaderMap) -> Option<usize> {
     response.value("content-length")?.parse().ok()
 }
 

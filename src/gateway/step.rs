@@ -9,11 +9,12 @@ use crate::limiter::{Ask, Work};
 use super::admission::Admission;
 use super::answer::Answer;
 use super::body::Body;
-use super::caching::{self, Caching};
+use super::caching::Caching;
 use super::forward::Fetch;
-use super::origin::Write;
 use super::plan::RoutePlan;
 use super::problem::Problem;
+use super::saving::Write;
+use super::stored;
 
 /// The longest a refresh lease holds others off.
 pub const LONGEST_LEASE: Duration = Duration::from_secs(10);
@@ -60,8 +61,8 @@ pub struct Exchange<B: Body> {
 /// A request's place among those that miss the same.
 #[derive(Debug, Default)]
 pub struct Queue {
-    /// Whether others wait for it.
-    pub leads: bool,
+    /// What it fetches while others wait for it.
+    pub flight: Option<String>,
     /// Since when it waits, and how often it has looked again.
     pub since: Option<Timestamp>,
     pub looks: u32,
@@ -71,7 +72,7 @@ impl<B: Body> Exchange<B> {
     /// Whether other requests wait for what comes of this one: then it should go on when its client
     /// hangs up.
     pub const fn leads(&self) -> bool {
-        self.queue.leads
+        self.queue.flight.is_some()
     }
 
     pub(super) fn lease(&self) -> Duration {
@@ -97,7 +98,7 @@ impl<B: Body> Exchange<B> {
     pub(super) fn refuse(self, problem: &Problem) -> Step<B> {
         let mut answer = problem.answer();
         if self.route.cache.is_some() {
-            answer.set("cache-status", caching::not_asked(problem));
+            answer.set("cache-status", stored::not_asked(problem));
             answer.set("age", "0".to_owned());
         }
         self.answer(answer)

@@ -27,7 +27,8 @@
 --       11 how many permits to lend ahead
 --       12 how many hundredths of the quota must not be lent
 --       13 permits that come back, "tag bucket count bucket count …", or "* count": the oldest first
---       and at the end 1 if an earlier call with this id may have been carried out, else 0
+--       and at the end 1 if an earlier call with this id may have been carried out, else 0. Of all calls
+--       with one id at most one that says 0 is ever carried out, be it late
 -- Reply { 1 admitted, 0 not, 2 cannot be told whether this very call was carried out before, 3 it was,
 --         and nothing is charged now;
 --         offset of the caller's clock in ms, or false;
@@ -41,12 +42,16 @@
 --
 -- The state of a limit is one string, "2 tag seen width base m total c0 c1 …;age:ids:ids": the
 -- schema, a tag that it got when it was made, the newest time seen, the width of a sub-bucket, and the
--- counts of the `m` sub-buckets from number `base` on with their sum; then the ids of the latest calls in two generations, and how old
--- the younger one was at the newest time seen. "-" among ids: some were forgotten before their time.
+-- counts of the `m` sub-buckets from number `base` on with their sum; then the ids of the latest calls
+-- that were admitted, in two generations, and how old the younger one was at the newest time seen. "-"
+-- among ids: some were forgotten before their time.
 -- A request at time t falls in sub-bucket i = floor(t / width). It is admitted when all that was
 -- counted in sub-buckets i - k and later, with its own cost, is at most the quota; k * width is at
 -- least the window, so no window ever holds more. Permits that are lent are counted in the sub-bucket
 -- in which they become void. `engine/limit/sliding_window.rs` is the same in Rust.
+--
+-- Permits come back once. Ids cannot promise that (they are forgotten under load, and with the state),
+-- so only the call that says 0 takes anything back. One that was charged twice harms nobody else.
 --
 -- Commands, as they are billed: EVALSHA, MGET, one SET for each limit charged, one for a lease taken.
 
@@ -55,6 +60,8 @@ local match, gmatch, find, format = string.match, string.gmatch, string.find, st
 local LARGEST = 9007199254740991
 -- The longest that permits are lent, ms, and the part of what is left that may be lent at once.
 local LONGEST, SHARE = 10000, 3
+-- How many sub-buckets ahead of the newest time seen something may be counted.
+local AHEAD = 2
 -- The longest state, in bytes, and the most bytes of ids in one generation.
 local LONGEST_STATE, IDS = 400, 36
 
@@ -73,21 +80,22 @@ end
 
 -- What is not a state of ours is no state: nil. The counts stay text as long as nobody needs each of
 -- them: most calls add to the last one and forget the first.
-local function parse(text, width, buckets)
+local function parse(text, width)
   local tag, seen, w, base, m, total, list, age, ids, older =
-    match(text, '^2 (%x+) (%d+) (%d+) (%d+) (%d+) (%d+) ([ %d]+);(%d+):([%w-]*):([%w-]*)$')
+    match(text, '^2 (%x+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d[ %d]*);(%d+):([%w-]*):([%w-]*)$')
   if not tag then return nil end
   seen, w, base, m, total, age = seen + 0, w + 0, base + 0, m + 0, total + 0, age + 0
   if seen > LARGEST or w < 1 or w > LARGEST or age > seen or m < 1 or m > 1000 or total > LARGEST
-    or base > LARGEST / w then
+    or base > LARGEST / w or base + m - 1 > floor(seen / w) + AHEAD then
     return nil
   end
   if w ~= width then
-    -- The window was configured anew: what was counted counts as if it had come at the last moment.
-    base, m, list = floor(max(seen, (base + m - 1) * w) / width), 1, format('%.0f', total)
+    -- The window was configured anew: what was counted counts as if it had come at the last moment,
+    -- which is the end of the last lease.
+    local last = max(seen, min((base + m) * w, seen + LONGEST) - 1)
+    base, m, list = min(floor(last / width), floor(seen / width) + AHEAD), 1, format('%.0f', total)
     tag = format('%x', seen % 16777216)
   end
-  if base + m - 1 > floor(seen / width) + buckets + 1 then return nil end
   return {
     tag = tag, seen = seen, base = base, m = m, total = total, list = list,
     made = seen - age, ids = ids, older = older, cut_anew = w ~= width,
@@ -96,15 +104,16 @@ end
 
 -- Takes the counts apart; false if they are not what the state says of them.
 local function expand(s)
-  if s.counts then return true end
+  if s.counts then return s.sound end
   local counts, m, total = {}, 0, 0
   for c in gmatch(s.list, '%d+') do
     m = m + 1
     counts[m] = c
     total = total + c
   end
-  s.counts, s.list = counts, nil
-  return m == s.m and total == s.total
+  s.sound = m == s.m and total == s.total
+  s.counts, s.list, s.m = counts, nil, m
+  return s.sound
 end
 
 local values = redis.call('MGET', unpack(KEYS))
@@ -133,7 +142,7 @@ for j = 1, n do
     }
     local text = values[key]
     if text then
-      limit.state = parse(text, limit.width, limit.buckets)
+      limit.state = parse(text, limit.width)
       if not limit.state then unreadable = unreadable + 1 end
     end
     limits[j] = limit
@@ -165,9 +174,11 @@ for j = 1, n do
   local behind = s and real and not s.cut_anew and ends(limit) + 2 * tolerance < real
   if ahead or behind then
     if expand(s) then
-      -- It was written by a wrong clock: what it counted at impossible times, counts as now.
+      -- It was written by a wrong clock: what it counted at impossible times, counts as now. Some of it
+      -- may be lent, and spent until a lease that began now would be void.
       local i = floor(mine / limit.width)
-      local base = behind and i or min(max(s.base, i - limit.buckets), i)
+      local last = floor((mine + min(2 * limit.width, LONGEST) - 1) / limit.width)
+      local base = behind and last or min(max(s.base, i - limit.buckets), last)
       local kept, misplaced, total = {}, 0, 0
       for k = 1, s.m do
         local at = s.base + k - 1
@@ -178,9 +189,9 @@ for j = 1, n do
           total = total + s.counts[k]
         end
       end
-      for k = #kept + 1, i - base do kept[k] = '0' end
-      kept[i - base + 1] = format('%.0f', misplaced)
-      s.base, s.m, s.counts, s.seen, s.total = base, i - base + 1, kept, mine, total + misplaced
+      for k = #kept + 1, last - base do kept[k] = '0' end
+      kept[last - base + 1] = format('%.0f', misplaced)
+      s.base, s.m, s.counts, s.seen, s.total = base, last - base + 1, kept, mine, total + misplaced
       s.tag, s.made = format('%x', mine % 16777216), mine
     else
       limit.state, unreadable = nil, unreadable + 1
@@ -199,7 +210,16 @@ for j = 1, n do
     forgotten = forgotten or find(s.ids, '-', 1, true) or find(s.older, '-', 1, true)
   end
 end
-local unsure = forgotten and not done and ARGV[#ARGV] == '1'
+local again = ARGV[#ARGV] == '1'
+local unsure = again and not done and forgotten
+for j = 1, n do
+  local limit = limits[j]
+  if limit and limit.back ~= '' and again and not done then
+    -- Who asks for this and nothing else, is told that it may not have been done.
+    unsure = unsure or limit.role == 'peek' or limit.role == 'settle'
+    limit.back = ''
+  end
+end
 
 -- Takes `count` from the counts[k] of a state, as far as there are so many.
 local function take_back(s, k, count)
@@ -231,14 +251,14 @@ local function forget(s, first)
     return
   end
   if gone > 2 and not expand(s) then
-    s.total = 0
+    s.total, unreadable = 0, unreadable + 1
     return
   end
   if s.list then
     while gone > 0 or string.sub(s.list, 1, 2) == '0 ' do
       local c, rest = match(s.list, '^(%d+) (.+)$')
       if not c then
-        s.total = 0
+        s.total, unreadable = 0, unreadable + 1
         return
       end
       s.total, s.list, s.base, s.m, gone = s.total - c, rest, s.base + 1, s.m - 1, gone - 1
@@ -261,12 +281,12 @@ for j = 1, n do
     limit.i = floor(now / limit.width)
     if s then
       forget(s, limit.i - limit.buckets)
-      if limit.back ~= '' and not done and not unsure then
+      if s.total > 0 and limit.back ~= '' and not done and not unsure then
         give_back(s, limit.back)
         if s.changed then forget(s, s.base) end
       end
       -- Before anybody is refused it is made sure that the counts are what the total says.
-      if s.total + limit.cost > limit.ceiling and not expand(s) then
+      if s.total > 0 and s.total + limit.cost > limit.ceiling and not expand(s) then
         s.total, unreadable = 0, unreadable + 1
       end
       if s.total <= 0 then
@@ -332,9 +352,12 @@ local function count(limit, at, permits)
     limit.state = s
   end
   local last = s.base + s.m - 1
+  local before, c
   if s.list and at == last then
-    local before, c = '', s.list
-    if s.m > 1 then before, c = match(s.list, '^(.* )(%d+)$') end
+    before, c = match(s.list, '^(.* )(%d+)$')
+    if not c then before, c = '', match(s.list, '^%d+$') end
+  end
+  if c then
     s.list = before .. format('%.0f', c + permits)
   elseif s.list and at > last then
     s.list, s.m = s.list .. string.rep(' 0', at - last - 1) .. format(' %.0f', permits), at - s.base + 1
@@ -354,7 +377,8 @@ local function count(limit, at, permits)
   limit.used = s.total
 end
 
-local function write(limit)
+-- `by`: the id of the call, if it was admitted. One that was refused is decided anew when it is repeated.
+local function write(limit, by)
   local s = limit.state
   s.seen = max(s.seen, now)
   if s.made > now or now - s.made > 2 * horizon then
@@ -362,11 +386,11 @@ local function write(limit)
   elseif now - s.made > horizon then
     s.made, s.ids, s.older = now, '', s.ids
   end
-  s.ids = (#s.ids < IDS and s.ids or '-') .. id
+  if by ~= '' then s.ids = (#s.ids < IDS and s.ids or '-') .. by end
   local list = s.list or table.concat(s.counts, ' ', 1, s.m)
   local text = format('2 %s %.0f %.0f %.0f %d %.0f %s;%.0f:', s.tag, s.seen, limit.width, s.base, s.m,
     s.total, list, s.seen - s.made)
-  if #text + #s.ids + #s.older + 1 > LONGEST_STATE then s.ids, s.older = '-' .. id, '-' end
+  if #text + #s.ids + #s.older + 1 > LONGEST_STATE then s.ids, s.older = '-' .. by, '-' end
   redis.call('SET', limit.key, text .. s.ids .. ':' .. s.older,
     'PX', format('%.0f', ends(limit) - now + tolerance))
 end
@@ -377,7 +401,8 @@ for j = 1, n do
   local limit = limits[j]
   if limit then
     local role = limit.role
-    local wait = limit.met and 0 or until_used(limit, limit.ceiling - limit.cost)
+    local enough = max(limit.ceiling - limit.cost, 0)
+    local wait = limit.met and 0 or until_used(limit, enough)
     local charges = admitted and not done and (limit.met and (role ~= 'origin' or calls_origin) and role ~= 'peek')
       or role == 'settle' and not done and not unsure
     local lent_at, void_in = 0, 0
@@ -394,16 +419,17 @@ for j = 1, n do
     end
     local s = limit.state
     local charged = s and s.changed
-    if charged then write(limit) end
+    if charged then write(limit, admitted and id or '') end
     local remaining = max(limit.ceiling - limit.used, 0)
-    local target = remaining >= limit.cost and limit.used - 1 or limit.ceiling - limit.cost
+    local target = limit.used <= enough and limit.used - 1 or enough
     reply[r + 1], reply[r + 2], reply[r + 3], reply[r + 4] = limit.met and 1 or 0, limit.quota, remaining, wait
     reply[r + 5] = limit.used > 0 and until_used(limit, target) or 0
     reply[r + 6], reply[r + 7] = charged and s.tag or false, limit.i
     reply[r + 8], reply[r + 9], reply[r + 10] = max(limit.granted, 0), lent_at, void_in
   else
     reply[r + 1] = -1
-    for k = 2, 10 do reply[r + k] = k == 6 and false or 0 end
+    for k = 2, 10 do reply[r + k] = 0 end
+    reply[r + 6] = false
   end
   r = r + 10
 end

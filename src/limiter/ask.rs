@@ -75,6 +75,13 @@ pub enum Refresh {
     Unstored,
 }
 
+impl Refresh {
+    /// Whether whoever asked holds the lease.
+    pub const fn is_mine(self) -> bool {
+        matches!(self, Self::Mine)
+    }
+}
+
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {

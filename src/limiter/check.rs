@@ -66,6 +66,7 @@ impl Check {
             charge,
             verdict: None,
             paid: Paid::No,
+            fetches: false,
         };
         Self {
             slots: charges.into_iter().map(slot).collect(),
@@ -128,19 +129,28 @@ impl Check {
         wanted: impl Fn(&Slot) -> bool,
     ) -> Ask {
         let mut ask = memory.call(now);
-        let slots = self.slots.iter().enumerate();
-        let asked: Vec<_> = slots.filter(|(_, slot)| wanted(slot)).collect();
-        for (_, slot) in &asked {
+        self.asked.clear();
+        for (n, slot) in self.slots.iter_mut().enumerate() {
+            if !wanted(slot) {
+                continue;
+            }
+            self.asked.push(n);
             let (mut lend, mut back) = (0, Vec::new());
             let sure = self.standing_known || slot.charge.is_settled();
             if let (Some(bucket), true) = (&slot.bucket, slot.charge.leased && sure) {
                 let term = Cut::of(slot.charge.window).lease();
                 lend = memory.leases.wanted(&bucket.key, term, now);
+                if lend > 0 {
+                    // Of requests that come at once one fetches: else the first of them would take
+                    // for later ones what the others need now.
+                    slot.fetches = true;
+                    let patience = memory.patience();
+                    memory.leases.fetching(&bucket.key, now, patience);
+                }
                 back = memory.leases.take_unspent(&bucket.key, now);
             }
             ask.limit(&slot.charge, lend, &back);
         }
-        self.asked = asked.into_iter().map(|(n, _)| n).collect();
         if let (Some(record), false) = (&self.record, self.asked.is_empty()) {
             ask.record(record);
         }
@@ -189,6 +199,11 @@ impl Check {
                 }
                 _ => slot.bucket = None,
             }
+        }
+        // Where it counts is known only now, where its key had to be looked up. What was charged
+        // stays so: to give it back would cost more than the hold saves.
+        if let Some(held) = self.held_after_all(memory, now) {
+            return Err(held);
         }
         if reply.outcome != Outcome::Refused {
             return Ok(Some(()));

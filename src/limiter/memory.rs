@@ -6,7 +6,7 @@ use std::time::Duration;
 use quick_cache::unsync::Cache;
 
 use crate::clock::{Timestamp, millis};
-use crate::engine::breaker::Breaker;
+use crate::engine::breaker::{Breaker, Status};
 use crate::engine::limit::deny_cache::DenyCache;
 use crate::engine::limit::fallback::Fallback;
 use crate::engine::limit::lease::Leases;
@@ -21,6 +21,9 @@ const SUBJECTS: usize = 10_000;
 
 /// For how long a key's standing is believed without asking: no longer than permits are lent.
 const STANDING: Duration = LONGEST_LEASE;
+
+/// After how long it is looked again whether permits can go back to a store that fails.
+const STORE_DOWN: Duration = Duration::from_secs(2);
 
 /// The memory of an isolate.
 #[derive(Debug)]
@@ -65,11 +68,18 @@ impl Memory {
     /// After how long unspent permits are to be returned that no call has taken back by then; `None`
     /// if there are none, or somebody waits for that already.
     pub fn sweep_after(&mut self, now: Timestamp) -> Option<Duration> {
-        if self.sweeping_until.is_some_and(|until| now < until) {
+        let mut wait = self.leases.next_overdue()?.since(now);
+        if self.breaker.status() != Status::Closed {
+            // They stay overdue until it is back.
+            wait = wait.max(STORE_DOWN);
+        }
+        let until = now + wait + self.patience();
+        // One who waits for later ones is too late for these.
+        let in_time = |theirs| now < theirs && theirs <= until;
+        if self.sweeping_until.is_some_and(in_time) {
             return None;
         }
-        let wait = self.leases.next_overdue()?.since(now);
-        self.sweeping_until = Some(now + wait + self.patience());
+        self.sweeping_until = Some(until);
         Some(wait)
     }
 
@@ -196,6 +206,7 @@ impl ClockGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::limit::Receipt;
 
     #[test]
     fn a_clock_that_is_off_is_corrected_and_one_that_is_not_is_left_alone() {
@@ -228,6 +239,44 @@ mod tests {
         }
         // The first sequence goes on where the third one begins.
         assert!(seen.len() >= 2_000);
+    }
+
+    fn lend(memory: &mut Memory, key: &str, seconds: u64) {
+        let granted = Granted {
+            receipt: Receipt {
+                tag: "a".to_owned(),
+                bucket: 1,
+            },
+            permits: 5,
+            void_after: Duration::from_secs(seconds),
+        };
+        let asked = Timestamp::from_millis(0);
+        memory.lent(key, Duration::from_secs(60), granted, asked);
+    }
+
+    #[test]
+    fn one_waits_for_what_is_to_go_back_unless_something_is_due_before() {
+        let mut memory = Memory::new(Duration::from_millis(150), 1);
+        let wait = |memory: &mut Memory, now| {
+            let wait = memory.sweep_after(Timestamp::from_millis(now));
+            wait.map(millis)
+        };
+        assert_eq!(wait(&mut memory, 0), None);
+        lend(&mut memory, "long", 10);
+        assert_eq!(wait(&mut memory, 0), Some(10_500));
+        assert_eq!(wait(&mut memory, 1), None);
+        lend(&mut memory, "short", 1);
+        assert_eq!(wait(&mut memory, 1), Some(1_499));
+        assert_eq!(wait(&mut memory, 2), None);
+    }
+
+    #[test]
+    fn while_the_store_fails_it_is_looked_again_now_and_then() {
+        let mut memory = Memory::new(Duration::from_millis(150), 1);
+        lend(&mut memory, "k", 1);
+        let late = Timestamp::from_millis(5_000);
+        memory.breaker.failed(late, true);
+        assert_eq!(memory.sweep_after(late), Some(STORE_DOWN));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use omnitrade_edge::gateway::Ask;
+use omnitrade_edge::engine::limit::Role;
+use omnitrade_edge::limiter::Ask;
 
-use crate::rig::{Rig, limit, limits, now, with_entry};
+use crate::rig::{HORIZON, Rig, limit, limits, new_id, now, with_entry};
 
 /// What one call of the script costs.
 fn cost(rig: &mut Rig, ask: &Ask) -> BTreeMap<String, u64> {
@@ -56,7 +57,11 @@ fn the_cache_is_read_for_nothing_and_a_lease_costs_one_command() {
 #[test]
 fn the_time_costs_one_command_and_only_where_it_is_asked_for() {
     let mut rig = Rig::start();
-    let ask = Ask::new(&[limit("a", 100, 60)], None, now(), true);
+    let ask = {
+        let mut ask = Ask::new(now(), &new_id(), HORIZON, true);
+        ask.limit(&limit("a", 100, 60), 0, &[]);
+        ask
+    };
     let expected = bill([("evalsha", 1), ("mget", 1), ("set", 1), ("time", 1)]);
     assert_eq!(cost(&mut rig, &ask), expected);
 }
@@ -65,7 +70,7 @@ fn the_time_costs_one_command_and_only_where_it_is_asked_for() {
 fn a_limit_in_shadow_that_is_not_met_is_not_charged() {
     let mut rig = Rig::start();
     let mut shadow = limit("a", 1, 60);
-    shadow.enforced = false;
+    shadow.role = Role::Shadow;
     let both = [shadow, limit("b", 100, 60)];
     rig.ask(&limits(&both, now()));
     let stored = rig.text("a");

@@ -3,20 +3,22 @@
 //! What the script promises: where a caller's clock and what is stored contradict each other, or
 //! the caller asks for it, Redis' clock decides at once. A state that was written by a wrong clock
 //! then frees nothing (what it counted at impossible times counts as now) and holds nobody off for
-//! longer than a window. What it cannot see is a clock that is wrong by less than a window on
-//! a subject that nobody else asks about: for that the gateway asks for the time now and then.
+//! longer than a window and a lease. What it cannot see is a clock that is wrong by less than a window:
+//! one that is behind, on a subject that nobody else asks about; one that is ahead, which forgets what
+//! would have left the window by then. For that the gateway asks for the time now and then.
 
 use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
-use omnitrade_edge::gateway::{Ask, Reply};
+use omnitrade_edge::limiter::{Ask, Reply};
 
-use crate::rig::{Rig, limit, limits, now};
+use crate::rig::{HORIZON, Rig, admitted, limit, limits, new_id, now, verdict};
 
 const OFF: Duration = Duration::from_secs(300);
 
-/// A window and what is counted beside it, in milliseconds.
-const LONGEST_WAIT: u128 = 60_000 + 2 * 2_000;
+/// A window and what is counted beside it, in milliseconds: the sub-bucket that is counted whole, and
+/// what a lease may last that a wrong clock drew.
+const LONGEST_WAIT: u128 = 60_000 + 2_000 + 2 * 2_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Clock {
@@ -51,7 +53,7 @@ impl Clock {
 /// The instant of the newest request that is counted.
 fn seen(rig: &mut Rig) -> Timestamp {
     let text = rig.text("a").unwrap();
-    Timestamp::from_millis(text.split(' ').nth(1).unwrap().parse().unwrap())
+    Timestamp::from_millis(text.split(' ').nth(2).unwrap().parse().unwrap())
 }
 
 #[test]
@@ -60,7 +62,8 @@ fn a_caller_that_asks_is_told_how_far_its_clock_is_off() {
     for clock in [Clock::Behind, Clock::Right, Clock::Ahead] {
         rig.run::<()>(&["FLUSHALL"]);
         let before = now();
-        let ask = Ask::new(&[limit("a", 10, 60)], None, clock.now(), true);
+        let mut ask = Ask::new(clock.now(), &new_id(), HORIZON, true);
+        ask.limit(&limit("a", 10, 60), 0, &[]);
         let told = rig.ask(&ask).clock_offset.unwrap();
         // What passed between the caller's look at its clock and Redis' at its own.
         let passed = i64::try_from(now().since(before).as_millis()).unwrap();
@@ -82,16 +85,16 @@ fn a_caller_with_nothing_against_it_is_not_told_and_not_charged_for_it() {
 fn a_wrong_clock_before_a_right_state_is_found_out_and_changes_nothing() {
     for wrong in [Clock::Behind, Clock::Ahead] {
         let mut rig = Rig::start();
-        assert_eq!(Clock::Right.ask(&mut rig, 3).verdicts[0].remaining, 2);
+        assert_eq!(verdict(&Clock::Right.ask(&mut rig, 3), 0).remaining, 2);
         let reply = wrong.ask(&mut rig, 3);
         assert!(reply.clock_offset.is_some(), "{wrong:?}");
-        assert_eq!(reply.verdicts[0].remaining, 1, "{wrong:?} frees nothing");
-        assert_eq!(Clock::Right.ask(&mut rig, 3).verdicts[0].remaining, 0);
+        assert_eq!(verdict(&reply, 0).remaining, 1, "{wrong:?} frees nothing");
+        assert_eq!(verdict(&Clock::Right.ask(&mut rig, 3), 0).remaining, 0);
         assert!(seen(&mut rig) <= now(), "{wrong:?} is not believed");
         // A refusal tells the wait from the true time on.
         let refused = wrong.ask(&mut rig, 3);
-        assert!(!refused.admitted, "{wrong:?}");
-        assert!(refused.verdicts[0].retry_after.as_millis() <= LONGEST_WAIT);
+        assert!(!admitted(&refused), "{wrong:?}");
+        assert!(verdict(&refused, 0).retry_after.as_millis() <= LONGEST_WAIT);
         rig.assert_all_expire();
     }
 }
@@ -102,16 +105,20 @@ fn what_a_wrong_clock_counted_alone_is_mended_by_the_first_right_caller() {
         let mut rig = Rig::start();
         for left in [2, 1] {
             let reply = wrong.ask(&mut rig, 3);
-            assert_eq!(reply.verdicts[0].remaining, left, "{wrong:?}");
+            assert_eq!(verdict(&reply, 0).remaining, left, "{wrong:?}");
         }
         let reply = Clock::Right.ask(&mut rig, 3);
-        assert_eq!(reply.verdicts[0].remaining, 0, "{wrong:?}: nothing is free");
+        assert_eq!(
+            verdict(&reply, 0).remaining,
+            0,
+            "{wrong:?}: nothing is free"
+        );
         let counted_at = seen(&mut rig);
         assert!(now().since(counted_at) < OFF / 2, "{wrong:?}: mended");
         assert!(counted_at <= now(), "{wrong:?}: mended");
         let refused = Clock::Right.ask(&mut rig, 3);
-        assert!(!refused.admitted, "{wrong:?}");
-        let wait = refused.verdicts[0].retry_after.as_millis();
+        assert!(!admitted(&refused), "{wrong:?}");
+        let wait = verdict(&refused, 0).retry_after.as_millis();
         assert!(wait <= LONGEST_WAIT, "{wrong:?} holds off for {wait} ms");
         rig.assert_all_expire();
     }
@@ -129,10 +136,12 @@ fn no_mixture_of_clocks_admits_more_than_the_quota() {
             order /= 3;
         }
         rig.run::<()>(&["FLUSHALL"]);
-        let admitted = sequence.iter().filter(|c| c.ask(rig, 3).admitted).count();
+        let served = sequence.iter().filter(|c| admitted(&c.ask(rig, 3))).count();
         // Six requests at once on a quota of three.
-        assert_eq!(admitted, 3, "{sequence:?}");
-        let wait = Clock::Right.ask(rig, 3).verdicts[0].retry_after.as_millis();
+        assert_eq!(served, 3, "{sequence:?}");
+        let wait = verdict(&Clock::Right.ask(rig, 3), 0)
+            .retry_after
+            .as_millis();
         assert!((1..=LONGEST_WAIT).contains(&wait), "{wait}: {sequence:?}");
         rig.assert_all_expire();
     }
@@ -148,6 +157,6 @@ fn clocks_that_differ_by_less_than_the_tolerance_disturb_nobody() {
     {
         let reply = rig.ask(&limits(&[limit("a", 10, 60)], at));
         assert_eq!(reply.clock_offset, None);
-        assert_eq!(reply.verdicts[0].remaining, 9 - n as u64);
+        assert_eq!(verdict(&reply, 0).remaining, 9 - n as u64);
     }
 }

@@ -1,11 +1,12 @@
 //! A Redis with the script in it, and calls of the script.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use omnitrade_edge::clock::Timestamp;
-use omnitrade_edge::engine::limit::{Charge, Quota};
-use omnitrade_edge::gateway::{ADMIT, Ask, Lookup, Reply};
+use omnitrade_edge::engine::limit::{Bucket, Charge, Verdict};
+use omnitrade_edge::limiter::{ADMIT, Ask, LimitReply, Lookup, Outcome, Reply};
 use omnitrade_edge::redis::Value;
 use redis::{Cmd, Connection, ConnectionLike as _, FromRedisValue, cmd};
 
@@ -57,6 +58,20 @@ impl Rig {
         ask.read(self.raw(ask)).expect("a reply of the script's")
     }
 
+    /// The same where an earlier call may have been carried out.
+    #[track_caller]
+    pub fn ask_again(&mut self, ask: &Ask) -> Reply {
+        let reply = send(&mut self.connection, ask, true);
+        ask.read(reply).expect("a reply of the script's")
+    }
+
+    /// Kills Redis and starts it again, empty.
+    pub fn restart(&mut self) {
+        self.server.restart();
+        self.connection = connect(&self.server);
+        load(&mut self.connection);
+    }
+
     /// Sets all counters of commands to nought.
     pub fn count_anew(&mut self) {
         self.run::<()>(&["CONFIG", "RESETSTAT"]);
@@ -99,19 +114,32 @@ fn load(connection: &mut Connection) {
     assert_eq!(sha, ADMIT.sha());
 }
 
-/// Runs the script once.
+/// Runs the script once, for the first time.
 #[track_caller]
 pub fn call(connection: &mut Connection, ask: &Ask) -> Value {
+    send(connection, ask, false)
+}
+
+/// Runs the script once; `again`: an earlier call may have been carried out.
+#[track_caller]
+pub fn send(connection: &mut Connection, ask: &Ask, again: bool) -> Value {
     let mut command = cmd("EVALSHA");
-    command.arg(ADMIT.sha()).arg(ask.keys.len());
-    for part in ask.keys.iter().chain(&ask.args) {
-        command.arg(part);
-    }
+    command.arg(ADMIT.sha());
+    arguments(&mut command, ask, again);
     let reply = connection.req_command(&command).expect("never an error");
     value(reply)
 }
 
-fn value(reply: redis::Value) -> Value {
+/// All that comes after the script.
+pub fn arguments(command: &mut Cmd, ask: &Ask, again: bool) {
+    command.arg(ask.keys.len());
+    for part in ask.keys.iter().chain(&ask.args) {
+        command.arg(part);
+    }
+    command.arg(u8::from(again));
+}
+
+pub fn value(reply: redis::Value) -> Value {
     match reply {
         redis::Value::Nil => Value::Null,
         redis::Value::Int(number) => Value::Int(number),
@@ -129,28 +157,68 @@ pub fn now() -> Timestamp {
 
 /// A limit that is enforced, at one permit a request.
 pub fn limit(key: &str, permits: u64, window_s: u64) -> Charge {
-    Charge {
-        key: key.to_owned(),
-        quota: Quota {
-            permits,
-            window: Duration::from_secs(window_s),
-        },
-        cost: 1,
-        enforced: true,
-    }
+    limit_ms(key, permits, window_s * 1_000)
+}
+
+/// The same with a window in milliseconds.
+pub fn limit_ms(key: &str, permits: u64, window_ms: u64) -> Charge {
+    let key = key.to_owned();
+    Charge::on(Bucket { key, permits }, Duration::from_millis(window_ms), 1)
+}
+
+/// For how long a repeat can come, unless a test says otherwise.
+pub const HORIZON: Duration = Duration::from_millis(150);
+
+/// An id that no other call has: six letters and digits, of which only the first is a capital, so that
+/// the end of one and the beginning of the next are no third.
+pub fn new_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("Z{:05x}", NEXT.fetch_add(1, Ordering::Relaxed) % (1 << 20))
+}
+
+/// Asks about nothing yet.
+pub fn nothing(now: Timestamp) -> Ask {
+    Ask::new(now, &new_id(), HORIZON, false)
 }
 
 /// Asks about limits alone.
 pub fn limits(charges: &[Charge], now: Timestamp) -> Ask {
-    Ask::new(charges, None, now, false)
+    let mut ask = nothing(now);
+    for charge in charges {
+        ask.limit(charge, 0, &[]);
+    }
+    ask
 }
 
 /// Asks about limits and the entry `c`, with a refresh lease `f` of ten seconds.
 pub fn with_entry(charges: &[Charge], now: Timestamp) -> Ask {
-    let lookup = Lookup {
+    let mut ask = limits(charges, now);
+    ask.look_up(&lookup(Some(Duration::from_secs(10))));
+    ask
+}
+
+/// The entry `c` with its refresh lease `f`.
+pub fn lookup(lease_for: Option<Duration>) -> Lookup {
+    Lookup {
         entry: "c".to_owned(),
         lease: "f".to_owned(),
-        lease_for: Some(Duration::from_secs(10)),
-    };
-    Ask::new(charges, Some(&lookup), now, false)
+        lease_for,
+    }
+}
+
+/// Whether all limits are met.
+pub fn admitted(reply: &Reply) -> bool {
+    reply.outcome == Outcome::Admitted
+}
+
+/// What the `n`th limit says, which applies.
+#[track_caller]
+pub fn said(reply: &Reply, n: usize) -> &LimitReply {
+    reply.limits[n].as_ref().expect("the limit applies")
+}
+
+/// The verdict of the `n`th limit.
+#[track_caller]
+pub fn verdict(reply: &Reply, n: usize) -> &Verdict {
+    &said(reply, n).verdict
 }

@@ -1,218 +1,373 @@
-//! The script against its model, step by step on random traces (a failing one is printed, with the
-//! seed that makes it again).
+//! The script against its model, on random calls of every form. Whatever clocks show, and whatever is stored: both say and store the same.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::engine::limit::sliding_window::{Cut, State};
-use omnitrade_edge::engine::limit::{Charge, Quota};
-use omnitrade_edge::gateway::Ask;
+use omnitrade_edge::engine::limit::{Bucket, Buckets, Charge, Receipt, Role};
+use omnitrade_edge::limiter::{Ask, Outcome};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 
-use crate::model::ModelStore;
-use crate::rig::{Rig, limits};
+use crate::random::assert_holds;
+use crate::rig::{limit, limit_ms, limits, lookup, nothing, verdict};
+use crate::virtual_time::Store;
 
-const START: u64 = 1_700_000_000_000;
+const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 /// A limit that a trace asks about.
 #[derive(Debug, Clone)]
 struct Limit {
     permits: u64,
     window: u64,
-    enforced: bool,
+    kept: u64,
+    unlent: u64,
+    /// Whether registered keys count elsewhere, and whether others count at all.
+    keyed: Option<bool>,
 }
 
-/// One request: how long after the one before, how far its clock is off, which limits it counts
-/// against, what it costs.
+/// One call: how long after the one before, what the caller's clock shows, which limits it is about.
 #[derive(Debug, Clone)]
 struct Step {
     wait: u64,
-    skew: u64,
+    ahead: i64,
     which: u8,
-    cost: u64,
+    takes: Vec<Take>,
+    /// Milliseconds for which the entry that is looked up is fresh from now on; none: it is removed.
+    entry: Option<Option<u64>>,
+    refreshes: bool,
+    record: Option<&'static str>,
+    time: bool,
+    /// How often the same call is sent again, and with which last argument.
+    again: Vec<bool>,
 }
 
-/// Windows are long: what Redis itself expires in the meantime would be another trace.
-fn limit() -> impl Strategy<Value = Limit> {
+/// What a call is about, at one limit.
+#[derive(Debug, Clone)]
+struct Take {
+    cost: u64,
+    role: Role,
+    kept: bool,
+    lend: u64,
+    back: Back,
+}
+
+#[derive(Debug, Clone)]
+enum Back {
+    Nothing,
+    /// Of what was charged or lent before.
+    Receipts(Vec<(u8, u64)>),
+    Oldest(u64),
+}
+
+fn a_limit() -> impl Strategy<Value = Limit> {
     let permits = prop_oneof![4 => 1_u64..12, 2 => 12_u64..100, 1 => Just(1_000_000_000)];
     let window = prop_oneof![
-        20_000_u64..100_000,
+        1_u64..100,
+        1_000_u64..100_000,
         Just(60_000),
-        1_000_000_u64..100_000_000
+        1_000_000_u64..100_000_000_000
     ];
-    (permits, window, prop::bool::weighted(0.8)).prop_map(|(permits, window, enforced)| Limit {
-        permits,
-        window,
-        enforced,
+    let share = || prop_oneof![2 => Just(0_u64), 1 => 1_u64..100];
+    let keyed = prop::option::of(any::<bool>());
+    (permits, window, share(), share(), keyed).prop_map(|(permits, window, kept, unlent, keyed)| {
+        Limit {
+            permits,
+            window,
+            kept,
+            unlent,
+            keyed,
+        }
+    })
+}
+
+fn take() -> impl Strategy<Value = Take> {
+    let role = prop_oneof![
+        6 => Just(Role::Enforce),
+        1 => Just(Role::Shadow),
+        1 => Just(Role::Peek),
+        1 => Just(Role::Settle),
+        2 => Just(Role::Origin),
+    ];
+    let receipts = prop::collection::vec((any::<u8>(), 0_u64..5), 1..4);
+    let back = prop_oneof![
+        4 => Just(Back::Nothing),
+        2 => receipts.prop_map(Back::Receipts),
+        1 => (1_u64..6).prop_map(Back::Oldest),
+    ];
+    let lend = prop_oneof![2 => Just(0), 1 => 1_u64..12, 1 => Just(1_000_000)];
+    (0_u64..4, role, any::<bool>(), lend, back).prop_map(|(cost, role, kept, lend, back)| Take {
+        cost,
+        role,
+        kept,
+        lend,
+        back,
     })
 }
 
 /// Steps from nothing to twice the first window.
 fn trace() -> impl Strategy<Value = (Vec<Limit>, Vec<Step>)> {
-    prop::collection::vec(limit(), 1..5).prop_flat_map(|limits| {
+    prop::collection::vec(a_limit(), 1..5).prop_flat_map(|limits| {
         let window = limits[0].window;
         let wait = prop_oneof![
             4 => Just(0),
-            4 => 0..=window / 20,
+            2 => 0..=10_u64,
+            4 => 0..=window / 20 + 1,
             1 => 0..=window,
             1 => 0..=window * 2,
         ];
-        let step = (wait, 0_u64..1_000, 1_u8..16, 1_u64..4);
-        let step = step.prop_map(|(wait, skew, which, cost)| Step {
+        let far = i64::try_from(window).unwrap() * 3;
+        let ahead = prop_oneof![
+            8 => Just(0),
+            4 => -500_i64..500,
+            1 => -3_000_i64..3_000,
+            1 => -far..far,
+            1 => Just(300_000),
+            1 => Just(-300_000),
+        ];
+        let entry = prop_oneof![
+            6 => Just(None),
+            1 => Just(Some(None)),
+            2 => (0_u64..20_000).prop_map(|fresh| Some(Some(fresh))),
+        ];
+        let words = ["1", "1 pro", "1 free", "1 other", "2 pro", ""];
+        let record = prop::option::weighted(0.2, prop::sample::select(words.to_vec()));
+        let again = prop_oneof![
+            6 => Just(vec![]),
+            1 => prop::collection::vec(any::<bool>(), 1..3),
+        ];
+        let takes = prop::collection::vec(take(), limits.len());
+        let step = (
             wait,
-            skew,
-            which,
-            cost,
-        });
-        (Just(limits), prop::collection::vec(step, 1..60))
+            ahead,
+            1_u8..16,
+            takes,
+            entry,
+            any::<bool>(),
+            record,
+            any::<u8>(),
+            again,
+        );
+        let step = step.prop_map(
+            |(wait, ahead, which, takes, entry, refreshes, record, time, again)| Step {
+                wait,
+                ahead,
+                which,
+                takes,
+                entry,
+                refreshes,
+                record,
+                time: time < 20,
+                again,
+            },
+        );
+        (Just(limits), prop::collection::vec(step, 1..80))
     })
 }
 
-fn runner(cases: u32) -> TestRunner {
-    TestRunner::new(Config {
-        cases,
-        source_file: Some(file!()),
-        failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
-        ..Config::default()
-    })
-}
-
-fn charges(all: &[Limit], step: &Step) -> Vec<Charge> {
-    let asked = |(n, _): &(usize, _)| n % 4 == 0 || step.which >> n & 1 == 1;
-    let charge = |(n, limit): (usize, &Limit)| Charge {
-        key: format!("ot:l:{n}:x"),
-        quota: Quota {
-            permits: limit.permits,
-            window: Duration::from_millis(limit.window),
+fn charge(n: usize, limit: &Limit, take: &Take) -> Charge {
+    let bucket = |key: String, permits| Bucket { key, permits };
+    let without = bucket(format!("ot:l:{n}:x"), limit.permits);
+    let of = limit_ms("", limit.permits, limit.window);
+    let plans = [
+        ("pro", limit.permits * 3),
+        ("free", limit.permits.div_ceil(2)),
+    ];
+    let plans: BTreeMap<_, _> = plans.map(|(plan, n)| (plan.to_owned(), n)).into();
+    Charge {
+        buckets: match limit.keyed {
+            None => Buckets::One(without),
+            Some(others) => Buckets::ByStanding {
+                without: others.then_some(without),
+                with: bucket(format!("ot:l:{n}:k"), limit.permits * 2),
+                plans: Rc::new(plans),
+            },
         },
-        cost: step.cost.min(limit.permits),
-        enforced: limit.enforced,
+        cost: take.cost,
+        role: take.role,
+        kept: if take.kept { limit.kept } else { 0 },
+        unlent: limit.unlent,
+        ..of
+    }
+}
+
+/// Makes the call of a step.
+fn call(all: &[Limit], step: &Step, receipts: &[Receipt], now: Timestamp) -> Ask {
+    let told = Timestamp::from_millis(now.as_millis().saturating_add_signed(step.ahead));
+    let mut ask = match step.time {
+        true => Ask::new(told, &crate::rig::new_id(), crate::rig::HORIZON, true),
+        false => nothing(told),
     };
-    all.iter().enumerate().filter(asked).map(charge).collect()
+    for (n, limit) in all.iter().enumerate() {
+        if n > 0 && step.which >> n & 1 == 0 {
+            continue;
+        }
+        let take = &step.takes[n];
+        let charge = charge(n, limit, take);
+        match &take.back {
+            Back::Nothing => ask.limit(&charge, take.lend, &[]),
+            Back::Oldest(permits) => ask.refund(&charge, *permits),
+            Back::Receipts(picks) => {
+                let known = |n: &u8| receipts.get(usize::from(*n).checked_rem(receipts.len())?);
+                let back = picks
+                    .iter()
+                    .filter_map(|(n, k)| Some((known(n)?.clone(), *k)));
+                ask.limit(&charge, take.lend, &back.collect::<Vec<_>>());
+            }
+        }
+    }
+    ask.record("ot:k:x");
+    if step.which >> 3 == 1 {
+        let lease_for = step.refreshes.then_some(Duration::from_secs(10));
+        ask.look_up(&lookup(lease_for));
+    }
+    ask
 }
 
 #[test]
 fn the_script_says_and_stores_what_the_model_does() {
-    let rig = std::cell::RefCell::new(Rig::start());
-    let outcome = runner(150).run(&trace(), |(all, steps)| {
-        let mut rig = rig.borrow_mut();
-        rig.run::<()>(&["FLUSHALL"]);
-        let (mut model, mut server) = (ModelStore::default(), Timestamp::from_millis(START));
+    let store = RefCell::new(Store::start());
+    assert_holds(200, &trace(), |(all, steps)| {
+        let mut store = store.borrow_mut();
+        store.begin(START);
+        let mut receipts = Vec::new();
         for step in steps {
-            server = server + Duration::from_millis(step.wait);
-            for key in model.expire(server) {
-                rig.run::<()>(&["DEL", &key]);
-            }
-            // Clocks differ by less than the tolerance: by half a second to either side.
-            let clock = server + Duration::from_millis(step.skew) - Duration::from_millis(500);
-            let charges = charges(&all, &step);
-            let ask = limits(&charges, clock);
-            let expected = model.call(&ask.keys, &ask.args, server);
-            let said = rig.raw(&ask);
-            prop_assert_eq!(&said, &expected, "{:?}", &ask);
-            for charge in &charges {
-                let stored = rig.text(&charge.key);
-                prop_assert_eq!(stored.as_deref(), model.text(&charge.key));
-                if stored.is_some() {
-                    let ttl: i64 = rig.run(&["PTTL", &charge.key]);
-                    prop_assert!(ttl > 0, "{} stays for ever", charge.key);
+            store.wait(step.wait);
+            match step.entry {
+                None => {}
+                Some(None) => store.delete("c"),
+                Some(Some(fresh)) => {
+                    let until = (store.now + Duration::from_millis(fresh)).as_millis();
+                    store.set("c", &format!("1 {until} {until} {{}}\nbody"));
                 }
+            }
+            if let Some(text) = step.record {
+                store.set("ot:k:x", text);
+            }
+            let ask = call(&all, &step, &receipts, store.now);
+            let first = store.ask(&ask, false).map_err(TestCaseError::fail)?;
+            for said in first.limits.iter().flatten() {
+                receipts.extend(said.receipt.clone());
+                receipts.extend(said.granted.as_ref().map(|granted| granted.receipt.clone()));
+            }
+            let mut admitted = first.outcome == Outcome::Admitted;
+            for again in step.again {
+                let reply = store.ask(&ask, again).map_err(TestCaseError::fail)?;
+                // No refusal is passed off as an admission.
+                prop_assert!(admitted || reply.outcome != Outcome::Repeated);
+                admitted |= reply.outcome == Outcome::Admitted;
+            }
+            for key in &ask.keys {
+                let text = store.text(key).unwrap_or_default();
+                prop_assert!(text.len() <= 400, "{}", text);
             }
         }
         Ok(())
     });
-    outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 #[test]
 fn another_window_frees_nobody_in_the_script_as_in_the_model() {
-    let rig = std::cell::RefCell::new(Rig::start());
+    let store = RefCell::new(Store::start());
     let windows = (20_000_u64..10_000_000, 20_000_u64..10_000_000);
-    let steps = prop::collection::vec((0_u64..150, 1_u64..3), 1..40);
-    let outcome = runner(100).run(&(windows, steps), |((old, new), steps)| {
-        let mut rig = rig.borrow_mut();
-        rig.run::<()>(&["FLUSHALL"]);
-        let (mut model, mut server) = (ModelStore::default(), Timestamp::from_millis(START));
-        let mut last = (0, 0);
+    let steps = prop::collection::vec((0_u64..150, 1_u64..3, 0_u64..4), 1..40);
+    assert_holds(150, &(windows, steps), |((old, new), steps)| {
+        let mut store = store.borrow_mut();
+        store.begin(START);
+        let mut used = 0;
         for (n, window) in [old, new, old].into_iter().enumerate() {
-            for (wait, cost) in &steps {
-                server = server + Duration::from_millis(*wait);
-                let quota = Quota {
-                    permits: 50,
-                    window: Duration::from_millis(window),
-                };
-                let charge = Charge {
-                    key: "ot:l:a:x".to_owned(),
-                    quota,
-                    cost: *cost,
-                    enforced: true,
-                };
-                let ask = Ask::new(&[charge], None, server, false);
-                let expected = model.call(&ask.keys, &ask.args, server);
-                let reply = rig.raw(&ask);
-                prop_assert_eq!(&reply, &expected, "{:?}", &ask);
-                let stored = rig.text("ot:l:a:x");
-                prop_assert_eq!(stored.as_deref(), model.text("ot:l:a:x"));
-                let verdict = ask.read(reply).unwrap().verdicts.remove(0);
+            for (wait, cost, lend) in &steps {
+                store.wait(*wait);
+                let mut charge = limit_ms("ot:l:a:x", 50, window);
+                charge.cost = *cost;
+                let mut ask = nothing(store.now);
+                ask.limit(&charge, *lend, &[]);
+                let reply = store.ask(&ask, false).map_err(TestCaseError::fail)?;
                 // All of it lies within one window of either length: nothing comes back.
-                let used = last.1 + if verdict.met { *cost } else { 0 };
-                prop_assert_eq!(verdict.remaining, 50 - used, "window {}", n);
-                last = (n, used);
-                let cut = Cut::of(quota.window);
-                let state = State::parse(stored.as_deref().unwrap(), cut);
-                prop_assert!(state.expires_at(cut) > server);
+                let said = reply.limits[0].as_ref().unwrap();
+                let lent = said.granted.as_ref().map_or(0, |granted| granted.permits);
+                used += lent + if said.verdict.met { *cost } else { 0 };
+                prop_assert_eq!(said.verdict.remaining, 50 - used, "window {}", n);
+                prop_assert_eq!(reply.unreadable, 0);
+                let cut = Cut::of(charge.window);
+                let state = State::parse(store.text("ot:l:a:x").unwrap(), cut);
+                prop_assert!(state.expires_at(cut) > store.now);
             }
         }
         Ok(())
     });
-    outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-/// States with sub-buckets before, at and after the present one, as those who charge ahead leave
-/// them, and with more of them than a state may have.
+/// States with sub-buckets before, at and after the present one, as those who are lent permits leave
+/// them, with zeros anywhere, and with more of them than a state may have.
 #[test]
 fn any_state_means_the_same_to_the_script_and_the_model() {
-    let rig = std::cell::RefCell::new(Rig::start());
+    let store = RefCell::new(Store::start());
     let counts = prop::collection::vec(prop_oneof![Just(0_u64), 0_u64..6], 1..50);
-    let state = (0_u64..4_000, 0_u64..70, counts);
-    let steps = prop::collection::vec((0_u64..2_000, 1_u64..4), 1..8);
-    let outcome = runner(300).run(&(state, steps), |((seen, base, counts), steps)| {
-        let mut rig = rig.borrow_mut();
-        rig.run::<()>(&["FLUSHALL"]);
-        let limit = crate::rig::limit("ot:l:a:x", 60, 60);
-        let (seen, base) = (START + 500 - seen, START / 2_000 + base - 30);
-        let counts: Vec<_> = counts.iter().map(u64::to_string).collect();
-        let text = format!("1 {seen} 2000 {base} {}", counts.join(" "));
-        let (mut model, mut server) = (ModelStore::default(), Timestamp::from_millis(START));
-        model.set(&limit.key, &text, 3_600_000, server);
-        rig.run::<()>(&["SET", &limit.key, &text, "EX", "3600"]);
-        for (wait, cost) in steps {
-            let ask = limits(
-                &[Charge {
-                    cost,
-                    ..limit.clone()
-                }],
-                server,
+    let ids = ("[a-z-]{0,40}", "[a-z-]{0,40}", 0_u64..700);
+    let width = prop_oneof![4 => Just(2_000_u64), 1 => 30_u64..20_000];
+    let state = (0_u64..4_000, width, 0_u64..70, counts, ids);
+    let steps = prop::collection::vec((0_u64..2_000, 1_u64..4, 0_u64..3, 0_u64..3), 1..8);
+    assert_holds(
+        400,
+        &(state, steps),
+        |((seen, width, base, counts, ids), steps)| {
+            let mut store = store.borrow_mut();
+            store.begin(START);
+            let (seen, base) = (
+                START.as_millis() + 500 - seen,
+                START.as_millis() / width + base - 35,
             );
-            let expected = model.call(&ask.keys, &ask.args, server);
-            let before = crate::rig::now();
-            let reply = rig.raw(&ask);
-            prop_assert_eq!(&reply, &expected, "{} {:?}", text, ask);
-            if ask.read(reply).unwrap().admitted {
-                // It was charged, and lives as long as in the model.
-                let ttl: u64 = rig.run(&["PTTL", &limit.key]);
-                let left = model.expires(&limit.key).unwrap().since(server);
-                let passed = crate::rig::now().since(before);
-                prop_assert!(Duration::from_millis(ttl) <= left);
-                prop_assert!(Duration::from_millis(ttl) + passed >= left);
+            let (held, total) = (counts.len(), counts.iter().sum::<u64>());
+            if total == 0 {
+                return Ok(());
             }
-            let stored = rig.text(&limit.key);
-            prop_assert_eq!(stored.as_deref(), model.text(&limit.key), "{}", text);
-            // Short steps: a state of old sub-buckets alone would have expired.
-            server = server + Duration::from_millis(wait);
-        }
-        Ok(())
-    });
-    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+            let counts: Vec<_> = counts.iter().map(u64::to_string).collect();
+            let (counts, (young, old, age)) = (counts.join(" "), ids);
+            let text =
+                format!("2 abc {seen} {width} {base} {held} {total} {counts};{age}:{young}:{old}");
+            store.set("ot:l:a:x", &text);
+            for (wait, cost, lend, oldest) in steps {
+                let mut charge = limit("ot:l:a:x", 60, 60);
+                charge.cost = cost;
+                let mut ask = nothing(store.now);
+                match oldest {
+                    0 => ask.limit(&charge, lend, &[]),
+                    oldest => ask.refund(&charge, oldest),
+                }
+                store.ask(&ask, false).map_err(TestCaseError::fail)?;
+                store.wait(wait);
+            }
+            Ok(())
+        },
+    );
+}
+
+/// By Redis' own clock and expiry: what is told in the other tests.
+#[test]
+fn a_state_lives_as_long_as_it_counts() {
+    let mut rig = crate::rig::Rig::start();
+    for lend in [0, 5] {
+        let mut ask = nothing(crate::rig::now());
+        let key = format!("a{lend}");
+        ask.limit(&limit(&key, 100, 60), lend, &[]);
+        let before = crate::rig::now();
+        assert!(verdict(&rig.ask(&ask), 0).met);
+        let cut = Cut::of(Duration::from_secs(60));
+        let expires = State::parse(&rig.text(&key).unwrap(), cut).expires_at(cut);
+        let ttl = Duration::from_millis(rig.run(&["PTTL", &key]));
+        let left = expires.since(before) + Duration::from_secs(1);
+        let passed = crate::rig::now().since(before);
+        assert!(ttl <= left && ttl + passed >= left, "{ttl:?} of {left:?}");
+    }
+    rig.run::<()>(&["SCRIPT", "FLUSH"]);
+    rig.restart();
+    let reply = rig.ask(&limits(&[limit("a0", 100, 60)], crate::rig::now()));
+    assert_eq!(
+        verdict(&reply, 0).remaining,
+        99,
+        "what was lost counts for nothing"
+    );
 }

@@ -34,8 +34,11 @@ struct Limit<'a> {
     lend: u64,
     unlent: u64,
     back: &'a str,
+    /// What was stored, if it could be read.
     state: State,
     changed: bool,
+    /// Whether the state comes from another configuration.
+    cut_anew: bool,
 }
 
 impl Limit<'_> {
@@ -50,6 +53,17 @@ impl Limit<'_> {
     /// What of it is for this request.
     fn ceiling(&self) -> Quota {
         self.whole().without(self.kept)
+    }
+
+    /// Whether the state is of a later time than a caller can tell.
+    fn is_ahead(&self, caller: Timestamp) -> bool {
+        self.state.seen() > caller + TOLERANCE
+    }
+
+    /// Whether the state would have expired before.
+    fn is_over(&self, caller: Timestamp) -> bool {
+        let over = self.state.expires_at(self.cut) + TOLERANCE + TOLERANCE;
+        !self.state.is_empty() && over < caller
     }
 
     fn give_back(&mut self) {
@@ -156,6 +170,7 @@ impl ModelStore {
                     buckets: number(at(9)),
                 };
                 let text = self.text(&keys[key]);
+                let width = text.and_then(|text| text.split(' ').nth(3)?.parse().ok());
                 let state = text.map(|text| State::parse_strictly(text, cut));
                 unreadable += i64::from(state == Some(None));
                 Some(Limit {
@@ -168,17 +183,25 @@ impl ModelStore {
                     lend: number(at(11)),
                     unlent: number(at(12)),
                     back: &args[at(13)],
+                    cut_anew: width != Some(cut.width),
                     state: state.flatten().unwrap_or_default(),
                     changed: false,
                 })
             })
             .collect();
         let all = || limits.iter().flatten();
-        let ahead = |limit: &Limit<'_>| limit.state.seen() > caller + TOLERANCE;
-        let tell = number(4) == 1 || all().any(ahead);
+        let contradicts = |limit: &Limit<'_>| limit.is_ahead(caller) || limit.is_over(caller);
+        let tell = number(4) == 1 || all().any(contradicts);
         let offset = millis(server) - millis(caller);
         let wrong = tell && offset.unsigned_abs() > number(2);
         let mine = if wrong { server } else { caller };
+        for limit in limits.iter_mut().flatten() {
+            let over = tell && !limit.cut_anew && limit.is_over(server);
+            if over || limit.is_ahead(mine) {
+                limit.state.mend(limit.cut, over, mine);
+            }
+        }
+        let all = || limits.iter().flatten();
         let seen = all().map(|limit| limit.state.seen()).max();
         let now = mine.max(seen.unwrap_or_default());
 
@@ -188,7 +211,13 @@ impl ModelStore {
             .map(|l| l.state.has_seen(id, horizon, now));
         let known: Vec<_> = known.collect();
         let done = known.contains(&Some(true));
-        let unsure = repeated && !done && known.contains(&None);
+        let mut unsure = repeated && !done && known.contains(&None);
+        for limit in limits.iter_mut().flatten() {
+            if !limit.back.is_empty() && repeated && !done {
+                unsure |= limit.role == "peek" || limit.role == "settle";
+                limit.back = "";
+            }
+        }
 
         for limit in limits.iter_mut().flatten() {
             limit.state.forget(limit.whole(), now);
@@ -265,6 +294,7 @@ impl ModelStore {
                 lent = Some(permits).filter(|lent| lent.permits > 0);
             }
             if limit.changed {
+                let id = if admitted { id } else { "" };
                 limit.state.remember(id, horizon, now, limit.cut);
                 let text = limit.state.to_text(limit.cut).expect("it was charged");
                 let left = limit.state.expires_at(limit.cut).since(now) + TOLERANCE;

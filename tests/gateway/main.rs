@@ -25,6 +25,8 @@ mod pages;
 mod penalties;
 mod plans;
 mod rig;
+mod rules;
 mod stale;
 mod styles;
+mod variants;
 mod weights;

@@ -111,3 +111,19 @@ fn nobody_is_held_off_because_the_store_fails() {
     rig.wait(11_000);
     assert_eq!(rig.get("/any").status, 200);
 }
+
+#[test]
+fn a_hold_cannot_be_got_round_by_keys_that_nobody_has_registered() {
+    let mut registered = config();
+    registered["client"] = json!({ "keys": "registered" });
+    registered["limits"]["ip"]["by"] = json!("client");
+    let mut rig = Rig::new(registered);
+    provoke(&mut rig);
+    for n in 0..30 {
+        rig.wait(1_900);
+        let seen = rig.send(&get("/any").with("x-api-key", &format!("made-up-{n}")));
+        assert_eq!((seen.status, seen.fetches), (429, 0), "{n}");
+        assert_eq!(kind(&seen), "abnormal-usage-detected");
+        assert!(told(&seen) <= 60 - (n + 1) * 19 / 10);
+    }
+}

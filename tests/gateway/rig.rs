@@ -323,11 +323,13 @@ impl Rig {
                 }
                 self.writes.push(Entry { key, value, ttl_ms });
             }
-            Write::Delete { key } => {
-                if up {
-                    self.model.delete(&key);
+            Write::Delete { keys } => {
+                for key in keys {
+                    if up {
+                        self.model.delete(&key);
+                    }
+                    self.deleted.push(key);
                 }
-                self.deleted.push(key);
             }
         }
     }

@@ -141,13 +141,14 @@ test("a client's own condition does not keep the response out of the cache", asy
   assert.equal(whole.text, "whole");
 });
 
-test("a range passes through, and takes nothing from what is stored", async () => {
+test("a range of what is not stored passes through, and of what is stored is cut from it", async () => {
   const path = "/__origin/range";
   const part = await ask(first, path, { headers: { range: "bytes=10-19" } });
   assert.equal(part.status, 206);
   assert.equal(part.headers["content-range"], "bytes 10-19/10240");
   assert.deepEqual([...part.body], [10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
-  assert.equal(cacheStatus(part).fwd, "bypass");
+  assert.equal(cacheStatus(part).fwd, "uri-miss");
+  assert.equal(cacheStatus(part).stored, undefined);
   const whole = await ask(first, path);
   assert.equal(whole.status, 200);
   assert.equal(whole.body.length, 10_240);
@@ -155,8 +156,12 @@ test("a range passes through, and takes nothing from what is stored", async () =
   const again = await ask(first, path, { headers: { range: "bytes=-1" } });
   assert.equal(again.status, 206);
   assert.equal(again.body.length, 1);
+  assert.equal(again.body[0], whole.body[10_239]);
+  assert.equal(again.headers["content-length"], "1");
+  assert.equal(cacheStatus(again).hit, true);
   const beyond = await ask(first, path, { headers: { range: "bytes=20000-" } });
   assert.equal(beyond.status, 416);
+  assert.equal(beyond.headers["content-range"], "bytes */10240");
   assert.equal((await ask(first, path)).status, 200);
 });
 

@@ -2,7 +2,18 @@
 import assert from "node:assert/strict";
 import { after, afterEach, test } from "node:test";
 import { startGate } from "../support/gate.mjs";
-import { ask, cacheStatus, newClient, quotaExceeded, rateLimit, setUp, until, untilTime } from "./kit.mjs";
+import {
+  ask,
+  cacheStatus,
+  limiter,
+  newClient,
+  quotaExceeded,
+  rateLimit,
+  reducedCapacity,
+  setUp,
+  until,
+  untilTime,
+} from "./kit.mjs";
 
 const ten = "/__origin/status/201";
 const book = "/api/v1/market-data/orderbook";
@@ -21,9 +32,6 @@ const { gate, origin, tap } = await setUp({
     ],
   },
 });
-
-/** @param {import("./kit.mjs").Reply} reply */
-const limiter = ({ headers }) => headers["x-edge-limiter"];
 
 afterEach(async () => {
   tap.fault = null;
@@ -68,7 +76,9 @@ test("the local limits start from what was used before", async () => {
   for (const reply of replies) assert.equal(limiter(reply), "local");
   const admitted = replies.filter((reply) => reply.status === 201);
   assert.ok(admitted.length <= 2, `${admitted.length} beside the eight`);
-  quotaExceeded(replies.at(-1) ?? assert.fail());
+  const refused = replies.at(-1) ?? assert.fail();
+  assert.deepEqual(reducedCapacity(refused)["violated-policies"], ["ten"]);
+  assert.equal(rateLimit(refused).ten.r, 0);
 });
 
 test("a refusal that the store gave holds while it is gone", async () => {
@@ -85,7 +95,7 @@ test("a refusal that the store gave holds while it is gone", async () => {
 test("a local refusal does not outlive the failure of the store", async () => {
   const headers = newClient();
   tap.fault = "reset";
-  await until(async () => (await ask(gate, ten, { headers })).status === 429);
+  await until(async () => (await ask(gate, ten, { headers })).status === 503);
   tap.fault = null;
   const reply = await until(async () => {
     const reply = await ask(gate, ten, { headers });

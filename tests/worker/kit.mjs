@@ -85,6 +85,18 @@ export function since(before, now) {
 }
 
 /**
+ * What requests cost: commands, those inside scripts included, and HTTP calls to the store.
+ * @param {{ store: ReturnType<typeof commandsOf>, tap: { calls: number } }} setup
+ * @param {() => Promise<unknown>} requests
+ * @returns {Promise<Record<string, number>>}
+ */
+export async function costOf({ store, tap }, requests) {
+  const [before, calls] = [await store.counts(), tap.calls];
+  await requests();
+  return { ...since(before, await store.counts()), calls: tap.calls - calls };
+}
+
+/**
  * An HTTP proxy on the way to the store that counts what passes, and fails when told to.
  * @param {string} target
  */
@@ -96,14 +108,17 @@ export async function startTap(target) {
     calls: 0,
     /** What happens to a request; a number is the status that answers it. */
     fault: /** @type {null | "hang" | "stall" | "reset" | "nonsense" | number} */ (null),
+    /** What a request waits for, once it has arrived. */
+    barrier: /** @type {Promise<unknown>} */ (Promise.resolve()),
     close: async () => {
       agent.destroy();
       server.close();
       server.closeAllConnections();
     },
   };
-  const server = createServer((from, to) => {
+  const server = createServer(async (from, to) => {
     tap.calls++;
+    await tap.barrier;
     if (tap.fault === "hang") return;
     if (tap.fault === "stall") return to.writeHead(200, { "content-length": 100 }).write('{"result":');
     if (tap.fault === "reset") return from.socket.resetAndDestroy();
@@ -243,9 +258,38 @@ export function problem(reply, status, type = "about:blank") {
   return body;
 }
 
+const TYPES = "https://iana.org/assignments/http-problem-types";
+
 /** @param {Reply} reply */
 export function quotaExceeded(reply) {
-  return problem(reply, 429, "https://iana.org/assignments/http-problem-types#quota-exceeded");
+  const body = problem(reply, 429, `${TYPES}#quota-exceeded`);
+  assert.equal(body.code, "quota_exceeded");
+  return body;
+}
+
+/** The refusal of the local limits while the store fails. @param {Reply} reply */
+export function reducedCapacity(reply) {
+  const body = problem(reply, 503, `${TYPES}#temporary-reduced-capacity`);
+  assert.equal(body.code, "reduced_capacity");
+  return body;
+}
+
+/** The refusal of a client that is held off. @param {Reply} reply */
+export function abnormalUsage(reply) {
+  const body = problem(reply, 429, `${TYPES}#abnormal-usage-detected`);
+  assert.equal(body.code, "abnormal_usage");
+  return body;
+}
+
+/** Who decided. @param {Reply} reply */
+export function limiter({ headers }) {
+  return String(headers["x-edge-limiter"]);
+}
+
+/** In how many seconds the client may come again: whole ones, one at least. @param {Reply} reply */
+export function retryAfter({ headers }) {
+  assert.match(String(headers["retry-after"]), /^[1-9]\d*$/);
+  return Number(headers["retry-after"]);
 }
 
 /**

@@ -1,7 +1,7 @@
 /** The limits and the store: what a request costs, what is written, and that isolates share it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ask, cacheStatus, newClient, quotaExceeded, rateLimit, setUp, since, until } from "./kit.mjs";
+import { ask, cacheStatus, costOf as kitCostOf, newClient, quotaExceeded, rateLimit, setUp, until } from "./kit.mjs";
 
 const one = "/__origin/status/201";
 const fifty = "/__origin/status/202";
@@ -30,15 +30,8 @@ const [first, second] = gate.isolates;
 // The script is loaded once, and each isolate asks once what time it is.
 for (const isolate of gate.isolates) await ask(isolate, one, { headers: newClient() });
 
-/**
- * What a request costs: commands, and calls to the store.
- * @param {() => Promise<unknown>} request
- */
-async function costOf(request) {
-  const [before, calls] = [await store.counts(), tap.calls];
-  await request();
-  return { ...since(before, await store.counts()), calls: tap.calls - calls };
-}
+/** @param {() => Promise<unknown>} request */
+const costOf = (request) => kitCostOf({ store, tap }, request);
 
 test("a check is three commands in one call, a refusal two, a remembered refusal none", async () => {
   const headers = newClient();

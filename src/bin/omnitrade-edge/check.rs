@@ -235,6 +235,18 @@ fn describe_cache(cache: &Cache) -> String {
     };
     period("while it is refreshed", cache.stale_while_revalidate);
     period("when the origin fails", cache.stale_if_error);
+    match (cache.heuristic, cache.ttl) {
+        (Some(true), _) | (None, None) => text.push_str(", else by its Last-Modified"),
+        (Some(false), _) | (None, Some(_)) => {}
+    }
+    let choices = [
+        (cache.server_errors, "server errors too"),
+        (cache.set_cookie, "with cookies"),
+        (cache.strict_age, "not of an unclear Age"),
+    ];
+    for (_, words) in choices.iter().filter(|(chosen, _)| *chosen) {
+        let _ = write!(text, ", {words}");
+    }
     if let Some(query) = &cache.query {
         let _ = write!(text, ", by query {}", names(query));
     }

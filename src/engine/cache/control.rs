@@ -303,4 +303,4 @@ pub(super) fn seconds(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(seconds.min(MAX_DELTA_SECONDS)))
 }
 
-const MAX_DELTA_SECONDS: u64 = 1 << 31;
+pub(super) const MAX_DELTA_SECONDS: u64 = 1 << 31;

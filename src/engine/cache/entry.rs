@@ -33,6 +33,8 @@ pub struct Meta {
     pub vary: Vec<(String, Option<String>)>,
     /// The body was stored decoded, so that its entity-tag is weak.
     pub decoded: bool,
+    /// Which [`Family`](super::Family) it leads, if it does; see there.
+    pub generation: u64,
 }
 
 impl Meta {
@@ -46,6 +48,7 @@ impl Meta {
         exchange: &Exchange<'_, F>,
         key: &CacheKey,
         coding: BodyCoding,
+        rules: &CacheRules,
     ) -> Self {
         let response = exchange.response;
         let decoded = coding == BodyCoding::Decoded && response.contains_key("content-encoding");
@@ -55,9 +58,10 @@ impl Meta {
             headers: kept(response),
             request_time: exchange.request_time,
             response_time: exchange.response_time,
-            age: age_value(response),
+            age: age_value(response, rules.strict_age),
             vary: Vec::new(),
             decoded,
+            generation: 0,
         };
         if decoded {
             meta.forget_coding();
@@ -213,7 +217,7 @@ pub(super) fn nominated<F: Fields + ?Sized>(message: &F) -> Vec<String> {
     elements(&list).map(str::to_ascii_lowercase).collect()
 }
 
-const EXCLUDED: [&str; 23] = [
+const EXCLUDED: [&str; 20] = [
     // RFC 9110 §7.6.1: one hop's.
     "connection",
     "keep-alive",
@@ -227,9 +231,6 @@ const EXCLUDED: [&str; 23] = [
     "proxy-authentication-info",
     "proxy-authorization",
     // One client's.
-    "set-cookie",
-    "set-cookie2",
-    "clear-site-data",
     "ratelimit",
     "ratelimit-limit",
     "ratelimit-policy",

@@ -43,6 +43,7 @@ pub fn encode(meta: &Meta, freshness: &Freshness, body: &[u8]) -> Result<String,
         age: millis(meta.age),
         vary: Cow::Borrowed(&meta.vary),
         decoded: meta.decoded,
+        generation: meta.generation,
         base64: matches!(text, Cow::Owned(_)),
         length: body.len(),
         checksum: checksum(body),
@@ -72,7 +73,7 @@ pub fn decode<'a>(envelope: &'a str, key: &CacheKey) -> Result<(Meta, Cow<'a, [u
     }
     let wire: Wire<'_> = serde_json::from_str(parts.next().ok_or(DecodeError::Head)?)
         .map_err(|_| DecodeError::Head)?;
-    if !(200..=499).contains(&wire.status) {
+    if !(200..=599).contains(&wire.status) {
         return Err(DecodeError::Head);
     }
     if wire.key != key.text() {
@@ -97,6 +98,7 @@ pub fn decode<'a>(envelope: &'a str, key: &CacheKey) -> Result<(Meta, Cow<'a, [u
         age: Duration::from_millis(wire.age),
         vary: wire.vary.into_owned(),
         decoded: wire.decoded,
+        generation: wire.generation,
     };
     Ok((meta, body))
 }
@@ -142,6 +144,8 @@ struct Wire<'a> {
     vary: Cow<'a, [(String, Option<String>)]>,
     #[serde(rename = "d", default, skip_serializing_if = "is_false")]
     decoded: bool,
+    #[serde(rename = "g", default, skip_serializing_if = "is_zero")]
+    generation: u64,
     #[serde(rename = "b", default, skip_serializing_if = "is_false")]
     base64: bool,
     #[serde(rename = "l")]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::control::{Delta, ResponseDirectives, seconds};
+use super::control::{Delta, MAX_DELTA_SECONDS, ResponseDirectives, seconds};
 use super::fields::{Fields, date, elements};
 use super::rules::CacheRules;
 use crate::clock::Timestamp;
@@ -55,6 +55,8 @@ pub enum LifetimeSource {
     Expires,
     /// The route's `ttl`: the response says nothing.
     RouteTtl,
+    /// A guess from `Last-Modified` (§4.2.2).
+    Heuristic,
     /// Nothing says anything.
     Nothing,
 }
@@ -191,8 +193,10 @@ fn lifetime<F: Fields + ?Sized>(
             (expires(headers, response_time), LifetimeSource::Expires)
         }
         (Some(ttl), _) => (ttl, LifetimeSource::RouteTtl),
-        // Heuristic freshness (§4.2.2) would come here; no route asks for it yet.
-        (None, _) => (Duration::ZERO, LifetimeSource::Nothing),
+        (None, _) => match heuristic(status, headers, directives, response_time) {
+            Some(length) if rules.heuristic => (length, LifetimeSource::Heuristic),
+            _ => (Duration::ZERO, LifetimeSource::Nothing),
+        },
     };
     Lifetime { length, source }
 }
@@ -212,6 +216,33 @@ fn expires<F: Fields + ?Sized>(headers: &F, response_time: Timestamp) -> Duratio
         return Duration::ZERO;
     };
     expires.since(date_value(headers).unwrap_or(response_time))
+}
+
+/// RFC 9111 §4.2.2: "If the response has a Last-Modified header field [...], caches are encouraged to
+/// use a heuristic expiration value that is no more than some fraction of the interval since that
+/// time. A typical setting of this fraction might be 10%." Of a status that allows it, or with
+/// `public`.
+fn heuristic<F: Fields + ?Sized>(
+    status: u16,
+    headers: &F,
+    directives: &ResponseDirectives,
+    response_time: Timestamp,
+) -> Option<Duration> {
+    if !(directives.public || heuristically_cacheable(status)) {
+        return None;
+    }
+    let modified = date(&headers.value("last-modified")?)?;
+    let made = date_value(headers).unwrap_or(response_time);
+    let length = (made.since(modified) / 10).min(LONGEST_HEURISTIC);
+    (!length.is_zero()).then_some(length)
+}
+
+/// The statuses that RFC 9110 §15.1 calls heuristically cacheable, less `206`.
+pub(super) const fn heuristically_cacheable(status: u16) -> bool {
+    matches!(
+        status,
+        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
+    )
 }
 
 /// RFC 9111 §4.2.3, `corrected_initial_age`.
@@ -240,16 +271,22 @@ fn date_value<F: Fields + ?Sized>(headers: &F) -> Option<Timestamp> {
     date(&headers.value("date")?)
 }
 
-/// The value of `Age` (RFC 9111 §5.1): the first member of a list; zero if there is none or it is
-/// invalid.
-pub(super) fn age_value<F: Fields + ?Sized>(headers: &F) -> Duration {
+/// The value of `Age` (RFC 9111 §5.1): "a cache encountering a message with a list-based Age field
+/// value SHOULD use the first member of the field value, discarding subsequent ones. If the field
+/// value [...] is invalid [...], a cache SHOULD ignore the field."
+///
+/// `strict`: where it is a list or invalid, the response is as old as can be.
+pub(super) fn age_value<F: Fields + ?Sized>(headers: &F, strict: bool) -> Duration {
     let Some(text) = headers.value("age") else {
         return Duration::ZERO;
     };
-    elements(&text)
-        .next()
-        .and_then(seconds)
-        .unwrap_or(Duration::ZERO)
+    let mut members = elements(&text);
+    let first = members.next().and_then(seconds);
+    match first {
+        Some(age) if !strict || members.next().is_none() => age,
+        _ if strict => Duration::from_secs(MAX_DELTA_SECONDS),
+        _ => Duration::ZERO,
+    }
 }
 
 /// RFC 9111 §4.2.4: "A cache MUST NOT generate a stale response if it is prohibited by an explicit
@@ -294,6 +331,9 @@ fn stale_windows(directives: &ResponseDirectives, rules: &CacheRules) -> (Durati
 fn signed(duration: Duration) -> i64 {
     i64::try_from(crate::clock::millis(duration)).unwrap_or(i64::MAX)
 }
+
+/// No guess is good for longer.
+const LONGEST_HEURISTIC: Duration = Duration::from_secs(24 * 3_600);
 
 const REST_OF_A_SECOND: Duration = Duration::from_millis(999);
 

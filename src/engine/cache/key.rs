@@ -100,6 +100,19 @@ impl CacheKey {
         Self::of_text(text)
     }
 
+    /// The key of one of several responses under this one: `generation` and the request headers that
+    /// tell them apart, by name and digest.
+    pub(super) fn variant(&self, generation: u64, selectors: &[(String, Option<String>)]) -> Self {
+        let mut text = String::from(VARIANT);
+        field(&mut text, Some(&self.text));
+        field(&mut text, Some(&generation.to_string()));
+        for (name, digest) in selectors {
+            field(&mut text, Some(name));
+            field(&mut text, digest.as_deref());
+        }
+        Self::of_text(text)
+    }
+
     /// What was asked for, as it is stored with the response.
     ///
     /// Past [`MAX_TEXT`](Self::MAX_TEXT) bytes it is a SHA-256 digest of that.
@@ -229,5 +242,8 @@ fn normalised(text: &str) -> Option<String> {
 
 /// Stands at the head of every key: another one whenever the text changes its meaning.
 const SCHEMA: &str = "1";
+
+/// The same for the key of a variant; no other key begins like this.
+const VARIANT: &str = "1v";
 
 const DIGEST_BYTES: usize = 16;

@@ -27,8 +27,6 @@ pub enum Bypass {
     Method,
     /// `no-store` (RFC 9111 §5.2.1.5).
     NoStore,
-    /// `Range`: parts are not stored, nor cut from what is.
-    Range,
     /// `If-Match` or `If-Unmodified-Since`: RFC 9111 §4.3.2: not for a cache to evaluate.
     Precondition,
     /// A `GET` with content, which the key does not cover.
@@ -54,8 +52,6 @@ pub fn may_look_up<F: Fields + ?Sized>(method: &Method, request: &F) -> Lookup {
     let directives = RequestDirectives::of(request);
     if directives.no_store {
         Lookup::Bypass(Bypass::NoStore)
-    } else if request.has("range") {
-        Lookup::Bypass(Bypass::Range)
     } else if request.has("if-match") || request.has("if-unmodified-since") {
         Lookup::Bypass(Bypass::Precondition)
     } else if content() {

@@ -17,6 +17,16 @@ pub struct CacheRules {
     /// For how long after its lifetime a response may be served at all; absent: what the response
     /// says, or else `stale_while_revalidate`.
     pub stale_if_error: Option<Duration>,
+    /// A response that says nothing of its freshness gets a lifetime from its `Last-Modified`
+    /// (RFC 9111 §4.2.2).
+    pub heuristic: bool,
+    /// Server errors that give themselves a lifetime are stored, too, as RFC 9111 §3 allows.
+    pub server_errors: bool,
+    /// Responses with `Set-Cookie` are stored with it, as RFC 9111 §7.3 allows.
+    pub set_cookie: bool,
+    /// An `Age` that is malformed or there twice makes the response stale; else it counts as RFC 9111
+    /// §5.1 says.
+    pub strict_age: bool,
 }
 
 impl CacheRules {

@@ -80,7 +80,6 @@ impl CacheStatus {
         let mut status = Self::forwarded(match why {
             Bypass::Method => Forward::Method,
             Bypass::NoStore
-            | Bypass::Range
             | Bypass::Precondition
             | Bypass::Content
             | Bypass::Connection
@@ -89,7 +88,6 @@ impl CacheStatus {
         status.detail = match why {
             Bypass::Method => None,
             Bypass::NoStore => Some("request-no-store"),
-            Bypass::Range => Some("range"),
             Bypass::Precondition => Some("precondition"),
             Bypass::Content => Some("content"),
             Bypass::Connection => Some("connection"),

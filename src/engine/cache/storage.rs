@@ -5,7 +5,7 @@ use http::Method;
 use super::control::{RequestDirectives, ResponseDirectives};
 use super::exchange::{BodyCoding, Exchange};
 use super::fields::{Fields, elements};
-use super::freshness::{Freshness, LifetimeSource, age_value};
+use super::freshness::{Freshness, LifetimeSource, age_value, heuristically_cacheable};
 use super::rules::CacheRules;
 use super::vary::Vary;
 
@@ -70,9 +70,11 @@ pub fn may_store<F: Fields + ?Sized>(
         return Err(WhyNot::Method);
     }
     // "the response status code is final"; "if the response status code is 206 or 304 [...] the cache
-    // understands the response status code". Server errors are left out for safety.
+    // understands the response status code". Server errors are left out for safety, unless the route
+    // asks for them, and `416`, which answers a `Range` that the key does not hold.
     let status = exchange.status.as_u16();
-    if !matches!(status, 200..=499) || matches!(status, 206 | 304) {
+    let last = if rules.server_errors { 599 } else { 499 };
+    if !(200..=last).contains(&status) || matches!(status, 206 | 304 | 416) {
         return Err(WhyNot::Status);
     }
     if RequestDirectives::of(exchange.request).no_store {
@@ -107,7 +109,7 @@ pub(super) fn allowed_by_head<F: Fields + ?Sized>(
         return Err(WhyNot::Authorization);
     }
     // §7.3 leaves it to the origin to forbid it; too many do not.
-    if response.contains_key("set-cookie") {
+    if response.contains_key("set-cookie") && !rules.set_cookie {
         return Err(WhyNot::SetCookie);
     }
     if Vary::of(response) == Vary::Any {
@@ -125,14 +127,22 @@ fn worth_it<F: Fields + ?Sized>(
     let freshness = Freshness::of(
         exchange.status.as_u16(),
         response,
-        age_value(response),
+        age_value(response, rules.strict_age),
         exchange.request_time,
         exchange.response_time,
         rules,
     );
+    // Nobody said that the answer to a request with a cookie is everybody's.
+    if freshness.lifetime.source == LifetimeSource::Heuristic
+        && exchange.request.has("cookie")
+        && !ResponseDirectives::of(response).public
+    {
+        return Err(WhyNot::NoFreshness);
+    }
     // Without a lifetime only what is cacheable by default may stay, and only to be validated: the
     // stale windows extend a lifetime, they are none.
-    let validated = freshness.stale_forbidden.is_some() && by_default(exchange.status.as_u16());
+    let by_default = heuristically_cacheable(exchange.status.as_u16());
+    let validated = freshness.stale_forbidden.is_some() && by_default;
     if freshness.lifetime.source == LifetimeSource::Nothing && !validated {
         return Err(WhyNot::NoFreshness);
     }
@@ -155,18 +165,10 @@ pub fn body_is_whole<F: Fields + ?Sized>(response: &F, coding: BodyCoding, recei
     }
 }
 
-/// The statuses that are cacheable by default (RFC 9110 §15.1), less those that are never stored.
-fn by_default(status: u16) -> bool {
-    matches!(
-        status,
-        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414
-    )
-}
-
 /// The statuses whose caching requirements RFC 9110 §15 gives, less those that are never stored.
 fn is_understood(status: u16) -> bool {
     matches!(
         status,
-        200..=205 | 300..=303 | 307 | 308 | 400..=417 | 421 | 422 | 426
+        200..=205 | 300..=303 | 307 | 308 | 400..=415 | 417 | 421 | 422 | 426 | 500..=505
     )
 }

@@ -4,10 +4,15 @@ mod control;
 mod freshness;
 mod key;
 mod l1;
+mod oracle;
 mod properties;
+mod range;
+mod reference;
 mod reuse;
+mod search;
 mod storage;
 mod validation;
+mod variants;
 mod wire;
 
 use std::time::Duration;
@@ -111,7 +116,7 @@ impl Case {
     }
 
     fn meta(&self) -> Meta {
-        Meta::from_response(&self.exchange(), &key(), BodyCoding::Decoded)
+        Meta::from_response(&self.exchange(), &key(), BodyCoding::Decoded, &rules())
     }
 
     fn store(&self, rules: &CacheRules) -> Result<(), WhyNot> {
@@ -193,8 +198,8 @@ mod cache_status {
         let says = |why| CacheStatus::bypassed(why).to_string();
         assert_eq!(says(Bypass::Method), "omnitrade-edge; fwd=method");
         assert_eq!(
-            says(Bypass::Range),
-            "omnitrade-edge; fwd=bypass; detail=range"
+            says(Bypass::Content),
+            "omnitrade-edge; fwd=bypass; detail=content"
         );
     }
 

@@ -138,7 +138,7 @@ pub fn freshen<F: Fields + ?Sized>(
         return Freshened::Mismatch;
     }
     let mut meta = stored.clone();
-    update(&mut meta, exchange);
+    update(&mut meta, exchange, rules);
     // The fields as they now are decide whether it may stay.
     let headers = meta.header_map();
     let merged = Exchange {
@@ -186,7 +186,7 @@ fn same_length<F: Fields + ?Sized>(
 
 /// RFC 9111 §3.2: "the cache MUST add each header field in the provided response to the stored
 /// response, replacing field values that are already present, with the following exceptions".
-fn update<F: Fields + ?Sized>(meta: &mut Meta, exchange: &Exchange<'_, F>) {
+fn update<F: Fields + ?Sized>(meta: &mut Meta, exchange: &Exchange<'_, F>, rules: &CacheRules) {
     let new = exchange.response;
     let nominated = nominated(new);
     let directives = ResponseDirectives::of(new);
@@ -197,6 +197,8 @@ fn update<F: Fields + ?Sized>(meta: &mut Meta, exchange: &Exchange<'_, F>) {
     for name in new.keys().map(HeaderName::as_str) {
         if !is_excluded(name)
             && !DESCRIBES_BODY.contains(&name)
+            // A cookie is this client's; that the response still holds is everybody's.
+            && (name != "set-cookie" || rules.set_cookie)
             && !nominated.iter().any(|n| n == name)
         {
             meta.replace(name, new);
@@ -211,9 +213,17 @@ fn update<F: Fields + ?Sized>(meta: &mut Meta, exchange: &Exchange<'_, F>) {
     }
     meta.request_time = exchange.request_time;
     meta.response_time = exchange.response_time;
-    meta.age = age_value(new);
+    meta.age = age_value(new, rules.strict_age);
     meta.settle(exchange.request);
 }
 
-/// Fields that speak of the body as it was received; the stored one stays what it is.
-const DESCRIBES_BODY: [&str; 2] = ["content-encoding", "content-range"];
+/// Fields that speak of the bytes of the body. RFC 9111 §3.2 lets a cache leave those out that are
+/// "necessary to ensure integrity of the stored response": the stored body stays what it is.
+const DESCRIBES_BODY: [&str; 6] = [
+    "content-encoding",
+    "content-range",
+    "content-md5",
+    "content-digest",
+    "repr-digest",
+    "digest",
+];

@@ -35,18 +35,61 @@ impl Vary {
 ///
 /// Only digests of selecting headers are kept: they may be credentials, and entries are written to a
 /// store. §4.1 lets values be normalised first: lines are combined, and white space around the
-/// commas of a list does not count.
+/// commas of a list does not count; preferences are brought in order ([`preferences`]).
 pub(super) fn selector<F: Fields + ?Sized>(request: &F, name: &str) -> Option<String> {
     let value = request.value(name)?;
     let mut hash = Sha256::new();
     hash.update(name.as_bytes());
     let mut separator = ":";
-    for element in elements(&value) {
+    let mut update = |element: &str| {
         hash.update(separator.as_bytes());
-        hash.update(trim(element).as_bytes());
+        hash.update(element.as_bytes());
         separator = ",";
+    };
+    match name {
+        "accept" | "accept-charset" | "accept-encoding" | "accept-language" => {
+            preferences(name, &value).iter().for_each(|p| update(p));
+        }
+        _ => elements(&value).for_each(|element| update(trim(element))),
     }
     Some(hex(hash.finalize().iter().take(SELECTOR_BYTES)))
+}
+
+/// The members of a list of preferences (RFC 9110 §12.5) in an order of their own, each once.
+///
+/// RFC 9111 §4.1 allows "normalizing both header field values in a way that is known to have identical
+/// semantics, according to the header field's specification (e.g., reordering field values when order
+/// is not significant; case-normalization, where values are defined to be case-insensitive)". What
+/// weighs is the weight, not the order; languages and codings are case-insensitive; a weight of 1 is
+/// the same as none (§12.4.2).
+fn preferences(name: &str, value: &str) -> Vec<String> {
+    let mut members: Vec<String> = elements(value)
+        .map(|element| {
+            let mut parts = element.split(';').map(trim);
+            let mut member = parts.next().unwrap_or_default().to_owned();
+            if name != "accept" {
+                member.make_ascii_lowercase();
+            }
+            for part in parts {
+                let weight = part
+                    .strip_prefix(['q', 'Q'])
+                    .and_then(|w| w.strip_prefix('='));
+                let weight = weight.map(|weight| match weight.contains('.') {
+                    true => weight.trim_end_matches('0').trim_end_matches('.'),
+                    false => weight,
+                });
+                match weight {
+                    Some("1") => {}
+                    Some(weight) => member.extend([";q=", weight]),
+                    None => member.extend([";", part]),
+                }
+            }
+            member
+        })
+        .collect();
+    members.sort_unstable();
+    members.dedup();
+    members
 }
 
 /// Whether a request is the one that these selecting headers stand for.

@@ -1,5 +1,7 @@
 //! Remembered refusals: a subject that was told when to come back needs no store call before that.
 
+use std::time::Duration;
+
 use quick_cache::unsync::Cache;
 
 use crate::clock::Timestamp;
@@ -20,6 +22,8 @@ struct Refusal {
     quota: u64,
     at: Timestamp,
     until: Timestamp,
+    /// From when on the store is asked again: it may have got permits back meanwhile.
+    ask_again: Timestamp,
 }
 
 /// How many refusals are remembered of one key.
@@ -34,13 +38,21 @@ impl DenyCache {
     }
 
     /// At `now`, a request of `cost` on `quota` permits of the limit state `key` is refused until
-    /// `until`.
-    pub fn remember(&mut self, key: &str, cost: u64, quota: u64, now: Timestamp, until: Timestamp) {
+    /// `until`. It is believed for `believed` at the longest.
+    pub fn remember(
+        &mut self,
+        key: &str,
+        (cost, quota): (u64, u64),
+        now: Timestamp,
+        until: Timestamp,
+        believed: Duration,
+    ) {
         let refusal = Refusal {
             cost,
             quota,
             at: now,
             until,
+            ask_again: until.min(now + believed),
         };
         if let Some(mut known) = self.refusals.get_mut(key) {
             known.retain(|other| other.is_true(now) && (other.cost, other.quota) != (cost, quota));
@@ -75,7 +87,7 @@ impl DenyCache {
 impl Refusal {
     /// A clock that went back further than clocks differ must not hold anybody off for longer.
     fn is_true(&self, now: Timestamp) -> bool {
-        self.until > now && now + TOLERANCE >= self.at
+        self.ask_again > now && now + TOLERANCE >= self.at
     }
 }
 
@@ -87,7 +99,7 @@ mod tests {
     fn a_refusal_is_remembered_to_its_last_millisecond() {
         let mut denied = DenyCache::new(8);
         let at = Timestamp::from_millis;
-        denied.remember("a", 1, 5, at(0), at(1_000));
+        denied.remember("a", (1, 5), at(0), at(1_000), Duration::MAX);
         assert_eq!(denied.refused_until("a", 1, 5, at(999)), Some(at(1_000)));
         assert_eq!(denied.refused_until("a", 1, 5, at(1_000)), None);
         assert_eq!(denied.refused_until("a", 2, 5, at(0)), None);
@@ -96,10 +108,20 @@ mod tests {
     }
 
     #[test]
+    fn one_that_may_end_early_is_believed_for_so_long_and_tells_the_truth_till_then() {
+        let mut denied = DenyCache::new(8);
+        let at = Timestamp::from_millis;
+        let believed = Duration::from_millis(400);
+        denied.remember("a", (1, 5), at(0), at(1_000), believed);
+        assert_eq!(denied.refused_until("a", 1, 5, at(399)), Some(at(1_000)));
+        assert_eq!(denied.refused_until("a", 1, 5, at(400)), None);
+    }
+
+    #[test]
     fn a_clock_that_jumps_back_holds_nobody_off() {
         let mut denied = DenyCache::new(8);
         let at = Timestamp::from_millis;
-        denied.remember("a", 1, 5, at(500_000), at(560_000));
+        denied.remember("a", (1, 5), at(500_000), at(560_000), Duration::MAX);
         assert!(denied.refused_until("a", 1, 5, at(499_000)).is_some());
         assert_eq!(denied.refused_until("a", 1, 5, at(200_000)), None);
     }
@@ -109,7 +131,7 @@ mod tests {
         let mut denied = DenyCache::new(100);
         for n in 0..10_000 {
             let at = Timestamp::from_millis;
-            denied.remember(&n.to_string(), 1, 5, at(0), at(u64::MAX));
+            denied.remember(&n.to_string(), (1, 5), at(0), at(u64::MAX), Duration::MAX);
         }
         assert!(denied.refusals.len() <= 100);
     }

@@ -14,10 +14,17 @@ use crate::clock::{Timestamp, millis};
 use super::Receipt;
 
 /// How much more than the demand is fetched, so that a demand that grows is met with few calls.
-const AHEAD: f64 = 1.5;
+const AHEAD: f64 = 1.2;
 
 /// Below this demand, in requests within a lease, nothing is fetched ahead: it would mostly go back.
-const LEAST_DEMAND: f64 = 1.5;
+const LEAST_DEMAND: f64 = 2.0;
+
+/// More is fetched while this part of it is still at hand: so much is spent meanwhile.
+const LOW: f64 = 0.125;
+
+/// What is void so soon is not counted on: a call takes about as long. Who fetches earlier gets what
+/// is void earlier, and pays for more calls.
+const SOON: Duration = Duration::from_millis(100);
 
 /// How long nobody tries to fetch more after there was nothing to be had.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -31,7 +38,7 @@ pub const GRACE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Leases {
     accounts: Cache<String, Account>,
-    /// Which leases become void when, in the order in which they were granted.
+    /// Which leases become void when, the earliest first.
     voids: VecDeque<(Timestamp, String)>,
 }
 
@@ -51,7 +58,6 @@ struct Account {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Lease {
     left: u64,
-    granted: u64,
     receipt: Receipt,
     from: Timestamp,
     void_at: Timestamp,
@@ -150,7 +156,8 @@ impl Leases {
             return 0;
         };
         let demand = account.demand(term, now);
-        if demand < LEAST_DEMAND || account.is_fetching(now) || !account.runs_dry(term, now) {
+        let (enough, at_hand) = (demand * AHEAD, permits(account.left(now + SOON)));
+        if demand < LEAST_DEMAND || account.is_fetching(now) || at_hand > enough * LOW {
             return 0;
         }
         #[expect(
@@ -158,7 +165,7 @@ impl Leases {
             clippy::cast_sign_loss,
             reason = "a cast of a float saturates"
         )]
-        let wanted = (demand * AHEAD).ceil() as u64;
+        let wanted = (enough - at_hand).ceil() as u64;
         wanted
     }
 
@@ -187,12 +194,12 @@ impl Leases {
     ) {
         let lease = Lease {
             left: permits,
-            granted: permits,
             receipt,
             from: asked,
             void_at: asked + void_after,
         };
-        self.voids.push_back((lease.void_at, key.to_owned()));
+        let later = self.voids.partition_point(|(at, _)| *at <= lease.void_at);
+        self.voids.insert(later, (lease.void_at, key.to_owned()));
         if self.voids.len() > self.accounts.capacity() as usize {
             self.voids.pop_front();
         }
@@ -206,7 +213,6 @@ impl Leases {
                 // Lent in the same sub-bucket: void at the same time, or a little earlier.
                 Some(other) => {
                     other.left += lease.left;
-                    other.granted = lease.granted;
                     other.void_at = other.void_at.min(lease.void_at);
                 }
                 None => account.leases.push(lease),
@@ -270,14 +276,6 @@ impl Account {
 
     fn is_fetching(&self, now: Timestamp) -> bool {
         self.fetching_until.is_some_and(|until| now < until)
-    }
-
-    /// Whether less than a third is left of what was lent, or of the time in which it can be spent.
-    fn runs_dry(&self, term: Duration, now: Timestamp) -> bool {
-        let live = self.leases.iter().filter(|lease| lease.is_live(now));
-        let granted: u64 = live.clone().map(|lease| lease.granted).sum();
-        let longest = live.map(|lease| lease.void_at.since(now)).max();
-        self.left(now) <= granted / 3 || longest.unwrap_or_default() < term / 6
     }
 }
 

@@ -71,6 +71,9 @@ impl Penalties {
             held: None,
         };
         let mut record = self.records.get(key).copied().unwrap_or(fresh);
+        if let Some(until) = self.held_until(key, now) {
+            return Some(until);
+        }
         let over = record.held.map(|(_, until)| until);
         if over.is_some_and(|until| now.since(until) >= rule.max) {
             record = fresh;
@@ -153,6 +156,17 @@ mod tests {
         }
         now = now + RULE.max;
         assert_eq!(hold(&mut penalties, now), now + RULE.hold);
+    }
+
+    #[test]
+    fn a_refusal_during_a_hold_changes_nothing() {
+        let mut penalties = Penalties::new(8);
+        let until = hold(&mut penalties, at(0));
+        for second in 0..60 {
+            let told = penalties.refused("a", RULE, WINDOW, at(second));
+            assert_eq!(told, Some(until));
+        }
+        assert_eq!(hold(&mut penalties, until), until + 2 * RULE.hold);
     }
 
     #[test]

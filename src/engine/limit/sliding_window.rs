@@ -40,6 +40,9 @@ pub const LONGEST_STATE: usize = 400;
 /// The most bytes of call ids in one generation, before some are forgotten.
 const MOST_IDS: usize = 36;
 
+/// How many sub-buckets ahead of the newest time seen something may be counted.
+const AHEAD: u64 = 2;
+
 /// The largest integer that a Lua number holds exactly.
 const LARGEST: u64 = (1 << 53) - 1;
 
@@ -189,7 +192,7 @@ impl State {
     }
 
     /// Lends up to `wanted` permits ahead, of what of `lendable` permits is not used, and counts them
-    /// in the sub-bucket in which they become void. To be called after [`charge`](Self::charge).
+    /// in the sub-bucket in which they become void. What else the call takes is to be charged before.
     pub fn lend(&mut self, quota: Quota, lendable: u64, wanted: u64, now: Timestamp) -> Lent {
         let cut = Cut::of(quota.window);
         let now = now.max(self.seen);
@@ -202,6 +205,8 @@ impl State {
             void_after: void.since(now),
         };
         if lent.permits > 0 {
+            self.begin(now);
+            self.seen = now;
             self.count(lent.bucket, lent.permits);
         }
         lent
@@ -226,6 +231,26 @@ impl State {
         }
     }
 
+    /// Makes the state of a wrong clock one of `now`, the right time: what it counted at impossible times
+    /// counts as now; `all`: there are no others. As some of it may be lent, that is when a lease that
+    /// began now would be void.
+    pub fn mend(&mut self, cut: Cut, all: bool, now: Timestamp) {
+        let (present, void) = (cut.bucket(now), now + cut.lease());
+        let first = present.saturating_sub(cut.buckets);
+        let mut misplaced = 0;
+        for (bucket, count) in (self.base..).zip(std::mem::take(&mut self.counts)) {
+            if all || bucket >= present {
+                misplaced += count;
+            } else if bucket >= first {
+                self.count(bucket, count);
+            }
+        }
+        self.count(cut.bucket(void - Duration::from_millis(1)), misplaced);
+        self.seen = now;
+        self.tag = tag_of(now);
+        self.ids.made = now;
+    }
+
     /// Forgets what has left the window, and what counts nothing before the first that counts.
     pub fn forget(&mut self, quota: Quota, now: Timestamp) {
         let kept: Vec<_> = self.window(quota, now).counts.collect();
@@ -246,8 +271,11 @@ impl State {
     }
 
     /// Whether a call with this id was counted; `None` if ids were forgotten that can still repeat.
+    ///
+    /// That is by the newest time seen, and as long as the state lives: callers whose clocks are apart by
+    /// more than `horizon` may have it forgotten early.
     pub fn has_seen(&self, id: &str, horizon: Duration, now: Timestamp) -> Option<bool> {
-        if now.since(self.ids.made) > horizon.saturating_mul(2) {
+        if id.is_empty() || now.since(self.ids.made) > horizon.saturating_mul(2) {
             return Some(false);
         }
         let generations = [&self.ids.young, &self.ids.old];
@@ -258,7 +286,8 @@ impl State {
         }
     }
 
-    /// Remembers the id of a call that was counted, for as long as a repeat of it can come.
+    /// Remembers the id of a call that was counted, for as long as a repeat of it can come. An empty one
+    /// stands for a call that need not be known again.
     pub fn remember(&mut self, id: &str, horizon: Duration, now: Timestamp, cut: Cut) {
         self.seen = self.seen.max(now);
         let age = now.since(self.ids.made);
@@ -274,7 +303,7 @@ impl State {
                 old: std::mem::take(&mut self.ids.young),
             };
         }
-        if self.ids.young.len() >= MOST_IDS {
+        if self.ids.young.len() >= MOST_IDS && !id.is_empty() {
             "-".clone_into(&mut self.ids.young);
         }
         self.ids.young.push_str(id);
@@ -287,7 +316,7 @@ impl State {
     /// Makes a state of nothing into one that was made at `now`.
     fn begin(&mut self, now: Timestamp) {
         if self.counts.is_empty() {
-            self.tag = now.as_millis() % (1 << 24);
+            self.tag = tag_of(now);
             self.ids.made = now;
         }
     }
@@ -324,6 +353,11 @@ impl State {
             now,
         }
     }
+}
+
+/// The tag of a state that is made now.
+const fn tag_of(now: Timestamp) -> u64 {
+    now.as_millis() % (1 << 24)
 }
 
 /// What is counted at one instant: sub-buckets by number, the oldest first.

@@ -41,23 +41,15 @@ impl Check {
 
     fn refused_before(&mut self, memory: &mut Memory, now: Timestamp) -> Result<(), Refusal> {
         let sure = self.standing_known;
-        let (mut held, mut denied) = (Vec::new(), Vec::new());
-        for (n, slot) in self.slots.iter().enumerate() {
-            let Some(bucket) = slot.enforced_bucket(sure) else {
-                continue;
-            };
-            let until = memory.penalties.held_until(&bucket.key, now);
-            if let Some(until) = until.filter(|_| slot.charge.penalty.is_some()) {
-                held.push((n, until.since(now)));
-            }
-            let enough = slot.enough(bucket);
-            let refused = memory
-                .denied
-                .refused_until(&bucket.key, slot.charge.cost, enough, now);
-            if let Some(until) = refused {
-                denied.push((n, until.since(now)));
-            }
-        }
+        let held = self.holds(memory, now);
+        let denied = self.slots.iter().enumerate().filter_map(|(n, slot)| {
+            let bucket = slot.enforced_bucket(sure)?;
+            let (cost, enough) = (slot.charge.cost, slot.enough(bucket));
+            let denied = &memory.denied;
+            let until = denied.refused_until(&bucket.key, cost, enough, now)?;
+            Some((n, until.since(now)))
+        });
+        let denied: Vec<_> = denied.collect();
         if held.is_empty() && denied.is_empty() {
             return Ok(());
         }
@@ -98,6 +90,36 @@ impl Check {
         Err(Refusal::Quota {
             violated,
             retry_after: wait(&denied).max(hold).unwrap_or_default(),
+        })
+    }
+
+    /// The limits on which the client is held off, as far as it is known where it counts, and for how
+    /// long.
+    fn holds(&self, memory: &Memory, now: Timestamp) -> Vec<(usize, Duration)> {
+        let sure = self.standing_known;
+        let held = self.slots.iter().enumerate().filter_map(|(n, slot)| {
+            slot.charge.penalty?;
+            let bucket = slot.enforced_bucket(sure)?;
+            let until = memory.penalties.held_until(&bucket.key, now)?;
+            Some((n, until.since(now)))
+        });
+        held.collect()
+    }
+
+    /// Refuses a client that turns out to be held off, now that the store has said who it is.
+    pub(super) fn held_after_all(&mut self, memory: &Memory, now: Timestamp) -> Option<Refusal> {
+        let held = self.holds(memory, now);
+        let retry_after = held.iter().map(|(_, wait)| *wait).max()?;
+        for (n, wait) in &held {
+            if let Some(verdict) = self.slots.get_mut(*n).and_then(|s| s.verdict.as_mut()) {
+                verdict.met = false;
+                verdict.retry_after = *wait;
+                verdict.reset_after = *wait;
+            }
+        }
+        Some(Refusal::Held {
+            violated: held.into_iter().map(|(n, _)| n).collect(),
+            retry_after,
         })
     }
 }

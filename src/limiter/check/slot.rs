@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::engine::limit::fallback::Take;
-use crate::engine::limit::lease::Spent;
+use crate::engine::limit::lease::{GRACE, Spent};
+use crate::engine::limit::sliding_window::Cut;
 use crate::engine::limit::{Bucket, Charge, Receipt, Role, Verdict};
 
 use super::super::{LimitReply, Memory};
@@ -17,6 +18,8 @@ pub struct Slot {
     pub bucket: Option<Bucket>,
     pub verdict: Option<Verdict>,
     pub paid: Paid,
+    /// Whether the call that asks about it also fetches permits ahead.
+    pub fetches: bool,
 }
 
 /// Where the permits of a request came from.
@@ -83,11 +86,19 @@ impl Slot {
         let mut verdict = said.verdict;
         memory.fallback.learn(&bucket.key, &verdict, now);
         if !verdict.met {
-            let (cost, enough) = (self.charge.cost, self.enough(&bucket));
+            let what = (self.charge.cost, self.enough(&bucket));
             let until = now + verdict.retry_after;
-            memory
-                .denied
-                .remember(&bucket.key, cost, enough, now, until);
+            // What another isolate was lent and has not spent comes back when it is void.
+            let believed = match self.charge.leased {
+                true => Cut::of(self.charge.window).lease() + GRACE,
+                false => Duration::MAX,
+            };
+            let denied = &mut memory.denied;
+            denied.remember(&bucket.key, what, now, until, believed);
+        }
+        if std::mem::take(&mut self.fetches) {
+            let permits = said.granted.as_ref().map_or(0, |granted| granted.permits);
+            memory.leases.fetched(&bucket.key, permits, now);
         }
         if let Some(granted) = said.granted {
             memory.lent(&bucket.key, self.charge.window, granted, asked_at);

@@ -28,4 +28,9 @@ impl Body for JsBody {
     fn from_bytes(bytes: Bytes) -> Self {
         Self(Uint8Array::from(&*bytes))
     }
+
+    fn slice(&self, from: usize, to: usize) -> Self {
+        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self(self.0.subarray(place(from), place(to)))
+    }
 }

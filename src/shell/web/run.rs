@@ -175,14 +175,16 @@ impl Run {
             Some(answer) => respond::respond(answer),
             None => respond::relay(origin, &relay),
         };
+        let write = relay.write;
         if let (Some(save), Some(copy)) = (save, copy) {
             let isolate = Rc::clone(&self.isolate);
-            keep_alive(
-                &self.context,
-                async move { isolate.save(save, &copy).await },
-            );
-        }
-        if let Some(write) = relay.write {
+            keep_alive(&self.context, async move {
+                if let Some(write) = write {
+                    isolate.write(write).await;
+                }
+                isolate.save(save, &copy).await;
+            });
+        } else if let Some(write) = write {
             self.write(write);
         }
         self.work(relay.work);
@@ -220,7 +222,14 @@ impl Run {
     fn work(&self, work: Vec<Work>) {
         for work in work {
             let isolate = Rc::clone(&self.isolate);
-            keep_alive(&self.context, async move { isolate.work(&work).await });
+            keep_alive(&self.context, async move {
+                isolate.work(&work).await;
+                // It may have fetched permits.
+                let wait = isolate.gate.borrow_mut().sweep_after(now());
+                if let Some(wait) = wait {
+                    isolate.sweep(wait).await;
+                }
+            });
         }
     }
 
@@ -297,7 +306,9 @@ impl Isolate {
                 .arg(value)
                 .arg("PX")
                 .arg(*ttl_ms),
-            Write::Delete { key } => Command::new("DEL").arg(key),
+            Write::Delete { keys } => keys
+                .iter()
+                .fold(Command::new("DEL"), |command, key| command.arg(key)),
         };
         if let Err(error) = store.command(&command).await {
             warn(&format!("store: {error}"));

@@ -36,6 +36,29 @@ fn a_right_configuration_is_told_in_words() {
 }
 
 #[test]
+fn what_a_cache_stores_beyond_the_usual_is_told() {
+    let told = |fields: &str| {
+        let text = format!(
+            "[vars.EDGE]\norigin = 'https://api.example.com'\n\
+             [[vars.EDGE.routes]]\npath = '/book'\ncache = {{ {fields} }}"
+        );
+        let summary = summary_of(&text);
+        let line = summary.lines().find(|line| line.contains("/book"));
+        line.and_then(|line| line.split_once("; "))
+            .map(|(_, cache)| cache.to_owned())
+            .unwrap()
+    };
+    let plain = "cached as the origin says";
+    assert_eq!(told(""), format!("{plain}, else by its Last-Modified"));
+    assert_eq!(told("heuristic = false"), plain);
+    assert_eq!(
+        told("heuristic = false, server_errors = true, set_cookie = true, strict_age = true"),
+        format!("{plain}, server errors too, with cookies, not of an unclear Age")
+    );
+    assert_eq!(told("ttl = '1s'"), format!("{plain}, else for 1s"));
+}
+
+#[test]
 fn headers_are_told_of_when_they_are_not_the_usual_ones() {
     let told = |fields: &str| {
         let text = format!("[vars.EDGE]\norigin = 'https://api.example.com'\n{fields}");

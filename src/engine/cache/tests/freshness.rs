@@ -233,3 +233,87 @@ fn without_stale_if_error_the_ceiling_is_stale_while_revalidate() {
     assert_eq!(Case::new(&[]).freshness(&rules).ceiling, T0 + 4 * SECOND);
     assert_eq!(Case::new(&[]).freshness(&ttl(SECOND)).ceiling, T0 + SECOND);
 }
+
+mod heuristic {
+    use super::*;
+
+    fn guess(status: u16, fields: &[(&str, &str)], on: bool) -> (Duration, LifetimeSource) {
+        let rules = CacheRules {
+            heuristic: on,
+            ..rules()
+        };
+        let lifetime = Case::new(fields).status(status).freshness(&rules).lifetime;
+        (lifetime.length, lifetime.source)
+    }
+
+    #[test]
+    fn a_tenth_of_the_time_since_the_last_change_rfc9111_4_2_2() {
+        let (modified, made) = (date_at(T0 - 100 * SECOND), date_at(T0));
+        let fields = [("last-modified", modified.as_str()), ("date", &made)];
+        let expected = (10 * SECOND, LifetimeSource::Heuristic);
+        assert_eq!(guess(200, &fields, true), expected);
+        let nothing = (Duration::ZERO, LifetimeSource::Nothing);
+        assert_eq!(guess(200, &fields, false), nothing);
+        assert_eq!(guess(200, &[("date", &made)], true), nothing);
+        // It is at most a day, whatever the response's age, and never made of a future change.
+        let long_ago = [("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")];
+        assert_eq!(guess(200, &long_ago, true).0, 86_400 * SECOND);
+        let later = date_at(T0 + 100 * SECOND);
+        assert_eq!(
+            guess(200, &[("last-modified", &later), ("date", &made)], true),
+            nothing
+        );
+    }
+
+    #[test]
+    fn only_of_statuses_that_allow_it_or_with_public_rfc9110_15_1() {
+        let modified = date_at(T0 - 100 * SECOND);
+        let field = ("last-modified", modified.as_str());
+        for status in [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501] {
+            assert!(!guess(status, &[field], true).0.is_zero(), "{status}");
+        }
+        for status in [201, 202, 302, 403, 429, 500, 503] {
+            assert!(guess(status, &[field], true).0.is_zero(), "{status}");
+            let public = ("cache-control", "public");
+            assert!(
+                !guess(status, &[field, public], true).0.is_zero(),
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_explicit_word_counts_before_a_guess_rfc9111_4_2_2() {
+        let modified = date_at(T0 - 100 * SECOND);
+        let field = ("last-modified", modified.as_str());
+        let with = |text| guess(200, &[field, ("cache-control", text)], true);
+        assert_eq!(with("max-age=3"), (3 * SECOND, LifetimeSource::MaxAge));
+        assert!(with("max-age=x").0.is_zero());
+        assert!(with("no-cache").0.is_zero());
+        assert!(guess(200, &[field, ("expires", "0")], true).0.is_zero());
+    }
+}
+
+#[test]
+fn an_unclear_age_makes_the_response_stale_where_the_route_is_strict() {
+    let age = |text: &str, strict_age| {
+        let rules = CacheRules {
+            strict_age,
+            ..rules()
+        };
+        let case = Case::new(&[("cache-control", "max-age=60"), ("age", text)]);
+        let meta = Meta::from_response(&case.exchange(), &key(), BodyCoding::Decoded, &rules);
+        meta.freshness(&rules).is_fresh(T0)
+    };
+    for (text, plainly) in [
+        ("abc", true),
+        ("-1", true),
+        ("1.0", true),
+        ("0, 9", true),
+        ("99, 0", false),
+    ] {
+        assert_eq!(age(text, false), plainly, "{text}");
+        assert!(!age(text, true), "{text}");
+    }
+    assert!(age("7", true) && age("7", false));
+}

@@ -11,7 +11,7 @@ fn entry(key: &CacheKey, body_len: usize, time: Timestamp) -> Entry<&'static str
         response_time: time,
         ..Case::new(&[])
     };
-    let meta = Meta::from_response(&case.exchange(), key, BodyCoding::Decoded);
+    let meta = Meta::from_response(&case.exchange(), key, BodyCoding::Decoded, &rules());
     Entry {
         freshness: meta.freshness(&ttl(SECOND)),
         meta: meta.into(),

@@ -19,10 +19,62 @@ fn only_a_get_is_stored_rfc9111_3() {
 
 #[test]
 fn interim_partial_304_and_server_errors_are_never_stored_rfc9111_3() {
-    for status in [100, 103, 206, 304, 500, 502, 503, 504, 599] {
+    for status in [100, 103, 206, 304, 416, 500, 502, 503, 504, 599] {
         let case = Case::new(&[FRESH]).status(status);
         assert_eq!(case.store(&rules()), Err(WhyNot::Status), "{status}");
     }
+}
+
+#[test]
+fn server_errors_are_stored_where_the_route_asks_for_it_rfc9111_3() {
+    let rules = CacheRules {
+        server_errors: true,
+        ..ttl(SECOND)
+    };
+    for status in [500, 503, 599] {
+        let store = |fields: &[_]| Case::new(fields).status(status).store(&rules);
+        assert_eq!(store(&[FRESH]), Ok(()), "{status}");
+        assert_eq!(
+            store(&[]),
+            Err(WhyNot::NoFreshness),
+            "only by their own word"
+        );
+    }
+    let text = ("cache-control", "max-age=60, must-understand");
+    let store = |status| Case::new(&[text]).status(status).store(&rules);
+    assert_eq!(store(503), Ok(()));
+    assert_eq!(store(599), Err(WhyNot::NotUnderstood));
+}
+
+#[test]
+fn cookies_are_stored_where_the_route_asks_for_it_rfc9111_7_3() {
+    let rules = CacheRules {
+        set_cookie: true,
+        ..rules()
+    };
+    let case = Case::new(&[FRESH, ("set-cookie", "a=1"), ("set-cookie", "b=2")]);
+    assert_eq!(case.store(&rules), Ok(()));
+    let kept = case.meta().headers;
+    assert_eq!(
+        kept.iter().filter(|(name, _)| name == "set-cookie").count(),
+        2
+    );
+}
+
+#[test]
+fn a_guess_is_not_made_for_a_request_with_a_cookie() {
+    let rules = CacheRules {
+        heuristic: true,
+        ..rules()
+    };
+    let modified = date_at(T0 - 100 * SECOND);
+    let store = |fields: &[_]| {
+        let case = Case::new(fields).request(&[("cookie", "session=1")]);
+        case.store(&rules)
+    };
+    let field = ("last-modified", modified.as_str());
+    assert_eq!(store(&[field]), Err(WhyNot::NoFreshness));
+    assert_eq!(store(&[field, ("cache-control", "public")]), Ok(()));
 }
 
 #[test]
@@ -200,7 +252,7 @@ fn a_body_in_its_coding_keeps_its_tag_and_varies_by_it() {
         ("etag", "\"a\""),
         ("vary", "Accept-Encoding"),
     ]);
-    let meta = Meta::from_response(&case.exchange(), &key(), BodyCoding::AsReceived);
+    let meta = Meta::from_response(&case.exchange(), &key(), BodyCoding::AsReceived, &rules());
     assert!(!meta.decoded);
     assert_eq!(meta.field("content-encoding").as_deref(), Some("gzip"));
     assert_eq!(meta.field("etag").as_deref(), Some("\"a\""));

@@ -113,7 +113,7 @@ fn a_304_updates_the_stored_headers_rfc9111_3_2() {
         ("content-encoding", "br"),
         ("age", "9"),
     ]);
-    let stored = Meta::from_response(&stored.exchange(), &key(), BodyCoding::AsReceived);
+    let stored = Meta::from_response(&stored.exchange(), &key(), BodyCoding::AsReceived, &rules());
     let answer = not_modified(&[
         ("cache-control", "max-age=30"),
         ("etag", "\"a\""),

@@ -68,7 +68,7 @@ fn a_damaged_body_is_a_miss() {
 #[test]
 fn a_status_that_is_never_stored_is_a_miss() {
     let (mut meta, freshness) = stored();
-    for status in [0, 101, 503, 65_535] {
+    for status in [0, 101, 600, 65_535] {
         meta.status = status;
         let text = encode(&meta, &freshness, b"x").unwrap();
         assert_eq!(decode(&text, &key()).err(), Some(DecodeError::Head));

@@ -4,21 +4,26 @@
 //! number of the first sub-bucket, how many there are, and their sum; the counts; and the ids of the
 //! latest calls, with the age of the younger generation at the newest time seen.
 
-use super::{Cut, Ids, LARGEST, State};
+use super::{AHEAD, Cut, Ids, LARGEST, LONGEST_LEASE, State, tag_of};
 use crate::clock::{Timestamp, millis};
 
 impl State {
     /// Reads the one-line form. What is not such a line, or cannot be true, is an empty state.
     ///
     /// A state of another sub-bucket width comes from another configuration: all that it counted
-    /// counts as if it had come at the last moment, so that a change frees nobody.
+    /// counts as if it had come at the last moment, the end of the last lease, so that a change frees
+    /// nobody.
     pub fn parse(text: &str, cut: Cut) -> Self {
         Self::parse_strictly(text, cut).unwrap_or_default()
     }
 
     /// The same, but `None` for what is no state.
     pub fn parse_strictly(text: &str, cut: Cut) -> Option<Self> {
-        let number = |word: &str| word.parse::<u64>().ok().filter(|n| *n <= LARGEST);
+        let digits = |word: &str| word.bytes().all(|b| b.is_ascii_digit());
+        let number = |word: &str| {
+            let number = word.parse::<u64>().ok().filter(|_| digits(word));
+            number.filter(|n| *n <= LARGEST)
+        };
         let (numbers, ids) = text.strip_prefix("2 ")?.split_once(';')?;
         let mut words = numbers.split(' ');
         let mut tag = u64::from_str_radix(words.next()?, 16).ok()?;
@@ -34,19 +39,22 @@ impl State {
         if counts.len() as u64 != held || sum != Some(total) || base > LARGEST / width {
             return None;
         }
+        if base + held - 1 > seen / width + AHEAD {
+            return None;
+        }
         let mut parts = ids.split(':');
         let age = number(parts.next()?).filter(|age| *age <= seen)?;
         let word = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let mut id_list = || parts.next().filter(|text| word(text)).map(str::to_owned);
         let (young, old) = (id_list()?, id_list()?);
         if width != cut.width {
-            base = seen.max((base + held - 1) * width) / cut.width;
+            let last = ((base + held) * width).min(seen + millis(LONGEST_LEASE)) - 1;
+            base = (seen.max(last) / cut.width).min(seen / cut.width + AHEAD);
             counts = vec![total];
-            tag = seen % (1 << 24);
+            tag = tag_of(Timestamp::from_millis(seen));
         }
-        let last = base + counts.len() as u64 - 1;
         let seen = Timestamp::from_millis(seen);
-        (parts.next().is_none() && last <= cut.bucket(seen) + cut.buckets + 1).then_some(Self {
+        parts.next().is_none().then_some(Self {
             seen,
             base,
             counts,

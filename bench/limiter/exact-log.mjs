@@ -1,0 +1,35 @@
+/** What is true: a log of every request that was admitted. */
+
+/** @typedef {import("./traces.mjs").Shape} Shape */
+
+/**
+ * Which requests a limiter admits that forgets nothing: the most that any can, one by one.
+ * @param {number[]} times
+ * @param {Shape} shape
+ */
+export function exactLog(times, { quota, windowMs }) {
+  /** @type {number[]} */
+  const admitted = [];
+  return times.map((at) => {
+    // Both ends count: what came a window ago is still inside.
+    const oldest = admitted[admitted.length - quota];
+    const isAdmitted = oldest === undefined || at - oldest > windowMs;
+    if (isAdmitted) admitted.push(at);
+    return isAdmitted;
+  });
+}
+
+/**
+ * The most that were admitted in any window, both ends included.
+ * @param {number[]} times of those admitted, never falling
+ * @param {number} windowMs
+ */
+export function mostInAWindow(times, windowMs) {
+  let most = 0;
+  let first = 0;
+  for (const [n, at] of times.entries()) {
+    while (at - times[first] > windowMs) first++;
+    most = Math.max(most, n - first + 1);
+  }
+  return most;
+}

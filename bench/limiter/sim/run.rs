@@ -1,0 +1,162 @@
+//! One trace on the real limiter: some isolates, each with its own memory, and one store.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use omnitrade_edge::clock::{Timestamp, millis};
+use omnitrade_edge::engine::limit::Source;
+use omnitrade_edge::limiter::{RateLimiter, Rule};
+use omnitrade_edge::redis::{Options, RestClient};
+use serde::{Deserialize, Serialize};
+
+use crate::store::{Line, Store};
+use crate::world::{Task, World};
+
+/// How often an isolate looks whether unspent permits are to go back.
+const SWEEP: Duration = Duration::from_millis(250);
+
+/// The one client.
+const CLIENT: &str = "client";
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Scenario {
+    pub who: Who,
+    pub quota: u32,
+    pub window_ms: u64,
+    pub isolates: usize,
+    /// How long a call of the store takes, at least and at most.
+    pub store_ms: (u64, u64),
+    pub seed: u64,
+    /// When each request comes, in order, and to which isolate.
+    pub trace: Vec<(u64, usize)>,
+    /// The requests of which is found out when the next one would be admitted.
+    #[serde(default)]
+    pub probes: Vec<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Who {
+    Exact,
+    Lease,
+    Governor,
+}
+
+/// How one request fared.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(into = "(u8, u64, u64)")]
+pub struct Answer {
+    pub admitted: bool,
+    pub at: Timestamp,
+    pub retry_after: Duration,
+    pub remaining: u64,
+    pub reset: Timestamp,
+    /// Whether permits at hand paid for it.
+    pub ahead: bool,
+}
+
+impl From<Answer> for (u8, u64, u64) {
+    fn from(answer: Answer) -> Self {
+        let Answer { admitted, at, .. } = answer;
+        (
+            u8::from(admitted),
+            at.as_millis(),
+            millis(answer.retry_after),
+        )
+    }
+}
+
+impl Scenario {
+    pub fn is_governor(&self) -> bool {
+        self.who == Who::Governor
+    }
+
+    pub const fn window(&self) -> Duration {
+        Duration::from_millis(self.window_ms)
+    }
+
+    pub fn start(&self) -> Timestamp {
+        let (first, _) = self.trace.first().expect("a trace with requests");
+        Timestamp::from_millis(*first)
+    }
+
+    fn limiter(&self, n: usize, world: &Rc<World>, store: &Rc<RefCell<Store>>) -> Limiter {
+        let (least, most) = self.store_ms;
+        let line = Line {
+            world: Rc::clone(world),
+            store: Rc::clone(store),
+            takes: (Duration::from_millis(least), Duration::from_millis(most)),
+            random: Cell::new(self.seed.wrapping_mul(1_000_003) + n as u64),
+        };
+        let options = Options::new("http://store.example", "token");
+        let redis = RestClient::new(line, options).expect("options that are right");
+        let rule = Rule::new(self.quota.into(), self.window());
+        let rule = match self.who {
+            Who::Lease => rule.leased(),
+            _ => rule,
+        };
+        Rc::new(RateLimiter::new(redis, rule))
+    }
+}
+
+type Limiter = Rc<RateLimiter<Line>>;
+
+pub struct Run {
+    pub answers: Vec<Answer>,
+    pub store: Rc<RefCell<Store>>,
+}
+
+/// Runs the first `requests` of a trace, and then `silence` in which nobody comes.
+pub fn run(scenario: &Scenario, requests: usize, silence_ms: u64) -> Run {
+    let world = World::new(scenario.start());
+    let store = Rc::<RefCell<Store>>::default();
+    let trace = &scenario.trace[..requests];
+    let answers = Rc::new(RefCell::new(vec![Answer::default(); trace.len()]));
+    let isolates: Vec<_> = (0..scenario.isolates)
+        .map(|n| scenario.limiter(n, &world, &store))
+        .collect();
+    let (last, _) = trace.last().expect("a request");
+    let end = Timestamp::from_millis(last + silence_ms);
+
+    let mut tasks: Vec<Task> = Vec::with_capacity(trace.len() + isolates.len());
+    if scenario.who == Who::Lease {
+        let sweepers = isolates.iter().cloned();
+        tasks.extend(sweepers.map(|limiter| sweeper(limiter, Rc::clone(&world), end)));
+    }
+    for (n, (at, isolate)) in trace.iter().enumerate() {
+        let (world, answers) = (Rc::clone(&world), Rc::clone(&answers));
+        let limiter = Rc::clone(&isolates[*isolate]);
+        let at = Timestamp::from_millis(*at);
+        tasks.push(Box::pin(async move {
+            world.until(at).await;
+            let limited = limiter.limit(CLIENT, 1).await;
+            assert!(limited.source != Source::Local, "the store never fails");
+            answers.borrow_mut()[n] = Answer {
+                admitted: limited.success,
+                at: world.now(),
+                retry_after: limited.retry_after,
+                remaining: limited.remaining,
+                reset: limited.reset,
+                ahead: limited.source == Source::Lease,
+            };
+            if let Some(pending) = limited.pending {
+                limiter.finish(pending).await;
+            }
+        }));
+    }
+    world.run(tasks);
+    let answers = answers.take();
+    Run { answers, store }
+}
+
+/// Returns what an isolate did not spend, as the Worker does behind its answers.
+fn sweeper(limiter: Limiter, world: Rc<World>, end: Timestamp) -> Task {
+    Box::pin(async move {
+        while world.now() < end {
+            world.sleep(SWEEP).await;
+            limiter.return_unspent().await;
+        }
+    })
+}

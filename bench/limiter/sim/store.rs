@@ -1,0 +1,122 @@
+//! The store, and the way to it: REST calls that take a while in virtual time, answered by the model of
+//! the script.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use omnitrade_edge::clock::Timestamp;
+use omnitrade_edge::redis::Value;
+use omnitrade_edge::transport::{Transport, TransportError};
+use serde_json::json;
+
+use crate::model::ModelStore;
+use crate::world::World;
+
+/// The store of all isolates of a run.
+#[derive(Debug, Default)]
+pub struct Store {
+    model: ModelStore,
+    pub calls: u64,
+    pub commands: u64,
+    pub largest_state: usize,
+    /// What the one subject's state was from which instant on.
+    pub history: Vec<(Timestamp, Option<String>)>,
+}
+
+impl Store {
+    /// Carries out `EVALSHA sha n key… arg…`.
+    fn call(&mut self, words: &[String], now: Timestamp) -> Value {
+        let count: usize = words[2].parse().expect("the number of keys");
+        let (keys, args) = words[3..].split_at(count);
+        let (repeated, args) = args.split_last().expect("arguments");
+        let texts = |model: &ModelStore| -> Vec<_> {
+            let of = |key| model.text(key).map(str::to_owned);
+            keys.iter().map(|key: &String| of(key)).collect()
+        };
+        self.model.expire(now);
+        let before = texts(&self.model);
+        let reply = self.model.call_again(keys, args, now, repeated == "1");
+        let after = texts(&self.model);
+        let writes = before.iter().zip(&after).filter(|(a, b)| a != b).count();
+        self.calls += 1;
+        // EVALSHA, MGET, a SET or DEL for each state that changed; a TIME if the clock was asked for.
+        self.commands += 2 + writes as u64 + u64::from(args[4] == "1");
+        let longest = after.iter().flatten().map(String::len).max();
+        self.largest_state = self.largest_state.max(longest.unwrap_or_default());
+        if let (1.., [text]) = (writes, &after[..]) {
+            self.history.push((now, text.clone()));
+        }
+        reply
+    }
+}
+
+/// An isolate's way to the store.
+#[derive(Debug)]
+pub struct Line {
+    pub world: Rc<World>,
+    pub store: Rc<RefCell<Store>>,
+    /// How long a call takes, at least and at most: half of it there, half of it back.
+    pub takes: (Duration, Duration),
+    pub random: Cell<u64>,
+}
+
+impl Line {
+    fn half(&self) -> Duration {
+        let (least, most) = self.takes;
+        (least + (most - least).mul_f64(self.random())) / 2
+    }
+}
+
+impl Transport for Line {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+        _: Duration,
+        _: usize,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        let words: Vec<serde_json::Value> =
+            serde_json::from_slice(request.body()).expect("a command as JSON");
+        let words: Vec<_> = words.into_iter().map(word).collect();
+        assert_eq!(words[0], "EVALSHA", "the limiter asks nothing else");
+        self.world.sleep(self.half()).await;
+        let reply = self.store.borrow_mut().call(&words, self.world.now());
+        self.world.sleep(self.half()).await;
+        let body = json!({ "result": as_json(reply) }).to_string();
+        Ok(http::Response::new(Bytes::from(body)))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.world.now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.world.sleep(duration).await;
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are kept")]
+    fn random(&self) -> f64 {
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mut z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+fn word(json: serde_json::Value) -> String {
+    match json {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+fn as_json(value: Value) -> serde_json::Value {
+    match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Int(number) => number.into(),
+        Value::Array(items) => items.into_iter().map(as_json).collect(),
+        text => text.as_str().expect("text").into(),
+    }
+}

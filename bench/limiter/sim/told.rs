@@ -1,0 +1,118 @@
+//! What clients were told about when to come back, against the instant at which that is so.
+
+use std::time::Duration;
+
+use omnitrade_edge::clock::{Timestamp, seconds_up};
+use omnitrade_edge::engine::limit::Quota;
+use omnitrade_edge::engine::limit::sliding_window::{Cut, State};
+use serde::Serialize;
+
+use crate::run::{Answer, Scenario, run};
+
+/// Of one request: when it was told what to come back for, and when it would truly have found it, if
+/// nobody had come after it. Unix ms.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Wait {
+    /// When it came.
+    pub asked: u64,
+    /// When it was answered.
+    pub answered: u64,
+    pub admitted: bool,
+    /// The instant that it was told by `reset`: of a refusal when the same request passes, else when
+    /// more is back.
+    pub told: u64,
+    /// The same by `Retry-After`, and for those admitted by `t`: whole seconds, rounded up.
+    pub told_in_seconds: u64,
+    pub truly: u64,
+}
+
+/// Runs the trace up to each request that is to be probed, and lets silence follow.
+pub fn waits(scenario: &Scenario, answers: &[Answer]) -> Vec<Wait> {
+    let probes = scenario.probes.iter().copied();
+    // What an admitted request is told of permits at hand, no probe of the store can find.
+    let probes = probes.filter(|n| !answers[*n].ahead);
+    probes.map(|n| wait(scenario, n)).collect()
+}
+
+fn wait(scenario: &Scenario, n: usize) -> Wait {
+    // Permits that are lent come back within some seconds, and all is forgotten after two windows.
+    let silence = 2 * scenario.window_ms + 15_000;
+    let run = run(scenario, n + 1, silence);
+    let answer = &run.answers[n];
+    let (asked, _) = scenario.trace[n];
+    let wait = match answer.admitted {
+        true => answer.reset.since(answer.at),
+        false => answer.retry_after,
+    };
+    let seconds = seconds_up(wait);
+    let store = run.store.borrow();
+    let history = &store.history;
+    let asked_at = Timestamp::from_millis(asked);
+    // Without leases what is left is what the store says; with them, part of it was at hand.
+    let truly = first(history, asked_at, |state, now| {
+        let verdict = state.check(whole(scenario), 1, now);
+        match answer.admitted {
+            true => verdict.remaining > answer.remaining,
+            false => verdict.met,
+        }
+    });
+    Wait {
+        asked,
+        answered: answer.at.as_millis(),
+        admitted: answer.admitted,
+        told: answer.reset.as_millis(),
+        told_in_seconds: (answer.at + Duration::from_secs(seconds)).as_millis(),
+        truly: truly.as_millis(),
+    }
+}
+
+fn whole(scenario: &Scenario) -> Quota {
+    let cut = Cut::of(scenario.window());
+    Quota {
+        permits: scenario.quota.into(),
+        window: Duration::from_millis(cut.width * cut.buckets),
+    }
+}
+
+/// The first instant from `from` on at which `holds` of the state. While nobody comes, it holds from
+/// some instant on until the state is written the next time.
+fn first(
+    history: &[(Timestamp, Option<String>)],
+    from: Timestamp,
+    holds: impl Fn(&State, Timestamp) -> bool,
+) -> Timestamp {
+    let ends = history.iter().skip(1).map(|(at, _)| at.as_millis());
+    let ends = ends.chain([u64::MAX / 2]);
+    for ((begins, text), end) in history.iter().zip(ends) {
+        let state = text.as_ref().map_or_else(State::default, |text| {
+            let width: u64 = text
+                .split(' ')
+                .nth(3)
+                .expect("a width")
+                .parse()
+                .expect("ms");
+            // A cut of this width: the number of sub-buckets says only what is impossible.
+            let cut = Cut { width, buckets: 30 };
+            State::parse_strictly(text, cut).expect("a state")
+        });
+        let begins = begins.as_millis().max(from.as_millis());
+        let holds = |ms: u64| holds(&state, Timestamp::from_millis(ms));
+        if end <= begins || !holds(end - 1) {
+            continue;
+        }
+        let (mut no, mut yes) = (begins, end - 1);
+        if holds(no) {
+            return Timestamp::from_millis(no);
+        }
+        while yes - no > 1 {
+            let middle = no + (yes - no) / 2;
+            match holds(middle) {
+                true => yes = middle,
+                false => no = middle,
+            }
+        }
+        return Timestamp::from_millis(yes);
+    }
+    from
+}

@@ -1,0 +1,80 @@
+/** The limiter and `governor` on a virtual clock: the program in `bench/limiter/sim`. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
+import { Failure, root, run } from "../../scripts/lib/process.mjs";
+
+/**
+ * @typedef {object} Scenario
+ * @property {"exact" | "lease" | "governor"} who
+ * @property {number} quota
+ * @property {number} windowMs
+ * @property {number} isolates
+ * @property {[number, number]} storeMs how long a call of the store takes, at least and at most
+ * @property {number} seed
+ * @property {import("./traces.mjs").Trace} trace
+ * @property {number[]} [probes] the requests of which is found out when the next one would pass
+ */
+
+/** @typedef {[admitted: 0 | 1, at: number, retryAfter: number]} Answer `at`: Unix ms; `retryAfter`: ms */
+
+/**
+ * @typedef {object} Wait what one request was told, and what was true. Unix ms
+ * @property {number} asked
+ * @property {number} answered
+ * @property {boolean} admitted
+ * @property {number} told
+ * @property {number} toldInSeconds
+ * @property {number} truly
+ */
+
+/**
+ * @typedef {object} Outcome
+ * @property {Answer[]} answers
+ * @property {number} calls of the script, also those that nobody waits for
+ * @property {number} commands
+ * @property {number} largestState bytes
+ * @property {Wait[]} waits
+ */
+
+/**
+ * @typedef {object} Load calls of the script about one state
+ * @property {string} key
+ * @property {number} quota
+ * @property {number} windowMs
+ * @property {number} cost
+ * @property {number} lend how many permits each call wants to have lent
+ * @property {number} firstId the calls have the numbers from this one on for ids
+ * @property {number[]} at when they are made, Unix ms
+ */
+
+/** @typedef {{ keys: string[], args: string[] }} Call */
+
+const CARGO = ["--no-default-features", "--bench", "limiter-sim"];
+
+/** Builds the program; takes a minute, once. */
+export async function buildSimulation() {
+  const { text: said } = await run("cargo", ["build", "--profile", "bench", "--message-format", "json", ...CARGO], {
+    output: "quiet",
+  });
+  const executable = said.match(/"executable":"([^"]*limiter_sim[^"]*)"/)?.[1];
+  if (!executable) throw new Failure("cargo names no program of the simulation");
+  return {
+    /** @type {(scenarios: Scenario[]) => Promise<Outcome[]>} */
+    simulate: (scenarios) => ask(executable, { simulate: scenarios }),
+    /** @type {(loads: Load[]) => Promise<Call[][]>} */
+    calls: (loads) => ask(executable, { calls: loads }),
+  };
+}
+
+/**
+ * @param {string} program
+ * @param {object} job
+ */
+async function ask(program, job) {
+  const child = spawn(program, { cwd: root, stdio: ["pipe", "pipe", "inherit"] });
+  child.stdin.end(JSON.stringify(job));
+  const [said, [code]] = await Promise.all([text(child.stdout), once(child, "close")]);
+  if (code !== 0) throw new Failure(`the simulation ended with exit code ${code}`);
+  return JSON.parse(said);
+}

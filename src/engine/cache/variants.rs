@@ -1,0 +1,52 @@
+//! Several stored responses to one URL, told apart by `Vary` (RFC 9111 §4.1).
+
+use super::entry::Meta;
+use super::fields::Fields;
+use super::key::CacheKey;
+use super::vary;
+
+/// What tells the stored responses to one URL apart.
+///
+/// The first one that is stored lies under the key of the URL. It leads: it says by which request
+/// headers the others differ, so that their keys follow from it, and a request that it does not answer
+/// takes one more look. The leader's generation is in those keys: without it, because it was
+/// invalidated or its time was over, the others are out of reach for good, also for the next leader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Family {
+    generation: u64,
+    names: Vec<String>,
+}
+
+impl Family {
+    /// The family that a stored response leads; `None` if it answers every request.
+    pub fn of(leader: &Meta) -> Option<Self> {
+        (!leader.vary.is_empty()).then(|| Self {
+            generation: leader.generation,
+            names: leader.vary.iter().map(|(name, _)| name.clone()).collect(),
+        })
+    }
+
+    /// Whether the leader itself answers this request.
+    pub fn leader_answers<F: Fields + ?Sized>(leader: &Meta, request: &F) -> bool {
+        vary::matches(&leader.vary, request)
+    }
+
+    /// The key of the response to this request. `url` is the leader's.
+    pub fn key<F: Fields + ?Sized>(&self, url: &CacheKey, request: &F) -> CacheKey {
+        let selectors: Vec<_> = self
+            .names
+            .iter()
+            .map(|name| (name.clone(), vary::selector(request, name)))
+            .collect();
+        url.variant(self.generation, &selectors)
+    }
+
+    /// The key of a response that was chosen by the same headers as the leader, but with other values;
+    /// `None` if it was not.
+    pub fn key_beside(&self, url: &CacheKey, leader: &Meta, other: &Meta) -> Option<CacheKey> {
+        let names = |meta: &Meta| meta.vary.iter().map(|(name, _)| name.clone()).collect();
+        let (led, others): (Vec<_>, Vec<_>) = (names(leader), names(other));
+        (led == others && leader.vary != other.vary)
+            .then(|| url.variant(self.generation, &other.vary))
+    }
+}

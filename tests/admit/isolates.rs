@@ -1,0 +1,262 @@
+//! Isolates as they run, before the script: they all draw leases on one quota, and somebody sends where
+//! windows meet.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use omnitrade_edge::clock::Timestamp;
+use omnitrade_edge::engine::limit::lease::GRACE;
+use omnitrade_edge::engine::limit::sliding_window::Cut;
+use omnitrade_edge::engine::limit::{Charge, Source};
+use omnitrade_edge::limiter::{Check, Memory, Work};
+use proptest::prelude::*;
+
+use crate::log::Log;
+use crate::random::assert_holds;
+use crate::rig::limit_ms;
+use crate::virtual_time::Store;
+
+const START: Timestamp = Timestamp::from_millis(1_700_000_000_123);
+
+/// Isolates before one limit.
+struct Isolates<'a> {
+    store: &'a mut Store,
+    charge: Charge,
+    memories: Vec<Memory>,
+    log: Log,
+    by_lease: u64,
+}
+
+/// One step: how long after the one before, who, and what for.
+#[derive(Debug, Clone)]
+struct Step {
+    wait: Wait,
+    isolate: usize,
+    act: Act,
+}
+
+#[derive(Debug, Clone)]
+enum Wait {
+    /// So many milliseconds.
+    For(u64),
+    /// Until so many milliseconds after an end.
+    Edge(Edge, i64),
+}
+
+#[derive(Debug, Clone)]
+enum Edge {
+    /// The end of a sub-bucket.
+    SubBucket,
+    /// The end of the first lease.
+    Lease,
+    /// The end of the last sub-bucket of a window.
+    Window,
+    /// The end of a window that begins with what was spent last.
+    Spent,
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    /// So many requests.
+    Requests(u64),
+    /// One request, which turns out to have cost so much.
+    Settled(u64),
+    /// It returns what is overdue.
+    Sweep,
+}
+
+impl<'a> Isolates<'a> {
+    fn new(store: &'a mut Store, count: u64, permits: u64, window: u64) -> Self {
+        store.begin(START);
+        let memory = |seed| Memory::new(Duration::from_millis(150), seed);
+        let charge = limit_ms("l", permits, window);
+        Self {
+            store,
+            memories: (1..=count).map(memory).collect(),
+            log: Log::new(permits, charge.window),
+            charge: Charge {
+                leased: true,
+                ..charge
+            },
+            by_lease: 0,
+        }
+    }
+
+    fn wait(&mut self, wait: &Wait) {
+        let now = self.store.now;
+        let cut = Cut::of(self.charge.window);
+        let next = |of: u64| Timestamp::from_millis((now.as_millis() / of + 1) * of);
+        let until = match wait {
+            Wait::For(ms) => now + Duration::from_millis(*ms),
+            Wait::Edge(edge, by) => {
+                let overdue = self.memories.iter().filter_map(|m| m.leases.next_overdue());
+                let edge = match edge {
+                    Edge::SubBucket => next(cut.width),
+                    Edge::Window => next(cut.width * cut.buckets),
+                    Edge::Lease => overdue.min().map_or(now, |due| due - GRACE),
+                    Edge::Spent => self.log.latest(0).map_or(now, |at| at + self.charge.window),
+                };
+                Timestamp::from_millis(edge.as_millis().saturating_add_signed(*by))
+            }
+        };
+        let ms = until.since(now).as_millis();
+        self.store.wait(u64::try_from(ms).unwrap());
+    }
+
+    /// Makes a call that nobody waits for.
+    fn work(&mut self, isolate: usize, work: Option<Work>) -> Result<(), String> {
+        if let Some(work) = work {
+            let reply = self.store.raw(&work.ask, false)?;
+            work.done(Ok(reply), &mut self.memories[isolate], self.store.now);
+        }
+        Ok(())
+    }
+
+    /// Whether a request is admitted; `cost`: what it turns out to cost.
+    fn request(&mut self, isolate: usize, cost: Option<u64>) -> Result<bool, String> {
+        let now = self.store.now;
+        let memory = &mut self.memories[isolate];
+        let mut check = Check::new(vec![self.charge.clone()], None, memory, now);
+        match check.recall(memory, now) {
+            Err(_) => return Ok(false),
+            Ok(false) => {}
+            Ok(true) => {
+                let ask = check.ask(false, memory, now);
+                let mut reply = self.store.ask(&ask, false)?;
+                let asked_at = memory.asked_at(&ask);
+                if check.decided(&mut reply, asked_at, memory, now).is_err() {
+                    return Ok(false);
+                }
+            }
+        }
+        self.by_lease += u64::from(check.source() == Source::Lease);
+        let place = self.log.spend(now, 1)?;
+        let ahead = check.fetch_ahead(memory, now);
+        let settled = cost.and_then(|cost| check.settle(cost, memory, now));
+        match cost {
+            Some(0) => self.log.give_back(place, 1),
+            Some(cost) => {
+                self.log.settle(now, cost - 1);
+            }
+            None => {}
+        }
+        self.work(isolate, ahead)?;
+        self.work(isolate, settled)?;
+        Ok(true)
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), String> {
+        self.wait(&step.wait);
+        let isolate = step.isolate % self.memories.len();
+        match step.act {
+            Act::Requests(count) => {
+                for _ in 0..count {
+                    self.request(isolate, None)?;
+                }
+                Ok(())
+            }
+            Act::Settled(cost) => self.request(isolate, Some(cost)).map(|_| ()),
+            Act::Sweep => {
+                let now = self.store.now;
+                let work = Work::returning(&mut self.memories[isolate], now);
+                self.work(isolate, work)
+            }
+        }
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let edge = prop_oneof![1 => Just(Edge::SubBucket), 2 => Just(Edge::Lease), 1 => Just(Edge::Window), 2 => Just(Edge::Spent)];
+    let wait = prop_oneof![
+        6 => Just(Wait::For(0)),
+        2 => (0_u64..200).prop_map(Wait::For),
+        1 => (0_u64..20_000).prop_map(Wait::For),
+        4 => (edge, -2_i64..2).prop_map(|(edge, by)| Wait::Edge(edge, by)),
+    ];
+    let act = prop_oneof![
+        8 => (1_u64..40).prop_map(Act::Requests),
+        1 => (0_u64..4).prop_map(Act::Settled),
+        1 => Just(Act::Sweep),
+    ];
+    let step = (wait, 0_usize..8, act);
+    let step = step.prop_map(|(wait, isolate, act)| Step { wait, isolate, act });
+    prop::collection::vec(step, 1..40)
+}
+
+#[test]
+fn isolates_that_all_draw_leases_never_exceed_the_quota() {
+    let store = RefCell::new(Store::start());
+    let by_lease = RefCell::new(0);
+    let window = prop_oneof![Just(60_000_u64), 1_000_u64..600_000];
+    let quota = prop_oneof![2_u64..20, 20_u64..80];
+    assert_holds(
+        40,
+        &(1_u64..9, quota, window, steps()),
+        |(count, quota, window, steps)| {
+            let mut store = store.borrow_mut();
+            let mut isolates = Isolates::new(&mut store, count, quota, window);
+            for step in &steps {
+                isolates.step(step).map_err(TestCaseError::fail)?;
+            }
+            *by_lease.borrow_mut() += isolates.by_lease;
+            Ok(())
+        },
+    );
+    assert!(by_lease.into_inner() > 500, "leases are drawn at all");
+}
+
+#[test]
+fn isolates_that_all_draw_leases_admit_the_whole_quota_window_by_window() {
+    let mut store = Store::start();
+    for count in [1, 2, 3, 8] {
+        let mut isolates = Isolates::new(&mut store, count, 300, 60_000);
+        for _ in 0..2 {
+            let mut admitted = 0;
+            // In turns of five, until nobody is admitted any more.
+            let mut more = true;
+            while more {
+                more = false;
+                for isolate in (0..isolates.memories.len()).flat_map(|n| [n; 5]) {
+                    let met = isolates.request(isolate, None).unwrap();
+                    admitted += u64::from(met);
+                    more |= met;
+                }
+            }
+            assert_eq!(admitted, 300, "of {count} isolates");
+            // All sub-buckets have left the window then.
+            isolates.wait(&Wait::For(66_000));
+        }
+    }
+}
+
+#[test]
+fn whoever_spends_at_the_end_of_leases_and_comes_back_a_window_later_gets_no_more() {
+    let mut store = Store::start();
+    let mut at_the_end = 0;
+    for count in 1..=8 {
+        for (phase, by) in [(0, -1), (0, 0), (1, 0), (999, 0), (1_877, 0), (1_999, 1)] {
+            let mut isolates = Isolates::new(&mut store, count, 40, 60_000);
+            isolates.wait(&Wait::Edge(Edge::SubBucket, phase));
+            for _ in 0..3 {
+                let everybody = |isolates: &mut Isolates<'_>, requests| {
+                    for isolate in (0..isolates.memories.len()).flat_map(|n| vec![n; requests]) {
+                        isolates.request(isolate, None).unwrap();
+                    }
+                };
+                // As many as make each isolate draw a lease, and leave some of it.
+                everybody(&mut isolates, 3);
+                isolates.wait(&Wait::Edge(Edge::Lease, -1));
+                let before = isolates.by_lease;
+                everybody(&mut isolates, 2);
+                at_the_end += isolates.by_lease - before;
+                isolates.wait(&Wait::Edge(Edge::Spent, by));
+                everybody(&mut isolates, 50);
+                isolates.wait(&Wait::For(66_000));
+            }
+        }
+    }
+    assert!(
+        at_the_end > 100,
+        "{at_the_end} were spent at the end of a lease"
+    );
+}

@@ -1,0 +1,170 @@
+//! Random steps of isolates that share limits.
+
+use omnitrade_edge::engine::limit::Role;
+use proptest::prelude::*;
+
+/// A limit that they share.
+#[derive(Debug, Clone)]
+pub struct Limit {
+    pub permits: u64,
+    /// Milliseconds.
+    pub window: u64,
+    /// Hundredths that some requests leave to others.
+    pub kept: u64,
+    /// Hundredths that are not lent.
+    pub unlent: u64,
+    pub shadow: bool,
+}
+
+/// One step.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// How long after the one before.
+    pub wait: Wait,
+    pub isolate: u8,
+    /// Which limits, or which of all that was paid.
+    pub which: u8,
+    /// By how many milliseconds the isolate's clock is ahead.
+    pub skew: i16,
+    pub act: Act,
+    pub sending: Sending,
+    /// After how many milliseconds a late call arrives.
+    pub delay: u8,
+}
+
+/// How long nothing happens.
+#[derive(Debug, Clone, Copy)]
+pub enum Wait {
+    /// For so many milliseconds.
+    For(u64),
+    /// Until the last instant at which permits can be spent that an isolate was lent.
+    LastOfLease,
+    /// Until so long after something was spent that it leaves the window, but for so many milliseconds.
+    AWindow { after: u8, by: i64 },
+}
+
+/// What an isolate does.
+#[derive(Debug, Clone)]
+pub enum Act {
+    /// It asks, for a request.
+    Ask { cost: u64, lend: u64, role: Role },
+    /// It spends permits that were lent.
+    Spend { cost: u64 },
+    /// It returns permits that became void unspent.
+    Return,
+    /// It corrects what a request cost, downwards.
+    GiveBack { permits: u64 },
+    /// It corrects what a request cost, upwards.
+    Settle { more: u64 },
+    /// It gives permits back without a receipt.
+    Refund { permits: u64 },
+    /// Redis forgets its scripts.
+    ForgetScripts,
+    /// Redis forgets all.
+    Lose,
+    /// Its clock is set.
+    Clock { ahead_ms: i64 },
+}
+
+/// How a call is sent. Of all calls with one id, at most one that is the first is carried out.
+#[derive(Debug, Clone, Copy)]
+pub enum Sending {
+    /// Once, and it arrives.
+    Once,
+    /// Once, and it does not arrive.
+    Lost,
+    /// Again, as the first did not arrive.
+    FirstLost,
+    /// Again, as the first was not answered.
+    ReplyLost,
+    /// Again, but the first was answered before that arrives.
+    RepeatLate,
+    /// Again, and the first arrives after that.
+    FirstLate,
+}
+
+fn sending() -> impl Strategy<Value = Sending> {
+    prop_oneof![
+        14 => Just(Sending::Once),
+        1 => Just(Sending::Lost),
+        1 => Just(Sending::FirstLost),
+        2 => Just(Sending::ReplyLost),
+        1 => Just(Sending::RepeatLate),
+        2 => Just(Sending::FirstLate),
+    ]
+}
+
+fn act(far_off_ms: i64) -> impl Strategy<Value = Act> {
+    let role = prop_oneof![8 => Just(Role::Enforce), 1 => Just(Role::Peek)];
+    let clock = prop_oneof![2 => Just(0), 1 => Just(far_off_ms), 1 => Just(-far_off_ms)];
+    prop_oneof![
+        24 => (1_u64..4, prop_oneof![Just(0), 1_u64..12], role)
+            .prop_map(|(cost, lend, role)| Act::Ask { cost, lend, role }),
+        2 => (1_u64..12).prop_map(|lend| Act::Ask { cost: 0, lend, role: Role::Enforce }),
+        16 => (1_u64..6).prop_map(|cost| Act::Spend { cost }),
+        3 => Just(Act::Return),
+        4 => (1_u64..4).prop_map(|permits| Act::GiveBack { permits }),
+        2 => (1_u64..4).prop_map(|more| Act::Settle { more }),
+        4 => (1_u64..4).prop_map(|permits| Act::Refund { permits }),
+        1 => Just(Act::ForgetScripts),
+        1 => Just(Act::Lose),
+        4 => clock.prop_map(|ahead_ms| Act::Clock { ahead_ms }),
+    ]
+}
+
+fn limit(window: impl Strategy<Value = u64>) -> impl Strategy<Value = Limit> {
+    let permits = prop_oneof![6 => 1_u64..12, 2 => 12_u64..40];
+    let share = || prop_oneof![2 => Just(0_u64), 1 => 1_u64..60];
+    let shadow = prop::bool::weighted(0.15);
+    (permits, window, share(), share(), shadow).prop_map(
+        |(permits, window, kept, unlent, shadow)| Limit {
+            permits,
+            window,
+            kept,
+            unlent,
+            shadow,
+        },
+    )
+}
+
+/// Limits with windows like these, and steps from nothing to twice the first window. Clocks that are
+/// set are set so far ahead or back.
+pub fn steps(
+    window: impl Strategy<Value = u64> + Clone,
+    far_off_ms: i64,
+) -> impl Strategy<Value = (Vec<Limit>, Vec<Step>)> {
+    prop::collection::vec(limit(window), 1..4).prop_flat_map(move |limits| {
+        let window = limits[0].window;
+        let after = prop_oneof![Just(0), 0_u8..4];
+        let wait = prop_oneof![
+            6 => Just(Wait::For(0)),
+            4 => (0..=10_u64).prop_map(Wait::For),
+            8 => (0..=window / 25 + 1).prop_map(Wait::For),
+            2 => (0..=window).prop_map(Wait::For),
+            1 => (0..=window * 2).prop_map(Wait::For),
+            4 => Just(Wait::LastOfLease),
+            3 => (after, -1_i64..2).prop_map(|(after, by)| Wait::AWindow { after, by }),
+        ];
+        let skew =
+            prop_oneof![2 => Just(0_i16), 2 => -400_i16..400, 1 => Just(400), 1 => Just(-400)];
+        let step = (
+            wait,
+            0_u8..4,
+            any::<u8>(),
+            skew,
+            act(far_off_ms),
+            sending(),
+            1_u8..200,
+        );
+        let step = step.prop_map(|(wait, isolate, which, skew, act, sending, delay)| Step {
+            wait,
+            isolate,
+            which,
+            skew,
+            act,
+            sending,
+            delay,
+        });
+        (Just(limits), prop::collection::vec(step, 1..120))
+    })
+}

@@ -1,0 +1,190 @@
+/** Which headers tell clients their limits, in the version that is configured. */
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { startOrigin } from "../../examples/origin/index.js";
+import { startGate } from "../support/gate.mjs";
+import { startRedis, startRestRedis } from "../support/servers.mjs";
+import { ask, limiter, newClient, quotaExceeded, retryAfter, storeVars, values } from "./kit.mjs";
+
+const one = "/__origin/status/201";
+const two = "/__origin/status/202";
+const same = "/__origin/status/203";
+const shadowed = "/__origin/status/206";
+const none = "/__origin/status/207";
+const made = "/__origin/headers";
+
+const [origin, redis] = await Promise.all([startOrigin(), startRedis()]);
+const rest = await startRestRedis({ redisUrl: redis.url });
+after(async () => {
+  await origin.close();
+  await Promise.all([rest.stop(), redis.stop()]);
+});
+
+/** @param {Record<string, any>} settings */
+async function gateWith(settings) {
+  const gate = await startGate({
+    edge: {
+      origin: origin.url,
+      ...settings,
+      redis: { timeout: "10s" },
+      limits: {
+        short: { by: "ip", window: "10m", quota: 3 },
+        wide: { by: "ip", window: "1h", quota: 100 },
+        alike: { by: "ip", window: "30m", quota: 3 },
+        shadow: { by: "ip", window: "10m", quota: 1, mode: "shadow" },
+      },
+      routes: [
+        { path: one, limits: ["short"] },
+        { path: two, limits: ["wide", "short"] },
+        { path: same, limits: ["short", "alike"] },
+        { path: shadowed, limits: ["shadow", "wide"] },
+        { path: none },
+        { path: made, limits: ["wide"], cache: { ttl: "10m" } },
+      ],
+    },
+    vars: storeVars(rest),
+  });
+  after(() => gate.stop());
+  return gate;
+}
+
+/**
+ * All headers that tell of limits.
+ * @param {import("./kit.mjs").Reply} reply
+ */
+function told({ headers }) {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => /ratelimit/.test(name)));
+}
+
+const [draft10, keyed, draft7, legacy, silent] = await Promise.all([
+  gateWith({}),
+  gateWith({ partition_key: true }),
+  gateWith({ headers: "draft-7" }),
+  gateWith({ headers: "legacy" }),
+  gateWith({ headers: "none" }),
+]);
+const all = { draft10, keyed, draft7, legacy, silent };
+
+test("draft-10: each limit by its name, whether or not it is enforced", async () => {
+  const headers = newClient();
+  const names = Object.keys(told(await ask(draft10, two, { headers }))).sort();
+  assert.deepEqual(names, ["ratelimit", "ratelimit-policy"]);
+  const reply = await ask(draft10, shadowed, { headers });
+  assert.equal(reply.headers["ratelimit-policy"], '"shadow";q=1;w=600, "wide";q=100;w=3600');
+  assert.match(String(reply.headers.ratelimit), /^"shadow";r=0;t=\d+, "wide";r=98;t=\d+$/);
+});
+
+test("partition_key: both headers name the bucket, the same on each answer, another for each client and limit", async () => {
+  const client = newClient();
+  const keysOf = async (/** @type {Record<string, string>} */ headers) => {
+    const reply = await ask(keyed, two, { headers });
+    const items = [
+      ...`${reply.headers["ratelimit-policy"]}, ${reply.headers.ratelimit}`.matchAll(/"(\w+)";[^,]*;pk=:([\w+/]+=*):/g),
+    ];
+    assert.equal(items.length, 4, JSON.stringify(told(reply)));
+    const of = (/** @type {string} */ limit) =>
+      new Set(items.filter(([, name]) => name === limit).map(([, , pk]) => pk));
+    for (const limit of ["wide", "short"]) assert.equal(of(limit).size, 1);
+    return { wide: [...of("wide")][0], short: [...of("short")][0] };
+  };
+  const keys = await keysOf(client);
+  assert.deepEqual(await keysOf(client), keys);
+  assert.notEqual(keys.wide, keys.short);
+  const another = await keysOf(newClient());
+  assert.notEqual(another.wide, keys.wide);
+  assert.ok(!JSON.stringify(keys).includes(Buffer.from(client["cf-connecting-ip"]).toString("base64").slice(0, 8)));
+});
+
+test("draft-7: one limit, the tightest, and all quotas without names", async () => {
+  const headers = newClient();
+  for (let left = 2; left >= 0; left--) {
+    const reply = await ask(draft7, two, { headers });
+    assert.equal(reply.headers["ratelimit-policy"], "100;w=3600, 3;w=600");
+    assert.match(String(reply.headers.ratelimit), new RegExp(`^limit=3, remaining=${left}, reset=\\d+$`));
+    assert.deepEqual(Object.keys(told(reply)).sort(), ["ratelimit", "ratelimit-policy"]);
+  }
+  const refused = await ask(draft7, two, { headers });
+  assert.deepEqual(quotaExceeded(refused)["violated-policies"], ["short"]);
+  const reset = String(refused.headers.ratelimit).match(/^limit=3, remaining=0, reset=(\d+)$/)?.[1];
+  assert.equal(Number(reset), retryAfter(refused));
+});
+
+test("draft-7: no two policies with one quota, as its section 3.5 wants", async () => {
+  const reply = await ask(draft7, same, { headers: newClient() });
+  assert.match(String(reply.headers["ratelimit-policy"]), /^3;w=(600|1800)$/);
+});
+
+test("draft-7 and legacy do not tell of what is not enforced", async () => {
+  const headers = newClient();
+  const reply = await ask(draft7, shadowed, { headers });
+  assert.equal(reply.headers["ratelimit-policy"], "100;w=3600");
+  assert.match(String(reply.headers.ratelimit), /^limit=100, remaining=99, reset=\d+$/);
+  assert.equal((await ask(legacy, shadowed, { headers })).headers["x-ratelimit-limit"], "100");
+});
+
+test("legacy: the tightest limit, with the reset in Unix seconds", async () => {
+  const headers = newClient();
+  for (let left = 2; left >= 0; left--) {
+    const reply = await ask(legacy, two, { headers });
+    assert.deepEqual(Object.keys(told(reply)).sort(), [
+      "x-ratelimit-limit",
+      "x-ratelimit-remaining",
+      "x-ratelimit-reset",
+    ]);
+    assert.equal(reply.headers["x-ratelimit-limit"], "3");
+    assert.equal(reply.headers["x-ratelimit-remaining"], `${left}`);
+    const reset = Number(reply.headers["x-ratelimit-reset"]);
+    assert.ok(reset > reply.sentAt / 1_000 && reset <= reply.receivedAt / 1_000 + 621, `${reset}`);
+  }
+  const refused = await ask(legacy, two, { headers });
+  quotaExceeded(refused);
+  assert.equal(refused.headers["x-ratelimit-remaining"], "0");
+  const reset = Number(refused.headers["x-ratelimit-reset"]) * 1_000;
+  const wait = retryAfter(refused) * 1_000;
+  assert.ok(reset >= refused.sentAt + wait - 1_000 && reset <= refused.receivedAt + wait + 1_000);
+});
+
+test("none: nothing tells of limits, but a refusal still says when to come back", async () => {
+  const headers = newClient();
+  for (let n = 0; n < 3; n++) {
+    const reply = await ask(silent, one, { headers });
+    assert.equal(reply.status, 201);
+    assert.deepEqual(told(reply), {});
+    assert.equal(limiter(reply), "redis");
+  }
+  for (let n = 0; n < 2; n++) {
+    const refused = await ask(silent, one, { headers });
+    assert.deepEqual(quotaExceeded(refused)["violated-policies"], ["short"]);
+    assert.ok(retryAfter(refused) > 0);
+    assert.deepEqual(told(refused), {});
+  }
+});
+
+for (const [name, gate] of Object.entries(all)) {
+  test(`${name}: a route without limits says nothing of any`, async () => {
+    const reply = await ask(gate, none, { headers: newClient() });
+    assert.deepEqual(told(reply), {});
+    assert.equal(limiter(reply), "none");
+  });
+
+  test(`${name}: what the cache keeps tells nobody of another's limits`, async () => {
+    const path = `${made}?__body=${name}`;
+    const replies = [];
+    for (let n = 0; n < 2; n++) replies.push(told(await ask(gate, path, { headers: newClient() })));
+    const [miss, hit] = replies.map((headers) =>
+      JSON.stringify(headers)
+        .replace(/pk=:[^:]+:/g, "pk")
+        .replace(/\d{10}/, ""),
+    );
+    assert.equal(hit, miss, "both clients have as much");
+  });
+}
+
+test("what the origin says of limits of its own does not stand beside what the gate says", async () => {
+  const path = `${made}?RateLimit=%22theirs%22%3Br%3D1%3Bt%3D1&RateLimit-Policy=%22theirs%22%3Bq%3D1%3Bw%3D1&__body=own`;
+  for (let n = 0; n < 2; n++) {
+    const reply = await ask(draft10, path, { headers: newClient() });
+    assert.deepEqual(values(reply, "ratelimit-policy"), ['"wide";q=100;w=3600']);
+    assert.match(values(reply, "ratelimit").join(), /^"wide";r=99;t=\d+$/);
+  }
+});

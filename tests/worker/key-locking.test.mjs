@@ -1,0 +1,84 @@
+/** The script asks for locks of its keys only; a store that does not know that is noticed, once. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { after, test } from "node:test";
+import { startOrigin } from "../../examples/origin/index.js";
+import { startGate } from "../support/gate.mjs";
+import { startRedis, startRestRedis } from "../support/servers.mjs";
+import { ask, limiter, newClient, rateLimit, storeVars } from "./kit.mjs";
+
+const FIRST_LINE = "#!lua flags=allow-key-locking\n";
+const path = "/__origin/status/201";
+
+const [origin, redis] = await Promise.all([startOrigin(), startRedis()]);
+const rest = await startRestRedis({ redisUrl: redis.url });
+after(async () => {
+  await origin.close();
+  await Promise.all([rest.stop(), redis.stop()]);
+});
+
+/**
+ * A REST server that refuses a script with the line, before one that takes it.
+ * @param {string} error
+ */
+async function startStrict(error) {
+  /** What it was asked: the command, and whether its script has the line. @type {string[]} */
+  const asked = [];
+  const server = createServer(async (from, to) => {
+    const pieces = [];
+    for await (const piece of from) pieces.push(piece);
+    const body = Buffer.concat(pieces).toString();
+    const [name, script] = JSON.parse(body);
+    const locking = script.startsWith(FIRST_LINE);
+    asked.push(locking ? `${name} locking` : name);
+    if (locking) return to.writeHead(400).end(JSON.stringify({ error }));
+    const headers = { authorization: String(from.headers.authorization) };
+    const reply = await fetch(rest.url, { method: "POST", headers, body });
+    to.writeHead(reply.status, { "content-type": "application/json" }).end(await reply.text());
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  return { url: `http://127.0.0.1:${port}`, token: rest.token, asked };
+}
+
+for (const [name, error] of /** @type {const} */ ([
+  ["as Redis says it", "ERR Unexpected flag in script shebang: allow-key-locking"],
+  ["as an older one says it", "ERR Error compiling script (new function): user_script:1: unexpected symbol near '#'"],
+])) {
+  test(`a store that refuses the line is noticed once, and nobody else notices: ${name}`, async () => {
+    const store = await startStrict(error);
+    const gate = await startGate({
+      edge: {
+        origin: origin.url,
+        redis: { timeout: "10s", key_prefix: `strict${name.length}` },
+        default_limits: ["ten"],
+        limits: { ten: { by: "ip", window: "10m", quota: 10 } },
+      },
+      vars: storeVars(store),
+      isolates: 2,
+    });
+    after(() => gate.stop());
+    for (const isolate of gate.isolates) {
+      const start = store.asked.length;
+      const headers = newClient();
+      for (let left = 9; left >= 5; left--) {
+        const reply = await ask(isolate, path, { headers });
+        assert.equal(reply.status, 201);
+        assert.equal(limiter(reply), "redis");
+        assert.equal(rateLimit(reply).ten.r, left, "charged once");
+      }
+      const asked = store.asked.slice(start);
+      assert.equal(asked.filter((command) => command === "EVAL locking").length, 1, asked.join());
+      assert.deepEqual(asked.slice(-4), Array(4).fill("EVALSHA"), "one call for each request, with the plain script");
+    }
+    assert.deepEqual(gate.logs(), []);
+    const health = JSON.parse((await ask(gate, "/__edge/health")).text);
+    assert.deepEqual(health, { status: "ok", store: "closed" });
+  });
+}
