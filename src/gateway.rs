@@ -24,6 +24,7 @@ mod flight;
 pub mod forward;
 mod head;
 mod memory;
+mod metered;
 mod origin;
 mod plan;
 mod problem;
@@ -33,7 +34,6 @@ mod step;
 mod stored;
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
@@ -324,37 +324,6 @@ impl<B: Body> Gate<B> {
             }
             caching::Serve::Refuse(problem) => exchange.refuse(&problem),
         }
-    }
-
-    /// Whether the origin may be called without asking the store first.
-    fn may_call_origin(&mut self, exchange: &mut Exchange<B>, now: Timestamp) -> bool {
-        let memory = &mut self.memory.limiter;
-        if exchange.admission.origin_unpaid(memory, now) && exchange.store_failed {
-            exchange.admission.check().origin_locally(memory, now);
-        }
-        !exchange.admission.check().origin_unpaid()
-    }
-
-    /// The origin may not be called for this long: what is stored, as far as it may be served, or
-    /// a refusal that costs nothing.
-    fn instead_of_origin(
-        &mut self,
-        head: &impl Head,
-        mut exchange: Exchange<B>,
-        retry_after: Duration,
-        now: Timestamp,
-    ) -> Step<B> {
-        let stale = match &exchange.caching {
-            Caching::On(cached) => cached.answer_in_place(head, now),
-            _ => None,
-        };
-        if let Some(answer) = stale {
-            return exchange.answer(answer);
-        }
-        let memory = &mut self.memory.limiter;
-        let work = exchange.admission.check().settle(0, memory, now);
-        exchange.work.extend(work);
-        exchange.refuse(&Problem::OriginQuotaSpent { retry_after })
     }
 
     /// The request to the origin, once it may be called.

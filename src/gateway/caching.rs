@@ -1,5 +1,6 @@
 //! A request's part with the cache: what is asked for, what is at hand, what may be done with it.
 
+mod instead;
 mod keys;
 mod turn;
 
@@ -13,8 +14,8 @@ use crate::clock::Timestamp;
 use crate::config;
 use crate::engine::cache::{
     Bypass, CONDITIONAL, CacheKey, CacheRules, CacheStatus, Entry, Family, Forward, L1, Lookup,
-    NoVarySearch, OnError, RequestDirectives, Target, Use, WhyRevalidate, envelope, evaluate,
-    field_text, filter_query, may_look_up, normal_path, normal_query, revalidation_headers,
+    NoVarySearch, RequestDirectives, Target, Use, WhyRevalidate, envelope, evaluate, field_text,
+    filter_query, may_look_up, normal_path, normal_query, revalidation_headers,
 };
 
 use super::answer::Answer;
@@ -353,22 +354,6 @@ impl<B: Body> Caching<B> {
 }
 
 impl<B: Body> Cached<B> {
-    /// Whether the answer to another request for the same could serve this one, too.
-    pub const fn is_collapsible(&self) -> bool {
-        let each_for_itself = matches!(self.refresh, Some(Refresh::Unstored));
-        self.stores && !each_for_itself && !matches!(self.forward, Forward::Request)
-    }
-
-    /// Whether this caller holds the lease to fetch it.
-    pub fn holds_lease(&self) -> bool {
-        self.refresh == Some(Refresh::Mine)
-    }
-
-    /// Whether nothing is stored and another caller holds the lease to fetch it.
-    pub fn is_refreshed_elsewhere(&self) -> bool {
-        self.refresh == Some(Refresh::NotMine)
-    }
-
     /// Whether the client wants a stored response or none (RFC 9111 §5.2.1.7).
     pub const fn only_if_cached(&self) -> bool {
         self.asked.only_if_cached
@@ -383,41 +368,5 @@ impl<B: Body> Cached<B> {
             &self.asked,
             now,
         ))
-    }
-
-    /// The stored response in place of a failure of the origin, if it may still be served.
-    pub fn answer_on_error(
-        &self,
-        head: &impl Head,
-        fwd_status: Option<u16>,
-        now: Timestamp,
-    ) -> Option<Answer<B>> {
-        let entry = self.usable_on_error(head, now)?;
-        let mut status = CacheStatus::forwarded(self.forward);
-        status.fwd_status = fwd_status;
-        status.ttl_ms = Some(entry.freshness.ttl_left(now));
-        status.detail = Some("stale-if-error");
-        Some(answer(entry, head, status, now))
-    }
-
-    /// The same in place of a call of the origin that must not be made.
-    pub fn answer_in_place(&self, head: &impl Head, now: Timestamp) -> Option<Answer<B>> {
-        let entry = self.usable_on_error(head, now)?;
-        let mut status = CacheStatus::hit();
-        status.ttl_ms = Some(entry.freshness.ttl_left(now));
-        status.detail = Some("origin-quota");
-        Some(answer(entry, head, status, now))
-    }
-
-    fn usable_on_error(&self, head: &impl Head, now: Timestamp) -> Option<&Entry<B>> {
-        let entry = &self.found.as_ref()?.entry;
-        let usable = match evaluate(&entry.meta, &entry.freshness, head, &self.asked, now) {
-            Use::Fresh { .. } | Use::StaleWhileRevalidate { .. } => true,
-            Use::Stale { on_error, .. } => {
-                matches!(on_error, OnError::ServeUntil(until) if now < until)
-            }
-            Use::VaryMismatch | Use::Unusable(_) => false,
-        };
-        usable.then_some(entry)
     }
 }
