@@ -18,10 +18,13 @@ mod answer;
 mod background;
 mod body;
 mod caching;
+mod collapse;
 mod cost;
+mod flight;
 pub mod forward;
 mod head;
 mod memory;
+mod metered;
 mod origin;
 mod plan;
 mod problem;
@@ -31,7 +34,6 @@ mod step;
 mod stored;
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
@@ -53,6 +55,7 @@ pub use origin::{Failure, Handoff, OriginHead, Relay};
 use plan::{Plan, RoutePlan};
 pub use problem::Problem;
 pub use saving::{LARGEST_BODY, Save, Write};
+use step::Queue;
 pub use step::{Exchange, Respond, Step};
 
 /// The longest URL that is taken: as long as the platform takes.
@@ -114,6 +117,7 @@ impl<B: Body> Gate<B> {
             caching: self.caching(head, target, &path, &route),
             store_failed: false,
             work: Vec::new(),
+            queue: Queue::default(),
             route,
         };
         let limited = match exchange.admission.recall(&mut self.memory.limiter, now) {
@@ -291,7 +295,10 @@ impl<B: Body> Gate<B> {
         match caching.serve(head, now) {
             caching::Serve::Origin(caching) => {
                 exchange.caching = caching;
-                self.fetch(head, exchange, now)
+                match self.queue(&mut exchange, now) {
+                    Some(pause) => Step::Wait(pause, exchange),
+                    None => self.fetch(head, exchange, now),
+                }
             }
             caching::Serve::Answer(answer) => exchange.answer(answer),
             caching::Serve::AnswerAndRefresh(answer, caching) => {
@@ -304,6 +311,7 @@ impl<B: Body> Gate<B> {
                     caching,
                     store_failed: false,
                     work: Vec::new(),
+                    queue: Queue::default(),
                 };
                 let refresh = mine.then(|| self.fetch(head, refresh, now));
                 let mut step = exchange.answer(answer);
@@ -316,37 +324,6 @@ impl<B: Body> Gate<B> {
             }
             caching::Serve::Refuse(problem) => exchange.refuse(&problem),
         }
-    }
-
-    /// Whether the origin may be called without asking the store first.
-    fn may_call_origin(&mut self, exchange: &mut Exchange<B>, now: Timestamp) -> bool {
-        let memory = &mut self.memory.limiter;
-        if exchange.admission.origin_unpaid(memory, now) && exchange.store_failed {
-            exchange.admission.check().origin_locally(memory, now);
-        }
-        !exchange.admission.check().origin_unpaid()
-    }
-
-    /// The origin may not be called for this long: what is stored, as far as it may be served, or
-    /// a refusal that costs nothing.
-    fn instead_of_origin(
-        &mut self,
-        head: &impl Head,
-        mut exchange: Exchange<B>,
-        retry_after: Duration,
-        now: Timestamp,
-    ) -> Step<B> {
-        let stale = match &exchange.caching {
-            Caching::On(cached) => cached.answer_in_place(head, now),
-            _ => None,
-        };
-        if let Some(answer) = stale {
-            return exchange.answer(answer);
-        }
-        let memory = &mut self.memory.limiter;
-        let work = exchange.admission.check().settle(0, memory, now);
-        exchange.work.extend(work);
-        exchange.refuse(&Problem::OriginQuotaSpent { retry_after })
     }
 
     /// The request to the origin, once it may be called.

@@ -1,5 +1,6 @@
 //! A request's part with the cache: what is asked for, what is at hand, what may be done with it.
 
+mod instead;
 mod keys;
 mod turn;
 
@@ -13,8 +14,8 @@ use crate::clock::Timestamp;
 use crate::config;
 use crate::engine::cache::{
     Bypass, CONDITIONAL, CacheKey, CacheRules, CacheStatus, Entry, Family, Forward, L1, Lookup,
-    NoVarySearch, OnError, RequestDirectives, Target, Use, WhyRevalidate, envelope, evaluate,
-    field_text, filter_query, may_look_up, normal_path, normal_query, revalidation_headers,
+    NoVarySearch, RequestDirectives, Target, Use, WhyRevalidate, envelope, evaluate, field_text,
+    filter_query, may_look_up, normal_path, normal_query, revalidation_headers,
 };
 
 use super::answer::Answer;
@@ -24,7 +25,7 @@ use super::head::Head;
 use super::memory::Memory;
 use super::problem::Problem;
 use super::stored::answer;
-use crate::limiter;
+use crate::limiter::{self, Refresh};
 use keys::rules;
 pub use keys::{canonical_key, key};
 
@@ -81,7 +82,9 @@ pub struct Cached<B: Body> {
     /// What is stored.
     pub found: Option<Found<B>>,
     /// Whether the store lets this caller refresh the entry; absent if it was not asked.
-    may_refresh: Option<bool>,
+    refresh: Option<Refresh>,
+    /// Whether it waited for another request's answer.
+    waited: bool,
     /// Why the request goes to the origin.
     pub forward: Forward,
     /// When it went there.
@@ -145,7 +148,8 @@ impl<B: Body> Caching<B> {
             stores: method == http::Method::GET && !ranged && !head.has("authorization"),
             ranged,
             found: None,
-            may_refresh: None,
+            refresh: None,
+            waited: false,
             forward: Forward::Miss,
             sent_at: Timestamp::default(),
         }))
@@ -198,14 +202,14 @@ impl<B: Body> Caching<B> {
     pub fn store_said(
         &mut self,
         entry: Option<Bytes>,
-        may_refresh: bool,
+        refresh: Refresh,
         l1: &mut L1<B>,
         now: Timestamp,
     ) {
         let Self::On(cached) = self else {
             return;
         };
-        cached.may_refresh = Some(may_refresh);
+        cached.refresh = Some(refresh);
         let leads = cached.family.is_none();
         if leads {
             cached.generation = Some(None);
@@ -259,9 +263,13 @@ impl<B: Body> Caching<B> {
             Some(Use::Unusable(_)) | None if cached.by_headers => (None, Forward::Miss),
             Some(Use::Unusable(_)) | None => (None, Forward::UriMiss),
         };
-        cached.forward = forward;
+        let missed = std::mem::replace(&mut cached.forward, forward);
         if let (Some(refresh), Some(found)) = (refresh, &cached.found) {
-            let mut status = CacheStatus::hit();
+            let mut status = match cached.waited {
+                true => CacheStatus::forwarded(missed),
+                false => CacheStatus::hit(),
+            };
+            status.collapsed = cached.waited;
             status.ttl_ms = usage.and_then(|usage| usage.ttl_ms());
             status.detail = Some(found.level);
             let answer = answer(&found.entry, head, status, now);
@@ -282,7 +290,7 @@ impl<B: Body> Caching<B> {
     /// Whether this caller is the one to refresh the entry.
     pub fn may_refresh(&self, memory: &mut Memory<B>, now: Timestamp, lease: Duration) -> bool {
         match self {
-            Self::On(cached) if cached.may_refresh != Some(false) => {
+            Self::On(cached) if !matches!(cached.refresh, Some(Refresh::NotMine)) => {
                 memory.may_refresh(&cached.key.hex(), now, lease)
             }
             _ => false,
@@ -360,41 +368,5 @@ impl<B: Body> Cached<B> {
             &self.asked,
             now,
         ))
-    }
-
-    /// The stored response in place of a failure of the origin, if it may still be served.
-    pub fn answer_on_error(
-        &self,
-        head: &impl Head,
-        fwd_status: Option<u16>,
-        now: Timestamp,
-    ) -> Option<Answer<B>> {
-        let entry = self.usable_on_error(head, now)?;
-        let mut status = CacheStatus::forwarded(self.forward);
-        status.fwd_status = fwd_status;
-        status.ttl_ms = Some(entry.freshness.ttl_left(now));
-        status.detail = Some("stale-if-error");
-        Some(answer(entry, head, status, now))
-    }
-
-    /// The same in place of a call of the origin that must not be made.
-    pub fn answer_in_place(&self, head: &impl Head, now: Timestamp) -> Option<Answer<B>> {
-        let entry = self.usable_on_error(head, now)?;
-        let mut status = CacheStatus::hit();
-        status.ttl_ms = Some(entry.freshness.ttl_left(now));
-        status.detail = Some("origin-quota");
-        Some(answer(entry, head, status, now))
-    }
-
-    fn usable_on_error(&self, head: &impl Head, now: Timestamp) -> Option<&Entry<B>> {
-        let entry = &self.found.as_ref()?.entry;
-        let usable = match evaluate(&entry.meta, &entry.freshness, head, &self.asked, now) {
-            Use::Fresh { .. } | Use::StaleWhileRevalidate { .. } => true,
-            Use::Stale { on_error, .. } => {
-                matches!(on_error, OnError::ServeUntil(until) if now < until)
-            }
-            Use::VaryMismatch | Use::Unusable(_) => false,
-        };
-        usable.then_some(entry)
     }
 }

@@ -10,6 +10,7 @@ use crate::engine::cache::{L1, NoVarySearch};
 use crate::limiter;
 
 use super::body::Body;
+use super::flight::Flights;
 
 /// How many refreshes are remembered to be under way.
 const REFRESHES: usize = 1_000;
@@ -26,6 +27,8 @@ pub struct Memory<B: Body> {
     pub limiter: limiter::Memory,
     /// Entries at hand.
     pub l1: L1<B>,
+    /// The keys that are being fetched.
+    pub flights: Flights,
     refreshing: Cache<String, Timestamp>,
     /// What responses have said about queries, by path.
     searches: Cache<String, NoVarySearch>,
@@ -37,6 +40,7 @@ impl<B: Body> Memory<B> {
         Self {
             limiter,
             l1: L1::default(),
+            flights: Flights::new(),
             refreshing: Cache::new(REFRESHES),
             searches: Cache::new(SEARCHES),
         }

@@ -15,6 +15,7 @@ use super::answer::Answer;
 use super::body::Body;
 use super::caching::{Cached, Caching};
 use super::cost::COST;
+use super::flight::Landing;
 use super::forward::{HOP_BY_HOP, named_in_connection};
 use super::head::Head;
 use super::problem::Problem;
@@ -86,15 +87,19 @@ impl<B: Body> Gate<B> {
             Ok(origin) => is_origin_error(origin.status()).then_some(Some(origin.status())),
             Err(_) => Some(None),
         };
+        let lost = match failed {
+            Some(_) => self.ground(exchange.queue.flight.as_deref(), Landing::Failed, now),
+            None => None,
+        };
         if let (Some(status), Caching::On(cached)) = (failed, &exchange.caching)
             && let Some(stale) = cached.answer_on_error(head, status, now)
         {
-            return Handoff::Step(exchange.answer(stale));
+            return Handoff::Step(exchange.answer(stale).with_write(lost));
         }
         self.settle(&mut exchange, answered, now);
         let origin = match answered {
             Ok(origin) => origin,
-            Err(failure) => return Handoff::Step(exchange.failed(failure)),
+            Err(failure) => return Handoff::Step(exchange.failed(failure).with_write(lost)),
         };
         match std::mem::replace(&mut exchange.caching, Caching::Off) {
             Caching::On(cached) => self.cacheable(head, exchange, *cached, origin, now),
@@ -157,6 +162,9 @@ impl<B: Body> Gate<B> {
                 let cookie = engine::field_text(cookie).into_owned();
                 answer.headers.push(("set-cookie".into(), cookie));
             }
+            if let Some(digest) = &exchange.queue.flight {
+                self.memory.flights.stored(digest);
+            }
             let write = match why_not {
                 None => self.keep(&key, entry, now),
                 // This client's answer says nothing against the entry that others have.
@@ -202,10 +210,23 @@ impl<B: Body> Gate<B> {
                         meta,
                         coding,
                         received,
+                        flight: None,
                     });
                 }
             },
             Err(why) => status.detail = Some(why.token()),
+        }
+        let flight = exchange.queue.flight.take();
+        match &mut relay.save {
+            Some(save) => save.flight = flight,
+            None => {
+                let how = match is_origin_error(origin.status()) {
+                    true => Landing::Failed,
+                    false => Landing::Unstored,
+                };
+                let told = self.ground(flight.as_deref(), how, now);
+                relay.write = relay.write.take().or(told);
+            }
         }
         relay.set.extend(cache_headers(status, origin));
         Handoff::Relay(relay)

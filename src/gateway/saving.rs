@@ -17,9 +17,11 @@ use crate::engine::route::segments;
 use super::Gate;
 use super::body::Body;
 use super::caching::{Cached, Caching, Change, canonical_key, key};
+use super::flight::Landing;
 use super::head::Head;
 use super::origin::{OriginHead, announced};
 use super::plan::RoutePlan;
+use super::step::LONGEST_LEASE;
 
 /// The largest body that is kept at all, in bytes.
 pub const LARGEST_BODY: usize = 4 << 20;
@@ -35,12 +37,14 @@ pub struct Save {
     pub(super) meta: Meta,
     pub(super) coding: BodyCoding,
     pub(super) received: HeaderMap,
+    /// What others wait for meanwhile.
+    pub(super) flight: Option<String>,
 }
 
 /// What to write to the store after the response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
-    /// `SET key value PX ttl_ms`: an entry.
+    /// `SET key value PX ttl_ms`: an entry, or that there will be none.
     Set {
         /// Its key.
         key: String,
@@ -61,8 +65,12 @@ impl<B: Body> Gate<B> {
     /// the store, if there is anything to write.
     pub fn save(&mut self, save: Save, body: Bytes, now: Timestamp) -> Option<Write> {
         let now = self.memory.limiter.clock.correct(now);
+        let flight = save.flight.as_deref();
         if !body_is_whole(&save.received, save.coding, body.len() as u64) {
-            return None;
+            return self.ground(flight, Landing::Failed, now);
+        }
+        if let Some(digest) = flight {
+            self.memory.flights.stored(digest);
         }
         let (mut key, mut meta) = (save.key, save.meta);
         // Another variant came first while this one was on its way: it leads.
@@ -97,12 +105,14 @@ impl<B: Body> Gate<B> {
             Some(Write::Set {
                 key: self.entry_key(key),
                 value: envelope::encode(&entry.meta, &entry.freshness, &entry.body.bytes()).ok()?,
-                ttl_ms,
+                // As long as the lease lasts it says that the lease is done with.
+                ttl_ms: ttl_ms.max(millis(LONGEST_LEASE)),
             })
         });
         self.memory.l1.insert(key, entry);
         write.flatten()
     }
+
     /// What a `200` to a `HEAD` says about the stored response to a `GET` (RFC 9111 §4.3.5): it "SHOULD
     /// update or invalidate" it.
     pub(super) fn head_answered(
@@ -174,6 +184,7 @@ impl<B: Body> Gate<B> {
             meta,
             coding,
             received,
+            flight: None,
         })
     }
 

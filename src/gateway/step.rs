@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::clock::Timestamp;
 use crate::limiter::{Ask, Work};
 
 #[cfg(doc)]
@@ -18,7 +19,7 @@ use super::saving::Write;
 use super::stored;
 
 /// The longest a refresh lease holds others off.
-const LONGEST_LEASE: Duration = Duration::from_secs(10);
+pub const LONGEST_LEASE: Duration = Duration::from_secs(10);
 
 /// What to do next about a request.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub enum Step<B: Body> {
     Ask(Ask, Exchange<B>),
     /// Ask the origin, then [`Gate::origin_answered`].
     Fetch(Fetch, Exchange<B>),
+    /// Wait for so long, then [`Gate::waited`]: another request is on its way for the same.
+    Wait(Duration, Exchange<B>),
 }
 
 /// An answer, and what to do after it has been given.
@@ -54,9 +57,26 @@ pub struct Exchange<B: Body> {
     pub(super) store_failed: bool,
     /// Calls of the script that need not wait for the answer.
     pub(super) work: Vec<Work>,
+    pub(super) queue: Queue,
+}
+
+/// A request's place among those that miss the same.
+#[derive(Debug, Default)]
+pub struct Queue {
+    /// What it fetches while others wait for it.
+    pub flight: Option<String>,
+    /// Since when it waits, and how often it has looked again.
+    pub since: Option<Timestamp>,
+    pub looks: u32,
 }
 
 impl<B: Body> Exchange<B> {
+    /// Whether other requests wait for what comes of this one: then it should go on when its client
+    /// hangs up.
+    pub const fn leads(&self) -> bool {
+        self.queue.flight.is_some()
+    }
+
     pub(super) fn lease(&self) -> Duration {
         self.route.origin_timeout.min(LONGEST_LEASE)
     }
@@ -84,6 +104,16 @@ impl<B: Body> Exchange<B> {
             answer.set("age", "0".to_owned());
         }
         self.answer(answer)
+    }
+}
+
+impl<B: Body> Step<B> {
+    /// The same answer, and something to write to the store.
+    pub(super) fn with_write(mut self, write: Option<Write>) -> Self {
+        if let Self::Respond(respond) = &mut self {
+            respond.write = write;
+        }
+        self
     }
 }
 

@@ -37,7 +37,8 @@
 --         per limit: 1 met, 0 not, -1 it does not apply; quota; remaining; ms until the same request
 --         passes; ms until more permits are back; then, where something was charged, the state's tag or
 --         else false, and the sub-bucket; permits lent, their sub-bucket, and ms until they are void;
---         then, when the cache is asked: the entry or false, 1 if the caller holds the refresh lease }
+--         then, when the cache is asked: the entry or false, 1 if the caller holds the refresh lease, 0 if
+--         another one may, 2 if it was found out lately that the answer cannot be stored }
 --
 -- The state of a limit is one string, "2 tag seen width base m total c0 c1 …;age:ids:ids": the
 -- schema, a tag that it got when it was made, the newest time seen, the width of a sub-bucket, and the
@@ -301,12 +302,14 @@ end
 if done then admitted = true end
 
 -- The cache, and whether the origin will be called. A refresh lease names the instant at which it was
--- taken. One taken before the entry went stale was for an earlier refresh, and done with.
-local entry, refresh, calls_origin = false, false, true
+-- taken. One taken before the entry went stale was for an earlier refresh, and done with. "u" in its
+-- place: the answer cannot be stored.
+local entry, refresh, unstored, calls_origin = false, false, false, true
 if entry_at > 0 then
   entry = values[entry_at]
   local held, fresh_until = tonumber(values[entry_at + 1] or nil), tonumber(match(entry or '', '^1 (%d+) ')) or 0
-  refresh = ARGV[4] ~= '0' and fresh_until <= mine and not (held and held >= fresh_until)
+  unstored = values[entry_at + 1] == 'u'
+  refresh = ARGV[4] ~= '0' and not unstored and fresh_until <= mine and not (held and held >= fresh_until)
   calls_origin = refresh or not entry
 end
 for j = 1, n do
@@ -437,6 +440,6 @@ if entry_at > 0 then
     redis.call('SET', KEYS[entry_at + 1], format('%.0f', mine), 'PX', ARGV[4])
   end
   reply[r + 1] = admitted and entry or false
-  reply[r + 2] = refresh and 1 or 0
+  reply[r + 2] = refresh and 1 or unstored and 2 or 0
 end
 return reply

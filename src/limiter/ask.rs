@@ -60,8 +60,26 @@ pub struct Reply {
     pub limits: Vec<Option<LimitReply>>,
     /// The cache entry.
     pub entry: Option<Bytes>,
-    /// Whether this caller is the one to refresh it.
-    pub refresh: bool,
+    /// Who is the one to refresh it.
+    pub refresh: Refresh,
+}
+
+/// Who is to fetch an entry that is missing or stale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refresh {
+    /// Whoever asked: it holds the lease.
+    Mine,
+    /// Nobody, or another one who is at it.
+    NotMine,
+    /// Each for itself: it was found out lately that the answer cannot be stored.
+    Unstored,
+}
+
+impl Refresh {
+    /// Whether whoever asked holds the lease.
+    pub const fn is_mine(self) -> bool {
+        matches!(self, Self::Mine)
+    }
 }
 
 /// How a call ended.
@@ -231,10 +249,14 @@ impl Ask {
             let words: Vec<_> = items.by_ref().take(REPLIES).collect();
             limits.push(limit(&words)?);
         }
-        let (mut entry, mut refresh) = (None, false);
+        let (mut entry, mut refresh) = (None, Refresh::NotMine);
         if self.cached {
             entry = items.next()?.into_bytes();
-            refresh = items.next()?.as_int()? == 1;
+            refresh = match items.next()?.as_int()? {
+                1 => Refresh::Mine,
+                2 => Refresh::Unstored,
+                _ => Refresh::NotMine,
+            };
         }
         Some(Reply {
             outcome,

@@ -24,7 +24,7 @@ fn the_entry_comes_back_as_it_was_stored() {
     for charges in [vec![], vec![limit("a", 10, 60)]] {
         let reply = rig.ask(&with_entry(&charges, now()));
         assert_eq!(reply.entry.as_deref(), Some(stored.as_bytes()));
-        assert!(!reply.refresh, "it is fresh");
+        assert!(!reply.refresh.is_mine(), "it is fresh");
     }
     assert_eq!(rig.text("f"), None);
 }
@@ -34,7 +34,7 @@ fn one_of_many_callers_fetches_what_is_missing() {
     let mut rig = Rig::start();
     let charges = [limit("a", 100, 60)];
     let granted = (0..50)
-        .filter(|_| rig.ask(&with_entry(&charges, now())).refresh)
+        .filter(|_| rig.ask(&with_entry(&charges, now())).refresh.is_mine())
         .count();
     assert_eq!(granted, 1);
     rig.assert_all_expire();
@@ -49,7 +49,7 @@ fn one_of_many_callers_refreshes_what_is_stale_and_all_are_given_it() {
     for _ in 0..50 {
         let reply = rig.ask(&with_entry(&[], now()));
         assert_eq!(reply.entry.as_deref(), Some(stored.as_bytes()));
-        granted += u32::from(reply.refresh);
+        granted += u32::from(reply.refresh.is_mine());
     }
     assert_eq!(granted, 1);
 }
@@ -61,7 +61,7 @@ fn what_is_stored_and_no_entry_counts_as_missing() {
         rig.run::<()>(&["FLUSHALL"]);
         rig.run::<()>(&["SET", "c", text, "EX", "60"]);
         let reply = rig.ask(&with_entry(&[], now()));
-        assert!(reply.refresh, "{text}");
+        assert!(reply.refresh.is_mine(), "{text}");
     }
 }
 
@@ -73,10 +73,10 @@ fn a_lease_is_over_after_its_time() {
         ask.look_up(&lookup(Some(Duration::from_millis(40))));
         ask
     };
-    assert!(rig.ask(&ask()).refresh);
+    assert!(rig.ask(&ask()).refresh.is_mine());
     let again = crate::common::eventually("the lease ends", || {
         let gone = rig.text("f").is_none();
-        gone.then(|| rig.ask(&ask()).refresh)
+        gone.then(|| rig.ask(&ask()).refresh.is_mine())
     });
     assert!(again, "whoever took it may never come back");
 }
@@ -85,14 +85,26 @@ fn a_lease_is_over_after_its_time() {
 fn the_lease_of_an_earlier_refresh_holds_nobody_off() {
     let mut rig = Rig::start();
     let start = now();
-    assert!(rig.ask(&with_entry(&[], start)).refresh, "it is missing");
+    assert!(
+        rig.ask(&with_entry(&[], start)).refresh.is_mine(),
+        "it is missing"
+    );
     // It was fetched, was fresh for a while, and is stale again before the lease's time is over.
     let stale_at = start + second();
     rig.run::<()>(&["SET", "c", &entry(stale_at), "EX", "60"]);
     let at = |ms| start + Duration::from_millis(ms);
-    assert!(!rig.ask(&with_entry(&[], at(999))).refresh, "fresh");
-    assert!(rig.ask(&with_entry(&[], at(1_000))).refresh, "stale again");
-    assert!(!rig.ask(&with_entry(&[], at(1_001))).refresh, "under way");
+    assert!(
+        !rig.ask(&with_entry(&[], at(999))).refresh.is_mine(),
+        "fresh"
+    );
+    assert!(
+        rig.ask(&with_entry(&[], at(1_000))).refresh.is_mine(),
+        "stale again"
+    );
+    assert!(
+        !rig.ask(&with_entry(&[], at(1_001))).refresh.is_mine(),
+        "under way"
+    );
 }
 
 #[test]
@@ -100,8 +112,8 @@ fn who_cannot_store_takes_no_lease() {
     let mut rig = Rig::start();
     let mut ask = nothing(now());
     ask.look_up(&lookup(None));
-    assert!(!rig.ask(&ask).refresh);
-    assert!(rig.ask(&with_entry(&[], now())).refresh);
+    assert!(!rig.ask(&ask).refresh.is_mine());
+    assert!(rig.ask(&with_entry(&[], now())).refresh.is_mine());
 }
 
 #[test]
@@ -109,11 +121,11 @@ fn who_is_refused_is_given_no_entry_and_no_lease() {
     let mut rig = Rig::start();
     let charges = [limit("a", 1, 60)];
     rig.run::<()>(&["SET", "c", &entry(now() - second()), "EX", "60"]);
-    assert!(rig.ask(&with_entry(&charges, now())).refresh);
+    assert!(rig.ask(&with_entry(&charges, now())).refresh.is_mine());
     rig.run::<()>(&["DEL", "f"]);
     let reply = rig.ask(&with_entry(&charges, now()));
     assert!(!admitted(&reply));
-    assert_eq!((reply.entry, reply.refresh), (None, false));
+    assert_eq!((reply.entry, reply.refresh.is_mine()), (None, false));
     assert_eq!(rig.text("f"), None, "another may refresh it");
-    assert!(rig.ask(&with_entry(&[], now())).refresh);
+    assert!(rig.ask(&with_entry(&[], now())).refresh.is_mine());
 }

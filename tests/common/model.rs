@@ -329,7 +329,12 @@ impl ModelStore {
             }
             let entry = entry.filter(|_| admitted);
             reply.push(entry.map_or(Value::Null, |text| Value::Bytes(text.into())));
-            reply.push(Value::Int(i64::from(refresh)));
+            let unstored = self.text(lease_key) == Some("u");
+            reply.push(Value::Int(match (refresh, unstored) {
+                (true, _) => 1,
+                (_, true) => 2,
+                _ => 0,
+            }));
         }
         Value::Array(reply)
     }
@@ -341,7 +346,8 @@ impl ModelStore {
             .and_then(|text| instant(text.strip_prefix("1 ")?.split(' ').next()?))
             .unwrap_or_default();
         let held = self.text(lease).and_then(instant);
-        fresh_until <= mine && held.is_none_or(|held| held < fresh_until)
+        let unstored = self.text(lease) == Some("u");
+        !unstored && fresh_until <= mine && held.is_none_or(|held| held < fresh_until)
     }
 }
 

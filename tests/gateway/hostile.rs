@@ -174,7 +174,7 @@ proptest! {
         let mut rig = Rig::new(config());
         let request = Request { url, method, headers: http::HeaderMap::new() };
         match rig.gate.decide(&request, rig.shown()) {
-            Step::Respond(_) | Step::Fetch(..) => {}
+            Step::Respond(_) | Step::Fetch(..) | Step::Wait(..) => {}
             Step::Ask(ask, _) => prop_assert!(ask.keys.iter().all(|key| key.len() <= 256)),
         }
     }

@@ -14,6 +14,7 @@ mod bounds;
 mod cache;
 mod clock;
 mod conditions;
+mod flight;
 mod hostile;
 mod leases;
 mod limits;

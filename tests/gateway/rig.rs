@@ -176,6 +176,10 @@ impl Rig {
                     let now = self.shown();
                     self.gate.resume(request, &ask, exchange, reply, now)
                 }
+                Step::Wait(pause, exchange) => {
+                    self.now = self.now + pause;
+                    self.gate.waited(request, exchange, self.shown())
+                }
                 Step::Fetch(fetch, mut exchange) => {
                     self.work(exchange.take_work());
                     let answered = self.fetch(request, &fetch);

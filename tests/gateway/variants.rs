@@ -1,5 +1,7 @@
 //! Several responses to one URL (RFC 9111 §4.1): where they lie, and how they go.
 
+use std::time::Duration;
+
 use omnitrade_edge::gateway::{Handoff, Step};
 use serde_json::json;
 
@@ -109,7 +111,13 @@ fn of_two_that_come_at_once_the_second_does_not_replace_the_first() {
     let now = rig.now;
     let under_way = ["de", "en"].map(|tongue| {
         let request = spoken("/free", tongue);
-        match rig.gate.decide(&request, now) {
+        let mut step = rig.gate.decide(&request, now);
+        if let Step::Wait(_, exchange) = step {
+            // It has waited for the first as long as it may.
+            let late = now + Duration::from_secs(3);
+            step = rig.gate.waited(&request, exchange, late);
+        }
+        match step {
             Step::Fetch(_, exchange) => (tongue, request, exchange),
             other => panic!("{other:?}"),
         }

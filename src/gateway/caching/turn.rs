@@ -16,6 +16,14 @@ impl<B: Body> Caching<B> {
         }
     }
 
+    /// The same after a wait for another request's answer.
+    pub fn look_again(&mut self, head: &impl Head, l1: &mut L1<B>, now: Timestamp) {
+        if let Self::On(cached) = self {
+            cached.waited = true;
+        }
+        self.look_into_l1(head, l1, now);
+    }
+
     /// Turns to the variant that is meant, where the response under the URL's own key answers other
     /// requests. Whether it did.
     pub fn turn(&mut self, head: &impl Head, l1: &mut L1<B>, now: Timestamp) -> bool {
@@ -49,7 +57,7 @@ impl<B: Body> Cached<B> {
         };
         self.key = family.key(&self.url, head);
         self.family = Some(family);
-        self.may_refresh = None;
+        self.refresh = None;
         self.look(l1, now);
         true
     }

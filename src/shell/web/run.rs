@@ -98,6 +98,7 @@ struct Run {
 
 impl Run {
     async fn carry_out(self, mut step: Step<JsBody>) -> Response {
+        let mut held = None;
         loop {
             step = match step {
                 Step::Respond(respond) => return self.answer(respond),
@@ -112,8 +113,16 @@ impl Run {
                     self.sweep_later();
                     step
                 }
+                Step::Wait(pause, exchange) => {
+                    sleep(pause).await;
+                    let mut gate = self.isolate.gate.borrow_mut();
+                    gate.waited(&self.head, exchange, now())
+                }
                 Step::Fetch(fetch, mut exchange) => {
                     self.work(exchange.take_work());
+                    if exchange.leads() && held.is_none() {
+                        held = Some(Hold::on(&self.context));
+                    }
                     let answered = origin::fetch(&self.request, &fetch).await;
                     match self.origin_answered(exchange, &answered) {
                         Handoff::Step(step) => step,
@@ -275,6 +284,10 @@ impl Isolate {
 
     async fn save(&self, save: Save, response: &Response) {
         let Some(body) = origin::read(response, LARGEST_BODY).await else {
+            let write = self.gate.borrow_mut().not_saved(&save, now());
+            if let Some(write) = write {
+                self.write(write).await;
+            }
             return;
         };
         let write = self.gate.borrow_mut().save(save, body, now());
@@ -299,6 +312,26 @@ impl Isolate {
         };
         if let Err(error) = store.command(&command).await {
             warn(&format!("store: {error}"));
+        }
+    }
+}
+
+/// Keeps a request going for which others wait, also when its client hangs up.
+struct Hold(Option<Function>);
+
+impl Hold {
+    fn on(context: &ExecutionContext) -> Self {
+        let mut release = None;
+        let promise = Promise::new(&mut |resolve, _| release = Some(resolve));
+        context.wait_until(&promise);
+        Self(release)
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(release) = &self.0 {
+            let _ = release.call0(&JsValue::UNDEFINED);
         }
     }
 }

@@ -1,0 +1,220 @@
+//! Single flight: of the requests of an isolate that miss one key at once, one goes to the origin, and
+//! the others wait for what it stores.
+//!
+//! Nobody waits on another request's future: a flight is plain data with a deadline, and whoever waits
+//! looks again after a short time of its own. Nothing is handed from one request to another but what is
+//! stored for all, by the same rules as ever.
+
+use std::time::Duration;
+
+use quick_cache::unsync::Cache;
+
+use crate::clock::Timestamp;
+
+/// How many keys are remembered.
+const KEYS: usize = 1_000;
+
+/// The longest that a request waits for another one's answer before it goes itself.
+pub const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The longest that an isolate waits for another one. Each look costs the store two commands.
+pub const ELSEWHERE: Duration = Duration::from_millis(1_500);
+
+/// For how long nobody waits for a key whose answer could not be stored.
+const UNSTORED: Duration = Duration::from_secs(10);
+
+/// The same where the origin failed.
+const FAILED: Duration = Duration::from_secs(1);
+
+/// The keys that are being fetched.
+#[derive(Debug)]
+pub struct Flights {
+    keys: Cache<String, Flight>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Flight {
+    /// Somebody fetches it, and is given up for lost at this time.
+    Under { until: Timestamp },
+    /// It is of no use to wait for it until then.
+    Grounded { until: Timestamp },
+}
+
+/// What a request that misses is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Boarding {
+    /// Go to the origin: others wait for it.
+    Lead,
+    /// Look again later.
+    Wait,
+    /// Go to the origin, for itself only.
+    Alone,
+}
+
+/// How a flight ended without anything stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Landing {
+    /// The answer must not be stored, or cannot.
+    Unstored,
+    /// The origin failed.
+    Failed,
+}
+
+impl Landing {
+    /// For how long nobody waits then.
+    pub const fn pause(self) -> Duration {
+        match self {
+            Self::Unstored => UNSTORED,
+            Self::Failed => FAILED,
+        }
+    }
+}
+
+impl Flights {
+    /// None under way.
+    pub fn new() -> Self {
+        Self {
+            keys: Cache::new(KEYS),
+        }
+    }
+
+    /// A request misses `key` at `now`, and has waited for so long already. A leader is given up for
+    /// lost after `patience`.
+    pub fn board(
+        &mut self,
+        key: &str,
+        waited: Duration,
+        patience: Duration,
+        now: Timestamp,
+    ) -> Boarding {
+        match self.keys.get(key) {
+            Some(Flight::Under { until }) if now < *until => match waited < PATIENCE {
+                true => Boarding::Wait,
+                false => Boarding::Alone,
+            },
+            Some(Flight::Grounded { until }) if now < *until => Boarding::Alone,
+            _ => {
+                let until = now + patience.min(PATIENCE);
+                self.keys.insert(key.to_owned(), Flight::Under { until });
+                Boarding::Lead
+            }
+        }
+    }
+
+    /// What was fetched is stored.
+    pub fn stored(&mut self, key: &str) {
+        self.keys.remove(key);
+    }
+
+    /// Nothing is: whoever waits goes by itself.
+    pub fn landed(&mut self, key: &str, how: Landing, now: Timestamp) {
+        let until = now + how.pause();
+        self.keys.insert(key.to_owned(), Flight::Grounded { until });
+    }
+}
+
+/// After how long to look again, for the `n`th time: soon at first, for most origins are fast.
+pub const fn pause(n: u32) -> Duration {
+    Duration::from_millis(match n {
+        0 => 5,
+        1 => 10,
+        _ => 20,
+    })
+}
+
+/// The same of the store, for what another isolate is at.
+pub const fn pause_elsewhere(n: u32) -> Duration {
+    Duration::from_millis(match n {
+        0 => 60,
+        1 => 120,
+        _ => 300,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(30);
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_millis(1_000_000_000 + ms)
+    }
+
+    fn board(flights: &mut Flights, ms: u64, waited: u64) -> Boarding {
+        flights.board("k", Duration::from_millis(waited), TIMEOUT, at(ms))
+    }
+
+    #[test]
+    fn one_leads_and_the_others_wait_until_it_is_stored() {
+        let mut flights = Flights::new();
+        assert_eq!(board(&mut flights, 0, 0), Boarding::Lead);
+        assert_eq!(board(&mut flights, 0, 0), Boarding::Wait);
+        assert_eq!(board(&mut flights, 60, 60), Boarding::Wait);
+        let other = flights.board("l", Duration::ZERO, TIMEOUT, at(0));
+        assert_eq!(other, Boarding::Lead, "another key");
+        flights.stored("k");
+        assert_eq!(board(&mut flights, 61, 0), Boarding::Lead);
+    }
+
+    #[test]
+    fn a_leader_that_is_lost_holds_nobody_longer_than_its_deadline() {
+        let mut flights = Flights::new();
+        board(&mut flights, 0, 0);
+        assert_eq!(board(&mut flights, 2_999, 2_999), Boarding::Wait);
+        assert_eq!(
+            board(&mut flights, 3_000, 3_000),
+            Boarding::Lead,
+            "one new leader"
+        );
+        assert_eq!(
+            board(&mut flights, 3_000, 3_000),
+            Boarding::Alone,
+            "it waited enough"
+        );
+        assert_eq!(board(&mut flights, 3_000, 10), Boarding::Wait);
+    }
+
+    #[test]
+    fn a_leader_with_little_time_is_given_up_for_lost_the_sooner() {
+        let mut flights = Flights::new();
+        let timeout = Duration::from_millis(500);
+        assert_eq!(
+            flights.board("k", Duration::ZERO, timeout, at(0)),
+            Boarding::Lead
+        );
+        assert_eq!(
+            flights.board("k", Duration::ZERO, timeout, at(500)),
+            Boarding::Lead
+        );
+    }
+
+    #[test]
+    fn nobody_waits_for_what_cannot_be_stored() {
+        for (how, pause) in [(Landing::Unstored, 10_000), (Landing::Failed, 1_000)] {
+            let mut flights = Flights::new();
+            board(&mut flights, 0, 0);
+            flights.landed("k", how, at(60));
+            assert_eq!(board(&mut flights, 60, 60), Boarding::Alone, "{how:?}");
+            assert_eq!(
+                board(&mut flights, 59 + pause, 0),
+                Boarding::Alone,
+                "{how:?}"
+            );
+            assert_eq!(
+                board(&mut flights, 60 + pause, 0),
+                Boarding::Lead,
+                "{how:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut flights = Flights::new();
+        for n in 0..10_000 {
+            flights.board(&n.to_string(), Duration::ZERO, TIMEOUT, at(0));
+        }
+        assert!(flights.keys.len() <= KEYS);
+    }
+}

@@ -1,0 +1,236 @@
+//! Requests that miss the same at once.
+
+use bytes::Bytes;
+use omnitrade_edge::gateway::{Exchange, Failure, Handoff, Step};
+use serde_json::{Value, json};
+
+use crate::rig::{Rig, Seen, get, response};
+
+fn config() -> Value {
+    json!({
+        "origin": "https://api.example",
+        "limits": { "ip": { "by": "ip", "window": "60s", "quota": 1000 } },
+        "routes": [
+            { "path": "/book", "cache": { "ttl": "10s" } },
+            { "path": "/limited", "limits": ["ip"], "cache": { "ttl": "10s" } },
+        ],
+    })
+}
+
+type Flying = (omnitrade_edge::gateway::forward::Fetch, Exchange<Bytes>);
+
+/// Goes on until the request has to wait or to go to the origin.
+fn start(rig: &mut Rig, path: &str) -> Step<Bytes> {
+    let request = get(path);
+    let mut step = rig.gate.decide(&request, rig.shown());
+    while let Step::Ask(ask, exchange) = step {
+        let reply = rig.reply(&ask);
+        let now = rig.shown();
+        step = rig.gate.resume(&request, &ask, exchange, reply, now);
+    }
+    step
+}
+
+fn leader(step: Step<Bytes>) -> Flying {
+    match step {
+        Step::Fetch(fetch, exchange) => (fetch, exchange),
+        other => panic!("expected a request to the origin: {other:?}"),
+    }
+}
+
+fn follower(step: Step<Bytes>) -> Exchange<Bytes> {
+    match step {
+        Step::Wait(_, exchange) => exchange,
+        other => panic!("expected a wait: {other:?}"),
+    }
+}
+
+/// The follower looks again after its pause.
+fn look(rig: &mut Rig, path: &str, exchange: Exchange<Bytes>) -> Step<Bytes> {
+    rig.gate.waited(&get(path), exchange, rig.shown())
+}
+
+fn finish(rig: &mut Rig, path: &str, step: Step<Bytes>) -> Seen {
+    rig.carry_on(&get(path), step)
+}
+
+#[test]
+fn of_many_that_miss_at_once_one_goes_to_the_origin() {
+    for path in ["/book", "/limited"] {
+        let mut rig = Rig::new(config());
+        let (fetch, exchange) = leader(start(&mut rig, path));
+        let mut waiting: Vec<_> = (0..99).map(|_| follower(start(&mut rig, path))).collect();
+        rig.wait(5);
+        waiting = waiting
+            .into_iter()
+            .map(|exchange| follower(look(&mut rig, path, exchange)))
+            .collect();
+        rig.wait(55);
+        rig.next(response(200, "once"));
+        assert_eq!(
+            finish(&mut rig, path, Step::Fetch(fetch, exchange)).text(),
+            "once"
+        );
+        for exchange in waiting {
+            let step = look(&mut rig, path, exchange);
+            let seen = finish(&mut rig, path, step);
+            assert_eq!((seen.text(), seen.fetches), ("once", 0), "{path}");
+            assert!(seen.cache().contains("collapsed"), "{}", seen.cache());
+            assert!(seen.cache().starts_with("fwd="), "{}", seen.cache());
+        }
+        assert_eq!(rig.sent.len(), 1, "{path}");
+    }
+}
+
+#[test]
+fn whoever_holds_the_lease_leads_though_another_was_here_before() {
+    let mut rig = Rig::new(config());
+    let first = get("/limited");
+    let ask = |rig: &mut Rig| match rig.gate.decide(&first, rig.shown()) {
+        Step::Ask(ask, exchange) => {
+            let reply = rig.reply(&ask);
+            (ask, exchange, reply)
+        }
+        other => panic!("{other:?}"),
+    };
+    let (one, two) = (ask(&mut rig), ask(&mut rig));
+    let now = rig.shown();
+    // The replies come in another order than the calls.
+    let waits = rig.gate.resume(&first, &two.0, two.1, two.2, now);
+    let waits = follower(waits);
+    let leads = rig.gate.resume(&first, &one.0, one.1, one.2, now);
+    let (fetch, exchange) = leader(leads);
+    rig.next(response(200, "once"));
+    finish(&mut rig, "/limited", Step::Fetch(fetch, exchange));
+    let step = look(&mut rig, "/limited", waits);
+    assert_eq!(finish(&mut rig, "/limited", step).text(), "once");
+    assert_eq!(rig.sent.len(), 1);
+}
+
+#[test]
+fn a_leader_that_is_lost_is_replaced_by_one() {
+    let mut rig = Rig::new(config());
+    let lost = leader(start(&mut rig, "/book"));
+    let waiting: Vec<_> = (0..5).map(|_| follower(start(&mut rig, "/book"))).collect();
+    drop(lost);
+    rig.wait(2_000);
+    let late = follower(start(&mut rig, "/book"));
+    rig.wait(1_000);
+    let mut steps: Vec<_> = waiting
+        .into_iter()
+        .map(|exchange| look(&mut rig, "/book", exchange))
+        .collect();
+    let new = leader(steps.remove(0));
+    for step in steps {
+        // They have waited enough.
+        leader(step);
+    }
+    let late = follower(look(&mut rig, "/book", late));
+    finish(&mut rig, "/book", Step::Fetch(new.0, new.1));
+    let step = look(&mut rig, "/book", late);
+    assert!(
+        finish(&mut rig, "/book", step)
+            .cache()
+            .contains("collapsed")
+    );
+}
+
+#[test]
+fn what_is_for_one_client_only_is_handed_to_nobody_else() {
+    let mut rig = Rig::new(config());
+    let (fetch, exchange) = leader(start(&mut rig, "/book"));
+    let waits = follower(start(&mut rig, "/book"));
+    rig.next(response(200, "mine").with("cache-control", "private"));
+    assert_eq!(
+        finish(&mut rig, "/book", Step::Fetch(fetch, exchange)).text(),
+        "mine"
+    );
+    rig.next(response(200, "yours").with("cache-control", "private"));
+    let step = look(&mut rig, "/book", waits);
+    assert_eq!(finish(&mut rig, "/book", step).text(), "yours");
+    // And nobody waits for it again for a while.
+    leader(start(&mut rig, "/book"));
+    leader(start(&mut rig, "/book"));
+}
+
+#[test]
+fn when_the_leader_fails_the_others_go_themselves() {
+    let mut rig = Rig::new(config());
+    let (fetch, exchange) = leader(start(&mut rig, "/book"));
+    let waits = follower(start(&mut rig, "/book"));
+    rig.origin.push_back(Err(Failure::Failed));
+    assert_eq!(
+        finish(&mut rig, "/book", Step::Fetch(fetch, exchange)).status,
+        502
+    );
+    let step = look(&mut rig, "/book", waits);
+    let seen = finish(&mut rig, "/book", step);
+    assert_eq!((seen.status, seen.fetches), (200, 1));
+}
+
+#[test]
+fn a_body_that_breaks_off_holds_nobody() {
+    let mut rig = Rig::new(config());
+    let (_, exchange) = leader(start(&mut rig, "/book"));
+    let waits = follower(start(&mut rig, "/book"));
+    let origin = response(200, "half").with("content-length", "4");
+    let now = rig.shown();
+    let handoff = rig
+        .gate
+        .origin_answered(&get("/book"), exchange, Ok(&origin), now);
+    let Handoff::Relay(relay) = handoff else {
+        panic!("it is handed on");
+    };
+    rig.gate.not_saved(&relay.save.unwrap(), now);
+    leader(look(&mut rig, "/book", waits));
+}
+
+#[test]
+fn requests_for_one_client_wait_for_nobody() {
+    let mut rig = Rig::new(config());
+    leader(start(&mut rig, "/book"));
+    let own = get("/book").with("authorization", "Bearer x");
+    let step = rig.gate.decide(&own, rig.shown());
+    let Step::Ask(ask, exchange) = step else {
+        panic!("{step:?}");
+    };
+    let reply = rig.reply(&ask);
+    let now = rig.shown();
+    leader(rig.gate.resume(&own, &ask, exchange, reply, now));
+}
+
+#[test]
+fn another_isolate_waits_for_the_one_that_holds_the_lease() {
+    let mut rig = Rig::new(config());
+    let (fetch, exchange) = leader(start(&mut rig, "/book"));
+    let mut other = rig.beside();
+    other.model = std::mem::take(&mut rig.model);
+    let waits = follower(start(&mut other, "/book"));
+    rig.model = std::mem::take(&mut other.model);
+    rig.next(response(200, "once"));
+    finish(&mut rig, "/book", Step::Fetch(fetch, exchange));
+    let entry = rig.writes.pop().unwrap();
+    let now = rig.now;
+    rig.model.set(&entry.key, &entry.value, entry.ttl_ms, now);
+    other.model = std::mem::take(&mut rig.model);
+    other.wait(60);
+    let step = look(&mut other, "/book", waits);
+    let seen = finish(&mut other, "/book", step);
+    assert_eq!((seen.text(), seen.asks, seen.fetches), ("once", 1, 0));
+}
+
+#[test]
+fn an_isolate_goes_itself_when_another_takes_too_long() {
+    let mut rig = Rig::new(config());
+    leader(start(&mut rig, "/book"));
+    let mut other = rig.beside();
+    other.model = std::mem::take(&mut rig.model);
+    let before = other.now;
+    assert_eq!(other.get("/book").fetches, 1);
+    let waited = other.now.since(before);
+    assert!(
+        waited.as_millis() >= 1_500 && waited.as_millis() < 2_000,
+        "{waited:?}"
+    );
+    assert!(other.asks.len() <= 8, "{} looks", other.asks.len());
+}
