@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
-use omnitrade_edge::engine::limit::sliding_window::Cut;
+use omnitrade_edge::engine::limit::sliding_window::{Cut, TOLERANCE};
 use omnitrade_edge::engine::limit::{Charge, Role};
 use omnitrade_edge::limiter::{Outcome, Reply};
 
@@ -42,7 +42,7 @@ impl World<'_> {
         for ((limit, charge), said) in call.about.iter().zip(&reply.limits) {
             let said = said.as_ref().expect("all limits apply");
             if let Some(granted) = &said.granted {
-                let at = self.time_of(call, *limit);
+                let at = self.time_of(call, reply, *limit);
                 self.isolates[isolate].leases.push(Lease {
                     limit: *limit,
                     left: granted.permits,
@@ -66,9 +66,12 @@ impl World<'_> {
         }
     }
 
-    /// When a call was served that has just charged a limit, by what the log goes.
-    fn time_of(&self, call: &Call, limit: usize) -> Timestamp {
+    /// When a call was served that has just charged a limit, by what the log goes. Where the store found
+    /// the caller's clock wrong, that is when the call arrived, however late that was.
+    fn time_of(&self, call: &Call, reply: &Reply, limit: usize) -> Timestamp {
+        let off = reply.clock_offset.unwrap_or_default().unsigned_abs();
         match self.clocks {
+            Clocks::RightOrWrong if Duration::from_millis(off) > TOLERANCE => self.store.now,
             Clocks::RightOrWrong => call.asked,
             Clocks::Alike => self.seen(limit).expect("it is charged"),
         }
@@ -109,7 +112,7 @@ impl World<'_> {
             if !first || !charged || !(settles || said.verdict.met) {
                 continue;
             }
-            let at = self.time_of(call, *limit);
+            let at = self.time_of(call, &reply, *limit);
             let log = &mut self.logs[*limit];
             places.push((
                 *limit,

@@ -1,4 +1,5 @@
-//! The script against its model, on random calls of every form. Whatever clocks show, and whatever is stored: both say and store the same.
+//! The script against its model, on random calls of every form. Whatever clocks show, and whatever is
+//! stored: both say and store the same.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
