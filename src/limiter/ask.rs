@@ -91,7 +91,8 @@ pub enum Outcome {
     Repeated,
     /// Refused by a limit; none is charged.
     Refused,
-    /// Sent a second time, and the store cannot tell whether the first one was charged. Nothing is now.
+    /// Sent a second time, and the store cannot tell whether the first one was carried out: it had to
+    /// forget ids, or the call was to give something back, which it does once only. Nothing is done now.
     Unsure,
 }
 
