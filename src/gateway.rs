@@ -40,7 +40,7 @@ use crate::config::{Config, ConfigError};
 use crate::engine::cache::{Bypass, Target};
 use crate::engine::route::segments;
 use crate::engine::subject;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::limiter::{self, Ask};
 use crate::redis::Value;
 
@@ -203,27 +203,16 @@ impl<B: Body> Gate<B> {
         shown: Timestamp,
     ) -> Step<B> {
         let memory = &mut self.memory.limiter;
-        let now = memory.clock.correct(shown);
-        let read = |value| ask.read(value).ok_or(false);
-        let mut reply = match reply.map_err(|e| is_final(e.kind())).and_then(read) {
-            Ok(reply) => reply,
-            Err(final_word) => {
-                memory.breaker.failed(now, final_word);
-                exchange.store_failed = true;
-                return self.without_store(head, exchange, now);
-            }
+        let Some((mut reply, now)) = memory.received(ask, reply, shown) else {
+            exchange.store_failed = true;
+            let now = memory.clock.correct(shown);
+            return self.without_store(head, exchange, now);
         };
-        memory.breaker.succeeded();
-        if let Some(offset) = reply.clock_offset {
-            memory.clock.learn(offset, ask.correction_ms, shown);
-        }
         if reply.unreadable > 0 {
             let note = "states of limits could not be read, and were taken for empty";
             self.notes
                 .push(format!("store: {} {note}", reply.unreadable));
         }
-        // What the store says counts from its own time on.
-        let now = memory.clock.correct(shown);
         let asked_at = memory.asked_at(ask);
         let decided = exchange
             .admission
@@ -366,9 +355,4 @@ impl<B: Body> Gate<B> {
 fn is_web(target: &Target<'_>) -> bool {
     let web = ["http", "https"].map(|scheme| target.scheme.eq_ignore_ascii_case(scheme));
     web.contains(&true) && target.host.bytes().all(|b| b.is_ascii_graphic())
-}
-
-/// Whether an error is not one of chance, so that one is as good as several.
-fn is_final(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Unauthorised | ErrorKind::QuotaExhausted)
 }

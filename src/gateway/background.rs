@@ -7,19 +7,13 @@ use crate::error::Error;
 use crate::limiter::Work;
 use crate::redis::Value;
 
+use super::Gate;
 use super::body::Body;
-use super::{Gate, is_final};
 
 impl<B: Body> Gate<B> {
     /// Takes what the store said to a call that no client waited for.
     pub fn worked(&mut self, work: &Work, reply: Result<Value, Error>, now: Timestamp) {
-        let memory = &mut self.memory.limiter;
-        let now = memory.clock.correct(now);
-        match &reply {
-            Ok(_) => memory.breaker.succeeded(),
-            Err(error) => memory.breaker.failed(now, is_final(error.kind())),
-        }
-        work.done(reply, memory, now);
+        work.done(reply, &mut self.memory.limiter, now);
     }
 
     /// After how long [`Gate::sweep`] should be called; `None`: it need not be, or somebody is at it.

@@ -97,7 +97,7 @@ impl<T: Transport> RateLimiter<T> {
         let timeout = redis.timeout();
         Self {
             redis: Ok(redis),
-            memory: RefCell::new(rule.memory(timeout, seed)),
+            memory: RefCell::new(Memory::new(timeout, seed)),
             rule,
         }
     }
@@ -106,7 +106,7 @@ impl<T: Transport> RateLimiter<T> {
     pub fn local(clock: T, rule: Rule) -> Self {
         Self {
             redis: Err(clock),
-            memory: RefCell::new(rule.memory(Duration::from_secs(1), 0)),
+            memory: RefCell::new(Memory::new(Duration::from_secs(1), 0)),
             rule,
         }
     }
@@ -189,9 +189,16 @@ impl<T: Transport> RateLimiter<T> {
         ask: &Ask,
         reply: Result<Value, Error>,
     ) -> (Result<(), Refusal>, Option<Reason>) {
+        let shown = self.shown();
         let decided = {
             let mut memory = self.memory.borrow_mut();
-            self.decided(check, ask, reply, &mut memory)
+            match memory.received(ask, reply, shown) {
+                Some((mut reply, now)) => {
+                    let asked_at = memory.asked_at(ask);
+                    check.decided(&mut reply, asked_at, &mut memory, now)
+                }
+                None => Ok(None),
+            }
         };
         match decided {
             Ok(Some(())) => (Ok(()), None),
@@ -294,7 +301,7 @@ impl<T: Transport> RateLimiter<T> {
         let Ok(redis) = &self.redis else { return };
         let Pending(work) = pending;
         let reply = redis.script(&ADMIT, &work.ask.keys, &work.ask.args).await;
-        work.done(reply, &mut self.memory.borrow_mut(), self.now());
+        work.done(reply, &mut self.memory.borrow_mut(), self.shown());
     }
 
     /// Returns the permits that were fetched ahead and not spent in time. Not needed where subjects come
@@ -308,41 +315,6 @@ impl<T: Transport> RateLimiter<T> {
                 None => return,
             }
         }
-    }
-
-    fn decided(
-        &self,
-        check: &mut Check,
-        ask: &Ask,
-        reply: Result<Value, Error>,
-        memory: &mut Memory,
-    ) -> Result<Option<()>, Refusal> {
-        let (shown, final_word) = (self.shown(), |e: &Error| {
-            matches!(
-                e.kind(),
-                ErrorKind::Unauthorised | ErrorKind::QuotaExhausted
-            )
-        });
-        let reply = match reply {
-            Ok(value) => ask.read(value).ok_or(false),
-            Err(error) => Err(final_word(&error)),
-        };
-        let mut reply = match reply {
-            Ok(reply) => reply,
-            Err(final_word) => {
-                memory
-                    .breaker
-                    .failed(memory.clock.correct(shown), final_word);
-                return Ok(None);
-            }
-        };
-        memory.breaker.succeeded();
-        if let Some(offset) = reply.clock_offset {
-            memory.clock.learn(offset, ask.correction_ms, shown);
-        }
-        let now = memory.clock.correct(shown);
-        let asked_at = memory.asked_at(ask);
-        check.decided(&mut reply, asked_at, memory, now)
     }
 
     fn told(

@@ -14,7 +14,9 @@ use crate::engine::limit::penalty::Penalties;
 use crate::engine::limit::sliding_window::{LONGEST_LEASE, TOLERANCE};
 use crate::engine::registry::Standing;
 
-use super::{Ask, Granted};
+use super::{Ask, Granted, Reply};
+use crate::error::{Error, ErrorKind};
+use crate::redis::Value;
 
 /// How many subjects each part remembers.
 const SUBJECTS: usize = 10_000;
@@ -118,6 +120,32 @@ impl Memory {
         let lease = (granted.receipt, granted.permits);
         self.leases
             .granted(key, window, lease, asked, granted.void_after);
+    }
+
+    /// Takes what came of a call at `shown` by the isolate's own clock: whether the store is worth asking,
+    /// and what time it is. The reply, if there is one, and the time from which on it counts.
+    pub fn received(
+        &mut self,
+        ask: &Ask,
+        reply: Result<Value, Error>,
+        shown: Timestamp,
+    ) -> Option<(Reply, Timestamp)> {
+        // A refused token or a used-up plan is no chance: one is as good as several.
+        let is_final = |kind| matches!(kind, ErrorKind::Unauthorised | ErrorKind::QuotaExhausted);
+        let reply = reply.map_err(|error| is_final(error.kind()));
+        match reply.and_then(|value| ask.read(value).ok_or(false)) {
+            Ok(reply) => {
+                self.breaker.succeeded();
+                if let Some(offset) = reply.clock_offset {
+                    self.clock.learn(offset, ask.correction_ms, shown);
+                }
+                Some((reply, self.clock.correct(shown)))
+            }
+            Err(final_word) => {
+                self.breaker.failed(self.clock.correct(shown), final_word);
+                None
+            }
+        }
     }
 
     /// When a call that was made with this correction of the clock was made, by the clock as it is

@@ -59,11 +59,12 @@ impl Work {
         Some(work)
     }
 
-    /// Takes what the store said. Where it said nothing, what was to go back stays charged until it
+    /// Takes what the store said, at `shown` by the isolate's own clock. Where it said nothing, what was to go back stays charged until it
     /// leaves the window: nobody is given more for it.
-    pub fn done(&self, reply: Result<Value, Error>, memory: &mut Memory, now: Timestamp) {
-        let reply = reply.ok().and_then(|value| self.ask.read(value));
-        let mut limits = reply.map(|reply| reply.limits).unwrap_or_default();
+    pub fn done(&self, reply: Result<Value, Error>, memory: &mut Memory, shown: Timestamp) {
+        let received = memory.received(&self.ask, reply, shown);
+        let now = memory.clock.correct(shown);
+        let mut limits = received.map(|(reply, _)| reply.limits).unwrap_or_default();
         limits.resize(self.about.len(), None);
         let asked_at = memory.asked_at(&self.ask);
         for ((key, window), said) in self.about.iter().zip(limits) {

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use crate::engine::limit::{Bucket, Charge, OnFailure, Quota, penalty};
 
-use super::Memory;
-
 /// A limit.
 ///
 /// ```
@@ -107,9 +105,5 @@ impl Rule {
             penalty: self.penalty,
             ..Charge::on(Bucket { key, permits }, self.quota.window, cost)
         }
-    }
-
-    pub(super) fn memory(&self, timeout: Duration, seed: u64) -> Memory {
-        Memory::new(timeout, seed)
     }
 }
