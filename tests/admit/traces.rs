@@ -351,10 +351,10 @@ fn any_state_means_the_same_to_the_script_and_the_model() {
 fn a_state_lives_as_long_as_it_counts() {
     let mut rig = crate::rig::Rig::start();
     for lend in [0, 5] {
-        let mut ask = nothing(crate::rig::now());
+        let before = crate::rig::now();
+        let mut ask = nothing(before);
         let key = format!("a{lend}");
         ask.limit(&limit(&key, 100, 60), lend, &[]);
-        let before = crate::rig::now();
         assert!(verdict(&rig.ask(&ask), 0).met);
         let cut = Cut::of(Duration::from_secs(60));
         let expires = State::parse(&rig.text(&key).unwrap(), cut).expires_at(cut);
