@@ -332,6 +332,22 @@ pub struct Cache {
     pub query: Option<Vec<String>>,
     /// Request headers to key by, beside the response's own `Vary`.
     pub vary: Vec<String>,
-    /// Names for purging; without effect as yet.
+    /// Names under which the responses are purged together.
     pub tags: Vec<String>,
+    /// For how long an isolate believes what it has in memory without asking the store whether it was
+    /// purged.
+    #[serde(default, deserialize_with = "duration::optional")]
+    pub l1_max_age: Option<Duration>,
 }
+
+impl Cache {
+    /// For how long an isolate believes what it has in memory; `None`: as long as that lives. What has
+    /// tags is believed for a second, unless [`l1_max_age`](Self::l1_max_age) says otherwise.
+    pub fn believed_for(&self) -> Option<Duration> {
+        let by_default = (!self.tags.is_empty()).then_some(BELIEVED);
+        self.l1_max_age.or(by_default)
+    }
+}
+
+/// Within this time a purge is known everywhere, by default.
+const BELIEVED: Duration = Duration::from_secs(1);

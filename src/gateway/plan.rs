@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::{self, Config, ConfigError, Mode, OriginQuotaOf, Strategy};
+use crate::engine::cache::Tags;
 use crate::engine::limit::{OnFailure, Quota, Role, penalty};
 use crate::engine::route::Pattern;
 
@@ -46,6 +47,8 @@ pub struct RoutePlan {
     pub origin_timeout: Duration,
     /// What is cached.
     pub cache: Option<config::Cache>,
+    /// What its entries are purged by.
+    pub tags: Tags,
 }
 
 /// One limit.
@@ -109,6 +112,10 @@ impl Plan {
             });
             each.collect::<Result<Vec<_>, ConfigError>>()
         };
+        let tags = |cache: Option<&config::Cache>, path: &str| {
+            let tags = cache.map_or(&[][..], |cache| cache.tags.as_slice());
+            Tags::parse(tags, path).map_err(|e| ConfigError::of("routes", &e.to_string()))
+        };
         let mut routes = Vec::new();
         for route in &config.routes {
             let pattern = Pattern::parse(&route.path)
@@ -122,6 +129,7 @@ impl Plan {
                 refund_on: route.refund_on.clone(),
                 origin_quota: None,
                 origin_timeout: route.origin_timeout.unwrap_or(config.origin_timeout),
+                tags: tags(route.cache.as_ref(), &route.path)?,
                 cache: route.cache.clone(),
             };
             plan.origin_quota = match &route.origin_quota {
@@ -156,6 +164,7 @@ impl Plan {
                 origin_quota: None,
                 origin_timeout: config.origin_timeout,
                 cache: None,
+                tags: Tags::default(),
             }),
         })
     }

@@ -23,6 +23,8 @@ pub struct Entry<B> {
     pub body: B,
     /// The length of its body in bytes.
     pub body_len: usize,
+    /// When the store was last known to agree with it: since then a purge may have made it void.
+    pub checked_at: Timestamp,
 }
 
 /// The default capacity of [`L1`] in bytes: 16 MB.
@@ -81,7 +83,7 @@ impl<B> L1<B> {
         let id = Id(key.digest());
         if let Some(known) = self.entries.peek(&id)
             && known.meta.key == entry.meta.key
-            && known.meta.response_time > entry.meta.response_time
+            && known.meta.is_newer_than(&entry.meta)
         {
             return Insertion::Older;
         }
@@ -91,6 +93,13 @@ impl<B> L1<B> {
         }
         self.entries.insert(id, entry);
         Insertion::Kept
+    }
+
+    /// The store agrees with what is under a key, as it was at `now`.
+    pub fn checked(&mut self, key: &CacheKey, now: Timestamp) {
+        if let Some(mut entry) = self.entries.peek_mut(&Id(key.digest())) {
+            entry.checked_at = entry.checked_at.max(now);
+        }
     }
 
     /// Forgets what is under a key.

@@ -13,7 +13,6 @@ use web_sys::{Request, Response};
 use crate::clock::{Timestamp, millis};
 use crate::config::{Config, ConfigError};
 use crate::error::Error;
-use crate::gateway::forward::Fetch;
 use crate::gateway::{
     Exchange, Failure, Gate, Handoff, LARGEST_BODY, Problem, Relay, Respond, Save, Step, Write,
 };
@@ -96,41 +95,92 @@ struct Run {
     context: ExecutionContext,
 }
 
+/// What came of a step.
+enum Advance {
+    /// Another one.
+    Step(Step<JsBody>),
+    /// An answer.
+    Respond(Respond<JsBody>),
+    /// The origin's answer, and how it is handed on.
+    Relay(Response, Relay<JsBody>),
+    /// Nothing that can be told.
+    Failed,
+}
+
 impl Run {
     async fn carry_out(self, mut step: Step<JsBody>) -> Response {
         let mut held = None;
         loop {
-            step = match step {
-                Step::Respond(respond) => return self.answer(respond),
-                Step::Ask(ask, exchange) => {
-                    let Some(reply) = self.isolate.ask(&ask).await else {
-                        return failed();
-                    };
-                    let mut gate = self.isolate.gate.borrow_mut();
-                    let step = gate.resume(&self.head, &ask, exchange, reply, now());
-                    gate.take_notes().iter().for_each(|note| warn(note));
-                    drop(gate);
-                    self.sweep_later();
-                    step
-                }
-                Step::Wait(pause, exchange) => {
-                    sleep(pause).await;
-                    let mut gate = self.isolate.gate.borrow_mut();
-                    gate.waited(&self.head, exchange, now())
-                }
-                Step::Fetch(fetch, mut exchange) => {
-                    self.work(exchange.take_work());
-                    if exchange.leads() && held.is_none() {
-                        held = Some(Hold::on(&self.context));
+            step = match self.advance(step, &mut held).await {
+                Advance::Step(step) => step,
+                Advance::Respond(respond) => return self.answer(respond),
+                Advance::Relay(origin, relay) => return self.hand_on(&origin, relay),
+                Advance::Failed => return failed(),
+            };
+        }
+    }
+
+    /// Refreshes an entry behind the client's back.
+    async fn refresh(self, mut step: Step<JsBody>) {
+        let mut held = None;
+        loop {
+            step = match self.advance(step, &mut held).await {
+                Advance::Step(step) => step,
+                Advance::Respond(respond) => {
+                    if let Some(write) = respond.write {
+                        self.isolate.write(write).await;
                     }
-                    let answered = origin::fetch(&self.request, &fetch).await;
-                    match self.origin_answered(exchange, &answered) {
-                        Handoff::Step(step) => step,
-                        Handoff::Relay(relay) => match answered {
-                            Ok(origin) => return self.hand_on(&origin, relay),
-                            Err(_) => return failed(),
-                        },
+                    self.work(respond.work);
+                    match respond.refresh {
+                        Some(step) => *step,
+                        None => return,
                     }
+                }
+                Advance::Relay(origin, relay) => {
+                    if let Some(write) = relay.write {
+                        self.isolate.write(write).await;
+                    }
+                    self.work(relay.work);
+                    match relay.save {
+                        Some(save) => return self.isolate.save(save, &origin).await,
+                        None => return,
+                    }
+                }
+                Advance::Failed => return,
+            };
+        }
+    }
+
+    /// Carries out one step. `held` keeps the request going while others wait for it.
+    async fn advance(&self, step: Step<JsBody>, held: &mut Option<Hold>) -> Advance {
+        match step {
+            Step::Respond(respond) => Advance::Respond(respond),
+            Step::Ask(ask, exchange) => {
+                let Some(reply) = self.isolate.ask(&ask).await else {
+                    return Advance::Failed;
+                };
+                let mut gate = self.isolate.gate.borrow_mut();
+                let step = gate.resume(&self.head, &ask, exchange, reply, now());
+                gate.take_notes().iter().for_each(|note| warn(note));
+                drop(gate);
+                self.sweep_later();
+                Advance::Step(step)
+            }
+            Step::Wait(pause, exchange) => {
+                sleep(pause).await;
+                let mut gate = self.isolate.gate.borrow_mut();
+                Advance::Step(gate.waited(&self.head, exchange, now()))
+            }
+            Step::Fetch(fetch, mut exchange) => {
+                self.work(exchange.take_work());
+                if exchange.leads() && held.is_none() {
+                    *held = Some(Hold::on(&self.context));
+                }
+                let answered = origin::fetch(&self.request, &fetch).await;
+                match (self.origin_answered(exchange, &answered), answered) {
+                    (Handoff::Step(step), _) => Advance::Step(step),
+                    (Handoff::Relay(relay), Ok(origin)) => Advance::Relay(origin, relay),
+                    (Handoff::Relay(_), Err(_)) => Advance::Failed,
                 }
             }
         }
@@ -153,9 +203,9 @@ impl Run {
             self.write(write);
         }
         self.work(answer.work);
-        if let Some((fetch, exchange)) = answer.refresh {
+        if let Some(step) = answer.refresh {
             let context = self.context.clone();
-            keep_alive(&context, async move { self.refresh(fetch, exchange).await });
+            keep_alive(&context, async move { self.refresh(*step).await });
         }
         response
     }
@@ -189,33 +239,6 @@ impl Run {
         }
         self.work(relay.work);
         response.unwrap_or_else(|_| failed())
-    }
-
-    /// Refreshes an entry behind the client's back.
-    async fn refresh(self, mut fetch: Fetch, mut exchange: Exchange<JsBody>) {
-        loop {
-            let answered = origin::fetch(&self.request, &fetch).await;
-            match (self.origin_answered(exchange, &answered), answered) {
-                (
-                    Handoff::Relay(Relay {
-                        save: Some(save), ..
-                    }),
-                    Ok(origin),
-                ) => {
-                    return self.isolate.save(save, &origin).await;
-                }
-                (
-                    Handoff::Step(Step::Respond(Respond {
-                        write: Some(write), ..
-                    })),
-                    _,
-                ) => {
-                    return self.isolate.write(write).await;
-                }
-                (Handoff::Step(Step::Fetch(again, rest)), _) => (fetch, exchange) = (again, rest),
-                _ => return,
-            }
-        }
     }
 
     /// Makes calls of the script that nobody waits for.

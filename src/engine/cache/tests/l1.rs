@@ -17,6 +17,7 @@ fn entry(key: &CacheKey, body_len: usize, time: Timestamp) -> Entry<&'static str
         meta: meta.into(),
         body: "body",
         body_len,
+        checked_at: time,
     }
 }
 
