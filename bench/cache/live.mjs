@@ -38,6 +38,7 @@ export async function liveLoads(fronts, origin) {
       rounds[index].push(await live(urls, `/live?${index}-${round}`));
     }
   }
+  /** @type {Live[]} */
   const paced = [];
   for (const [index, { urls }] of fronts.entries()) paced.push(await live(urls, `/live?${index}-paced`, PACE));
   origin.trouble.latency = 0;

@@ -39,7 +39,8 @@ import { get, openConnection } from "./connection.mjs";
  * @param {Load} load
  * @returns {Promise<Result>}
  */
-async function generate({ urls, paths, keys, connections, seconds, slow = Number.POSITIVE_INFINITY, stamped = false }) {
+async function generate(load) {
+  const { urls, paths, keys, connections, seconds, pace, slow = Number.POSITIVE_INFINITY, stamped = false } = load;
   const requests = paths.flatMap((path) => Array.from({ length: keys }, (_, key) => get(path, `key-${key}`)));
   const pool = await Promise.all(Array.from({ length: connections }, (_, n) => openConnection(urls[n % urls.length])));
   /** @type {number[]} */
