@@ -7,8 +7,8 @@ import { CROWD, coldCrowd, LATENCY_MS, troubledCrowd } from "./cache/crowds.mjs"
 import { startFronts } from "./cache/fronts.mjs";
 import { ORIGIN_TIMEOUT_MS, TIMES } from "./cache/job.mjs";
 import { copiedPerHit, largeAnswers } from "./cache/large.mjs";
-import { linesOf } from "./cache/lines.mjs";
-import { CLIENTS, liveLoads, ROUNDS, SECONDS } from "./cache/live.mjs";
+import { CLOCKS_MS, linesOf } from "./cache/lines.mjs";
+import { CLIENTS, liveLoads, ROUNDS, SECONDS, storeCosts } from "./cache/live.mjs";
 import { PEERS } from "./cache/peers.mjs";
 import { purgeOfGate, purgeOfVarnish } from "./cache/purging.mjs";
 
@@ -43,7 +43,7 @@ export async function measure(ground) {
  * @param {import("./cache/fronts.mjs").Fronts} fronts
  * @param {import("./lib/ground.mjs").Ground} ground
  */
-async function measureAll({ origin, proxy, one, two, counting, plain, peers }, { redis }) {
+async function measureAll({ origin, proxy, one, two, metered, counting, plain, peers }, { redis }) {
   const all = [two, ...peers];
   /**
    * One after the other: they share the origin and its troubles.
@@ -61,24 +61,20 @@ async function measureAll({ origin, proxy, one, two, counting, plain, peers }, {
   const cold = await each((front, index) => coldCrowd(front, origin, `one-${index}`), alone);
   const coldOverTwo = await coldCrowd(two, origin, "two");
 
-  const before = { commands: total(await redis.calls()), calls: proxy.calls() };
   const present = all.filter((front) => front !== undefined);
   const loads = await liveLoads(present, origin);
-  const after = { commands: total(await redis.calls()), calls: proxy.calls() };
-  const requests = [...loads[0].rounds, loads[0].paced].reduce((sum, { requests }) => sum + requests, 0);
+  const store = await storeCosts(metered, origin, async () => [total(await redis.calls()), proxy.calls()]);
 
   return {
     cold,
     coldOverTwo,
     live: all.map((front) => (front ? loads[present.indexOf(front)] : null)),
-    store: {
-      commandsPerRequest: (after.commands - before.commands) / requests,
-      callsPerRequest: (after.calls - before.calls) / requests,
-    },
+    store,
     leaves: await each((front) => troubledCrowd(front, origin, "leaves"), alone),
     reset: await each((front) => troubledCrowd(front, origin, "reset"), alone),
     hang: await each((front) => troubledCrowd(front, origin, "hang"), alone),
-    fine: await each((front) => oldestFresh(front)),
+    fine: await each((front) => oldestFresh(front), alone),
+    fineOverTwo: await oldestFresh(two),
     ceiling: await each((front) => oldestWhileDown(front, origin)),
     deadByReset: await each((front) => deadAndBack(front, origin, "reset")),
     deadByHang: await each((front) => deadAndBack(front, origin, "hang")),
@@ -108,6 +104,7 @@ function notes() {
     `Live: ${CLIENTS} connections, ${SECONDS} s, ttl 1 s, stale for ${(TIMES["/live"].whileRefreshed ?? 0) / 1000} s; ${ROUNDS} rounds in turns, the worst of them, speeds as medians.`,
     "Waited: the answer was made by a call of the origin that began after the client had asked.",
     `Followers: ten that wait for what another one asked for; the origin may take ${ORIGIN_TIMEOUT_MS / 1000} s.`,
+    `Fresh by two isolates: ${CLOCKS_MS} ms more, since each sets its clock by Redis' and two such settings differ a little.`,
     `Ages: from when the origin made an answer to when a client asked that was given it. Ceiling: ttl ${ttl / 1000} s and`,
     `stale_if_error ${ifError / 1000} s; "all the time" says that it was still served when nobody looked any more, 3 s after that.`,
     "nginx counts freshness in whole seconds (1 s in place of 250 ms), has no end of what is stale but the entry's removal,",

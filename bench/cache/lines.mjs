@@ -4,6 +4,9 @@ import { LATENCY_MS } from "./crowds.mjs";
 import { ORIGIN_TIMEOUT_MS, TIMES } from "./job.mjs";
 import { SECONDS } from "./live.mjs";
 
+/** By how much the clocks of two isolates may differ once each has set its own by Redis'. */
+export const CLOCKS_MS = 5;
+
 /**
  * @typedef {object} Line
  * @property {string} name
@@ -78,7 +81,7 @@ function liveLines({ live, store }) {
     line("  origin calls per second", live, (loads) => short(typical(loads, ({ calls, seconds }) => calls / seconds))),
     {
       name: "  store commands, HTTP calls per request",
-      ours: `${store.commandsPerRequest.toFixed(4)}, ${store.callsPerRequest.toFixed(4)}`,
+      ours: `${store.commands.toFixed(4)}, ${store.calls.toFixed(4)}`,
       peers: [null, null],
     },
     line(
@@ -118,7 +121,7 @@ function troubleLines({ leaves, reset, hang }) {
 }
 
 /** @param {import("../cache.mjs").Figures} figures @returns {Line[]} */
-function ageLines({ fine, ceiling, deadByReset, deadByHang, purge }) {
+function ageLines({ fine, fineOverTwo, ceiling, deadByReset, deadByHang, purge }) {
   const { ttl } = TIMES["/fine"];
   const { ttl: fresh, ifError = 0 } = TIMES["/ceiling"];
   /** @typedef {{ oldest: number }} Aged */
@@ -135,7 +138,8 @@ function ageLines({ fine, ceiling, deadByReset, deadByHang, purge }) {
     met: (/** @type {Dead} */ { backMs }) => backMs <= most,
   });
   return [
-    line(`ttl ${ttl} ms: oldest served as fresh`, fine, ({ oldest }) => ms(oldest), most(ttl)),
+    line(`ttl ${ttl} ms: oldest served as fresh, one isolate`, fine, ({ oldest }) => ms(oldest), most(ttl)),
+    line("the same, two isolates", [fineOverTwo, null, null], ({ oldest }) => ms(oldest), most(ttl + CLOCKS_MS)),
     line(
       `origin down, ttl + stale_if_error = ${ms(fresh + ifError)}: oldest served`,
       ceiling,

@@ -9,6 +9,8 @@ export const SECONDS = 6;
 export const ROUNDS = 3;
 const WARM_UP_SECONDS = 2;
 
+const job = { keys: 1, connections: CLIENTS, slow: LATENCY_MS, stamped: true };
+
 /** @typedef {import("../lib/loading.mjs").Loaded & { calls: number }} Live `calls`: of the origin */
 
 /** What each of them sends in a second where speed is not the point, and nobody waits for the processor. */
@@ -21,12 +23,9 @@ const PACE = 10;
  * @returns {Promise<{ rounds: Live[], paced: Live }[]>}
  */
 export async function liveLoads(fronts, origin) {
-  const job = { keys: 1, connections: CLIENTS, slow: LATENCY_MS, stamped: true };
   origin.trouble.latency = LATENCY_MS;
   const live = async (/** @type {string[]} */ urls, /** @type {string} */ path, pace = 0) => {
-    // The first answer, for which somebody has to wait; and it has to be stored, which is done behind it.
-    await askOnce(urls[0], path);
-    await sleep(100);
+    await prime(urls[0], path);
     const loaded = await load({ ...job, urls, paths: [path], seconds: SECONDS, pace });
     return { ...loaded, calls: origin.calls(path) };
   };
@@ -43,4 +42,27 @@ export async function liveLoads(fronts, origin) {
   for (const [index, { urls }] of fronts.entries()) paced.push(await live(urls, `/live?${index}-paced`, PACE));
   origin.trouble.latency = 0;
   return fronts.map((_, index) => ({ rounds: rounds[index], paced: paced[index] }));
+}
+
+/**
+ * What a request costs the store, at {@link PACE}: commands and HTTP calls.
+ * @param {import("./crowds.mjs").Front} gate whose calls of the store `counts` counts
+ * @param {import("./crowds.mjs").Origin} origin
+ * @param {() => Promise<number[]>} counts
+ */
+export async function storeCosts({ urls }, origin, counts) {
+  origin.trouble.latency = LATENCY_MS;
+  await prime(urls[0], "/live?metered");
+  const before = await counts();
+  const loaded = await load({ ...job, urls, paths: ["/live?metered"], seconds: SECONDS, pace: PACE });
+  const after = await counts();
+  origin.trouble.latency = 0;
+  const [commands, calls] = after.map((count, n) => (count - before[n]) / loaded.requests);
+  return { commands, calls };
+}
+
+/** The first answer, for which somebody has to wait; and it has to be stored, which is done behind it. */
+async function prime(/** @type {string} */ url, /** @type {string} */ path) {
+  await askOnce(url, path);
+  await sleep(100);
 }
