@@ -332,6 +332,7 @@ pub struct Cache {
     pub query: Option<Vec<String>>,
     /// Request headers to key by, beside the response's own `Vary`.
     pub vary: Vec<String>,
-    /// Names for purging; without effect as yet.
+    /// Names under which entries are purged together
+    /// ([`TagTemplate`](crate::engine::cache::TagTemplate)).
     pub tags: Vec<String>,
 }

@@ -333,7 +333,8 @@ const CACHE: Shape = Shape::Table(&[
         "tags",
         Shape::List(&TAG),
         Is("[]"),
-        "Names for purging. Without effect as long as there is no purge.",
+        "Names under which entries are purged together, at most 8: `{query.NAME}` stands for a \
+         parameter of the query, `{path.NAME}` for one of the path.",
     ),
 ]);
 

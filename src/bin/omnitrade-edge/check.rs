@@ -254,11 +254,7 @@ fn describe_cache(cache: &Cache) -> String {
         let _ = write!(text, ", by header {}", names(&cache.vary));
     }
     if !cache.tags.is_empty() {
-        let _ = write!(
-            text,
-            ", tagged {} (without effect as yet)",
-            names(&cache.tags)
-        );
+        let _ = write!(text, ", tagged {}", names(&cache.tags));
     }
     text
 }
