@@ -21,6 +21,7 @@ use serde_json::Value;
 
 pub use duration::{format_duration, parse_duration};
 pub use error::{ConfigError, Problem};
+pub(crate) use shape::{Absent, Field, Shape};
 pub use share::parse_share;
 
 pub use crate::engine::limit::{OnFailure, unreserved};

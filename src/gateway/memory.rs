@@ -30,6 +30,8 @@ pub struct Memory<B: Body> {
     /// The keys that are being fetched.
     pub flights: Flights,
     refreshing: Cache<String, Timestamp>,
+    /// When all entries were last dropped.
+    purged_at: Option<Timestamp>,
     /// What responses have said about queries, by path.
     searches: Cache<String, NoVarySearch>,
 }
@@ -42,6 +44,7 @@ impl<B: Body> Memory<B> {
             l1: L1::default(),
             flights: Flights::new(),
             refreshing: Cache::new(REFRESHES),
+            purged_at: None,
             searches: Cache::new(SEARCHES),
         }
     }
@@ -59,6 +62,19 @@ impl<B: Body> Memory<B> {
             }
             _ => drop(self.searches.remove(path)),
         }
+    }
+
+    /// Drops all entries, and those that requests under way would bring.
+    pub fn purge(&mut self, now: Timestamp) {
+        self.l1.clear();
+        self.flights.abandon();
+        self.purged_at = Some(now);
+    }
+
+    /// Whether a request that was sent at this time came too early for its answer to be kept: it may be
+    /// one of those that were to be dropped.
+    pub fn is_purged(&self, sent_at: Timestamp) -> bool {
+        self.purged_at.is_some_and(|at| sent_at <= at)
     }
 
     /// Takes the isolate's own lease to refresh the entry `key`, if nobody holds it. It ends by

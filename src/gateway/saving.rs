@@ -109,7 +109,9 @@ impl<B: Body> Gate<B> {
                 ttl_ms: ttl_ms.max(millis(LONGEST_LEASE)),
             })
         });
-        self.memory.l1.insert(key, entry);
+        if !self.memory.is_purged(entry.meta.request_time) {
+            self.memory.l1.insert(key, entry);
+        }
         write.flatten()
     }
 

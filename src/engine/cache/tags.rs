@@ -160,8 +160,9 @@ impl Tags {
 pub struct Tag(String);
 
 impl Tag {
-    /// The longest tag that stands in the store as it is, in bytes.
-    pub const MOST_BYTES: usize = 256;
+    /// The longest tag that stands in the store as it is, in bytes: with the longest prefix its key has
+    /// fewer than 256.
+    pub const MOST_BYTES: usize = 200;
 
     /// The tag of this name. One that is too long or holds anything but visible ASCII stands for itself
     /// by its SHA-256 digest, with a `#` before it, and so do those that begin with `#` or `@`: no two

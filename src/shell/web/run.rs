@@ -15,7 +15,8 @@ use crate::config::{Config, ConfigError};
 use crate::error::Error;
 use crate::gateway::forward::Fetch;
 use crate::gateway::{
-    Exchange, Failure, Gate, Handoff, LARGEST_BODY, Problem, Relay, Respond, Save, Step, Write,
+    AdminToken, Exchange, Failure, Gate, Handoff, LARGEST_BODY, Problem, Purge, Relay, Respond,
+    Save, Step, Write,
 };
 use crate::limiter::{ADMIT, Ask, Work};
 use crate::redis::{Command, RestClient, Value};
@@ -55,18 +56,20 @@ pub struct Isolate {
 }
 
 impl Isolate {
-    /// A gate with an empty memory; without a store it is in local mode.
+    /// A gate with an empty memory; without a store it is in local mode, without a token some admin
+    /// pages are not there.
     ///
     /// # Errors
     ///
     /// As [`Gate::new`].
-    pub fn new(config: &Config, store: Option<Store>) -> Result<Rc<Self>, ConfigError> {
+    pub fn new(
+        config: &Config,
+        store: Option<Store>,
+        admin_token: Option<AdminToken>,
+    ) -> Result<Rc<Self>, ConfigError> {
+        let gate = Gate::new(config, store.is_some(), Math::random().to_bits())?;
         Ok(Rc::new(Self {
-            gate: RefCell::new(Gate::new(
-                config,
-                store.is_some(),
-                Math::random().to_bits(),
-            )?),
+            gate: RefCell::new(gate.with_admin_token(admin_token)),
             store,
         }))
     }
@@ -117,6 +120,19 @@ impl Run {
                     sleep(pause).await;
                     let mut gate = self.isolate.gate.borrow_mut();
                     gate.waited(&self.head, exchange, now())
+                }
+                Step::Read(reading) => {
+                    let body = origin::read(self.request.body(), reading.most()).await;
+                    let mut gate = self.isolate.gate.borrow_mut();
+                    gate.body_read(&self.head, reading, body, now())
+                }
+                Step::Purge(purge) => {
+                    held = Some(Hold::on(&self.context));
+                    let Some(replies) = self.isolate.purge(&purge).await else {
+                        return failed();
+                    };
+                    let mut gate = self.isolate.gate.borrow_mut();
+                    gate.purged(&purge, replies, now())
                 }
                 Step::Fetch(fetch, mut exchange) => {
                     self.work(exchange.take_work());
@@ -260,6 +276,17 @@ impl Isolate {
         Some(reply)
     }
 
+    /// Runs the commands of a purge; `None` without a store.
+    async fn purge(&self, purge: &Purge) -> Option<Result<Vec<Result<Value, Error>>, Error>> {
+        let store = self.store.as_ref()?;
+        let replies = store.pipeline(&purge.commands()).await;
+        let each = replies.iter().flatten().filter_map(|r| r.as_ref().err());
+        for error in each.chain(replies.as_ref().err()).take(1) {
+            warn(&format!("store: purge: {error}"));
+        }
+        Some(replies)
+    }
+
     async fn work(&self, work: &Work) {
         if let Some(reply) = self.ask(&work.ask).await {
             self.gate.borrow_mut().worked(work, reply, now());
@@ -283,7 +310,7 @@ impl Isolate {
     }
 
     async fn save(&self, save: Save, response: &Response) {
-        let Some(body) = origin::read(response, LARGEST_BODY).await else {
+        let Ok(body) = origin::read(response.body(), LARGEST_BODY).await else {
             let write = self.gate.borrow_mut().not_saved(&save, now());
             if let Some(write) = write {
                 self.write(write).await;
