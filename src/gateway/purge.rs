@@ -48,9 +48,8 @@ pub enum Unread {
 /// Epochs for the store to set.
 ///
 /// ```
-/// # use omnitrade_edge::clock::Timestamp;
 /// # use omnitrade_edge::gateway::Purge;
-/// let mut purge = Purge::new("ot", Timestamp::from_millis(1_700_000_000_000), 7);
+/// let mut purge = Purge::new("ot", 7);
 /// purge.tag("symbol:BTCUSDT");
 /// assert_eq!(purge.commands().len(), 1);
 /// ```
@@ -82,10 +81,10 @@ pub struct Done {
 impl Purge {
     /// A purge of nothing so far. `prefix` is that of all keys in the store; `random` a number that is
     /// not likely to come again.
-    pub fn new(prefix: &str, now: Timestamp, random: u32) -> Self {
+    pub fn new(prefix: &str, random: u64) -> Self {
         Self {
             prefix: prefix.to_owned(),
-            epoch: epoch(now, random),
+            epoch: epoch(random),
             keys: Vec::new(),
         }
     }
@@ -197,9 +196,8 @@ impl<B: Body> Gate<B> {
                 .into();
             }
         };
-        let [_, _, _, _, random @ ..] = self.memory.limiter.random().to_be_bytes();
-        let prefix = &self.plan.store.key_prefix;
-        let mut purge = Purge::new(prefix, now, u32::from_be_bytes(random));
+        let random = self.memory.limiter.random();
+        let mut purge = Purge::new(&self.plan.store.key_prefix, random);
         if let Err(problem) = self.name(&mut purge, &body, head.url()) {
             return problem.into();
         }

@@ -7,7 +7,7 @@ use omnitrade_edge::redis::Value;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use crate::rig::{Request, Rig, START, Seen, Store, TOKEN, get, response};
+use crate::rig::{Request, Rig, Seen, Store, TOKEN, get, response};
 
 const MONTH: u64 = 31 * 86_400_000;
 
@@ -115,7 +115,7 @@ fn a_purge_sets_one_key_for_each_tag_and_url() {
 
 #[test]
 fn the_commands_keep_epochs_longer_than_entries() {
-    let mut purge = Purge::new("ot", START, 1);
+    let mut purge = Purge::new("ot", 1);
     purge.tag("a");
     let command = format!("{:?}", purge.commands()[0]);
     assert_eq!(

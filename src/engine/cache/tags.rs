@@ -13,7 +13,6 @@ use sha2::{Digest, Sha256};
 
 use super::key::{CacheKey, Target};
 use super::vary::hex;
-use crate::clock::Timestamp;
 
 /// The longest that an entry lies in the store.
 pub const LONGEST_STORED: Duration = Duration::from_secs(30 * 86_400);
@@ -201,10 +200,10 @@ pub fn purged_url(target: &Target<'_>, declared: Option<&[String]>) -> CacheKey 
     CacheKey::new(target, declared, &[], &HeaderMap::new())
 }
 
-/// The value that a purge gives to its epoch keys: letters and digits that no other purge gives to
+/// The value that a purge gives to its epoch keys: 16 hexadecimal digits that no other purge gives to
 /// them. `random`: a number that is not likely to come again.
-pub fn epoch(now: Timestamp, random: u32) -> String {
-    format!("{:x}{random:08x}", now.as_millis())
+pub fn epoch(random: u64) -> String {
+    format!("{random:016x}")
 }
 
 /// A tag's texts and places, in order; `None` if it is none.
