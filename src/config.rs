@@ -336,4 +336,20 @@ pub struct Cache {
     /// Names under which entries are purged together
     /// ([`TagTemplate`](crate::engine::cache::TagTemplate)).
     pub tags: Vec<String>,
+    /// For how long an isolate believes what it has in memory without asking the store whether it was
+    /// purged.
+    #[serde(default, deserialize_with = "duration::optional")]
+    pub l1_max_age: Option<Duration>,
 }
+
+impl Cache {
+    /// For how long an isolate believes what it has in memory; `None`: as long as that lives. What has
+    /// tags is believed for a second, unless [`l1_max_age`](Self::l1_max_age) says otherwise.
+    pub fn believed_for(&self) -> Option<Duration> {
+        let by_default = (!self.tags.is_empty()).then_some(BELIEVED);
+        self.l1_max_age.or(by_default)
+    }
+}
+
+/// Within this time a purge is known everywhere, by default.
+const BELIEVED: Duration = Duration::from_secs(1);

@@ -9,9 +9,17 @@ use super::body::Body;
 use super::head::Head;
 use super::problem::Problem;
 use super::step::Step;
+use super::token::AdminToken;
 use super::{Gate, answer, purge};
 
 impl<B: Body> Gate<B> {
+    /// The same gate with the admin pages that this token opens; without one they are not there.
+    #[must_use]
+    pub fn with_admin_token(mut self, token: Option<AdminToken>) -> Self {
+        self.admin_token = token;
+        self
+    }
+
     /// Answers a request under `/__edge/`; `None` for all others.
     pub(super) fn admin(&self, head: &impl Head, path: &[String]) -> Option<Step<B>> {
         let (first, page) = path.split_first()?;

@@ -14,6 +14,8 @@ mod bounds;
 mod cache;
 mod clock;
 mod conditions;
+mod early;
+mod epochs;
 mod flight;
 mod hostile;
 mod leases;

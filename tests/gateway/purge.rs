@@ -72,7 +72,7 @@ fn purging() -> Request {
 
 fn json_of(seen: &Seen) -> Json {
     assert_eq!(seen.header("cache-control"), "no-store");
-    serde_json::from_str(&seen.text()).unwrap()
+    serde_json::from_str(seen.text()).unwrap()
 }
 
 #[track_caller]

@@ -75,6 +75,14 @@ pub struct Entry {
     pub ttl_ms: u64,
 }
 
+/// What came of a step.
+#[expect(clippy::large_enum_variant, reason = "taken apart at once")]
+enum Advance {
+    Step(Step<Bytes>),
+    Respond(Respond<Bytes>),
+    Relay(Response, Relay<Bytes>),
+}
+
 impl Rig {
     /// A gate with a store.
     pub fn new(config: serde_json::Value) -> Self {
@@ -179,38 +187,44 @@ impl Rig {
     pub fn carry_on(&mut self, request: &Request, mut step: Step<Bytes>) -> Seen {
         let (asks, sent) = (self.asks.len(), self.sent.len());
         loop {
-            step = match step {
-                Step::Respond(respond) => {
+            let counts = (self.asks.len() - asks, self.sent.len() - sent);
+            step = match self.advance(request, step) {
+                Advance::Step(step) => step,
+                Advance::Respond(respond) => return self.respond(request, respond, counts),
+                Advance::Relay(origin, relay) => {
                     let counts = (self.asks.len() - asks, self.sent.len() - sent);
-                    return self.respond(request, respond, counts);
+                    return self.relay(request, &origin, relay, counts);
                 }
-                Step::Ask(ask, exchange) => {
-                    let reply = self.reply(&ask);
-                    let now = self.shown();
-                    self.gate.resume(request, &ask, exchange, reply, now)
-                }
-                Step::Wait(pause, exchange) => {
-                    self.now = self.now + pause;
-                    self.gate.waited(request, exchange, self.shown())
-                }
-                Step::Read(reading) => {
-                    let body = self.body.clone();
-                    self.gate.body_read(request, reading, body, self.shown())
-                }
-                Step::Purge(purge) => {
-                    let replies = self.purge_said(&purge);
-                    self.gate.purged(&purge, replies, self.shown())
-                }
-                Step::Fetch(fetch, mut exchange) => {
-                    self.work(exchange.take_work());
-                    let answered = self.fetch(request, &fetch);
-                    match self.origin_answered(request, exchange, &answered) {
-                        Handoff::Step(step) => step,
-                        Handoff::Relay(relay) => {
-                            let counts = (self.asks.len() - asks, self.sent.len() - sent);
-                            return self.relay(request, &answered.unwrap(), relay, counts);
-                        }
-                    }
+            }
+        }
+    }
+
+    fn advance(&mut self, request: &Request, step: Step<Bytes>) -> Advance {
+        match step {
+            Step::Respond(respond) => Advance::Respond(respond),
+            Step::Ask(ask, exchange) => {
+                let reply = self.reply(&ask);
+                let now = self.shown();
+                Advance::Step(self.gate.resume(request, &ask, exchange, reply, now))
+            }
+            Step::Wait(pause, exchange) => {
+                self.now = self.now + pause;
+                Advance::Step(self.gate.waited(request, exchange, self.shown()))
+            }
+            Step::Read(reading) => {
+                let body = self.body.clone();
+                Advance::Step(self.gate.body_read(request, reading, body, self.shown()))
+            }
+            Step::Purge(purge) => {
+                let replies = self.purge_said(&purge);
+                Advance::Step(self.gate.purged(&purge, replies, self.shown()))
+            }
+            Step::Fetch(fetch, mut exchange) => {
+                self.work(exchange.take_work());
+                let answered = self.fetch(request, &fetch);
+                match self.origin_answered(request, exchange, &answered) {
+                    Handoff::Step(step) => Advance::Step(step),
+                    Handoff::Relay(relay) => Advance::Relay(answered.unwrap(), relay),
                 }
             }
         }
@@ -256,8 +270,8 @@ impl Rig {
         }
         self.work(respond.work);
         let refreshed = respond.refresh.is_some();
-        if let Some((fetch, exchange)) = respond.refresh {
-            self.refresh(request, fetch, exchange);
+        if let Some(step) = respond.refresh {
+            self.refresh(request, *step);
         }
         let (status, headers, body) = made(respond.answer);
         Seen {
@@ -271,26 +285,29 @@ impl Rig {
     }
 
     /// Refreshes an entry behind the client's back, as the shells do.
-    fn refresh(&mut self, request: &Request, mut fetch: Fetch, mut exchange: Exchange<Bytes>) {
+    fn refresh(&mut self, request: &Request, mut step: Step<Bytes>) {
         loop {
-            let answered = self.fetch(request, &fetch);
-            match (self.origin_answered(request, exchange, &answered), answered) {
-                (Handoff::Relay(relay), Ok(origin)) => {
+            step = match self.advance(request, step) {
+                Advance::Step(step) => step,
+                Advance::Respond(respond) => {
+                    respond
+                        .write
+                        .into_iter()
+                        .for_each(|write| self.write(write));
+                    self.work(respond.work);
+                    match respond.refresh {
+                        Some(step) => *step,
+                        None => return,
+                    }
+                }
+                Advance::Relay(origin, relay) => {
+                    relay.write.into_iter().for_each(|write| self.write(write));
                     if let Some(save) = relay.save {
                         let write = self.gate.save(save, origin.body, self.shown());
                         write.into_iter().for_each(|write| self.write(write));
                     }
                     return;
                 }
-                (Handoff::Step(Step::Fetch(again, rest)), _) => (fetch, exchange) = (again, rest),
-                (Handoff::Step(Step::Respond(respond)), _) => {
-                    respond
-                        .write
-                        .into_iter()
-                        .for_each(|write| self.write(write));
-                    return;
-                }
-                other => panic!("{other:?}"),
             }
         }
     }

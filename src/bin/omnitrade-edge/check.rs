@@ -256,6 +256,10 @@ fn describe_cache(cache: &Cache) -> String {
     if !cache.tags.is_empty() {
         let _ = write!(text, ", tagged {}", names(&cache.tags));
     }
+    if let Some(believed) = cache.believed_for() {
+        let believed = format_duration(believed);
+        let _ = write!(text, ", believed in memory for {believed}");
+    }
     text
 }
 
