@@ -28,10 +28,12 @@ mod metered;
 mod origin;
 mod plan;
 mod problem;
+mod purge;
 pub mod ratelimit;
 mod saving;
 mod step;
 mod stored;
+mod token;
 
 use std::rc::Rc;
 
@@ -54,9 +56,11 @@ use memory::Memory;
 pub use origin::{Failure, Handoff, OriginHead, Relay};
 use plan::{Plan, RoutePlan};
 pub use problem::Problem;
+pub use purge::{Done, Purge, Reading, Unpurgeable, Unread, is_tag_name, purged_key};
 pub use saving::{LARGEST_BODY, Save, Write};
 use step::Queue;
 pub use step::{Exchange, Respond, Step};
+pub use token::AdminToken;
 
 /// The longest URL that is taken: as long as the platform takes.
 const LONGEST_URL: usize = 16 * 1024;
@@ -68,6 +72,8 @@ pub struct Gate<B: Body> {
     has_store: bool,
     memory: Memory<B>,
     notes: Vec<String>,
+    /// What opens the admin pages that are not for everybody.
+    admin_token: Option<AdminToken>,
 }
 
 impl<B: Body> Gate<B> {
@@ -89,6 +95,7 @@ impl<B: Body> Gate<B> {
             has_store,
             memory: Memory::new(memory, seed),
             notes: Vec::new(),
+            admin_token: None,
         })
     }
 
@@ -104,8 +111,8 @@ impl<B: Body> Gate<B> {
         let Ok(path) = segments(target.path) else {
             return Problem::MalformedUrl.into();
         };
-        if let Some(answer) = self.admin(head.method(), &path) {
-            return answer.into();
+        if let Some(step) = self.admin(head, &path) {
+            return step;
         }
         let route = self.plan.find(head.method(), &path);
         let free = is_preflight(head) && !route.names_method("OPTIONS");
