@@ -101,6 +101,12 @@ impl Flights {
         }
     }
 
+    /// What is under way will be of no use to anybody else.
+    pub fn abandon(&mut self) {
+        self.keys
+            .retain(|_, flight| matches!(flight, Flight::Grounded { .. }));
+    }
+
     /// The leader, which may have waited for another isolate until now, goes to the origin: it is given
     /// up for lost `patience` from here on.
     pub fn depart(&mut self, key: &str, patience: Duration, now: Timestamp) {

@@ -1,6 +1,7 @@
 mod limits;
 mod origin_quotas;
 mod permits;
+mod tags;
 
 use serde_json::{Value, json};
 
