@@ -253,6 +253,53 @@ fn what_the_store_said_before_a_purge_is_not_kept() {
 }
 
 #[test]
+fn what_is_read_while_the_store_is_at_a_purge_is_not_kept() {
+    let mut rig = Rig::new(config());
+    rig.next(response(200, "old"));
+    rig.get("/free");
+    rig.another_isolate();
+    let request = purging();
+    let Step::Read(reading) = rig.gate.decide(&request, rig.shown()) else {
+        panic!("it has a body");
+    };
+    let body = Bytes::from_static(br#"{"urls":["/free"]}"#);
+    let step = rig.gate.body_read(&request, reading, Ok(body), rig.shown());
+    let Step::Purge(purge) = step else {
+        panic!("{step:?}");
+    };
+    rig.wait(1);
+    assert_eq!(rig.get("/free").text(), "old", "it is not purged as yet");
+    rig.wait(1);
+    let replies = rig.purge_said(&purge);
+    rig.gate.purged(&purge, replies, rig.shown());
+    rig.next(response(200, "new"));
+    assert_eq!(rig.get("/free").text(), "new");
+}
+
+#[test]
+fn the_answer_to_a_post_that_was_under_way_is_not_kept() {
+    let mut rig = Rig::without_store(config());
+    let request = get("/free").by("POST");
+    let Step::Fetch(_, exchange) = rig.gate.decide(&request, rig.shown()) else {
+        panic!("it changes something");
+    };
+    rig.wait(1);
+    rig.purge(&json!({ "tags": ["any"] }));
+    rig.wait(1);
+    let answer = response(200, "old")
+        .with("content-location", "/free")
+        .with("cache-control", "max-age=600");
+    let handoff = rig
+        .gate
+        .origin_answered(&request, exchange, Ok(&answer), rig.shown());
+    let Handoff::Relay(relay) = handoff else {
+        panic!("{handoff:?}");
+    };
+    rig.gate.save(relay.save.unwrap(), answer.body, rig.shown());
+    assert_eq!(rig.get("/free").fetches, 1);
+}
+
+#[test]
 fn a_store_that_fails_is_told_and_the_isolate_is_purged_all_the_same() {
     let mut rig = Rig::new(config());
     rig.get("/plain/1");
