@@ -311,8 +311,8 @@ end
 if done then admitted = true end
 
 -- The cache, and whether the origin will be called. A refresh lease names the stamp of the entry that it
--- is for, 0 if there was none: one for another entry is done with. "u" in its place: the answer cannot be
--- stored.
+-- is for, 0 if there was none, and the call that took it, which may be repeated. One for another entry is
+-- done with. "u" in its place: the answer cannot be stored.
 local entry, refresh, unstored, calls_origin, lease, epochs = false, false, false, true, '0', ''
 if entry_at > 0 then
   entry = values[entry_at]
@@ -327,8 +327,9 @@ if entry_at > 0 then
   if entry and of ~= epochs then entry = false end
   local held = values[entry_at + 1]
   unstored = held == 'u'
-  lease = stamp or '0'
-  refresh = ARGV[4] ~= '0' and not unstored and fresh_until <= mine + ARGV[11] and held ~= lease
+  lease = (stamp or '0') .. ' ' .. id
+  local taken = held and match(held, '^%d+ ') == match(lease, '^%d+ ') and held ~= lease
+  refresh = ARGV[4] ~= '0' and not unstored and fresh_until <= mine + ARGV[11] and not taken
   calls_origin = refresh or not entry
 end
 for j = 1, n do

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
-use omnitrade_edge::limiter::{Lookup, Reply, Stored};
+use omnitrade_edge::limiter::{Ask, Lookup, Reply, Stored};
 
 use crate::rig::{Rig, admitted, entry_of, limit, lookup, nothing, now, refreshes, with_entry};
 
@@ -223,4 +223,20 @@ fn one_caller_may_refresh_it_so_long_before_it_goes_stale() {
         !refreshes(&rig.ask(&early(1_000, 0))),
         "also for those who see it stale"
     );
+}
+
+#[test]
+fn a_call_that_is_repeated_keeps_its_lease() {
+    let mut rig = Rig::start();
+    let charges = [limit("a", 10, 60)];
+    let ask = |id: &str| {
+        let mut ask = Ask::new(now(), id, second(), false);
+        ask.limit(&charges[0], 0, &[]);
+        ask.look_up(&lookup(Some(10 * second())));
+        ask
+    };
+    let first = ask("c1");
+    assert!(refreshes(&rig.ask(&first)));
+    assert!(refreshes(&rig.ask(&first)), "its reply was lost");
+    assert!(!refreshes(&rig.ask(&ask("c2"))));
 }

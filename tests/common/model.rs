@@ -246,11 +246,14 @@ impl ModelStore {
             entry = entry.filter(|_| stored.as_ref().is_some_and(|head| head.epochs == epochs));
             let fresh_until = stored.as_ref().filter(|_| entry.is_some());
             let fresh_until = fresh_until.map_or(0, |head| head.fresh_until);
-            lease = stored.map_or_else(|| "0".to_owned(), |head| head.stamp);
-            let held = self.text(lease_key);
+            let stamp = stored.map_or_else(|| "0".to_owned(), |head| head.stamp);
+            lease = format!("{stamp} {id}");
+            let held = self.text(lease_key).unwrap_or_default();
+            let taken = held.split_once(' ').is_some_and(|(of, _)| of == stamp) && held != lease;
             refresh = number(3) > 0
                 && fresh_until <= mine.as_millis() + number(10)
-                && held.is_none_or(|held| held != "u" && held != lease);
+                && held != "u"
+                && !taken;
             calls_origin = refresh || entry.is_none();
         }
         let blocks = |limit: &Limit<'_>| limit.role == "origin" && !check(limit).met;
