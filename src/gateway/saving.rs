@@ -190,7 +190,7 @@ impl<B: Body> Gate<B> {
             meta,
             coding,
             received,
-            checked_at: now,
+            checked_at: change.sent_at,
             flight: None,
         })
     }

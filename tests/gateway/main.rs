@@ -27,6 +27,7 @@ mod pages;
 mod penalties;
 mod plans;
 mod purge;
+mod purge_page;
 mod rig;
 mod rules;
 mod stale;

@@ -1,17 +1,16 @@
-//! `POST /__edge/purge`: what is named is void from then on, and nothing else is told.
+//! Purges: what is named is void from then on, here and in the store.
 
 use bytes::Bytes;
 use omnitrade_edge::error::{Error, ErrorKind};
-use omnitrade_edge::gateway::{Handoff, Purge, Step, Unread};
+use omnitrade_edge::gateway::{Handoff, Purge, Step};
 use omnitrade_edge::redis::Value;
-use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use crate::rig::{Request, Rig, Seen, Store, TOKEN, get, response};
 
 const MONTH: u64 = 31 * 86_400_000;
 
-fn config() -> Json {
+pub fn config() -> Json {
     json!({
         "origin": "https://api.example.com",
         "limits": { "one": { "by": "global", "window": "60s", "quota": 1 } },
@@ -24,7 +23,8 @@ fn config() -> Json {
                     "tags": ["book", "symbol:{query.symbol}"],
                 },
             },
-            { "path": "/plain/{id}", "cache": { "ttl": "10m" } },
+            { "path": "/plain/{id}", "cache": { "ttl": "10m", "tags": ["plain:{path.id}"] } },
+            { "path": "/free", "cache": { "ttl": "10m" } },
             { "path": "/uncached" },
         ],
     })
@@ -48,11 +48,11 @@ impl Rig {
         Ok(replies.collect())
     }
 
-    fn purge(&mut self, body: &Json) -> Seen {
+    pub fn purge(&mut self, body: &Json) -> Seen {
         self.purge_text(&body.to_string())
     }
 
-    fn purge_text(&mut self, body: &str) -> Seen {
+    pub fn purge_text(&mut self, body: &str) -> Seen {
         self.body = Ok(Bytes::copy_from_slice(body.as_bytes()));
         self.send(&purging())
     }
@@ -64,19 +64,19 @@ impl Rig {
     }
 }
 
-fn purging() -> Request {
+pub fn purging() -> Request {
     get("/__edge/purge")
         .by("POST")
         .with("authorization", &format!("Bearer {TOKEN}"))
 }
 
-fn json_of(seen: &Seen) -> Json {
+pub fn json_of(seen: &Seen) -> Json {
     assert_eq!(seen.header("cache-control"), "no-store");
     serde_json::from_str(seen.text()).unwrap()
 }
 
 #[track_caller]
-fn refused(seen: &Seen, status: u16, code: &str) -> Json {
+pub fn refused(seen: &Seen, status: u16, code: &str) -> Json {
     assert_eq!(seen.status, status, "{seen:?}");
     assert_eq!((seen.asks, seen.fetches), (0, 0));
     let problem = json_of(seen);
@@ -184,6 +184,122 @@ fn what_is_under_way_during_a_purge_is_not_kept() {
 }
 
 #[test]
+fn a_purge_by_tag_is_of_those_that_have_it() {
+    let mut rig = Rig::new(config());
+    let paths = ["/book?symbol=A", "/book?symbol=B", "/plain/1", "/plain/2"];
+    for path in paths {
+        rig.get(path);
+    }
+    rig.wait(1);
+    rig.purge(&json!({ "tags": ["symbol:A", "plain:2"] }));
+    rig.wait(1);
+    // Here, and where nothing is in memory.
+    for fetches in [[1, 0, 0, 1], [0; 4]] {
+        assert_eq!(paths.map(|path| rig.get(path).fetches), fetches);
+    }
+    rig.another_isolate();
+    assert_eq!(paths.map(|path| rig.get(path).fetches), [0; 4]);
+}
+
+#[test]
+fn a_purge_by_url_is_of_all_its_variants() {
+    let mut rig = Rig::new(config());
+    let fetches = |rig: &mut Rig| {
+        let mut fetches = 0;
+        for tongue in ["de", "en"] {
+            for plan in ["a", "b"] {
+                let request = get("/book?symbol=A&utm=1");
+                let request = request.with("accept-language", tongue).with("x-plan", plan);
+                rig.next(response(200, "x").with("vary", "x-plan"));
+                fetches += rig.send(&request).fetches;
+                rig.origin.clear();
+                rig.wait(1);
+            }
+        }
+        fetches
+    };
+    assert_eq!([fetches(&mut rig), fetches(&mut rig)], [4, 0]);
+    rig.purge(&json!({ "urls": ["/book?symbol=B", "/plain/1"] }));
+    rig.wait(1);
+    assert_eq!(fetches(&mut rig), 0);
+    rig.purge(&json!({ "urls": ["/book?symbol=A&utm=2"] }));
+    rig.another_isolate();
+    rig.wait(1);
+    assert_eq!([fetches(&mut rig), fetches(&mut rig)], [4, 0]);
+}
+
+#[test]
+fn what_the_store_said_before_a_purge_is_not_kept() {
+    let mut rig = Rig::new(config());
+    rig.next(response(200, "old"));
+    rig.get("/free");
+    rig.another_isolate();
+    let request = get("/free");
+    let Step::Ask(ask, exchange) = rig.gate.decide(&request, rig.shown()) else {
+        panic!("nothing is in memory");
+    };
+    let said = rig.reply(&ask);
+    rig.wait(1);
+    rig.purge(&json!({ "urls": ["/free"] }));
+    rig.wait(1);
+    let step = rig.gate.resume(&request, &ask, exchange, said, rig.shown());
+    assert_eq!(
+        rig.carry_on(&request, step).text(),
+        "old",
+        "it was asked for before"
+    );
+    rig.next(response(200, "new"));
+    assert_eq!(rig.get("/free").text(), "new");
+}
+
+#[test]
+fn what_is_read_while_the_store_is_at_a_purge_is_not_kept() {
+    let mut rig = Rig::new(config());
+    rig.next(response(200, "old"));
+    rig.get("/free");
+    rig.another_isolate();
+    let request = purging();
+    let Step::Read(reading) = rig.gate.decide(&request, rig.shown()) else {
+        panic!("it has a body");
+    };
+    let body = Bytes::from_static(br#"{"urls":["/free"]}"#);
+    let step = rig.gate.body_read(&request, reading, Ok(body), rig.shown());
+    let Step::Purge(purge) = step else {
+        panic!("{step:?}");
+    };
+    rig.wait(1);
+    assert_eq!(rig.get("/free").text(), "old", "it is not purged as yet");
+    rig.wait(1);
+    let replies = rig.purge_said(&purge);
+    rig.gate.purged(&purge, replies, rig.shown());
+    rig.next(response(200, "new"));
+    assert_eq!(rig.get("/free").text(), "new");
+}
+
+#[test]
+fn the_answer_to_a_post_that_was_under_way_is_not_kept() {
+    let mut rig = Rig::without_store(config());
+    let request = get("/free").by("POST");
+    let Step::Fetch(_, exchange) = rig.gate.decide(&request, rig.shown()) else {
+        panic!("it changes something");
+    };
+    rig.wait(1);
+    rig.purge(&json!({ "tags": ["any"] }));
+    rig.wait(1);
+    let answer = response(200, "old")
+        .with("content-location", "/free")
+        .with("cache-control", "max-age=600");
+    let handoff = rig
+        .gate
+        .origin_answered(&request, exchange, Ok(&answer), rig.shown());
+    let Handoff::Relay(relay) = handoff else {
+        panic!("{handoff:?}");
+    };
+    rig.gate.save(relay.save.unwrap(), answer.body, rig.shown());
+    assert_eq!(rig.get("/free").fetches, 1);
+}
+
+#[test]
 fn a_store_that_fails_is_told_and_the_isolate_is_purged_all_the_same() {
     let mut rig = Rig::new(config());
     rig.get("/plain/1");
@@ -217,188 +333,6 @@ fn a_purge_that_is_half_done_is_no_success() {
 }
 
 #[test]
-fn nobody_purges_without_the_token() {
-    let mut rig = Rig::new(config());
-    rig.body = Ok(Bytes::from_static(br#"{"tags":["a"]}"#));
-    for sent in [
-        "",
-        "Bearer",
-        "Bearer wrong",
-        "Basic t0ken-of-the-admin",
-        TOKEN,
-    ] {
-        let request = get("/__edge/purge").by("POST").with("authorization", sent);
-        let seen = rig.send(&request);
-        refused(&seen, 401, "unauthorised");
-        assert_eq!(seen.header("www-authenticate"), "Bearer");
-    }
-    refused(
-        &rig.send(&get("/__edge/purge").by("POST")),
-        401,
-        "unauthorised",
-    );
-    for method in ["GET", "HEAD", "PUT", "OPTIONS", "DELETE"] {
-        let seen = rig.send(&purging().by(method));
-        refused(&seen, 405, "method_not_allowed");
-        assert_eq!(seen.header("allow"), "POST");
-    }
-    assert_eq!(rig.epochs, []);
-    rig.gate = rig.gate.with_admin_token(None);
-    refused(&rig.send(&purging()), 404, "not_found");
-}
-
-#[test]
-fn a_purge_counts_against_no_limit() {
-    let mut rig = Rig::new(config());
-    for _ in 0..5 {
-        let seen = rig.purge(&json!({ "tags": ["a"] }));
-        assert_eq!((seen.status, seen.asks, seen.fetches), (200, 0, 0));
-    }
-}
-
-#[test]
-fn what_is_wrong_is_named_and_nothing_is_purged() {
-    let mut rig = Rig::new(config());
-    rig.get("/plain/1");
-    let many: Vec<_> = (0..101).map(|n| n.to_string()).collect();
-    let long = "x".repeat(1_025);
-    let far = format!("/plain/{}", "x".repeat(16_384));
-    for (body, said) in [
-        (
-            json!({}),
-            "tags, urls: expected 1 to 100 names together, found 0",
-        ),
-        (
-            json!({ "tags": [], "urls": null }),
-            "tags, urls: expected 1 to 100",
-        ),
-        (
-            json!({ "tags": many }),
-            "tags, urls: expected 1 to 100 names together, found 101",
-        ),
-        (
-            json!({ "tags": ["a"], "all": true }),
-            "all: expected one of the fields tags, urls; there is",
-        ),
-        (json!({ "tags": "a" }), "tags: expected a list, found \"a\""),
-        (
-            json!({ "tags": ["a", ""] }),
-            "tags[1]: expected a tag of 1 to 1024 bytes, found \"\"",
-        ),
-        (
-            json!({ "tags": [1] }),
-            "tags[0]: expected a tag of 1 to 1024 bytes, found 1",
-        ),
-        (
-            json!({ "tags": [long] }),
-            "tags[0]: expected a tag of 1 to 1024 bytes",
-        ),
-        (json!({ "urls": [far] }), "urls[0]: expected a URL such as"),
-        (
-            json!({ "urls": ["/plain/1", "plain"] }),
-            "urls[1]: expected a URL such as",
-        ),
-        (json!({ "urls": [""] }), "urls[0]: expected a URL such as"),
-        (
-            json!({ "urls": ["ftp://edge.example/plain/1"] }),
-            "urls[0]: expected a URL such as",
-        ),
-        (
-            json!({ "urls": ["https://me@edge.example/plain/1"] }),
-            "urls[0]: expected a URL such as",
-        ),
-        (
-            json!({ "urls": ["//other.example/plain/1"] }),
-            "urls[0]: expected a URL such as",
-        ),
-        (
-            json!({ "urls": ["/plain/%zz"] }),
-            "urls[0]: expected a URL such as",
-        ),
-        (
-            json!({ "urls": ["/plain\\1"] }),
-            "urls[0]: expected a URL such as",
-        ),
-        (
-            json!({ "urls": ["/plain/a b"] }),
-            "urls[0]: expected a URL such as",
-        ),
-        (
-            json!({ "urls": ["/plain/é"] }),
-            "urls[0]: expected a URL such as",
-        ),
-        (
-            json!({ "urls": ["/uncached?x=1"] }),
-            "urls[0]: expected a URL of a route with a cache, found \"/uncached?x=1\"",
-        ),
-        (
-            json!({ "urls": ["/__edge/health"] }),
-            "urls[0]: expected a URL of a route with a cache",
-        ),
-    ] {
-        let problem = refused(&rig.purge(&body), 422, "not_purgeable");
-        let detail = problem["detail"].as_str().unwrap();
-        assert!(detail.starts_with(said), "{body}: {detail}");
-        assert_eq!(problem["problems"][0], detail);
-    }
-    let two = rig.purge(&json!({ "tags": [1], "urls": [2] }));
-    assert_eq!(json_of(&two)["problems"].as_array().unwrap().len(), 2);
-    for text in [
-        "",
-        "{",
-        "[]",
-        "null",
-        "\"tags\"",
-        "tags=a",
-        "{\"tags\":[\"\u{0}\"]}",
-        &"[".repeat(60_000),
-    ] {
-        refused(&rig.purge_text(text), 400, "malformed_body");
-    }
-    rig.body = Ok(Bytes::from_static(b"{\"tags\":[\"\xff\"]}"));
-    refused(&rig.send(&purging()), 400, "malformed_body");
-    rig.body = Err(Unread::Broken);
-    refused(&rig.send(&purging()), 400, "malformed_body");
-    rig.body = Err(Unread::TooLong);
-    refused(&rig.send(&purging()), 413, "body_too_large");
-    let most = 64 << 10;
-    let fits = format!("{{\"tags\":[\"a\"]{}}}", " ".repeat(most - 14));
-    assert_eq!(fits.len(), most);
-    refused(&rig.purge_text(&format!("{fits} ")), 413, "body_too_large");
-    let announced = purging().with("content-length", &(most + 1).to_string());
-    refused(&rig.send(&announced), 413, "body_too_large");
-    assert_eq!(rig.epochs, [], "nothing of all that was purged");
-    assert_eq!(rig.get("/plain/1").fetches, 0);
-
-    assert_eq!(rig.purge_text(&fits).status, 200);
-}
-
-#[test]
-fn a_url_is_read_as_clients_send_it() {
-    let mut rig = Rig::new(config());
-    let mut key = |url: &str| {
-        let seen = rig.purge(&json!({ "urls": [url] }));
-        assert_eq!(seen.status, 200, "{url}: {seen:?}");
-        rig.epochs.pop().unwrap().0
-    };
-    let one = key("/plain/1?x=1");
-    for same in [
-        "https://edge.example/plain/1?x=1",
-        "HTTPS://Edge.Example:443/plain/./2/../1?x=%31#y",
-    ] {
-        assert_eq!(key(same), one, "{same}");
-    }
-    for other in [
-        "/plain/1",
-        "/plain/1?x=2",
-        "https://other.example/plain/1?x=1",
-        "http://edge.example/plain/1?x=1",
-    ] {
-        assert_ne!(key(other), one, "{other}");
-    }
-}
-
-#[test]
 fn a_url_takes_along_the_one_that_it_is_the_same_as_by_the_word_of_the_api() {
     let mut rig = Rig::new(config());
     rig.next(response(200, "x").with("no-vary-search", "params=(\"utm\")"));
@@ -419,21 +353,4 @@ fn an_isolate_with_a_wrong_clock_purges_too() {
     rig.wait(1);
     assert_eq!(rig.get("/plain/2").fetches, 1);
     assert_eq!(rig.get("/plain/2").fetches, 0, "what comes after is kept");
-}
-
-proptest! {
-    #[test]
-    fn any_body_is_answered(body: Vec<u8>, url in ".{0,60}", tag: String) {
-        let mut rig = Rig::new(config());
-        rig.body = Ok(body.into());
-        let seen = rig.send(&purging());
-        prop_assert!(matches!(seen.status, 200 | 400 | 422));
-        for body in [json!({ "urls": [url] }), json!({ "tags": [tag] })] {
-            let seen = rig.purge(&body);
-            prop_assert!(matches!(seen.status, 200 | 422), "{:?}", seen);
-        }
-        for (key, _) in &rig.epochs {
-            prop_assert!(key.len() <= 256 && key.bytes().all(|b| b.is_ascii_graphic()));
-        }
-    }
 }
