@@ -213,6 +213,8 @@ impl<B: Body> Gate<B> {
         let Some((mut reply, now)) = memory.received(ask, reply, shown) else {
             exchange.store_failed = true;
             let now = memory.clock.correct(shown);
+            let l1 = &mut self.memory.l1;
+            exchange.caching.look_without_store(head, l1, now);
             return self.without_store(head, exchange, now);
         };
         if reply.unreadable > 0 {

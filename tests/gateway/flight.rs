@@ -237,6 +237,25 @@ fn an_isolate_waits_for_no_other_once_the_store_fails() {
 }
 
 #[test]
+fn what_was_stored_while_a_store_call_failed_is_served() {
+    for path in ["/book", "/limited"] {
+        let mut rig = Rig::new(config());
+        let slow = get(path);
+        let Step::Ask(ask, exchange) = rig.gate.decide(&slow, rig.shown()) else {
+            panic!("it asks the store");
+        };
+        rig.next(response(200, "once"));
+        assert_eq!(rig.get(path).text(), "once");
+        rig.store = Store::Down(ErrorKind::Timeout);
+        let reply = rig.reply(&ask);
+        let now = rig.shown();
+        let step = rig.gate.resume(&slow, &ask, exchange, reply, now);
+        let seen = finish(&mut rig, path, step);
+        assert_eq!((seen.text(), seen.fetches), ("once", 0), "{path}");
+    }
+}
+
+#[test]
 fn an_isolate_goes_itself_when_another_takes_too_long() {
     let mut rig = Rig::new(config());
     leader(start(&mut rig, "/book"));

@@ -24,6 +24,20 @@ impl<B: Body> Caching<B> {
         self.look_into_l1(head, l1, now);
     }
 
+    /// The same once the store has failed: while it was waited for, another request may have stored what
+    /// this one misses.
+    pub fn look_without_store(&mut self, head: &impl Head, l1: &mut L1<B>, now: Timestamp) {
+        let Self::On(cached) = self else {
+            return;
+        };
+        let before = cached.found.take();
+        cached.look(l1, now);
+        if cached.found.is_none() {
+            cached.found = before;
+        }
+        cached.turn(head, l1, now);
+    }
+
     /// Turns to the variant that is meant, where the response under the URL's own key answers other
     /// requests. Whether it did.
     pub fn turn(&mut self, head: &impl Head, l1: &mut L1<B>, now: Timestamp) -> bool {
