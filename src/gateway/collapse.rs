@@ -10,7 +10,7 @@ use super::caching::Caching;
 use super::flight::{self, Boarding, Landing};
 use super::head::Head;
 use super::saving::{Save, Write};
-use super::step::{Exchange, Step};
+use super::step::{Exchange, Queue, Step};
 
 impl<B: Body> Gate<B> {
     /// Whether to wait for another request that is on its way for the same, and for how long.
@@ -23,6 +23,7 @@ impl<B: Body> Gate<B> {
             return None;
         }
         let store_tells = !exchange.store_failed && self.store_is_up();
+        self.step_down(&mut exchange.queue, now);
         let queue = &mut exchange.queue;
         let waited = now.since(queue.since.unwrap_or(now));
         if queue.flight.is_none() {
@@ -54,6 +55,7 @@ impl<B: Body> Gate<B> {
         if let Some(key) = &queue.flight {
             let patience = exchange.route.origin_timeout;
             self.memory.flights.depart(key, patience, now);
+            queue.departed = true;
         }
         None
     }
@@ -67,6 +69,7 @@ impl<B: Body> Gate<B> {
     ) -> Step<B> {
         let now = self.memory.limiter.clock.correct(now);
         exchange.caching.look_again(head, &mut self.memory.l1, now);
+        self.step_down(&mut exchange.queue, now);
         let missing = exchange.caching.needs_store(head, true, now);
         if missing
             && exchange.leads()
@@ -76,6 +79,17 @@ impl<B: Body> Gate<B> {
             return Step::Ask(ask, exchange);
         }
         self.proceed(head, exchange, now)
+    }
+
+    /// Who leads, but waits for another isolate, leads no more once the store has told another one here to
+    /// go.
+    fn step_down(&self, queue: &mut Queue, now: Timestamp) {
+        if !queue.departed
+            && let Some(key) = &queue.flight
+            && self.memory.flights.has_departed(key, now)
+        {
+            queue.flight = None;
+        }
     }
 
     /// The body of a response that was to be kept broke off, or is too large.

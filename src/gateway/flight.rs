@@ -34,8 +34,8 @@ pub struct Flights {
 
 #[derive(Debug, Clone, Copy)]
 enum Flight {
-    /// Somebody fetches it, and is given up for lost at this time.
-    Under { until: Timestamp },
+    /// Somebody fetches it, or is about to, and is given up for lost at this time.
+    Under { until: Timestamp, departed: bool },
     /// It is of no use to wait for it until then.
     Grounded { until: Timestamp },
 }
@@ -88,14 +88,16 @@ impl Flights {
         now: Timestamp,
     ) -> Boarding {
         match self.keys.get(key) {
-            Some(Flight::Under { until }) if now < *until => match waited < PATIENCE {
+            Some(Flight::Under { until, .. }) if now < *until => match waited < PATIENCE {
                 true => Boarding::Wait,
                 false => Boarding::Alone,
             },
             Some(Flight::Grounded { until }) if now < *until => Boarding::Alone,
             _ => {
                 let until = now + patience.min(PATIENCE);
-                self.keys.insert(key.to_owned(), Flight::Under { until });
+                let departed = false;
+                let flight = Flight::Under { until, departed };
+                self.keys.insert(key.to_owned(), flight);
                 Boarding::Lead
             }
         }
@@ -111,7 +113,17 @@ impl Flights {
     /// up for lost `patience` from here on.
     pub fn depart(&mut self, key: &str, patience: Duration, now: Timestamp) {
         let until = now + patience.min(PATIENCE);
-        self.keys.insert(key.to_owned(), Flight::Under { until });
+        let departed = true;
+        let flight = Flight::Under { until, departed };
+        self.keys.insert(key.to_owned(), flight);
+    }
+
+    /// Whether somebody has gone to the origin for `key` and is awaited.
+    pub fn has_departed(&self, key: &str, now: Timestamp) -> bool {
+        matches!(
+            self.keys.peek(key),
+            Some(Flight::Under { until, departed: true }) if now < *until
+        )
     }
 
     /// What was fetched is stored.

@@ -73,6 +73,8 @@ pub struct Exchange<B: Body> {
 pub struct Queue {
     /// What it fetches while others wait for it.
     pub flight: Option<String>,
+    /// Whether it has gone to the origin for that, and does not wait for another isolate any more.
+    pub departed: bool,
     /// Since when it waits, and how often it has looked again.
     pub since: Option<Timestamp>,
     pub looks: u32,

@@ -101,6 +101,11 @@ fn whoever_holds_the_lease_leads_though_another_was_here_before() {
     let waits = follower(waits);
     let leads = rig.gate.resume(&first, &one.0, one.1, one.2, now);
     let (fetch, exchange) = leader(leads);
+    // Now it waits for that one, and asks the store no more.
+    rig.store = Store::Down(ErrorKind::Server);
+    rig.wait(60);
+    let waits = follower(look(&mut rig, "/limited", waits));
+    rig.store = Store::Up;
     rig.next(response(200, "once"));
     finish(&mut rig, "/limited", Step::Fetch(fetch, exchange));
     let step = look(&mut rig, "/limited", waits);
