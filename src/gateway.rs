@@ -335,7 +335,9 @@ impl<B: Body> Gate<B> {
         };
         let timeout = exchange.route.origin_timeout;
         let path = exchange.caching.path(target.path);
-        let query = exchange.caching.query(target.query);
+        let query = exchange
+            .caching
+            .query(exchange.route.cache.as_ref(), target.query);
         let target = Target {
             path: &path,
             query: query.as_deref(),

@@ -8,6 +8,8 @@ use crate::config::{self, Config, ConfigError, Mode, OriginQuotaOf, Strategy};
 use crate::engine::limit::{OnFailure, Quota, Role, penalty};
 use crate::engine::route::Pattern;
 
+use super::caching::CachePlan;
+
 /// What the gate does, ready for use.
 #[derive(Debug)]
 pub struct Plan {
@@ -45,7 +47,7 @@ pub struct RoutePlan {
     /// How long the origin may take to start its answer.
     pub origin_timeout: Duration,
     /// What is cached.
-    pub cache: Option<config::Cache>,
+    pub cache: Option<CachePlan>,
 }
 
 /// One limit.
@@ -122,7 +124,7 @@ impl Plan {
                 refund_on: route.refund_on.clone(),
                 origin_quota: None,
                 origin_timeout: route.origin_timeout.unwrap_or(config.origin_timeout),
-                cache: route.cache.clone(),
+                cache: route.cache.as_ref().map(CachePlan::new),
             };
             plan.origin_quota = match &route.origin_quota {
                 None => None,
