@@ -44,6 +44,7 @@ pub fn problems(path: &str, cache: &Value, problems: &mut Vec<Problem>) {
             let expected = match &declared {
                 None => "a list `query` beside it that names the parameter".to_owned(),
                 Some(declared) if declared.contains(&name.as_str()) => continue,
+                Some(declared) if declared.is_empty() => "a parameter of `query` (none)".to_owned(),
                 Some(declared) => format!("a parameter of `query` ({})", declared.join(", ")),
             };
             problem(&format!("{field}.{name}"), &expected, None);

@@ -48,7 +48,7 @@ fn forwarded(client: &Request, plan: &Fetch) -> Result<Request, JsValue> {
     let init = RequestInit::new();
     init.set_redirect(RequestRedirect::Manual);
     if let Some(keep) = &plan.keep {
-        init.set_headers(&kept(&client.headers(), keep)?);
+        init.set_headers(&kept(&client.headers(), keep)?.into());
     }
     let request = Request::new_with_request_and_init(&moved, &init)?;
     let headers = request.headers();
