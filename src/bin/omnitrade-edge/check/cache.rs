@@ -72,7 +72,7 @@ fn lifetime(cache: &Cache) -> String {
         }
     };
     let for_good = match cache.ttl {
-        Some(Ttl::Candle) => ", for good when all had closed",
+        Some(Ttl::Candle) => ", for 30d when all had closed",
         _ => "",
     };
     match cache.override_origin {

@@ -63,7 +63,7 @@ fn what_a_cache_stores_beyond_the_usual_is_told() {
              defaults = { interval = '1h' }, forward = ['accept', 'x-api-key']"
         ),
         format!(
-            "{plain}, else until its last candle closes, 2s at most while that is open, for good \
+            "{plain}, else until its last candle closes, 2s at most while that is open, for 30d \
              when all had closed, 400, 404 and 410 for 5s, by query symbol and interval and endTime, \
              symbol in capitals, interval 1h where it is absent, beside that the origin gets accept \
              and x-api-key"
@@ -71,7 +71,7 @@ fn what_a_cache_stores_beyond_the_usual_is_told() {
     );
     assert_eq!(
         told("ttl = 'candle', override_origin = true"),
-        "cached until its last candle closes, for good when all had closed"
+        "cached until its last candle closes, for 30d when all had closed"
     );
 }
 
