@@ -21,6 +21,7 @@ use serde_json::Value;
 
 pub use duration::{format_duration, parse_duration};
 pub use error::{ConfigError, Problem};
+pub(crate) use shape::{Absent, Field, Shape};
 pub use share::parse_share;
 
 pub use crate::engine::cache::Letters;
@@ -368,6 +369,23 @@ pub struct Cache {
     /// those of [`vary`](Self::vary); if absent, a few that are known to be harmless.
     #[serde(default)]
     pub forward: Option<Vec<String>>,
-    /// Names for purging; without effect as yet.
+    /// Names under which entries are purged together
+    /// ([`TagTemplate`](crate::engine::cache::TagTemplate)).
     pub tags: Vec<String>,
+    /// For how long an isolate believes what it has in memory without asking the store whether it was
+    /// purged.
+    #[serde(default, deserialize_with = "duration::optional")]
+    pub l1_max_age: Option<Duration>,
 }
+
+impl Cache {
+    /// For how long an isolate believes what it has in memory; `None`: as long as that lives. What has
+    /// tags is believed for a second, unless [`l1_max_age`](Self::l1_max_age) says otherwise.
+    pub fn believed_for(&self) -> Option<Duration> {
+        let by_default = (!self.tags.is_empty()).then_some(BELIEVED);
+        self.l1_max_age.or(by_default)
+    }
+}
+
+/// Within this time a purge is known everywhere, by default.
+const BELIEVED: Duration = Duration::from_secs(1);

@@ -28,10 +28,12 @@ mod metered;
 mod origin;
 mod plan;
 mod problem;
+mod purge;
 pub mod ratelimit;
 mod saving;
 mod step;
 mod stored;
+mod token;
 
 use std::rc::Rc;
 
@@ -54,9 +56,11 @@ use memory::Memory;
 pub use origin::{Failure, Handoff, OriginHead, Relay};
 use plan::{Plan, RoutePlan};
 pub use problem::Problem;
+pub use purge::{Done, Purge, Reading, Unpurgeable, Unread, is_tag_name, purged_key};
 pub use saving::{LARGEST_BODY, Save, Write};
 use step::Queue;
 pub use step::{Exchange, Respond, Step};
+pub use token::AdminToken;
 
 /// The longest URL that is taken: as long as the platform takes.
 const LONGEST_URL: usize = 16 * 1024;
@@ -68,6 +72,8 @@ pub struct Gate<B: Body> {
     has_store: bool,
     memory: Memory<B>,
     notes: Vec<String>,
+    /// What opens the admin pages that are not for everybody.
+    admin_token: Option<AdminToken>,
 }
 
 impl<B: Body> Gate<B> {
@@ -87,8 +93,9 @@ impl<B: Body> Gate<B> {
         Ok(Self {
             plan,
             has_store,
-            memory: Memory::new(memory),
+            memory: Memory::new(memory, seed),
             notes: Vec::new(),
+            admin_token: None,
         })
     }
 
@@ -104,8 +111,8 @@ impl<B: Body> Gate<B> {
         let Ok(path) = segments(target.path) else {
             return Problem::MalformedUrl.into();
         };
-        if let Some(answer) = self.admin(head.method(), &path) {
-            return answer.into();
+        if let Some(step) = self.admin(head, &path) {
+            return step;
         }
         let route = self.plan.find(head.method(), &path);
         let free = is_preflight(head) && !route.names_method("OPTIONS");
@@ -118,6 +125,7 @@ impl<B: Body> Gate<B> {
             store_failed: false,
             work: Vec::new(),
             queue: Queue::default(),
+            behind: false,
             route,
         };
         let limited = match exchange.admission.recall(&mut self.memory.limiter, now) {
@@ -137,9 +145,7 @@ impl<B: Body> Gate<B> {
             return self.without_store(head, exchange, now);
         }
         let mut lookup = match look_up {
-            true => exchange
-                .caching
-                .lookup(&self.plan.store.key_prefix, exchange.lease()),
+            true => self.lookup(head, &exchange),
             false => None,
         };
         if let (Some(lookup), Some(_)) = (&mut lookup, exchange.admission.check().origin_refused())
@@ -176,6 +182,7 @@ impl<B: Body> Gate<B> {
         route: &RoutePlan,
     ) -> Caching<B> {
         let method = head.method();
+        let checks = self.store_is_up();
         match &route.cache {
             Some(_) if is_upgrade(head) => Caching::Bypass(Bypass::Upgrade),
             _ if !matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE") => {
@@ -187,7 +194,9 @@ impl<B: Body> Gate<B> {
             }
             Some(cache) => {
                 let search = self.memory.search(target.path);
-                Caching::of(cache, head, target, search)
+                let mut caching = Caching::of(cache, head, target, search);
+                caching.believe_l1(cache.l1_max_age.filter(|_| checks));
+                caching
             }
             None => Caching::Off,
         }
@@ -228,10 +237,9 @@ impl<B: Body> Gate<B> {
             }
             Err(problem) => return exchange.refuse(&problem),
         }
-        if ask.asks_cache() {
-            exchange
-                .caching
-                .store_said(reply.entry, reply.refresh, &mut self.memory.l1, now);
+        if let Some(looked) = reply.cached {
+            let l1 = &mut self.memory.l1;
+            exchange.caching.store_said(looked, l1, asked_at, now);
             let turned = exchange.caching.turn(head, &mut self.memory.l1, now);
             if turned && exchange.caching.needs_store(head, false, now) {
                 return self.ask_for_variant(head, exchange, now);
@@ -247,15 +255,30 @@ impl<B: Body> Gate<B> {
         exchange: Exchange<B>,
         now: Timestamp,
     ) -> Step<B> {
-        let prefix = &self.plan.store.key_prefix;
-        match exchange.caching.lookup(prefix, exchange.lease()) {
-            Some(lookup) => {
-                let mut ask = self.memory.limiter.call(now);
-                ask.look_up(&lookup);
-                Step::Ask(ask, exchange)
-            }
+        match self.ask_cache(head, &exchange, now) {
+            Some(ask) => Step::Ask(ask, exchange),
             None => self.proceed(head, exchange, now),
         }
+    }
+
+    /// A call that asks about the entry, and nothing else.
+    fn ask_cache(
+        &mut self,
+        head: &impl Head,
+        exchange: &Exchange<B>,
+        now: Timestamp,
+    ) -> Option<Ask> {
+        let lookup = self.lookup(head, exchange)?;
+        let mut ask = self.memory.limiter.call(now);
+        ask.look_up(&lookup);
+        Some(ask)
+    }
+
+    fn lookup(&self, head: &impl Head, exchange: &Exchange<B>) -> Option<limiter::Lookup> {
+        let (target, cache) = (Target::of(head.url())?, exchange.route.cache.as_ref()?);
+        let prefix = &self.plan.store.key_prefix;
+        let caching = &exchange.caching;
+        caching.lookup(target, cache, prefix, exchange.lease())
     }
 
     /// Goes on without the store: there is none, or it is down for a while yet.
@@ -281,7 +304,14 @@ impl<B: Body> Gate<B> {
             exchange.work.extend(work);
         }
         let caching = std::mem::replace(&mut exchange.caching, Caching::Off);
-        match caching.serve(head, now) {
+        let draw = match exchange.behind {
+            true => {
+                caching.refreshed_elsewhere(&mut self.memory, now);
+                1.0
+            }
+            false => self.memory.draw(),
+        };
+        match caching.serve(head, draw, now) {
             caching::Serve::Origin(caching) => {
                 exchange.caching = caching;
                 match self.queue(&mut exchange, now) {
@@ -291,28 +321,50 @@ impl<B: Body> Gate<B> {
             }
             caching::Serve::Answer(answer) => exchange.answer(answer),
             caching::Serve::AnswerAndRefresh(answer, caching) => {
-                let lease = exchange.lease();
-                let mine = self.may_call_origin(&mut exchange, now)
-                    && caching.may_refresh(&mut self.memory, now, lease);
-                let refresh = Exchange {
-                    route: Rc::clone(&exchange.route),
-                    admission: Admission::free(),
-                    caching,
-                    store_failed: false,
-                    work: Vec::new(),
-                    queue: Queue::default(),
-                };
-                let refresh = mine.then(|| self.fetch(head, refresh, now));
+                let refresh = self.refresh(head, &mut exchange, caching, now);
                 let mut step = exchange.answer(answer);
-                if let (Step::Respond(respond), Some(Step::Fetch(fetch, exchange))) =
-                    (&mut step, refresh)
-                {
-                    respond.refresh = Some((fetch, exchange));
+                if let Step::Respond(respond) = &mut step {
+                    respond.refresh = refresh.map(Box::new);
                 }
                 step
             }
             caching::Serve::Refuse(problem) => exchange.refuse(&problem),
         }
+    }
+
+    /// How the entry is refreshed behind the client's back; `None`: somebody else does it.
+    ///
+    /// The store is asked first, unless it was already: another isolate may be at it, or done.
+    fn refresh(
+        &mut self,
+        head: &impl Head,
+        exchange: &mut Exchange<B>,
+        caching: Caching<B>,
+        now: Timestamp,
+    ) -> Option<Step<B>> {
+        let lease = exchange.lease();
+        let mine = caching.may_refresh()
+            && self.may_call_origin(exchange, now)
+            && (exchange.behind || caching.take_turn(&mut self.memory, now, lease));
+        if !mine {
+            return None;
+        }
+        let mut behind = Exchange {
+            route: Rc::clone(&exchange.route),
+            admission: Admission::free(),
+            store_failed: exchange.store_failed,
+            work: Vec::new(),
+            queue: Queue::default(),
+            behind: true,
+            caching,
+        };
+        if !behind.caching.was_asked()
+            && self.store_allows(&mut behind, now)
+            && let Some(ask) = self.ask_cache(head, &behind, now)
+        {
+            return Some(Step::Ask(ask, behind));
+        }
+        Some(self.fetch(head, behind, now))
     }
 
     /// The request to the origin, once it may be called.

@@ -10,7 +10,7 @@ mod check;
 mod face;
 mod memory;
 
-pub use ask::{ADMIT, Ask, Granted, LimitReply, Lookup, Outcome, Refresh, Reply};
+pub use ask::{ADMIT, Ask, Granted, LimitReply, Looked, Lookup, Outcome, Refresh, Reply, Stored};
 pub use check::{Check, Refusal, Work};
 pub use face::{Limited, Pending, RateLimiter, Reason, Rule};
 pub use memory::{ClockGuard, Memory};

@@ -3,6 +3,7 @@
 
 mod cache;
 mod permits;
+mod tags;
 
 use serde_json::{Map, Value};
 
@@ -37,6 +38,7 @@ pub fn problems(config: &Value) -> Vec<Problem> {
         );
         origin_quota(config, &path, route, &mut problems);
         cache::problems(&format!("{path}.cache"), &route["cache"], &mut problems);
+        tags::check(&path, route, &mut problems);
         for (m, earlier) in routes.iter().enumerate().take(n) {
             if overlap(earlier, route) {
                 problems.push(Problem::new(

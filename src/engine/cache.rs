@@ -11,7 +11,7 @@
 //!    it is, and [`freshen`] merges a `304` into what was stored.
 //!
 //! Several responses to one URL that `Vary` tells apart are a [`Family`]; a part of one for `Range` is
-//! a [`Part`].
+//! a [`Part`]. What is purged together has a [`Tag`] in common.
 //!
 //! Lifetimes and ages count in milliseconds ([`Freshness`]). Each rule stands under the section it
 //! comes from.
@@ -33,6 +33,7 @@ mod rules;
 mod search;
 mod status;
 mod storage;
+mod tags;
 mod targeted;
 mod validation;
 mod variants;
@@ -60,6 +61,10 @@ pub use rules::{CacheRules, Ttl};
 pub use search::NoVarySearch;
 pub use status::{CacheStatus, Forward, Handling};
 pub use storage::{WhyNot, body_is_whole, may_store};
+pub use tags::{
+    LONGEST_STORED, MOST_TAGS, PURGE_REMEMBERED, Place, Tag, TagError, TagTemplate, Tags, epoch,
+    has_parameter, places, purged_url, tag_key, url_key,
+};
 pub use validation::{
     CONDITIONAL, Condition, Freshened, client_condition, freshen, not_modified_headers,
     revalidation_headers,

@@ -2,26 +2,25 @@
 
 mod instead;
 mod keys;
+mod refresh;
+mod told;
 mod turn;
 
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use crate::clock::Timestamp;
 use crate::engine::cache::{
-    Bypass, CONDITIONAL, CacheKey, CacheRules, CacheStatus, Entry, Family, Fields, Forward, L1,
-    Lookup, NoVarySearch, RequestDirectives, Target, Use, WhyRevalidate, envelope, evaluate,
-    field_text, may_look_up, normal_path, revalidation_headers,
+    Bypass, CONDITIONAL, CacheKey, CacheRules, CacheStatus, Entry, Family, Fields, Forward, Lookup,
+    NoVarySearch, RequestDirectives, Target, Use, WhyRevalidate, envelope, evaluate, field_text,
+    may_look_up, normal_path, revalidation_headers,
 };
 
 use super::answer::Answer;
 use super::body::Body;
 use super::forward::{AsForwarded, Fetch};
 use super::head::Head;
-use super::memory::Memory;
 use super::problem::Problem;
 use super::stored::served;
 use crate::limiter::{self, Refresh};
@@ -81,6 +80,14 @@ pub struct Cached<B: Body> {
     pub found: Option<Found<B>>,
     /// Whether the store lets this caller refresh the entry; absent if it was not asked.
     refresh: Option<Refresh>,
+    /// For how long an entry at hand is believed without asking the store; absent: as long as it lives.
+    l1_max_age: Option<Duration>,
+    /// The values of the epoch keys, if the store was asked for them.
+    pub epochs: Option<String>,
+    /// When it was asked.
+    pub epochs_at: Timestamp,
+    /// For how long before the entry goes stale it is to be refreshed already.
+    early: Duration,
     /// Whether it waited for another request's answer.
     waited: bool,
     /// Why the request goes to the origin.
@@ -149,6 +156,10 @@ impl<B: Body> Caching<B> {
             ranged,
             found: None,
             refresh: None,
+            l1_max_age: None,
+            epochs: None,
+            epochs_at: Timestamp::default(),
+            early: Duration::ZERO,
             waited: false,
             forward: Forward::Miss,
             sent_at: Timestamp::default(),
@@ -179,79 +190,49 @@ impl<B: Body> Caching<B> {
             return false;
         };
         match cached.evaluate(head, now) {
-            Some(Use::Fresh { .. }) => false,
-            Some(Use::StaleWhileRevalidate { .. }) => limited,
+            Some(Use::Fresh { .. }) => cached.is_unchecked(now),
+            Some(Use::StaleWhileRevalidate { .. }) => limited || cached.is_unchecked(now),
             _ => true,
         }
     }
 
-    /// What to ask the store.
-    pub fn lookup(&self, prefix: &str, lease_for: Duration) -> Option<limiter::Lookup> {
+    /// What to ask the store: `prefix` is that of all its keys, `cache` the route's.
+    pub fn lookup(
+        &self,
+        target: Target<'_>,
+        cache: &CachePlan,
+        prefix: &str,
+        lease_for: Duration,
+    ) -> Option<limiter::Lookup> {
         let Self::On(cached) = self else {
             return None;
         };
+        let query = match (&cached.search, target.query) {
+            (Some(search), Some(query)) => search.canonical(query),
+            (_, query) => query.map(str::to_owned),
+        };
+        let query = query.as_deref();
         let digest = cached.key.hex();
+        let found = cached.found.as_ref().map(|found| &found.entry);
         Some(limiter::Lookup {
             entry: format!("{prefix}:c:{digest}"),
             lease: format!("{prefix}:f:{digest}"),
+            epochs: cache.epoch_keys(prefix, &Target { query, ..target }),
             lease_for: (cached.stores && !cached.only_if_cached()).then_some(lease_for),
+            early: cached.early,
+            known: found.and_then(|entry| envelope::head(&entry.meta, &entry.freshness)),
         })
     }
 
-    /// Takes the store's entry, if it is newer than what is at hand, and keeps it at hand.
-    pub fn store_said(
-        &mut self,
-        entry: Option<Bytes>,
-        refresh: Refresh,
-        l1: &mut L1<B>,
-        now: Timestamp,
-    ) {
-        let Self::On(cached) = self else {
-            return;
-        };
-        cached.refresh = Some(refresh);
-        let leads = cached.family.is_none();
-        if leads {
-            cached.generation = Some(None);
-        }
-        let Some((meta, body)) = entry
-            .as_deref()
-            .and_then(|bytes| std::str::from_utf8(bytes).ok())
-            .and_then(|text| envelope::decode(text, &cached.key).ok())
-        else {
-            return;
-        };
-        if !cached.speaks_for(&meta) {
-            return;
-        }
-        if leads {
-            cached.generation = Some(Some(meta.generation));
-        }
-        let older = |found: &Found<B>| found.entry.meta.response_time <= meta.response_time;
-        let freshness = meta.freshness(&cached.rules);
-        if cached.found.as_ref().is_none_or(older) && now < freshness.keep_until {
-            let entry = Entry {
-                freshness,
-                body_len: body.len(),
-                body: B::from_bytes(Bytes::from(body.into_owned())),
-                meta: Rc::new(meta),
-            };
-            l1.insert(&cached.key, entry.clone());
-            cached.found = Some(Found {
-                entry,
-                level: "redis",
-            });
-        }
-    }
-
-    /// What to do about the request, now that it is admitted and all is known.
-    pub fn serve(self, head: &impl Head, now: Timestamp) -> Serve<B> {
+    /// What to do about the request, now that it is admitted and all is known. `draw` is between 0 and
+    /// 1: by that it is decided whether a fresh entry is refreshed early.
+    pub fn serve(self, head: &impl Head, draw: f64, now: Timestamp) -> Serve<B> {
         let Self::On(mut cached) = self else {
             return Serve::Origin(self);
         };
         let usage = cached.evaluate(head, now);
         let (refresh, forward) = match usage {
-            Some(Use::Fresh { .. }) => (Some(false), Forward::Miss),
+            Some(Use::Fresh { .. }) => (Some(cached.is_refreshed_early(draw, now)), Forward::Miss),
             Some(Use::StaleWhileRevalidate { .. }) => (Some(true), Forward::Stale),
             Some(Use::Stale {
                 why: WhyRevalidate::Request,
@@ -284,16 +265,6 @@ impl<B: Body> Caching<B> {
         match cached.only_if_cached() {
             true => Serve::Refuse(Problem::OnlyIfCached),
             false => Serve::Origin(Self::On(cached)),
-        }
-    }
-
-    /// Whether this caller is the one to refresh the entry.
-    pub fn may_refresh(&self, memory: &mut Memory<B>, now: Timestamp, lease: Duration) -> bool {
-        match self {
-            Self::On(cached) if !matches!(cached.refresh, Some(Refresh::NotMine)) => {
-                memory.may_refresh(&cached.key.hex(), now, lease)
-            }
-            _ => false,
         }
     }
 

@@ -61,15 +61,12 @@ impl<B: Body> Gate<B> {
         let now = self.memory.limiter.clock.correct(now);
         exchange.caching.look_again(head, &mut self.memory.l1, now);
         let missing = exchange.caching.needs_store(head, true, now);
-        if missing && exchange.leads() && self.store_allows(&mut exchange, now) {
-            let lookup = exchange
-                .caching
-                .lookup(&self.plan.store.key_prefix, exchange.lease());
-            if let Some(lookup) = lookup {
-                let mut ask = self.memory.limiter.call(now);
-                ask.look_up(&lookup);
-                return Step::Ask(ask, exchange);
-            }
+        if missing
+            && exchange.leads()
+            && self.store_allows(&mut exchange, now)
+            && let Some(ask) = self.ask_cache(head, &exchange, now)
+        {
+            return Step::Ask(ask, exchange);
         }
         self.proceed(head, exchange, now)
     }

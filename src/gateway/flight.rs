@@ -101,6 +101,12 @@ impl Flights {
         }
     }
 
+    /// What is under way will be of no use to anybody else.
+    pub fn abandon(&mut self) {
+        self.keys
+            .retain(|_, flight| matches!(flight, Flight::Grounded { .. }));
+    }
+
     /// What was fetched is stored.
     pub fn stored(&mut self, key: &str) {
         self.keys.remove(key);

@@ -29,21 +29,32 @@ pub struct Memory<B: Body> {
     pub l1: L1<B>,
     /// The keys that are being fetched.
     pub flights: Flights,
+    chance: u64,
     refreshing: Cache<String, Timestamp>,
     /// What responses have said about queries, by path.
     searches: Cache<String, NoVarySearch>,
 }
 
 impl<B: Body> Memory<B> {
-    /// An empty memory, but for what is known about limits.
-    pub fn new(limiter: limiter::Memory) -> Self {
+    /// An empty memory, but for what is known about limits. `seed`: a random number.
+    pub fn new(limiter: limiter::Memory, seed: u64) -> Self {
         Self {
             limiter,
+            chance: seed | 1,
             l1: L1::default(),
             flights: Flights::new(),
             refreshing: Cache::new(REFRESHES),
             searches: Cache::new(SEARCHES),
         }
+    }
+
+    /// A random number from 0 up to 1 (xorshift64*).
+    pub fn draw(&mut self) -> f64 {
+        self.chance ^= self.chance >> 12;
+        self.chance ^= self.chance << 25;
+        self.chance ^= self.chance >> 27;
+        let bits = self.chance.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
+        f64::from(u32::try_from(bits).unwrap_or_default()) / f64::from(u32::MAX)
     }
 
     /// Which parameters count for a path, if a response has said so.
@@ -61,6 +72,12 @@ impl<B: Body> Memory<B> {
         }
     }
 
+    /// Drops all entries, and those that requests under way would bring.
+    pub fn purge(&mut self, now: Timestamp) {
+        self.l1.purge(now);
+        self.flights.abandon();
+    }
+
     /// Takes the isolate's own lease to refresh the entry `key`, if nobody holds it. It ends by
     /// itself: whoever takes it may never come back.
     pub fn may_refresh(&mut self, key: &str, now: Timestamp, lease: Duration) -> bool {
@@ -69,6 +86,11 @@ impl<B: Body> Memory<B> {
         }
         self.refreshing.insert(key.to_owned(), now + lease);
         true
+    }
+
+    /// Holds others off until then only.
+    pub fn refreshing_until(&mut self, key: &str, until: Timestamp) {
+        self.refreshing.insert(key.to_owned(), until);
     }
 
     /// Gives the lease back.

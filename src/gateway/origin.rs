@@ -44,6 +44,13 @@ pub enum Failure {
 
 /// What to do with the origin's answer.
 #[derive(Debug)]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    expect(
+        clippy::large_enum_variant,
+        reason = "one for each request, taken apart at once"
+    )
+)]
 pub enum Handoff<B: Body> {
     /// Hand it on to the client.
     Relay(Relay<B>),
@@ -147,10 +154,12 @@ impl<B: Body> Gate<B> {
                     Freshened::ServeOnce(meta, why) => (meta, Some(why)),
                     Freshened::Mismatch => return self.ask_again(head, exchange, cached, now),
                 };
+            cached.date(&mut meta);
             let key = cached.place(&mut meta, &cached.url);
             let entry = Entry {
                 freshness: meta.freshness(&cached.rules),
                 meta: Rc::new(meta),
+                checked_at: cached.epochs_at,
                 ..entry.clone()
             };
             status.stored = why_not.is_none();
@@ -192,6 +201,7 @@ impl<B: Body> Gate<B> {
                 Some(coding) => {
                     let mut meta =
                         Meta::from_response(&answered, &cached.key, coding, &cached.rules);
+                    cached.date(&mut meta);
                     let url = self.url_of(head, &exchange.route, &cached, &meta);
                     let key = cached.place(&mut meta, &url);
                     let freshness = meta.freshness(&cached.rules);
@@ -202,6 +212,7 @@ impl<B: Body> Gate<B> {
                         body: B::from_bytes(Bytes::new()),
                         body_len: 0,
                         meta: Rc::new(meta.clone()),
+                        checked_at: cached.epochs_at,
                     };
                     let shown = not_modified(&entry, head, status, now);
                     relay.instead = shown.map(|shown| exchange.admission.mark(shown));
@@ -211,6 +222,7 @@ impl<B: Body> Gate<B> {
                         meta,
                         coding,
                         received,
+                        checked_at: cached.epochs_at,
                         flight: None,
                     });
                 }

@@ -111,6 +111,11 @@ impl Plan {
             });
             each.collect::<Result<Vec<_>, ConfigError>>()
         };
+        let cache = |route: &config::Route| {
+            let plan = |cache| CachePlan::new(cache, &route.path);
+            let plan = route.cache.as_ref().map(plan).transpose();
+            plan.map_err(|e| ConfigError::of("routes", &e.to_string()))
+        };
         let mut routes = Vec::new();
         for route in &config.routes {
             let pattern = Pattern::parse(&route.path)
@@ -124,7 +129,7 @@ impl Plan {
                 refund_on: route.refund_on.clone(),
                 origin_quota: None,
                 origin_timeout: route.origin_timeout.unwrap_or(config.origin_timeout),
-                cache: route.cache.as_ref().map(CachePlan::new),
+                cache: cache(route)?,
             };
             plan.origin_quota = match &route.origin_quota {
                 None => None,

@@ -8,9 +8,9 @@ use http::{HeaderMap, Method, StatusCode};
 use crate::clock::{Timestamp, millis};
 use crate::engine::breaker;
 use crate::engine::cache::{
-    BodyCoding, CacheKey, CacheRules, Entry, Exchange, Family, Fields, Freshened, LifetimeSource,
-    Meta, NoVarySearch, Target, body_is_whole, envelope, freshen, invalidates, may_store,
-    same_origin_reference,
+    BodyCoding, CacheKey, CacheRules, Entry, Exchange, Family, Fields, Freshened, LONGEST_STORED,
+    LifetimeSource, Meta, NoVarySearch, Target, body_is_whole, envelope, freshen, invalidates,
+    may_store, same_origin_reference,
 };
 use crate::engine::route::segments;
 
@@ -37,6 +37,8 @@ pub struct Save {
     pub(super) meta: Meta,
     pub(super) coding: BodyCoding,
     pub(super) received: HeaderMap,
+    /// When the store was asked for the epochs that it is made in.
+    pub(super) checked_at: Timestamp,
     /// What others wait for meanwhile.
     pub(super) flight: Option<String>,
 }
@@ -87,6 +89,7 @@ impl<B: Body> Gate<B> {
             body_len: body.len(),
             body: B::from_bytes(body),
             meta: Rc::new(meta),
+            checked_at: save.checked_at,
         };
         self.keep(&key, entry, now)
     }
@@ -99,7 +102,8 @@ impl<B: Body> Gate<B> {
         now: Timestamp,
     ) -> Option<Write> {
         self.memory.refreshed(&key.hex());
-        let ttl_ms = millis(entry.freshness.keep_until.since(now));
+        let life = entry.freshness.keep_until.since(now);
+        let ttl_ms = millis(life.min(LONGEST_STORED));
         let write = self.store_is_up() && ttl_ms > 0 && entry.body_len <= LARGEST_WRITE;
         let write = write.then(|| {
             Some(Write::Set {
@@ -129,9 +133,11 @@ impl<B: Body> Gate<B> {
         match freshen(&entry.meta, length, answered, &cached.rules) {
             Freshened::Updated(mut meta) => {
                 let key = cached.place(&mut meta, &cached.url);
+                cached.date(&mut meta);
                 let entry = Entry {
                     freshness: meta.freshness(&cached.rules),
                     meta: Rc::new(meta),
+                    checked_at: cached.epochs_at,
                     ..entry.clone()
                 };
                 self.keep(&key, entry, now)
@@ -185,6 +191,7 @@ impl<B: Body> Gate<B> {
             meta,
             coding,
             received,
+            checked_at: now,
             flight: None,
         })
     }

@@ -15,6 +15,7 @@ use super::caching::Caching;
 use super::forward::Fetch;
 use super::plan::RoutePlan;
 use super::problem::Problem;
+use super::purge::{Purge, Reading};
 use super::saving::Write;
 use super::stored;
 
@@ -32,6 +33,11 @@ pub enum Step<B: Body> {
     Fetch(Fetch, Exchange<B>),
     /// Wait for so long, then [`Gate::waited`]: another request is on its way for the same.
     Wait(Duration, Exchange<B>),
+    /// Read the request's body, then [`Gate::body_read`].
+    Read(Reading),
+    /// Run [`Purge::commands`] in the store as one pipeline, then [`Gate::purged`]; also when the client
+    /// hangs up.
+    Purge(Purge),
 }
 
 /// An answer, and what to do after it has been given.
@@ -39,8 +45,8 @@ pub enum Step<B: Body> {
 pub struct Respond<B: Body> {
     /// The answer.
     pub answer: Answer<B>,
-    /// A refresh of the entry, in the background; carried out like a [`Step::Fetch`].
-    pub refresh: Option<(Fetch, Exchange<B>)>,
+    /// What to do in the background to refresh the entry. The answer that comes of it is nobody's.
+    pub refresh: Option<Box<Step<B>>>,
     /// An entry to write to the store.
     pub write: Option<Write>,
     /// Calls of the script to make, then [`Gate::worked`].
@@ -58,6 +64,8 @@ pub struct Exchange<B: Body> {
     /// Calls of the script that need not wait for the answer.
     pub(super) work: Vec<Work>,
     pub(super) queue: Queue,
+    /// Whether this is the refresh of an entry, for which no client waits.
+    pub(super) behind: bool,
 }
 
 /// A request's place among those that miss the same.

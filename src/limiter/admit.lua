@@ -2,7 +2,8 @@
 -- client's key registered, what does the cache hold, and, if the entry is missing or stale, is this
 -- caller the one to refresh it.
 --
--- KEYS  states of limits, a key's record, the entry and its refresh lease, as ARGV points to them
+-- KEYS  states of limits, a key's record, the entry, its refresh lease and its epochs, as ARGV points
+--       to them
 -- ARGV  1  the caller's clock, Unix ms
 --       2  n, the number of limits
 --       3  tolerance between two clocks, ms
@@ -11,7 +12,11 @@
 --       6  an id of this call, by which a repeat of it is known
 --       7  for how long a repeat can come, ms
 --       8  which of KEYS is the record of the client's API key; 0: keys need no record
---       9  which of KEYS is the entry; its lease is the next. 0: the cache is not asked
+--       9  which of KEYS is the entry; its lease is the next, then come its epochs. 0: the cache is not
+--          asked
+--       10 how many epochs it has
+--       11 for how long before it goes stale it may be refreshed already, ms
+--       12 how the entry begins that the caller has at hand; it is not sent again
 --       then for each limit:
 --       1  which of KEYS is its state; 0: it does not apply
 --       2  the same for a client whose key is registered
@@ -37,8 +42,9 @@
 --         per limit: 1 met, 0 not, -1 it does not apply; quota; remaining; ms until the same request
 --         passes; ms until more permits are back; then, where something was charged, the state's tag or
 --         else false, and the sub-bucket; permits lent, their sub-bucket, and ms until they are void;
---         then, when the cache is asked: the entry or false, 1 if the caller holds the refresh lease, 0 if
---         another one may, 2 if it was found out lately that the answer cannot be stored }
+--         then, when the cache is asked: the entry, 1 if the caller has it, or false; 1 if the caller holds
+--         the refresh lease, 0 if another one may, 2 if it was found out lately that the answer cannot be
+--         stored; and the epochs as an entry that is made now carries them }
 --
 -- The state of a limit is one string, "2 tag seen width base m total c0 c1 …;age:ids:ids": the
 -- schema, a tag that it got when it was made, the newest time seen, the width of a sub-bucket, and the
@@ -52,6 +58,9 @@
 --
 -- Permits come back once. Ids cannot promise that (they are forgotten under load, and with the state),
 -- so only the call that says 0 takes anything back. One that was charged twice harms nobody else.
+--
+-- An entry begins "2 fresh_until usable_until stamp version epochs ". Its epochs are the values that
+-- purges had set when it was asked for, with commas between them, "-" for none: with others it is void.
 --
 -- Commands, as they are billed: EVALSHA, MGET, one SET for each limit charged, one for a lease taken.
 
@@ -125,7 +134,7 @@ end
 
 local limits, unreadable = {}, 0
 for j = 1, n do
-  local a = 9 + (j - 1) * 13
+  local a = 12 + (j - 1) * 13
   local key = tonumber(ARGV[a + (plan and 2 or 1)])
   if key > 0 then
     local quota = tonumber(ARGV[a + (plan and 4 or 3)])
@@ -301,15 +310,26 @@ for j = 1, n do
 end
 if done then admitted = true end
 
--- The cache, and whether the origin will be called. A refresh lease names the instant at which it was
--- taken. One taken before the entry went stale was for an earlier refresh, and done with. "u" in its
--- place: the answer cannot be stored.
-local entry, refresh, unstored, calls_origin = false, false, false, true
+-- The cache, and whether the origin will be called. A refresh lease names the stamp of the entry that it
+-- is for, 0 if there was none, and the call that took it, which may be repeated. One for another entry is
+-- done with. "u" in its place: the answer cannot be stored.
+local entry, refresh, unstored, calls_origin, lease, epochs = false, false, false, true, '0', ''
 if entry_at > 0 then
   entry = values[entry_at]
-  local held, fresh_until = tonumber(values[entry_at + 1] or nil), tonumber(match(entry or '', '^1 (%d+) ')) or 0
-  unstored = values[entry_at + 1] == 'u'
-  refresh = ARGV[4] ~= '0' and not unstored and fresh_until <= mine and not (held and held >= fresh_until)
+  local current = {}
+  for k = 1, ARGV[10] + 0 do
+    local epoch = values[entry_at + 1 + k]
+    current[k] = epoch and string.gsub(string.sub(epoch, 1, 64), '[^%w]', '.') or '-'
+  end
+  epochs = table.concat(current, ',')
+  local fresh_until, stamp, of = match(entry or '', '^2 (%d+) %d+ (%d+) [%d-]+ ([%w.,-]+) ')
+  fresh_until = of == epochs and fresh_until + 0 or 0
+  if entry and of ~= epochs then entry = false end
+  local held = values[entry_at + 1]
+  unstored = held == 'u'
+  lease = (stamp or '0') .. ' ' .. id
+  local taken = held and match(held, '^%d+ ') == match(lease, '^%d+ ') and held ~= lease
+  refresh = ARGV[4] ~= '0' and not unstored and fresh_until <= mine + ARGV[11] and not taken
   calls_origin = refresh or not entry
 end
 for j = 1, n do
@@ -436,10 +456,11 @@ end
 
 if entry_at > 0 then
   refresh = refresh and admitted
-  if refresh then
-    redis.call('SET', KEYS[entry_at + 1], format('%.0f', mine), 'PX', ARGV[4])
-  end
+  if refresh then redis.call('SET', KEYS[entry_at + 1], lease, 'PX', ARGV[4]) end
+  local known = ARGV[12]
+  if entry and known ~= '' and string.sub(entry, 1, #known) == known then entry = 1 end
   reply[r + 1] = admitted and entry or false
   reply[r + 2] = refresh and 1 or unstored and 2 or 0
+  reply[r + 3] = epochs
 end
 return reply

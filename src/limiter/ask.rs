@@ -41,8 +41,14 @@ pub struct Lookup {
     pub entry: String,
     /// The key of the refresh lease.
     pub lease: String,
+    /// The keys of its epochs.
+    pub epochs: Vec<String>,
     /// How long whoever refreshes may take before another may; absent: this caller cannot.
     pub lease_for: Option<Duration>,
+    /// For how long before the entry goes stale it may be refreshed already.
+    pub early: Duration,
+    /// How the entry begins that the caller has at hand, if it has one: it is not sent again.
+    pub known: Option<String>,
 }
 
 /// What the store says.
@@ -58,10 +64,30 @@ pub struct Reply {
     pub unreadable: u64,
     /// What each limit says; `None` where it does not apply to this client.
     pub limits: Vec<Option<LimitReply>>,
-    /// The cache entry.
-    pub entry: Option<Bytes>,
+    /// What the cache says, where it was asked.
+    pub cached: Option<Looked>,
+}
+
+/// What the cache says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// The entry.
+    pub entry: Stored,
     /// Who is the one to refresh it.
     pub refresh: Refresh,
+    /// The values of its epoch keys: those of an entry that is made now.
+    pub epochs: String,
+}
+
+/// What is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stored {
+    /// Nothing, or nothing that is still good.
+    Nothing,
+    /// What the caller has at hand.
+    Same,
+    /// This.
+    Entry(Bytes),
 }
 
 /// Who is to fetch an entry that is missing or stale.
@@ -134,6 +160,9 @@ impl Ask {
             millis(horizon).to_string(),
             "0".to_owned(),
             "0".to_owned(),
+            "0".to_owned(),
+            "0".to_owned(),
+            String::new(),
         ];
         Self {
             keys: Vec::new(),
@@ -208,6 +237,10 @@ impl Ask {
         self.keys.push(lookup.entry.clone());
         self.set(8, self.keys.len().to_string());
         self.keys.push(lookup.lease.clone());
+        self.keys.extend(lookup.epochs.iter().cloned());
+        self.set(9, lookup.epochs.len().to_string());
+        self.set(10, millis(lookup.early).to_string());
+        self.set(11, lookup.known.clone().unwrap_or_default());
         self.cached = true;
     }
 
@@ -250,23 +283,29 @@ impl Ask {
             let words: Vec<_> = items.by_ref().take(REPLIES).collect();
             limits.push(limit(&words)?);
         }
-        let (mut entry, mut refresh) = (None, Refresh::NotMine);
-        if self.cached {
-            entry = items.next()?.into_bytes();
-            refresh = match items.next()?.as_int()? {
-                1 => Refresh::Mine,
-                2 => Refresh::Unstored,
-                _ => Refresh::NotMine,
-            };
-        }
+        let cached = match self.cached {
+            true => Some(Looked {
+                entry: match items.next()? {
+                    Value::Null => Stored::Nothing,
+                    Value::Int(_) => Stored::Same,
+                    entry => Stored::Entry(entry.into_bytes()?),
+                },
+                refresh: match items.next()?.as_int()? {
+                    1 => Refresh::Mine,
+                    2 => Refresh::Unstored,
+                    _ => Refresh::NotMine,
+                },
+                epochs: items.next()?.as_str()?.to_owned(),
+            }),
+            false => None,
+        };
         Some(Reply {
             outcome,
             clock_offset,
             standing,
             unreadable,
             limits,
-            entry,
-            refresh,
+            cached,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use omnitrade_edge::engine::registry::Standing;
 
-use crate::rig::{Rig, admitted, call, limit, nothing, now, verdict, with_entry};
+use crate::rig::{Rig, admitted, call, limit, nothing, now, refreshes, verdict, with_entry};
 
 #[test]
 fn of_a_thousand_at_once_a_quota_of_a_hundred_admits_a_hundred() {
@@ -20,7 +20,7 @@ fn of_a_thousand_at_once_a_quota_of_a_hundred_admits_a_hundred() {
                     let ask = with_entry(&[limit("a", 100, 600)], now());
                     let reply = ask.read(call(&mut connection, &ask)).unwrap();
                     served.fetch_add(usize::from(admitted(&reply)), Ordering::Relaxed);
-                    refreshing.fetch_add(usize::from(reply.refresh.is_mine()), Ordering::Relaxed);
+                    refreshing.fetch_add(usize::from(refreshes(&reply)), Ordering::Relaxed);
                 }
             });
         }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
+use omnitrade_edge::limiter::{Ask, Lookup, Reply, Stored};
 
-use crate::rig::{Rig, admitted, limit, lookup, nothing, now, with_entry};
+use crate::rig::{Rig, admitted, entry_of, limit, lookup, nothing, now, refreshes, with_entry};
 
-/// An entry that is fresh until then.
+/// An entry that is fresh until then, made when nothing had been purged.
 fn entry(fresh_until: Timestamp) -> String {
     let until = fresh_until.as_millis();
-    format!("1 {until} {until} {{\"k\":\"…\"}}\nbody \u{0} with \"anything\"\r\n")
+    format!("2 {until} {until} {until} - -,- {{\"k\":\"…\"}}\nbody \u{0} with \"anything\"\r\n")
 }
 
 fn second() -> Duration {
@@ -23,8 +24,8 @@ fn the_entry_comes_back_as_it_was_stored() {
     rig.run::<()>(&["SET", "c", &stored, "EX", "60"]);
     for charges in [vec![], vec![limit("a", 10, 60)]] {
         let reply = rig.ask(&with_entry(&charges, now()));
-        assert_eq!(reply.entry.as_deref(), Some(stored.as_bytes()));
-        assert!(!reply.refresh.is_mine(), "it is fresh");
+        assert_eq!(entry_of(&reply).as_deref(), Some(stored.as_bytes()));
+        assert!(!refreshes(&reply), "it is fresh");
     }
     assert_eq!(rig.text("f"), None);
 }
@@ -34,7 +35,7 @@ fn one_of_many_callers_fetches_what_is_missing() {
     let mut rig = Rig::start();
     let charges = [limit("a", 100, 60)];
     let granted = (0..50)
-        .filter(|_| rig.ask(&with_entry(&charges, now())).refresh.is_mine())
+        .filter(|_| refreshes(&rig.ask(&with_entry(&charges, now()))))
         .count();
     assert_eq!(granted, 1);
     rig.assert_all_expire();
@@ -48,8 +49,8 @@ fn one_of_many_callers_refreshes_what_is_stale_and_all_are_given_it() {
     let mut granted = 0;
     for _ in 0..50 {
         let reply = rig.ask(&with_entry(&[], now()));
-        assert_eq!(reply.entry.as_deref(), Some(stored.as_bytes()));
-        granted += u32::from(reply.refresh.is_mine());
+        assert_eq!(entry_of(&reply).as_deref(), Some(stored.as_bytes()));
+        granted += u32::from(refreshes(&reply));
     }
     assert_eq!(granted, 1);
 }
@@ -57,11 +58,16 @@ fn one_of_many_callers_refreshes_what_is_stale_and_all_are_given_it() {
 #[test]
 fn what_is_stored_and_no_entry_counts_as_missing() {
     let mut rig = Rig::start();
-    for text in ["", "nonsense", "2 9999999999999 9999999999999 {}", "1 x"] {
+    for text in [
+        "",
+        "nonsense",
+        "3 9999999999999 9999999999999 1 - -,- {}",
+        "1 x",
+    ] {
         rig.run::<()>(&["FLUSHALL"]);
         rig.run::<()>(&["SET", "c", text, "EX", "60"]);
         let reply = rig.ask(&with_entry(&[], now()));
-        assert!(reply.refresh.is_mine(), "{text}");
+        assert!(refreshes(&reply), "{text}");
     }
 }
 
@@ -73,10 +79,10 @@ fn a_lease_is_over_after_its_time() {
         ask.look_up(&lookup(Some(Duration::from_millis(40))));
         ask
     };
-    assert!(rig.ask(&ask()).refresh.is_mine());
+    assert!(refreshes(&rig.ask(&ask())));
     let again = crate::common::eventually("the lease ends", || {
         let gone = rig.text("f").is_none();
-        gone.then(|| rig.ask(&ask()).refresh.is_mine())
+        gone.then(|| refreshes(&rig.ask(&ask())))
     });
     assert!(again, "whoever took it may never come back");
 }
@@ -86,23 +92,20 @@ fn the_lease_of_an_earlier_refresh_holds_nobody_off() {
     let mut rig = Rig::start();
     let start = now();
     assert!(
-        rig.ask(&with_entry(&[], start)).refresh.is_mine(),
+        refreshes(&rig.ask(&with_entry(&[], start))),
         "it is missing"
     );
     // It was fetched, was fresh for a while, and is stale again before the lease's time is over.
     let stale_at = start + second();
     rig.run::<()>(&["SET", "c", &entry(stale_at), "EX", "60"]);
     let at = |ms| start + Duration::from_millis(ms);
+    assert!(!refreshes(&rig.ask(&with_entry(&[], at(999)))), "fresh");
     assert!(
-        !rig.ask(&with_entry(&[], at(999))).refresh.is_mine(),
-        "fresh"
-    );
-    assert!(
-        rig.ask(&with_entry(&[], at(1_000))).refresh.is_mine(),
+        refreshes(&rig.ask(&with_entry(&[], at(1_000)))),
         "stale again"
     );
     assert!(
-        !rig.ask(&with_entry(&[], at(1_001))).refresh.is_mine(),
+        !refreshes(&rig.ask(&with_entry(&[], at(1_001)))),
         "under way"
     );
 }
@@ -112,8 +115,8 @@ fn who_cannot_store_takes_no_lease() {
     let mut rig = Rig::start();
     let mut ask = nothing(now());
     ask.look_up(&lookup(None));
-    assert!(!rig.ask(&ask).refresh.is_mine());
-    assert!(rig.ask(&with_entry(&[], now())).refresh.is_mine());
+    assert!(!refreshes(&rig.ask(&ask)));
+    assert!(refreshes(&rig.ask(&with_entry(&[], now()))));
 }
 
 #[test]
@@ -121,11 +124,119 @@ fn who_is_refused_is_given_no_entry_and_no_lease() {
     let mut rig = Rig::start();
     let charges = [limit("a", 1, 60)];
     rig.run::<()>(&["SET", "c", &entry(now() - second()), "EX", "60"]);
-    assert!(rig.ask(&with_entry(&charges, now())).refresh.is_mine());
+    assert!(refreshes(&rig.ask(&with_entry(&charges, now()))));
     rig.run::<()>(&["DEL", "f"]);
     let reply = rig.ask(&with_entry(&charges, now()));
     assert!(!admitted(&reply));
-    assert_eq!((reply.entry, reply.refresh.is_mine()), (None, false));
+    assert_eq!((entry_of(&reply), refreshes(&reply)), (None, false));
     assert_eq!(rig.text("f"), None, "another may refresh it");
-    assert!(rig.ask(&with_entry(&[], now())).refresh.is_mine());
+    assert!(refreshes(&rig.ask(&with_entry(&[], now()))));
+}
+
+#[test]
+fn an_entry_of_other_epochs_is_void_and_fetched_by_one() {
+    let mut rig = Rig::start();
+    rig.run::<()>(&["SET", "c", &entry(now() + 60 * second()), "EX", "60"]);
+    for (key, epochs) in [("t", "-,a1"), ("e", "b2,a1")] {
+        let value = &epochs[..2].replace("-,", "a1");
+        rig.run::<()>(&["SET", key, value, "EX", "60"]);
+        let replies: Vec<_> = (0..10).map(|_| rig.ask(&with_entry(&[], now()))).collect();
+        assert!(replies.iter().all(|reply| entry_of(reply).is_none()));
+        let said = |reply: &Reply| reply.cached.clone().unwrap().epochs;
+        assert!(replies.iter().all(|reply| said(reply) == epochs));
+        assert_eq!(
+            replies.iter().filter(|reply| refreshes(reply)).count(),
+            1,
+            "{key}"
+        );
+        // It is fetched anew, in the epochs that the store told.
+        let fresh = now() + 60 * second();
+        let made = entry(fresh).replacen("-,-", epochs, 1);
+        let made = made.replacen(&fresh.as_millis().to_string(), "9999999999999", 1);
+        rig.run::<()>(&["SET", "c", &made, "EX", "60"]);
+        assert_eq!(
+            entry_of(&rig.ask(&with_entry(&[], now()))).as_deref(),
+            Some(made.as_bytes())
+        );
+    }
+}
+
+#[test]
+fn whatever_stands_in_an_epoch_key_can_be_carried_by_an_entry() {
+    let mut rig = Rig::start();
+    let long = "x".repeat(1_000);
+    for (value, word) in [
+        (" a,b-c\n{", ".a.b.c.."),
+        ("", ""),
+        (long.as_str(), &long[..64]),
+    ] {
+        rig.run::<()>(&["SET", "e", value, "EX", "60"]);
+        let reply = rig.ask(&with_entry(&[], now()));
+        assert_eq!(reply.cached.unwrap().epochs, format!("{word},-"));
+    }
+}
+
+#[test]
+fn an_entry_that_the_caller_has_is_not_sent_again() {
+    let mut rig = Rig::start();
+    let stored = entry(now() + 60 * second());
+    rig.run::<()>(&["SET", "c", &stored, "EX", "60"]);
+    let head = stored.split('{').next().unwrap().to_owned();
+    let ask = |known: &str| {
+        let mut ask = nothing(now());
+        let known = Some(known.to_owned());
+        ask.look_up(&Lookup {
+            known,
+            ..lookup(None)
+        });
+        ask
+    };
+    let said = |reply: Reply| reply.cached.unwrap().entry;
+    assert_eq!(said(rig.ask(&ask(&head))), Stored::Same);
+    let other = head.replacen("- -,-", "7 -,-", 1);
+    for known in [other.as_str(), "2 0", ""] {
+        assert!(
+            matches!(said(rig.ask(&ask(known))), Stored::Entry(_)),
+            "{known}"
+        );
+    }
+}
+
+#[test]
+fn one_caller_may_refresh_it_so_long_before_it_goes_stale() {
+    let mut rig = Rig::start();
+    let start = now();
+    rig.run::<()>(&["SET", "c", &entry(start + second()), "EX", "60"]);
+    let early = |at: u64, early: u64| {
+        let mut ask = nothing(start + Duration::from_millis(at));
+        let early = Duration::from_millis(early);
+        ask.look_up(&Lookup {
+            early,
+            ..lookup(Some(second() * 10))
+        });
+        ask
+    };
+    assert!(!refreshes(&rig.ask(&early(899, 100))));
+    assert!(refreshes(&rig.ask(&early(900, 100))));
+    assert!(!refreshes(&rig.ask(&early(901, 100))), "under way");
+    assert!(
+        !refreshes(&rig.ask(&early(1_000, 0))),
+        "also for those who see it stale"
+    );
+}
+
+#[test]
+fn a_call_that_is_repeated_keeps_its_lease() {
+    let mut rig = Rig::start();
+    let charges = [limit("a", 10, 60)];
+    let ask = |id: &str| {
+        let mut ask = Ask::new(now(), id, second(), false);
+        ask.limit(&charges[0], 0, &[]);
+        ask.look_up(&lookup(Some(10 * second())));
+        ask
+    };
+    let first = ask("c1");
+    assert!(refreshes(&rig.ask(&first)));
+    assert!(refreshes(&rig.ask(&first)), "its reply was lost");
+    assert!(!refreshes(&rig.ask(&ask("c2"))));
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::engine::limit::{Bucket, Charge, Verdict};
-use omnitrade_edge::limiter::{ADMIT, Ask, LimitReply, Lookup, Outcome, Reply};
+use omnitrade_edge::limiter::{ADMIT, Ask, LimitReply, Lookup, Outcome, Reply, Stored};
 use omnitrade_edge::redis::Value;
 use redis::{Cmd, Connection, ConnectionLike as _, FromRedisValue, cmd};
 
@@ -202,8 +203,25 @@ pub fn lookup(lease_for: Option<Duration>) -> Lookup {
     Lookup {
         entry: "c".to_owned(),
         lease: "f".to_owned(),
+        epochs: vec!["e".to_owned(), "t".to_owned()],
         lease_for,
+        early: Duration::ZERO,
+        known: None,
     }
+}
+
+/// The entry that the cache has.
+pub fn entry_of(reply: &Reply) -> Option<Bytes> {
+    match &reply.cached.as_ref().unwrap().entry {
+        Stored::Entry(entry) => Some(entry.clone()),
+        Stored::Nothing => None,
+        Stored::Same => panic!("the caller has nothing"),
+    }
+}
+
+/// Whether the caller holds the refresh lease.
+pub fn refreshes(reply: &Reply) -> bool {
+    reply.cached.as_ref().unwrap().refresh.is_mine()
 }
 
 /// Whether all limits are met.

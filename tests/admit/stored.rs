@@ -4,7 +4,7 @@ use omnitrade_edge::engine::limit::{Charge, Receipt};
 use proptest::prelude::*;
 
 use crate::random::assert_holds;
-use crate::rig::{Rig, admitted, limit, limits, now, verdict, with_entry};
+use crate::rig::{Rig, admitted, entry_of, limit, limits, now, refreshes, verdict, with_entry};
 
 /// A window, the sub-bucket that is counted whole, those that may lie ahead, and what clocks may differ
 /// by, in milliseconds.
@@ -231,7 +231,7 @@ fn keys_of_another_type_make_no_error() {
         assert!(admitted(&reply), "{make:?}");
         assert_eq!(verdict(&reply, 1).remaining, 9, "{make:?}");
         assert_eq!(
-            (reply.entry, reply.refresh.is_mine()),
+            (entry_of(&reply), refreshes(&reply)),
             (None, true),
             "{make:?}"
         );

@@ -9,7 +9,7 @@ use std::time::Duration;
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::engine::limit::sliding_window::{Cut, State};
 use omnitrade_edge::engine::limit::{Bucket, Buckets, Charge, Receipt, Role};
-use omnitrade_edge::limiter::{Ask, Outcome};
+use omnitrade_edge::limiter::{Ask, Lookup, Outcome};
 use proptest::prelude::*;
 
 use crate::random::assert_holds;
@@ -39,6 +39,11 @@ struct Step {
     /// Milliseconds for which the entry that is looked up is fresh from now on; none: it is removed.
     entry: Option<Option<u64>>,
     refreshes: bool,
+    /// For how long before it goes stale, ms, and whether a purge has come, or something that the caller
+    /// has at hand.
+    early: u64,
+    purged: bool,
+    known: bool,
     record: Option<&'static str>,
     time: bool,
     /// How often the same call is sent again, and with which last argument.
@@ -140,25 +145,30 @@ fn trace() -> impl Strategy<Value = (Vec<Limit>, Vec<Step>)> {
             1 => prop::collection::vec(any::<bool>(), 1..3),
         ];
         let takes = prop::collection::vec(take(), limits.len());
+        let early = prop_oneof![2 => Just(0), 1 => 0_u64..10_000];
+        let purged = prop::bool::weighted(0.05);
         let step = (
             wait,
             ahead,
             1_u8..16,
             takes,
             entry,
-            any::<bool>(),
+            (any::<bool>(), early, purged, any::<bool>()),
             record,
             any::<u8>(),
             again,
         );
         let step = step.prop_map(
-            |(wait, ahead, which, takes, entry, refreshes, record, time, again)| Step {
+            |(wait, ahead, which, takes, entry, looks, record, time, again)| Step {
                 wait,
                 ahead,
                 which,
                 takes,
                 entry,
-                refreshes,
+                refreshes: looks.0,
+                early: looks.1,
+                purged: looks.2,
+                known: looks.3,
                 record,
                 time: time < 20,
                 again,
@@ -222,7 +232,11 @@ fn call(all: &[Limit], step: &Step, receipts: &[Receipt], now: Timestamp) -> Ask
     ask.record("ot:k:x");
     if step.which >> 3 == 1 {
         let lease_for = step.refreshes.then_some(Duration::from_secs(10));
-        ask.look_up(&lookup(lease_for));
+        ask.look_up(&Lookup {
+            early: Duration::from_millis(step.early),
+            known: step.known.then(|| "2 ".to_owned()),
+            ..lookup(lease_for)
+        });
     }
     ask
 }
@@ -241,8 +255,15 @@ fn the_script_says_and_stores_what_the_model_does() {
                 Some(None) => store.delete("c"),
                 Some(Some(fresh)) => {
                     let until = (store.now + Duration::from_millis(fresh)).as_millis();
-                    store.set("c", &format!("1 {until} {until} {{}}\nbody"));
+                    let epochs = ["-,-", "a1,-"][usize::from(step.which & 1)];
+                    store.set(
+                        "c",
+                        &format!("2 {until} {until} {until} - {epochs} {{}}\nbody"),
+                    );
                 }
+            }
+            if step.purged {
+                store.set("e", "a1");
             }
             if let Some(text) = step.record {
                 store.set("ot:k:x", text);

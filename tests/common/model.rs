@@ -147,14 +147,14 @@ impl ModelStore {
         let place = |n: usize| usize::try_from(number(n)).expect("a small number");
         let (caller, count) = (Timestamp::from_millis(number(0)), place(1));
         assert_eq!(Duration::from_millis(number(2)), TOLERANCE);
-        assert_eq!(args.len(), 9 + count * 13);
+        assert_eq!(args.len(), 12 + count * 13);
         let (id, horizon) = (args[5].as_str(), Duration::from_millis(number(6)));
         let record = (place(7) > 0).then(|| self.text(&keys[place(7) - 1]).unwrap_or_default());
         let plan = record.and_then(Registration::parse).map(|r| r.plan);
         let mut unreadable = 0;
         let mut limits: Vec<_> = (0..count)
             .map(|n| {
-                let at = |m: usize| 8 + n * 13 + m;
+                let at = |m: usize| 11 + n * 13 + m;
                 let key = place(at(if plan.is_some() { 2 } else { 1 })).checked_sub(1)?;
                 let mut quota = number(at(if plan.is_some() { 4 } else { 3 }));
                 if let Some(Some(plan)) = &plan {
@@ -236,9 +236,24 @@ impl ModelStore {
 
         let cache = (place(8) > 0).then(|| (&keys[place(8) - 1], &keys[place(8)]));
         let (mut entry, mut refresh, mut calls_origin) = (None, false, true);
+        let (mut lease, mut epochs) = (String::new(), String::new());
         if let Some((entry_key, lease_key)) = cache {
+            let current = keys.iter().skip(place(8) + 1).take(place(9));
+            let current: Vec<_> = current.map(|key| self.text(key).unwrap_or("-")).collect();
+            epochs = current.join(",");
+            let stored = self.text(entry_key).and_then(Head::read);
             entry = self.text(entry_key).map(str::to_owned);
-            refresh = number(3) > 0 && self.is_refreshed_by(entry.as_deref(), lease_key, mine);
+            entry = entry.filter(|_| stored.as_ref().is_some_and(|head| head.epochs == epochs));
+            let fresh_until = stored.as_ref().filter(|_| entry.is_some());
+            let fresh_until = fresh_until.map_or(0, |head| head.fresh_until);
+            let stamp = stored.map_or_else(|| "0".to_owned(), |head| head.stamp);
+            lease = format!("{stamp} {id}");
+            let held = self.text(lease_key).unwrap_or_default();
+            let taken = held.split_once(' ').is_some_and(|(of, _)| of == stamp) && held != lease;
+            refresh = number(3) > 0
+                && fresh_until <= mine.as_millis() + number(10)
+                && held != "u"
+                && !taken;
             calls_origin = refresh || entry.is_none();
         }
         let blocks = |limit: &Limit<'_>| limit.role == "origin" && !check(limit).met;
@@ -325,29 +340,48 @@ impl ModelStore {
         if let Some((_, lease_key)) = cache {
             let refresh = refresh && admitted;
             if refresh {
-                self.set(lease_key, &mine.as_millis().to_string(), number(3), server);
+                self.set(lease_key, &lease, number(3), server);
             }
-            let entry = entry.filter(|_| admitted);
-            reply.push(entry.map_or(Value::Null, |text| Value::Bytes(text.into())));
+            let known = args[11].as_str();
+            reply.push(match entry.filter(|_| admitted) {
+                Some(text) if !known.is_empty() && text.starts_with(known) => Value::Int(1),
+                Some(text) => Value::Bytes(text.into()),
+                None => Value::Null,
+            });
             let unstored = self.text(lease_key) == Some("u");
             reply.push(Value::Int(match (refresh, unstored) {
                 (true, _) => 1,
                 (_, true) => 2,
                 _ => 0,
             }));
+            reply.push(Value::from(epochs.as_str()));
         }
         Value::Array(reply)
     }
+}
 
-    /// Whether whoever asks is the one to refresh an entry.
-    fn is_refreshed_by(&self, entry: Option<&str>, lease: &str, mine: Timestamp) -> bool {
-        let instant = |text: &str| text.parse().map(Timestamp::from_millis).ok();
-        let fresh_until = entry
-            .and_then(|text| instant(text.strip_prefix("1 ")?.split(' ').next()?))
-            .unwrap_or_default();
-        let held = self.text(lease).and_then(instant);
-        let unstored = self.text(lease) == Some("u");
-        !unstored && fresh_until <= mine && held.is_none_or(|held| held < fresh_until)
+/// How an entry begins.
+struct Head {
+    fresh_until: u64,
+    stamp: String,
+    epochs: String,
+}
+
+impl Head {
+    fn read(text: &str) -> Option<Self> {
+        let mut words = text.strip_prefix("2 ")?.splitn(6, ' ');
+        let fresh_until = words.next()?.parse().ok()?;
+        words.next()?.parse::<u64>().ok()?;
+        let stamp = words.next()?.to_owned();
+        stamp.parse::<u64>().ok()?;
+        let _version = words.next()?;
+        let epochs = words.next()?.to_owned();
+        words.next()?;
+        Some(Self {
+            fresh_until,
+            stamp,
+            epochs,
+        })
     }
 }
 

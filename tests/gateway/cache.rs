@@ -87,11 +87,15 @@ fn bytes_that_are_no_text_come_back_as_they_were() {
 fn limits_and_cache_are_asked_about_in_one_call_and_fresh_entries_in_none() {
     let mut rig = Rig::new(config());
     assert_eq!(rig.get("/book").asks, 1);
-    assert_eq!(rig.asks[0].keys.len(), 3, "a limit, an entry, a lease");
+    assert_eq!(
+        rig.asks[0].keys.len(),
+        4,
+        "a limit, an entry, a lease, an epoch"
+    );
     assert_eq!(rig.get("/book").asks, 1);
     assert_eq!(rig.asks[1].keys.len(), 1, "the entry is at hand");
     assert_eq!(rig.get("/free").asks, 1);
-    assert_eq!(rig.asks[2].keys.len(), 2);
+    assert_eq!(rig.asks[2].keys.len(), 3);
     assert_eq!(
         rig.get("/free").asks,
         0,
@@ -232,7 +236,7 @@ fn a_damaged_entry_in_the_store_is_a_miss() {
     for text in [
         write.value[..write.value.len() - 1].to_owned(),
         write.value.replace("plain", "PLAIN"),
-        format!("1 {until} {until} {{}}\nx"),
+        format!("2 {until} {until} {until} - -,- {{}}\nx"),
         format!("9{}", write.value),
         "nonsense".to_owned(),
     ] {

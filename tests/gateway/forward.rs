@@ -95,7 +95,8 @@ fn a_route_that_declares_no_query_hands_on_what_a_proxy_must() {
         .filter(|name| !forged.contains(name))
         .collect();
     let mut reached = reached(&rig);
-    (expected.sort(), reached.sort());
+    expected.sort();
+    reached.sort();
     assert_eq!(reached.iter().collect::<Vec<_>>(), expected);
 }
 
@@ -141,7 +142,7 @@ fn a_response_does_not_vary_by_what_did_not_reach_the_origin() {
         (json!({ "ttl": "9s" }), false),
     ] {
         let mut rig = rig(cache);
-        let mut ask = |rig: &mut Rig, cookie| {
+        let ask = |rig: &mut Rig, cookie| {
             rig.origin.clear();
             rig.next(book("[1]").with("vary", "Cookie"));
             rig.send(&get("/book").with("cookie", cookie)).fetches

@@ -173,7 +173,7 @@ fn a_leased_limit_and_the_cache_need_one_call_at_most() {
         ("lease", 1),
         "for the entry"
     );
-    assert_eq!(rig.asks.last().unwrap().keys.len(), 2, "and nothing else");
+    assert_eq!(rig.asks.last().unwrap().keys.len(), 3, "and nothing else");
 }
 
 #[test]

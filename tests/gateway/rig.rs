@@ -11,7 +11,8 @@ use omnitrade_edge::config::Config;
 use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::gateway::forward::Fetch;
 use omnitrade_edge::gateway::{
-    Answer, Content, Exchange, Failure, Gate, Handoff, Relay, Respond, Step, Write,
+    AdminToken, Answer, Content, Exchange, Failure, Gate, Handoff, Relay, Respond, Step, Unread,
+    Write,
 };
 use omnitrade_edge::limiter::{Ask, Work};
 use omnitrade_edge::redis::Value;
@@ -21,6 +22,9 @@ use crate::model::ModelStore;
 
 /// When every test begins: at the first millisecond of a sub-bucket of a minute.
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_040_000);
+
+/// What opens the admin pages.
+pub const TOKEN: &str = "t0ken-of-the-admin";
 
 /// How the store is.
 #[derive(Debug, Clone)]
@@ -53,6 +57,12 @@ pub struct Rig {
     pub deleted: Vec<String>,
     /// The calls of the script that no client waited for.
     pub background: Vec<Ask>,
+    /// What clients send after the heads of requests.
+    pub body: Result<Bytes, Unread>,
+    /// How many of the commands of a purge the store carries out.
+    pub purges: usize,
+    /// What purges have set in the store.
+    pub epochs: Vec<(String, String)>,
     isolates: u64,
     config: Config,
 }
@@ -63,6 +73,14 @@ pub struct Entry {
     pub key: String,
     pub value: String,
     pub ttl_ms: u64,
+}
+
+/// What came of a step.
+#[expect(clippy::large_enum_variant, reason = "taken apart at once")]
+enum Advance {
+    Step(Step<Bytes>),
+    Respond(Respond<Bytes>),
+    Relay(Response, Relay<Bytes>),
 }
 
 impl Rig {
@@ -82,7 +100,7 @@ impl Rig {
 
     fn of_config(config: Config, has_store: bool, seed: u64) -> Self {
         Self {
-            gate: Gate::new(&config, has_store, seed).unwrap(),
+            gate: gate(&config, has_store, seed),
             now: START,
             ahead_ms: 0,
             store: Store::Up,
@@ -94,6 +112,9 @@ impl Rig {
             writes: Vec::new(),
             deleted: Vec::new(),
             background: Vec::new(),
+            body: Ok(Bytes::new()),
+            purges: usize::MAX,
+            epochs: Vec::new(),
             isolates: seed,
             config,
         }
@@ -102,7 +123,7 @@ impl Rig {
     /// Another isolate on the same store, in place of this one.
     pub fn another_isolate(&mut self) {
         self.isolates += 1;
-        self.gate = Gate::new(&self.config, true, self.isolates).unwrap();
+        self.gate = gate(&self.config, true, self.isolates);
     }
 
     /// Another isolate, with a memory of its own; the store goes to and fro by hand.
@@ -166,30 +187,44 @@ impl Rig {
     pub fn carry_on(&mut self, request: &Request, mut step: Step<Bytes>) -> Seen {
         let (asks, sent) = (self.asks.len(), self.sent.len());
         loop {
-            step = match step {
-                Step::Respond(respond) => {
+            let counts = (self.asks.len() - asks, self.sent.len() - sent);
+            step = match self.advance(request, step) {
+                Advance::Step(step) => step,
+                Advance::Respond(respond) => return self.respond(request, respond, counts),
+                Advance::Relay(origin, relay) => {
                     let counts = (self.asks.len() - asks, self.sent.len() - sent);
-                    return self.respond(request, respond, counts);
+                    return self.relay(request, &origin, relay, counts);
                 }
-                Step::Ask(ask, exchange) => {
-                    let reply = self.reply(&ask);
-                    let now = self.shown();
-                    self.gate.resume(request, &ask, exchange, reply, now)
-                }
-                Step::Wait(pause, exchange) => {
-                    self.now = self.now + pause;
-                    self.gate.waited(request, exchange, self.shown())
-                }
-                Step::Fetch(fetch, mut exchange) => {
-                    self.work(exchange.take_work());
-                    let answered = self.fetch(request, &fetch);
-                    match self.origin_answered(request, exchange, &answered) {
-                        Handoff::Step(step) => step,
-                        Handoff::Relay(relay) => {
-                            let counts = (self.asks.len() - asks, self.sent.len() - sent);
-                            return self.relay(request, &answered.unwrap(), relay, counts);
-                        }
-                    }
+            }
+        }
+    }
+
+    fn advance(&mut self, request: &Request, step: Step<Bytes>) -> Advance {
+        match step {
+            Step::Respond(respond) => Advance::Respond(respond),
+            Step::Ask(ask, exchange) => {
+                let reply = self.reply(&ask);
+                let now = self.shown();
+                Advance::Step(self.gate.resume(request, &ask, exchange, reply, now))
+            }
+            Step::Wait(pause, exchange) => {
+                self.now = self.now + pause;
+                Advance::Step(self.gate.waited(request, exchange, self.shown()))
+            }
+            Step::Read(reading) => {
+                let body = self.body.clone();
+                Advance::Step(self.gate.body_read(request, reading, body, self.shown()))
+            }
+            Step::Purge(purge) => {
+                let replies = self.purge_said(&purge);
+                Advance::Step(self.gate.purged(&purge, replies, self.shown()))
+            }
+            Step::Fetch(fetch, mut exchange) => {
+                self.work(exchange.take_work());
+                let answered = self.fetch(request, &fetch);
+                match self.origin_answered(request, exchange, &answered) {
+                    Handoff::Step(step) => Advance::Step(step),
+                    Handoff::Relay(relay) => Advance::Relay(answered.unwrap(), relay),
                 }
             }
         }
@@ -242,8 +277,8 @@ impl Rig {
         }
         self.work(respond.work);
         let refreshed = respond.refresh.is_some();
-        if let Some((fetch, exchange)) = respond.refresh {
-            self.refresh(request, fetch, exchange);
+        if let Some(step) = respond.refresh {
+            self.refresh(request, *step);
         }
         let (status, headers, body) = made(respond.answer);
         Seen {
@@ -257,26 +292,29 @@ impl Rig {
     }
 
     /// Refreshes an entry behind the client's back, as the shells do.
-    fn refresh(&mut self, request: &Request, mut fetch: Fetch, mut exchange: Exchange<Bytes>) {
+    fn refresh(&mut self, request: &Request, mut step: Step<Bytes>) {
         loop {
-            let answered = self.fetch(request, &fetch);
-            match (self.origin_answered(request, exchange, &answered), answered) {
-                (Handoff::Relay(relay), Ok(origin)) => {
+            step = match self.advance(request, step) {
+                Advance::Step(step) => step,
+                Advance::Respond(respond) => {
+                    respond
+                        .write
+                        .into_iter()
+                        .for_each(|write| self.write(write));
+                    self.work(respond.work);
+                    match respond.refresh {
+                        Some(step) => *step,
+                        None => return,
+                    }
+                }
+                Advance::Relay(origin, relay) => {
+                    relay.write.into_iter().for_each(|write| self.write(write));
                     if let Some(save) = relay.save {
                         let write = self.gate.save(save, origin.body, self.shown());
                         write.into_iter().for_each(|write| self.write(write));
                     }
                     return;
                 }
-                (Handoff::Step(Step::Fetch(again, rest)), _) => (fetch, exchange) = (again, rest),
-                (Handoff::Step(Step::Respond(respond)), _) => {
-                    respond
-                        .write
-                        .into_iter()
-                        .for_each(|write| self.write(write));
-                    return;
-                }
-                other => panic!("{other:?}"),
             }
         }
     }
@@ -340,6 +378,12 @@ impl Rig {
             }
         }
     }
+}
+
+/// A gate that [`TOKEN`] opens.
+fn gate(config: &Config, has_store: bool, seed: u64) -> Gate<Bytes> {
+    let gate = Gate::new(config, has_store, seed).unwrap();
+    gate.with_admin_token(AdminToken::new(TOKEN))
 }
 
 /// The response that an answer makes; fails for one that could not be sent.

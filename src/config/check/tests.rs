@@ -1,7 +1,8 @@
-mod cache;
 mod limits;
+mod market;
 mod origin_quotas;
 mod permits;
+mod tags;
 
 use serde_json::{Value, json};
 

@@ -112,6 +112,14 @@ pub const CACHE: Shape = Shape::Table(&[
         "tags",
         Shape::List(&TAG),
         Is("[]"),
-        "Names for purging. Without effect as long as there is no purge.",
+        "Names under which entries are purged together, at most 8: `{query.NAME}` stands for a \
+         parameter of the query, `{path.NAME}` for one of the path.",
+    ),
+    field(
+        "l1_max_age",
+        Shape::Duration { or_zero: true },
+        None,
+        "For how long an isolate believes what it has in memory without asking the store whether it was \
+         purged; else a second where there are tags, and as long as it lives where there are none.",
     ),
 ]);

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::tags::LONGEST_STORED;
 use crate::clock::{Timestamp, calendar};
 
 /// The lifetime of the answer to a question about candles.
@@ -53,7 +54,7 @@ impl Candles {
     }
 
     /// The longest that any answer is fresh: no entry lies in Redis for longer.
-    pub const LONGEST: Duration = Duration::from_millis(30 * DAY);
+    pub const LONGEST: Duration = LONGEST_STORED;
 }
 
 impl Interval {

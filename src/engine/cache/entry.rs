@@ -35,6 +35,12 @@ pub struct Meta {
     pub decoded: bool,
     /// Which [`Family`](super::Family) it leads, if it does; see there.
     pub generation: u64,
+    /// Which state of the content it shows, in decimal digits, where the route says how to tell: an older
+    /// one never takes the place of a newer one.
+    pub version: Option<String>,
+    /// The values of its [epoch keys](super::tags) when it was asked for; `None` if the store could not be
+    /// asked for them.
+    pub epochs: Option<String>,
 }
 
 impl Meta {
@@ -62,6 +68,8 @@ impl Meta {
             vary: Vec::new(),
             decoded,
             generation: 0,
+            version: None,
+            epochs: None,
         };
         if decoded {
             meta.forget_coding();
@@ -81,6 +89,23 @@ impl Meta {
             self.response_time,
             rules,
         )
+    }
+
+    /// Whether it is to be preferred to another response to the same request.
+    ///
+    /// The later one is, unless both say which state of the content they show: then that counts, but
+    /// only between responses that no purge has come between.
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        let arrival = self.response_time.cmp(&other.response_time);
+        let order = match (&self.version, &other.version) {
+            (Some(ours), Some(theirs)) if self.epochs == other.epochs => ours
+                .len()
+                .cmp(&theirs.len())
+                .then(ours.cmp(theirs))
+                .then(arrival),
+            _ => arrival,
+        };
+        order.is_gt()
     }
 
     /// The field `name` (in lower case), its lines combined.
@@ -110,6 +135,7 @@ impl Meta {
             .map(|(n, v)| n.len() + v.as_ref().map_or(0, String::len));
         size_of::<Self>()
             + self.key.len()
+            + self.epochs.as_ref().map_or(0, String::len)
             + headers.map(|n| n + 2 * size_of::<String>()).sum::<usize>()
             + vary.map(|n| n + 2 * size_of::<String>()).sum::<usize>()
     }

@@ -1,16 +1,17 @@
 //! A stored response as one string of text, for the store.
 //!
 //! The store hands strings through JSON, and its script reads the head of this one, so it is always
-//! valid UTF-8 and begins with what one `string.match(v, "^1 (%d+) (%d+) ")` reads:
+//! valid UTF-8 and begins with what one `string.match` reads:
 //!
 //! ```text
-//! 1 <fresh_until_ms> <usable_until_ms> {"k":…}\n
+//! 2 <fresh_until_ms> <usable_until_ms> <stamp_ms> <version> <epochs> {"k":…}\n
 //! <body>
 //! ```
 //!
 //! the schema version; the instants, in Unix milliseconds, until which the entry is fresh and until
-//! which it may be served while another caller refreshes it; the [`Meta`] as JSON on the same line;
-//! and the body as it is, or in base64 where it is not UTF-8.
+//! which it may be served while another caller refreshes it, and at which it arrived; the version of its
+//! content, `-` if it has none; the [epochs](super::tags) that it was made in; the rest of the [`Meta`]
+//! as JSON on the same line; and the body as it is, or in base64 where it is not UTF-8.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -28,7 +29,8 @@ use crate::clock::{Timestamp, millis};
 ///
 /// # Errors
 ///
-/// If the head does not turn into JSON, which no [`Meta`] is known to bring about.
+/// If it is not known in which epochs it was made, or the head does not turn into JSON, which no [`Meta`]
+/// is known to bring about.
 pub fn encode(meta: &Meta, freshness: &Freshness, body: &[u8]) -> Result<String, EncodeError> {
     let text = match std::str::from_utf8(body) {
         Ok(text) => Cow::Borrowed(text),
@@ -39,7 +41,6 @@ pub fn encode(meta: &Meta, freshness: &Freshness, body: &[u8]) -> Result<String,
         status: meta.status,
         headers: Cow::Borrowed(&meta.headers),
         request_time: meta.request_time.as_millis(),
-        response_time: meta.response_time.as_millis(),
         age: millis(meta.age),
         vary: Cow::Borrowed(&meta.vary),
         decoded: meta.decoded,
@@ -49,10 +50,20 @@ pub fn encode(meta: &Meta, freshness: &Freshness, body: &[u8]) -> Result<String,
         checksum: checksum(body),
     };
     let json = serde_json::to_string(&wire).map_err(|_| EncodeError)?;
+    let head = head(meta, freshness).ok_or(EncodeError)?;
+    Ok(format!("{head}{json}\n{text}"))
+}
+
+/// How the text of a response begins, up to the JSON: whoever has a response that begins like the one in
+/// the store has the same. `None`, if it is not known in which epochs it was made.
+pub fn head(meta: &Meta, freshness: &Freshness) -> Option<String> {
     let fresh_until = freshness.fresh_until.as_millis();
     let usable_until = freshness.usable_until.as_millis().max(fresh_until);
-    Ok(format!(
-        "{VERSION} {fresh_until} {usable_until} {json}\n{text}"
+    let stamp = meta.response_time.as_millis();
+    let version = meta.version.as_deref().unwrap_or(NONE);
+    let epochs = meta.epochs.as_deref()?;
+    Some(format!(
+        "{VERSION} {fresh_until} {usable_until} {stamp} {version} {epochs} "
     ))
 }
 
@@ -63,16 +74,21 @@ pub fn encode(meta: &Meta, freshness: &Freshness, body: &[u8]) -> Result<String,
 /// Whatever is wrong with it, it is a miss.
 pub fn decode<'a>(envelope: &'a str, key: &CacheKey) -> Result<(Meta, Cow<'a, [u8]>), DecodeError> {
     let (head, body) = envelope.split_once('\n').ok_or(DecodeError::Head)?;
-    let mut parts = head.splitn(4, ' ');
-    if parts.next() != Some(VERSION) {
+    let mut parts = head.splitn(7, ' ');
+    let mut word = || parts.next().ok_or(DecodeError::Head);
+    if word() != Ok(VERSION) {
         return Err(DecodeError::Version);
     }
-    for _ in 0..2 {
-        let instant = parts.next().ok_or(DecodeError::Head)?;
-        instant.parse::<u64>().map_err(|_| DecodeError::Head)?;
-    }
-    let wire: Wire<'_> = serde_json::from_str(parts.next().ok_or(DecodeError::Head)?)
-        .map_err(|_| DecodeError::Head)?;
+    let number = |word: &str| word.parse::<u64>().map_err(|_| DecodeError::Head);
+    let (_fresh_until, _usable_until) = (number(word()?)?, number(word()?)?);
+    let stamp = number(word()?)?;
+    let version = match word()? {
+        NONE => None,
+        version if version.bytes().all(|b| b.is_ascii_digit()) => Some(version.to_owned()),
+        _ => return Err(DecodeError::Head),
+    };
+    let epochs = Some(word()?.to_owned());
+    let wire: Wire<'_> = serde_json::from_str(word()?).map_err(|_| DecodeError::Head)?;
     if !(200..=599).contains(&wire.status) {
         return Err(DecodeError::Head);
     }
@@ -94,11 +110,13 @@ pub fn decode<'a>(envelope: &'a str, key: &CacheKey) -> Result<(Meta, Cow<'a, [u
         status: wire.status,
         headers: wire.headers.into_owned(),
         request_time: Timestamp::from_millis(wire.request_time),
-        response_time: Timestamp::from_millis(wire.response_time),
+        response_time: Timestamp::from_millis(stamp),
         age: Duration::from_millis(wire.age),
         vary: wire.vary.into_owned(),
         decoded: wire.decoded,
         generation: wire.generation,
+        version,
+        epochs,
     };
     Ok((meta, body))
 }
@@ -136,8 +154,6 @@ struct Wire<'a> {
     headers: Cow<'a, [(String, String)]>,
     #[serde(rename = "q")]
     request_time: u64,
-    #[serde(rename = "p")]
-    response_time: u64,
     #[serde(rename = "a", default, skip_serializing_if = "is_zero")]
     age: u64,
     #[serde(rename = "v", default, skip_serializing_if = "<[_]>::is_empty")]
@@ -176,6 +192,7 @@ fn is_false(value: &bool) -> bool {
     !*value
 }
 
-const VERSION: &str = "1";
+const VERSION: &str = "2";
+const NONE: &str = "-";
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;

@@ -23,6 +23,8 @@ pub struct Entry<B> {
     pub body: B,
     /// The length of its body in bytes.
     pub body_len: usize,
+    /// When the store was last known to agree with it: since then a purge may have made it void.
+    pub checked_at: Timestamp,
 }
 
 /// The default capacity of [`L1`] in bytes: 16 MB.
@@ -35,6 +37,7 @@ pub const L1_CAPACITY: u64 = 16 << 20;
 pub struct L1<B> {
     entries: Entries<B>,
     largest: u64,
+    purged_at: Option<Timestamp>,
 }
 
 type Entries<B> =
@@ -59,6 +62,7 @@ impl<B> L1<B> {
                 DefaultLifecycle::default(),
             ),
             largest: capacity / LARGEST_SHARE,
+            purged_at: None,
         }
     }
 
@@ -76,12 +80,18 @@ impl<B> L1<B> {
         self.entries.peek(&id)
     }
 
-    /// Keeps an entry in place of what was under its key, unless that arrived later.
+    /// Keeps an entry in place of what was under its key, unless that arrived later, or the entry may be
+    /// one of those that were purged.
     pub fn insert(&mut self, key: &CacheKey, entry: Entry<B>) -> Insertion {
         let id = Id(key.digest());
+        // Neither was the origin asked for it since, nor the store about it.
+        let last_sure = entry.meta.request_time.max(entry.checked_at);
+        if self.purged_at.is_some_and(|at| last_sure <= at) {
+            return Insertion::Purged;
+        }
         if let Some(known) = self.entries.peek(&id)
             && known.meta.key == entry.meta.key
-            && known.meta.response_time > entry.meta.response_time
+            && known.meta.is_newer_than(&entry.meta)
         {
             return Insertion::Older;
         }
@@ -93,14 +103,22 @@ impl<B> L1<B> {
         Insertion::Kept
     }
 
+    /// The store agrees with what is under a key, as it was at `now`.
+    pub fn checked(&mut self, key: &CacheKey, now: Timestamp) {
+        if let Some(mut entry) = self.entries.peek_mut(&Id(key.digest())) {
+            entry.checked_at = entry.checked_at.max(now);
+        }
+    }
+
     /// Forgets what is under a key.
     pub fn remove(&mut self, key: &CacheKey) {
         self.entries.remove(&Id(key.digest()));
     }
 
-    /// Forgets everything.
-    pub fn clear(&mut self) {
+    /// Forgets everything, and takes nothing any more that was under way at `now`.
+    pub fn purge(&mut self, now: Timestamp) {
         self.entries.clear();
+        self.purged_at = Some(now);
     }
 
     /// How many entries it holds.
@@ -128,6 +146,8 @@ pub enum Insertion {
     TooLarge,
     /// A later one is there already.
     Older,
+    /// Everything was purged since it was asked for.
+    Purged,
 }
 
 impl<B> Entry<B> {

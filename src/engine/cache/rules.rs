@@ -54,6 +54,15 @@ impl CacheRules {
         }
     }
 
+    /// Whether what is fresh until `fresh_until` ends no sooner than an open candle at `now`: an answer
+    /// that is asked for before that would end with it, too.
+    pub fn ends_with_candle(&self, fresh_until: Timestamp, now: Timestamp) -> bool {
+        match self.ttl {
+            Some(Ttl::Candles(candles)) => candles.interval.close_after(now) <= fresh_until,
+            Some(Ttl::Fixed(_)) | None => false,
+        }
+    }
+
     /// Whether the route has a word in how long a response of this status is served stale.
     pub fn extends(&self, status: u16) -> bool {
         self.negative_ttl.is_none() || !is_negative(status)

@@ -14,6 +14,7 @@ mod reference;
 mod reuse;
 mod search;
 mod storage;
+mod tags;
 mod validation;
 mod variants;
 mod wire;

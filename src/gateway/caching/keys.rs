@@ -2,11 +2,12 @@
 //! of a request reaches the origin.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::config;
 use crate::engine::cache::{
-    CacheKey, CacheRules, Candles, DeclaredQuery, Interval, NoVarySearch, Target, Ttl,
-    canonical_query, end_time, only_value,
+    CacheKey, CacheRules, Candles, DeclaredQuery, Interval, NoVarySearch, TagError, Tags, Target,
+    Ttl, canonical_query, end_time, only_value, purged_url,
 };
 
 use super::super::forward::USUAL;
@@ -18,8 +19,12 @@ pub struct CachePlan {
     /// As far as no request has a word in them.
     rules: CacheRules,
     by_candle: bool,
-    open_ttl: Option<std::time::Duration>,
+    open_ttl: Option<Duration>,
     declared: Option<DeclaredQuery>,
+    /// What entries are purged by.
+    tags: Tags,
+    /// For how long an isolate believes what it has in memory.
+    pub l1_max_age: Option<Duration>,
     /// Request headers to key by.
     pub vary: Vec<String>,
     /// The request headers that may reach the origin, in lower case, if not all may.
@@ -27,8 +32,12 @@ pub struct CachePlan {
 }
 
 impl CachePlan {
-    /// The settings as the configuration has them.
-    pub fn new(cache: &config::Cache) -> Self {
+    /// The settings as the configuration has them, of the route with this path.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tags::parse`].
+    pub fn new(cache: &config::Cache, path: &str) -> Result<Self, TagError> {
         let names = |names: &[String]| {
             let names = names.iter().chain(&cache.vary);
             names.map(|name| name.to_ascii_lowercase()).collect()
@@ -37,7 +46,7 @@ impl CachePlan {
             Some(forward) => names(forward),
             None => names(&USUAL.map(str::to_owned)),
         };
-        Self {
+        Ok(Self {
             rules: CacheRules {
                 ttl: match cache.ttl {
                     Some(config::Ttl::For(ttl)) => Some(Ttl::Fixed(ttl)),
@@ -58,9 +67,11 @@ impl CachePlan {
                 .query
                 .as_ref()
                 .map(|names| DeclaredQuery::new(names, &cache.normalize, &cache.defaults)),
+            tags: Tags::parse(&cache.tags, path)?,
+            l1_max_age: cache.believed_for(),
             vary: cache.vary.clone(),
             forwarded: cache.query.is_some().then(forwarded),
-        }
+        })
     }
 
     /// The rules for the answers to a request.
@@ -84,6 +95,16 @@ impl CachePlan {
             Some(declared) => declared.canonical(query),
             None => query.map(str::to_owned),
         }
+    }
+
+    /// Where the store keeps the epochs of the entries of a URL. `prefix` is that of all its keys.
+    pub fn epoch_keys(&self, prefix: &str, target: &Target<'_>) -> Vec<String> {
+        self.tags.epoch_keys(prefix, target, self.declared.as_ref())
+    }
+
+    /// What a URL is purged under.
+    pub fn purged_url(&self, target: &Target<'_>) -> CacheKey {
+        purged_url(target, self.declared.as_ref())
     }
 
     /// What a request asks about candles; `None` where their length cannot be known.

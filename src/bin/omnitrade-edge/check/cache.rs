@@ -52,11 +52,11 @@ pub fn describe_cache(cache: &Cache) -> String {
         let _ = write!(text, ", beside that the origin gets {}", names(forward));
     }
     if !cache.tags.is_empty() {
-        let _ = write!(
-            text,
-            ", tagged {} (without effect as yet)",
-            names(&cache.tags)
-        );
+        let _ = write!(text, ", tagged {}", names(&cache.tags));
+    }
+    if let Some(believed) = cache.believed_for() {
+        let believed = format_duration(believed);
+        let _ = write!(text, ", believed in memory for {believed}");
     }
     text
 }

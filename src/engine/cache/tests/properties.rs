@@ -203,7 +203,7 @@ proptest! {
 
     #[test]
     fn what_is_stored_carries_no_field_that_must_not_be(case in any_case()) {
-        let meta = case.meta();
+        let meta = Meta { epochs: Some("-".to_owned()), ..case.meta() };
         for name in ["connection", "age", "content-length", "content-encoding"] {
             prop_assert!(meta.field(name).is_none(), "{}", name);
         }

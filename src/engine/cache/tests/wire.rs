@@ -11,7 +11,13 @@ fn stored() -> (Meta, Freshness) {
         ("x-c", "caf\u{e9} \"\\"),
     ])
     .request(&[("x-a", "1")]);
-    (case.meta(), case.freshness(&rules()))
+    (made(case.meta()), case.freshness(&rules()))
+}
+
+/// As the store was asked for it.
+fn made(meta: Meta) -> Meta {
+    let epochs = Some("-,5f".to_owned());
+    Meta { epochs, ..meta }
 }
 
 #[test]
@@ -19,17 +25,32 @@ fn the_head_is_what_a_script_reads() {
     let (meta, freshness) = stored();
     let text = encode(&meta, &freshness, b"{\"a\":1}").unwrap();
     let t = T0.as_millis();
-    let head = format!("1 {} {} {{", t + 1_000, t + 3_000);
+    let head = format!("2 {} {} {t} - -,5f {{", t + 1_000, t + 3_000);
     assert!(text.starts_with(&head), "{text}");
     assert!(text.ends_with("\n{\"a\":1}"));
     assert_eq!(text.lines().count(), 2);
+    let version = Some("18446744073709551615".to_owned());
+    let meta = Meta { version, ..meta };
+    let text = encode(&meta, &freshness, b"").unwrap();
+    assert!(text.contains(&format!(" {t} 18446744073709551615 -,5f {{")));
+    assert_eq!(decode(&text, &key()).unwrap().0, meta);
+}
+
+#[test]
+fn what_is_not_known_to_be_unpurged_is_not_written() {
+    let (meta, freshness) = stored();
+    let meta = Meta {
+        epochs: None,
+        ..meta
+    };
+    assert!(encode(&meta, &freshness, b"").is_err());
 }
 
 #[test]
 fn what_never_is_fresh_says_so_in_its_head() {
     let case = Case::new(&[("cache-control", "no-cache"), ("etag", "\"a\"")]);
-    let text = encode(&case.meta(), &case.freshness(&rules()), b"").unwrap();
-    assert!(text.starts_with("1 0 0 {"), "{text}");
+    let text = encode(&made(case.meta()), &case.freshness(&rules()), b"").unwrap();
+    assert!(text.starts_with("2 0 0 "), "{text}");
 }
 
 #[test]
@@ -45,7 +66,7 @@ fn an_entry_that_answers_another_key_is_a_miss() {
 fn an_entry_of_another_version_is_a_miss() {
     let (meta, freshness) = stored();
     let text = encode(&meta, &freshness, b"x").unwrap();
-    let newer = text.replacen('1', "2", 1);
+    let newer = text.replacen('2', "3", 1);
     assert_eq!(decode(&newer, &key()).err(), Some(DecodeError::Version));
 }
 
@@ -95,7 +116,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_it_panic(text in "(1 )?[0-9 ]{0,9}(\\{|\"[khqpvl]\":|[0-9]|\\}|\\PC|\n){0,20}") {
+    fn no_text_makes_it_panic(text in "(2 )?([0-9-]{1,2} ){0,6}(\\{|\"[khqpvl]\":|[0-9]|\\}|\\PC|\n){0,20}") {
         prop_assert!(decode(&text, &key()).is_err());
     }
 }
