@@ -35,8 +35,6 @@ mod step;
 mod stored;
 mod token;
 
-use std::rc::Rc;
-
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
 use crate::engine::cache::{Bypass, Target};
@@ -330,41 +328,6 @@ impl<B: Body> Gate<B> {
             }
             caching::Serve::Refuse(problem) => exchange.refuse(&problem),
         }
-    }
-
-    /// How the entry is refreshed behind the client's back; `None`: somebody else does it.
-    ///
-    /// The store is asked first, unless it was already: another isolate may be at it, or done.
-    fn refresh(
-        &mut self,
-        head: &impl Head,
-        exchange: &mut Exchange<B>,
-        caching: Caching<B>,
-        now: Timestamp,
-    ) -> Option<Step<B>> {
-        let lease = exchange.lease();
-        let mine = caching.may_refresh()
-            && self.may_call_origin(exchange, now)
-            && (exchange.behind || caching.take_turn(&mut self.memory, now, lease));
-        if !mine {
-            return None;
-        }
-        let mut behind = Exchange {
-            route: Rc::clone(&exchange.route),
-            admission: Admission::free(),
-            store_failed: exchange.store_failed,
-            work: Vec::new(),
-            queue: Queue::default(),
-            behind: true,
-            caching,
-        };
-        if !behind.caching.was_asked()
-            && self.store_allows(&mut behind, now)
-            && let Some(ask) = self.ask_cache(head, &behind, now)
-        {
-            return Some(Step::Ask(ask, behind));
-        }
-        Some(self.fetch(head, behind, now))
     }
 
     /// The request to the origin, once it may be called.

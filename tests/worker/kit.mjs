@@ -22,8 +22,9 @@ export const PATIENCE = 20_000;
  * @param {Record<string, any>} [options.edge] the configuration, but for the origin
  * @param {number} [options.isolates]
  * @param {Record<string, string>} [options.vars] bindings beside those of the configuration and the store
+ * @param {string} [options.script] another Worker than the built one
  */
-export async function setUp({ edge = {}, isolates = 1, vars = {} }) {
+export async function setUp({ edge = {}, isolates = 1, vars = {}, script }) {
   const [origin, redis] = await Promise.all([startOrigin(), startRedis()]);
   const rest = await startRestRedis({ redisUrl: redis.url });
   const tap = await startTap(rest.url);
@@ -31,6 +32,7 @@ export async function setUp({ edge = {}, isolates = 1, vars = {} }) {
     edge: { origin: origin.url, ...edge, redis: { timeout: "10s", ...edge.redis } },
     vars: { ...storeVars({ url: tap.url, token: rest.token }), ...vars },
     isolates,
+    script,
   });
   after(async () => {
     await Promise.all([gate.stop(), tap.close(), origin.close()]);
