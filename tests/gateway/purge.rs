@@ -399,6 +399,27 @@ fn a_url_is_read_as_clients_send_it() {
 }
 
 #[test]
+fn equal_questions_are_purged_together_by_url_and_by_the_tag_of_their_canonical_form() {
+    let mut config = config();
+    let cache = &mut config["routes"][0]["cache"];
+    cache["normalize"] = json!({ "symbol": "upper" });
+    cache["defaults"] = json!({ "symbol": "BTC" });
+    for body in [
+        json!({ "urls": ["/book?x=1&symbol=%62tc"] }),
+        json!({ "urls": ["/book"] }),
+        json!({ "tags": ["symbol:BTC"] }),
+    ] {
+        let mut rig = Rig::new(config.clone());
+        rig.get("/book?symbol=btc");
+        rig.another_isolate();
+        assert_eq!(rig.get("/book").fetches, 0);
+        rig.purge(&body);
+        rig.another_isolate();
+        assert_eq!(rig.get("/book?symbol=BTC").fetches, 1, "{body}");
+    }
+}
+
+#[test]
 fn a_url_takes_along_the_one_that_it_is_the_same_as_by_the_word_of_the_api() {
     let mut rig = Rig::new(config());
     rig.next(response(200, "x").with("no-vary-search", "params=(\"utm\")"));
