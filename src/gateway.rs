@@ -193,7 +193,7 @@ impl<B: Body> Gate<B> {
             Some(cache) => {
                 let search = self.memory.search(target.path);
                 let mut caching = Caching::of(cache, head, target, search);
-                caching.believe_l1(cache.believed_for().filter(|_| checks));
+                caching.believe_l1(cache.l1_max_age.filter(|_| checks));
                 caching
             }
             None => Caching::Off,
@@ -273,10 +273,10 @@ impl<B: Body> Gate<B> {
     }
 
     fn lookup(&self, head: &impl Head, exchange: &Exchange<B>) -> Option<limiter::Lookup> {
-        let (target, tags) = (Target::of(head.url())?, &exchange.route.tags);
+        let (target, cache) = (Target::of(head.url())?, exchange.route.cache.as_ref()?);
         let prefix = &self.plan.store.key_prefix;
         let caching = &exchange.caching;
-        caching.lookup(target, tags, prefix, exchange.lease())
+        caching.lookup(target, cache, prefix, exchange.lease())
     }
 
     /// Goes on without the store: there is none, or it is down for a while yet.
@@ -350,7 +350,9 @@ impl<B: Body> Gate<B> {
         };
         let timeout = exchange.route.origin_timeout;
         let path = exchange.caching.path(target.path);
-        let query = exchange.caching.query(target.query);
+        let query = exchange
+            .caching
+            .query(exchange.route.cache.as_ref(), target.query);
         let target = Target {
             path: &path,
             query: query.as_deref(),

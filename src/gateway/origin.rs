@@ -20,7 +20,7 @@ use super::forward::{HOP_BY_HOP, named_in_connection};
 use super::head::Head;
 use super::problem::Problem;
 use super::saving::{LARGEST_BODY, Save, Write, coding};
-use super::stored::{answer, not_modified};
+use super::stored::{DATA_AGE, answer, not_modified};
 use super::{Exchange, Gate, Respond, Step};
 use crate::limiter::Work;
 
@@ -136,7 +136,7 @@ impl<B: Body> Gate<B> {
         let method = head.method().parse().unwrap_or(Method::OPTIONS);
         let answered = engine::Exchange {
             method: &method,
-            request: head,
+            request: &cached.as_forwarded(head),
             status: StatusCode::from_u16(origin.status()).unwrap_or_default(),
             response: &received,
             request_time: cached.sent_at,
@@ -188,6 +188,7 @@ impl<B: Body> Gate<B> {
             }));
         }
         let mut relay = exchange.relay(origin);
+        relay.remove.push(DATA_AGE.to_owned());
         if method == Method::HEAD {
             relay.write = self.head_answered(&cached, &answered, now);
         }

@@ -122,7 +122,7 @@ impl<B: Body> Gate<B> {
     pub(super) fn head_answered(
         &mut self,
         cached: &Cached<B>,
-        answered: &Exchange<'_, impl Head>,
+        answered: &Exchange<'_, impl Fields>,
         now: Timestamp,
     ) -> Option<Write> {
         let entry = &cached.found.as_ref()?.entry;
@@ -175,6 +175,7 @@ impl<B: Body> Gate<B> {
         // Neither the route nor a guess stands in for what the origin does not say.
         let own = CacheRules {
             ttl: None,
+            negative_ttl: None,
             override_origin: false,
             heuristic: false,
             ..change.rules.clone()

@@ -354,3 +354,24 @@ fn an_isolate_with_a_wrong_clock_purges_too() {
     assert_eq!(rig.get("/plain/2").fetches, 1);
     assert_eq!(rig.get("/plain/2").fetches, 0, "what comes after is kept");
 }
+
+#[test]
+fn equal_questions_are_purged_together_by_url_and_by_the_tag_of_their_canonical_form() {
+    let mut config = config();
+    let cache = &mut config["routes"][0]["cache"];
+    cache["normalize"] = json!({ "symbol": "upper" });
+    cache["defaults"] = json!({ "symbol": "BTC" });
+    for body in [
+        json!({ "urls": ["/book?x=1&symbol=%62tc"] }),
+        json!({ "urls": ["/book"] }),
+        json!({ "tags": ["symbol:BTC"] }),
+    ] {
+        let mut rig = Rig::new(config.clone());
+        rig.get("/book?symbol=btc");
+        rig.another_isolate();
+        assert_eq!(rig.get("/book").fetches, 0);
+        rig.purge(&body);
+        rig.another_isolate();
+        assert_eq!(rig.get("/book?symbol=BTC").fetches, 1, "{body}");
+    }
+}

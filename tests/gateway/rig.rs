@@ -232,6 +232,13 @@ impl Rig {
 
     fn fetch(&mut self, request: &Request, fetch: &Fetch) -> Result<Response, Failure> {
         let mut headers = request.headers.clone();
+        if let Some(keep) = &fetch.keep {
+            for name in request.headers.keys() {
+                if !keep.iter().any(|kept| kept == name.as_str()) {
+                    headers.remove(name);
+                }
+            }
+        }
         for name in &fetch.remove {
             headers.remove(name.as_str());
         }

@@ -1,4 +1,5 @@
 mod limits;
+mod market;
 mod origin_quotas;
 mod permits;
 mod tags;

@@ -48,6 +48,12 @@ pub const HEADER: Shape = Shape::Text {
     fits: |text| http::HeaderName::from_bytes(text.as_bytes()).is_ok(),
 };
 
+/// The name of a header that goes to the origin.
+pub const FORWARD: Shape = Shape::Text {
+    expected: "the name of a header (without `query` all go to the origin)",
+    fits: |text| text != "*" && http::HeaderName::from_bytes(text.as_bytes()).is_ok(),
+};
+
 /// A method.
 pub const METHOD: Shape = Shape::Text {
     expected: "a method in capitals, such as \"GET\"",
@@ -60,6 +66,12 @@ pub const METHOD: Shape = Shape::Text {
 pub const PARAMETER: Shape = Shape::Text {
     expected: "the name of a query parameter, as it is before encoding",
     fits: |text| !text.is_empty() && text.len() <= 128,
+};
+
+/// The value of a query parameter.
+pub const VALUE: Shape = Shape::Text {
+    expected: "a value such as \"100\", as it is before encoding",
+    fits: |text| !text.is_empty() && text.len() <= 256,
 };
 
 /// A tag, with places for parameters of the query and of the path.

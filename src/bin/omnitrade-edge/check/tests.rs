@@ -56,6 +56,23 @@ fn what_a_cache_stores_beyond_the_usual_is_told() {
         format!("{plain}, server errors too, with cookies, not of an unclear Age")
     );
     assert_eq!(told("ttl = '1s'"), format!("{plain}, else for 1s"));
+    assert_eq!(
+        told(
+            "ttl = 'candle', open_ttl = '2s', negative_ttl = '5s', \
+             query = ['symbol', 'interval', 'endTime'], normalize = { symbol = 'upper' }, \
+             defaults = { interval = '1h' }, forward = ['accept', 'x-api-key']"
+        ),
+        format!(
+            "{plain}, else until its last candle closes, 2s at most while that is open, for 30d \
+             when all had closed, 400, 404 and 410 for 5s, by query symbol and interval and endTime, \
+             symbol in capitals, interval 1h where it is absent, beside that the origin gets accept \
+             and x-api-key"
+        )
+    );
+    assert_eq!(
+        told("ttl = 'candle', override_origin = true"),
+        "cached until its last candle closes, for 30d when all had closed"
+    );
 }
 
 #[test]
