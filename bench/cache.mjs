@@ -3,7 +3,7 @@
  * waits for it, how old what is served gets, and what becomes of those who wait when something breaks.
  */
 import { deadAndBack, oldestFresh, oldestWhileDown } from "./cache/ages.mjs";
-import { CROWD, coldCrowd, LATENCY_MS, troubledCrowd } from "./cache/crowds.mjs";
+import { CROWD, coldCosts, coldCrowd, LATENCY_MS, troubledCrowd } from "./cache/crowds.mjs";
 import { startFronts } from "./cache/fronts.mjs";
 import { ORIGIN_TIMEOUT_MS, TIMES } from "./cache/job.mjs";
 import { copiedPerHit, largeAnswers } from "./cache/large.mjs";
@@ -63,16 +63,19 @@ async function measureAll({ origin, proxy, one, two, metered, counting, plain, p
 
   const present = all.filter((front) => front !== undefined);
   const loads = await liveLoads(present, origin);
-  const store = await storeCosts(metered, origin, async () => [total(await redis.calls()), proxy.calls()]);
+  const counts = async () => [total(await redis.calls()), proxy.calls()];
+  const coldStore = await coldCosts(metered, origin, counts);
+  const store = await storeCosts(metered, origin, counts);
 
   return {
     cold,
     coldOverTwo,
     live: all.map((front) => (front ? loads[present.indexOf(front)] : null)),
+    coldStore,
     store,
-    leaves: await each((front) => troubledCrowd(front, origin, "leaves"), alone),
-    reset: await each((front) => troubledCrowd(front, origin, "reset"), alone),
-    hang: await each((front) => troubledCrowd(front, origin, "hang"), alone),
+    leaves: await each((front, name) => troubledCrowd(front, origin, "leaves", name), alone),
+    reset: await each((front, name) => troubledCrowd(front, origin, "reset", name), alone),
+    hang: await each((front, name) => troubledCrowd(front, origin, "hang", name), alone),
     fine: await each((front) => oldestFresh(front), alone),
     fineOverTwo: await oldestFresh(two),
     ceiling: await each((front) => oldestWhileDown(front, origin)),

@@ -42,13 +42,35 @@ export async function coldCrowd({ urls }, origin, name) {
 }
 
 /**
+ * What such a hundred costs the store, per request: commands and HTTP calls.
+ * @param {Front} gate whose calls of the store `counts` counts
+ * @param {Origin} origin
+ * @param {() => Promise<number[]>} counts
+ */
+export async function coldCosts({ urls }, origin, counts) {
+  origin.trouble.latency = LATENCY_MS;
+  // Scripts are loaded, clocks compared.
+  await crowd(urls, "/cold?metered-first", CROWD);
+  await sleep(500);
+  const before = await counts();
+  await crowd(urls, "/cold?metered", CROWD);
+  // What is written behind the answers counts, too.
+  await sleep(500);
+  const after = await counts();
+  origin.trouble.latency = 0;
+  const [commands, calls] = after.map((count, n) => (count - before[n]) / CROWD);
+  return { commands, calls };
+}
+
+/**
  * One asks, ten more wait for what it brings, and something happens to it.
  * @param {Front} front
  * @param {Origin} origin
  * @param {"leaves" | "reset" | "hang"} what
+ * @param {number} name another one for each front
  */
-export async function troubledCrowd({ urls: [url] }, origin, what) {
-  const path = `/failing?${what}`;
+export async function troubledCrowd({ urls: [url] }, origin, what, name) {
+  const path = `/failing?${what}-${name}`;
   const { trouble } = origin;
   trouble.latency = what === "leaves" ? 400 : LATENCY_MS;
   trouble.fault = what === "leaves" ? null : what;

@@ -43,7 +43,7 @@ function line(name, [ours, ...peers], text, rule) {
 }
 
 /** @param {import("../cache.mjs").Figures} figures @returns {Line[]} */
-function coldLines({ cold, coldOverTwo }) {
+function coldLines({ cold, coldOverTwo, coldStore }) {
   /** @param {NonNullable<typeof cold[0]>} figure */
   const text = ({ calls, p50, errors }) => `${calls}, ${ms(p50)}, ${errors}`;
   const rule = (/** @type {number} */ most) => ({
@@ -53,6 +53,11 @@ function coldLines({ cold, coldOverTwo }) {
   return [
     line("100 cold at once, one isolate: origin calls, p50, errors", cold, text, rule(1)),
     line("the same, two isolates", [coldOverTwo, null, null], text, rule(2)),
+    {
+      name: "  store commands, HTTP calls per request",
+      ours: `${short(coldStore.commands)}, ${short(coldStore.calls)}`,
+      peers: [null, null],
+    },
   ];
 }
 
@@ -102,7 +107,7 @@ function liveLines({ live, store }) {
 /** @param {import("../cache.mjs").Figures} figures @returns {Line[]} */
 function troubleLines({ leaves, reset, hang }) {
   /** @typedef {NonNullable<typeof leaves[0]>} Trouble */
-  const text = (/** @type {Trouble} */ { statuses, longest }) => `${statuses}, ${ms(longest)}`;
+  const text = (/** @type {Trouble} */ { statuses, longest, calls }) => `${statuses}, ${ms(longest)}, ${calls}`;
   const next = (/** @type {Trouble} */ { next, nextMs }) => `${next}, ${ms(nextMs)}`;
   const within = (/** @type {number} */ most, /** @type {string} */ statuses) => ({
     must: `${statuses}, ≤ ${ms(most)}`,
@@ -111,11 +116,16 @@ function troubleLines({ leaves, reset, hang }) {
   });
   const clean = { must: "200", met: (/** @type {Trouble} */ { next }) => next === 200 };
   return [
-    line("who asked hangs up: followers, longest", leaves, text, within(ORIGIN_TIMEOUT_MS, "200")),
+    line("who asked hangs up: followers, longest, origin calls", leaves, text, within(ORIGIN_TIMEOUT_MS, "200")),
     line("  the next request", leaves, next, clean),
-    line("the origin resets: followers, longest", reset, text, within(ORIGIN_TIMEOUT_MS, "answered")),
+    line("the origin resets: followers, longest, origin calls", reset, text, within(ORIGIN_TIMEOUT_MS, "answered")),
     line("  the next request", reset, next, clean),
-    line("the origin hangs, then heals: followers, longest", hang, text, within(ORIGIN_TIMEOUT_MS + 1_000, "answered")),
+    line(
+      "the origin hangs, then heals: followers, longest, origin calls",
+      hang,
+      text,
+      within(ORIGIN_TIMEOUT_MS + 1_000, "answered"),
+    ),
     line("  the next request", hang, next, clean),
   ];
 }
