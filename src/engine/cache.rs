@@ -36,6 +36,7 @@ mod targeted;
 mod validation;
 mod variants;
 mod vary;
+mod version;
 
 #[cfg(test)]
 mod tests;
@@ -46,7 +47,7 @@ pub use exchange::{BodyCoding, Exchange};
 pub use fields::{Fields, date, field_text, field_value, http_date};
 pub use freshness::{Freshness, Lifetime, LifetimeSource, StaleForbidden};
 pub use key::{CacheKey, Target, filter_query, normal_path, normal_query};
-pub use l1::{Entry, Insertion, L1, L1_CAPACITY};
+pub use l1::{Entry, Insertion, L1};
 pub use policy::{
     Bypass, Lookup, OnError, Unusable, Use, WhyRevalidate, evaluate, invalidates, is_origin_error,
     may_look_up,
@@ -66,3 +67,4 @@ pub use validation::{
     revalidation_headers,
 };
 pub use variants::Family;
+pub use version::VersionSource;
