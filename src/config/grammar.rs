@@ -6,6 +6,7 @@ use super::shape::Absent::{Is, Missing, None};
 use super::shape::{Field, Shape};
 use text::{
     HEADER, KEY_PREFIX, METHOD, NAME, ORIGIN, ORIGIN_QUOTA_NAME, PARAMETER, PATH, SHARE, TAG,
+    VERSION,
 };
 
 const fn field(
@@ -53,6 +54,7 @@ pub const CONFIG: Shape = Shape::Table(&[
     ),
     field("client", CLIENT, Is("{}"), "How clients are told apart."),
     field("redis", REDIS, Is("{}"), "How the store is used."),
+    field("cache", SIZES, Is("{}"), "How much the cache keeps where."),
     field(
         "limits",
         Shape::Map(&LIMIT),
@@ -120,6 +122,29 @@ const REDIS: Shape = Shape::Table(&[
         ON_FAILURE,
         Is("\"local\""),
         "What happens while the store fails: local limits, no limits, or 503.",
+    ),
+]);
+
+const SIZES: Shape = Shape::Table(&[
+    field(
+        "l1_size",
+        Shape::Size(0, 64 << 20),
+        Is("\"16MB\""),
+        "The memory of one isolate for entries; one that would take more than a quarter of it is not \
+         kept there. An isolate has 128 MB for all.",
+    ),
+    field(
+        "max_entry",
+        Shape::Size(1 << 10, 4 << 20),
+        Is("\"1MB\""),
+        "The largest entry that is written to Redis, as it is written: head and body, compressed. A \
+         larger one stays in the isolate.",
+    ),
+    field(
+        "compress_from",
+        Shape::Either(&Shape::Size(0, 4 << 20), &Shape::OneOf(&["off"])),
+        Is("\"512B\""),
+        "The size from which a body is compressed for Redis, where that makes it smaller.",
     ),
 ]);
 
@@ -302,6 +327,21 @@ const CACHE: Shape = Shape::Table(&[
         Shape::Bool,
         Is("false"),
         "Whether 5xx responses that give themselves a lifetime are stored, as RFC 9111 allows.",
+    ),
+    field(
+        "min_ttl",
+        Shape::Duration { or_zero: true },
+        Is("\"0s\""),
+        "How long an entry must still be good for, fresh or while it is refreshed, to be written to \
+         Redis; one with less left stays in the isolate.",
+    ),
+    field(
+        "version",
+        VERSION,
+        None,
+        "Where a response says how new it is: a whole number in its JSON, by a dotted path \
+         (json:data.lastUpdateId), or in a header (header:x-sequence). A newer response is never \
+         replaced by an older one; else the one that came later counts.",
     ),
     field(
         "set_cookie",

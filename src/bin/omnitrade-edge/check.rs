@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use omnitrade_edge::config::{
-    By, Cache, Config, Keys, Limit, Mode, OnFailure, OriginQuota, OriginQuotaOf, Route, Strategy,
-    Style, format_duration,
+    By, Cache, Config, Keys, Limit, Mode, OnFailure, OriginQuota, OriginQuotaOf, Route, Sizes,
+    Strategy, Style, VersionSource, format_duration, format_size,
 };
 use serde_json::Value;
 
@@ -92,6 +92,7 @@ impl fmt::Display for Summary<'_> {
             store.key_prefix,
             on_failure(store.on_failure)
         )?;
+        writeln!(out, "cache    {}", describe_sizes(config.cache))?;
         if let Some(headers) = describe_headers(config) {
             writeln!(out, "headers  {headers}")?;
         }
@@ -111,6 +112,18 @@ impl fmt::Display for Summary<'_> {
         }
         writeln!(out, "  everything else: {}", names(&config.default_limits))
     }
+}
+
+fn describe_sizes(sizes: Sizes) -> String {
+    let compressed = match sizes.compress_from {
+        Some(bytes) => format!("compressed from {} on", format_size(bytes)),
+        None => "never compressed".to_owned(),
+    };
+    format!(
+        "{} of memory in each isolate, at most {} for an entry in the store, {compressed}",
+        format_size(sizes.l1_size),
+        format_size(sizes.max_entry)
+    )
 }
 
 /// Which headers tell clients their limits; nothing where that is as usual.
@@ -246,6 +259,16 @@ fn describe_cache(cache: &Cache) -> String {
     ];
     for (_, words) in choices.iter().filter(|(chosen, _)| *chosen) {
         let _ = write!(text, ", {words}");
+    }
+    if !cache.min_ttl.is_zero() {
+        let least = format_duration(cache.min_ttl);
+        let _ = write!(text, ", in the store if good for {least} more");
+    }
+    if let Some(version) = &cache.version {
+        let _ = match &**version {
+            VersionSource::Json(path) => write!(text, ", the newest by {} in it", path.join(".")),
+            VersionSource::Header(name) => write!(text, ", the newest by its header {name}"),
+        };
     }
     if let Some(query) = &cache.query {
         let _ = write!(text, ", by query {}", names(query));

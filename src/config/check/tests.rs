@@ -1,3 +1,4 @@
+mod cache;
 mod limits;
 mod origin_quotas;
 mod permits;
