@@ -206,22 +206,14 @@ impl<B: Body> Caching<B> {
         let Self::On(cached) = self else {
             return None;
         };
-        let query = match (&cached.search, target.query) {
-            (Some(search), Some(query)) => search.canonical(query),
-            (_, query) => query.map(str::to_owned),
-        };
-        let query = query.as_deref();
+        let leases = cached.stores && !cached.only_if_cached() && !cached.rules.keeps_to_isolate();
         let digest = cached.key.hex();
         let found = cached.found.as_ref().map(|found| &found.entry);
         Some(limiter::Lookup {
             entry: format!("{prefix}:c:{digest}"),
             lease: format!("{prefix}:f:{digest}"),
-            epochs: tags.epoch_keys(
-                prefix,
-                &Target { query, ..target },
-                cached.declared.as_deref(),
-            ),
-            lease_for: (cached.stores && !cached.only_if_cached()).then_some(lease_for),
+            epochs: cached.epoch_keys(target, tags, prefix),
+            lease_for: leases.then_some(lease_for),
             early: cached.early,
             known: found.and_then(|entry| envelope::head(&entry.meta, &entry.freshness)),
         })
@@ -331,6 +323,21 @@ impl<B: Body> Cached<B> {
     /// Whether the client wants a stored response or none (RFC 9111 §5.2.1.7).
     pub const fn only_if_cached(&self) -> bool {
         self.asked.only_if_cached
+    }
+
+    /// The keys of the epochs of the response: `prefix` is that of all the store's keys, `tags` the
+    /// route's.
+    pub fn epoch_keys(&self, target: Target<'_>, tags: &Tags, prefix: &str) -> Vec<String> {
+        let query = match (&self.search, target.query) {
+            (Some(search), Some(query)) => search.canonical(query),
+            (_, query) => query.map(str::to_owned),
+        };
+        let query = query.as_deref();
+        tags.epoch_keys(
+            prefix,
+            &Target { query, ..target },
+            self.declared.as_deref(),
+        )
     }
 
     fn evaluate(&self, head: &impl Head, now: Timestamp) -> Option<Use> {

@@ -340,6 +340,17 @@ impl Rig {
                 }
                 self.writes.push(Entry { key, value, ttl_ms });
             }
+            Write::Keep { entry, keys, args } => {
+                if up {
+                    let reply = self.model.keep(&keys, &args, self.now);
+                    self.gate.kept(&entry, &reply);
+                }
+                self.writes.push(Entry {
+                    key: keys[0].clone(),
+                    value: args[0].clone(),
+                    ttl_ms: args[3].parse().unwrap(),
+                });
+            }
             Write::Delete { keys } => {
                 for key in keys {
                     if up {

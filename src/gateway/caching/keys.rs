@@ -14,6 +14,8 @@ pub(super) fn rules(cache: &config::Cache) -> CacheRules {
         stale_if_error: cache.stale_if_error,
         heuristic: cache.heuristic.unwrap_or(cache.ttl.is_none()),
         server_errors: cache.server_errors,
+        min_ttl: cache.min_ttl,
+        version: cache.version.clone(),
         set_cookie: cache.set_cookie,
         strict_age: cache.strict_age,
     }

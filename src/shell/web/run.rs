@@ -14,7 +14,7 @@ use crate::clock::{Timestamp, millis};
 use crate::config::{Config, ConfigError};
 use crate::error::Error;
 use crate::gateway::{
-    Exchange, Failure, Gate, Handoff, LARGEST_BODY, Problem, Relay, Respond, Save, Step, Write,
+    Exchange, Failure, Gate, Handoff, KEEP, Problem, Relay, Respond, Save, Step, Write,
 };
 use crate::limiter::{ADMIT, Ask, Work};
 use crate::redis::{Command, RestClient, Value};
@@ -306,7 +306,7 @@ impl Isolate {
     }
 
     async fn save(&self, save: Save, response: &Response) {
-        let Some(body) = origin::read(response, LARGEST_BODY).await else {
+        let Some(body) = origin::read(response, save.largest_body()).await else {
             let write = self.gate.borrow_mut().not_saved(&save, now());
             if let Some(write) = write {
                 self.write(write).await;
@@ -323,17 +323,25 @@ impl Isolate {
         let Some(store) = &self.store else {
             return;
         };
-        let command = match &write {
-            Write::Set { key, value, ttl_ms } => Command::new("SET")
-                .arg(key)
-                .arg(value)
-                .arg("PX")
-                .arg(*ttl_ms),
-            Write::Delete { keys } => keys
-                .iter()
-                .fold(Command::new("DEL"), |command, key| command.arg(key)),
+        let written = match &write {
+            Write::Set { key, value, ttl_ms } => {
+                let command = Command::new("SET").arg(key).arg(value);
+                store.command(&command.arg("PX").arg(*ttl_ms)).await
+            }
+            Write::Keep { entry, keys, args } => {
+                let reply = store.script(&KEEP, keys, args).await;
+                if let Ok(reply) = &reply {
+                    self.gate.borrow_mut().kept(entry, reply);
+                }
+                reply
+            }
+            Write::Delete { keys } => {
+                let command = Command::new("DEL");
+                let command = keys.iter().fold(command, |command, key| command.arg(key));
+                store.command(&command).await
+            }
         };
-        if let Err(error) = store.command(&command).await {
+        if let Err(error) = written {
             warn(&format!("store: {error}"));
         }
     }
