@@ -18,6 +18,7 @@ const PARTS = {
   cost: { about: "what a request costs the store", load: () => import("./cost.mjs") },
   accuracy: { about: "how much an adversary gets", load: () => import("./accuracy.mjs") },
   limiter: { about: "how well it limits, beside @upstash/ratelimit and governor", load: () => import("./limiter.mjs") },
+  cache: { about: "how well it caches, beside nginx and Varnish", load: () => import("./cache.mjs") },
   speed: { about: "requests per second and latency", load: () => import("./speed.mjs") },
   compression: { about: "what compression saves in Redis", load: () => import("./compression.mjs") },
   size: { about: "how large the Workers are", load: () => import("./size.mjs") },

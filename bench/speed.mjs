@@ -1,10 +1,6 @@
 /** How fast: requests per second, latency, and the processor's time in workerd. */
-import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { Failure, root, run } from "../scripts/lib/process.mjs";
 import { ceiling, ours, peer } from "./lib/contestants.mjs";
-import { median } from "./lib/report.mjs";
+import { load, ratio } from "./lib/loading.mjs";
 
 const ROUNDS = 5;
 const SECONDS = 2;
@@ -28,7 +24,7 @@ const job = {
   ],
 };
 
-/** @typedef {import("./load/main.mjs").Result & { cpuMs: number | null }} Result `cpuMs`: of workerd, per request */
+/** @typedef {import("./lib/loading.mjs").Loaded} Result */
 
 /** @param {import("./lib/ground.mjs").Ground} ground */
 export async function measure({ start }) {
@@ -38,9 +34,9 @@ export async function measure({ start }) {
   const results = Object.fromEntries(contestants.map(({ name }) => [name, []]));
   try {
     for (const contestant of contestants) gates.push(await start(contestant, job));
-    for (const gate of gates) await load(gate, WARM_UP_SECONDS);
+    for (const gate of gates) await loadFor(gate, WARM_UP_SECONDS);
     for (let round = 0; round < ROUNDS; round++) {
-      for (const [index, { name }] of contestants.entries()) results[name].push(await load(gates[index], SECONDS));
+      for (const [index, { name }] of contestants.entries()) results[name].push(await loadFor(gates[index], SECONDS));
     }
   } finally {
     await Promise.all(gates.map((gate) => gate.stop()));
@@ -78,51 +74,7 @@ export async function measure({ start }) {
 /**
  * @param {import("./lib/ground.mjs").Gate} gate
  * @param {number} seconds
- * @returns {Promise<Result>}
  */
-async function load({ url, pid }, seconds) {
-  /** @type {import("./load/main.mjs").Load} */
-  const load = { url, paths, keys: CLIENTS, connections: CONNECTIONS, seconds };
-  const before = processorTime(pid);
-  const { text } = await run(process.execPath, [join(root, "bench/load/main.mjs"), JSON.stringify(load)], {
-    output: "quiet",
-  });
-  const after = processorTime(pid);
-  /** @type {import("./load/main.mjs").Result} */
-  const result = JSON.parse(text);
-  const { 200: ok = 0, ...others } = result.statuses;
-  if (ok !== result.requests) throw new Failure(`under load not every answer was 200: ${JSON.stringify(others)}`);
-  return { ...result, cpuMs: before === null || after === null ? null : (after - before) / result.requests };
-}
-
-/**
- * What a process has had of the processor, in ms; `null` where the system does not say it this way.
- * @param {number} pid
- */
-function processorTime(pid) {
-  try {
-    // The name of the program may hold spaces: what counts comes after it.
-    const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
-      .replace(/^.*\) /s, "")
-      .split(" ");
-    return (Number(fields[11]) + Number(fields[12])) * (1000 / ticksPerSecond());
-  } catch {
-    return null;
-  }
-}
-
-function ticksPerSecond() {
-  return Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
-}
-
-/**
- * @param {(number | null)[]} one by round
- * @param {(number | null)[]} other
- */
-function ratio(one, other) {
-  const ratios = one.flatMap((value, round) => {
-    const against = other[round];
-    return value === null || !against ? [] : [value / against];
-  });
-  return ratios.length ? median(ratios).toFixed(2) : null;
+function loadFor({ url, pid }, seconds) {
+  return load({ urls: [url], paths, keys: CLIENTS, connections: CONNECTIONS, seconds }, [pid]);
 }

@@ -24,6 +24,7 @@ use serde_json::Value;
 
 pub use duration::{format_duration, parse_duration};
 pub use error::{ConfigError, Problem};
+pub(crate) use shape::{Absent, Field, Shape};
 pub use share::parse_share;
 pub use size::{Sizes, format_size, parse_size};
 
@@ -346,7 +347,8 @@ pub struct Cache {
     pub query: Option<Vec<String>>,
     /// Request headers to key by, beside the response's own `Vary`.
     pub vary: Vec<String>,
-    /// Names under which the responses are purged together.
+    /// Names under which entries are purged together
+    /// ([`TagTemplate`](crate::engine::cache::TagTemplate)).
     pub tags: Vec<String>,
     /// For how long an isolate believes what it has in memory without asking the store whether it was
     /// purged.

@@ -29,12 +29,12 @@ mod metered;
 mod origin;
 mod plan;
 mod problem;
+mod purge;
 pub mod ratelimit;
 mod saving;
 mod step;
 mod stored;
-
-use std::rc::Rc;
+mod token;
 
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
@@ -56,9 +56,11 @@ use memory::Memory;
 pub use origin::{Failure, Handoff, OriginHead, Relay};
 use plan::{Plan, RoutePlan};
 pub use problem::Problem;
+pub use purge::{Done, Purge, Reading, Unpurgeable, Unread, is_tag_name, purged_key};
 pub use saving::{Save, Write};
 use step::Queue;
 pub use step::{Exchange, Respond, Step};
+pub use token::AdminToken;
 
 /// The longest URL that is taken: as long as the platform takes.
 const LONGEST_URL: usize = 16 * 1024;
@@ -70,6 +72,8 @@ pub struct Gate<B: Body> {
     has_store: bool,
     memory: Memory<B>,
     notes: Vec<String>,
+    /// What opens the admin pages that are not for everybody.
+    admin_token: Option<AdminToken>,
 }
 
 impl<B: Body> Gate<B> {
@@ -91,6 +95,7 @@ impl<B: Body> Gate<B> {
             has_store,
             memory: Memory::new(memory, config.cache.l1_size, seed),
             notes: Vec::new(),
+            admin_token: None,
         })
     }
 
@@ -106,8 +111,8 @@ impl<B: Body> Gate<B> {
         let Ok(path) = segments(target.path) else {
             return Problem::MalformedUrl.into();
         };
-        if let Some(answer) = self.admin(head.method(), &path) {
-            return answer.into();
+        if let Some(step) = self.admin(head, &path) {
+            return step;
         }
         let route = self.plan.find(head.method(), &path);
         let free = is_preflight(head) && !route.names_method("OPTIONS");
@@ -325,41 +330,6 @@ impl<B: Body> Gate<B> {
             }
             caching::Serve::Refuse(problem) => exchange.refuse(&problem),
         }
-    }
-
-    /// How the entry is refreshed behind the client's back; `None`: somebody else does it.
-    ///
-    /// The store is asked first, unless it was already: another isolate may be at it, or done.
-    fn refresh(
-        &mut self,
-        head: &impl Head,
-        exchange: &mut Exchange<B>,
-        caching: Caching<B>,
-        now: Timestamp,
-    ) -> Option<Step<B>> {
-        let lease = exchange.lease();
-        let mine = caching.may_refresh()
-            && self.may_call_origin(exchange, now)
-            && (exchange.behind || caching.take_turn(&mut self.memory, now, lease));
-        if !mine {
-            return None;
-        }
-        let mut behind = Exchange {
-            route: Rc::clone(&exchange.route),
-            admission: Admission::free(),
-            store_failed: exchange.store_failed,
-            work: Vec::new(),
-            queue: Queue::default(),
-            behind: true,
-            caching,
-        };
-        if !behind.caching.was_asked()
-            && self.store_allows(&mut behind, now)
-            && let Some(ask) = self.ask_cache(head, &behind, now)
-        {
-            return Some(Step::Ask(ask, behind));
-        }
-        Some(self.fetch(head, behind, now))
     }
 
     /// The request to the origin, once it may be called.

@@ -9,6 +9,7 @@ import { scratchFolder } from "../../scripts/lib/servers.mjs";
  * @property {string} name also the prefix of its keys in Redis
  * @property {string} title
  * @property {string} [source] of a JavaScript Worker that is still to be bundled
+ * @property {string} [script] of a Worker that is ready, from the root of the repository
  * @property {Record<string, string>} [vars] bindings of its own
  */
 
@@ -36,8 +37,8 @@ const bundles = new Map();
  * The file of a contestant's Worker, from the root of the repository.
  * @param {Contestant} contestant
  */
-export async function scriptOf({ source }) {
-  if (source === undefined) return "build/index.js";
+export async function scriptOf({ source, script = "build/index.js" }) {
+  if (source === undefined) return script;
   const bundle = bundles.get(source) ?? bundled(source);
   bundles.set(source, bundle);
   return bundle;

@@ -1,14 +1,26 @@
 /**
  * The load generator, in a process of its own.
  *
- *     node bench/load/main.mjs '{"url":…, "paths":[…], "keys":…, "connections":…, "seconds":…}'
+ *     node bench/load/main.mjs '{"urls":[…], "paths":[…], "keys":…, "connections":…, "seconds":…}'
  *
  * Prints a `Result` as JSON. Each connection goes through all paths, and each request is of another
- * client.
+ * client; the connections are shared out among the addresses.
  */
+import { setTimeout as sleep } from "node:timers/promises";
+import { stampOf } from "../cache/stamp.mjs";
 import { get, openConnection } from "./connection.mjs";
 
-/** @typedef {{ url: string, paths: string[], keys: number, connections: number, seconds: number }} Load */
+/**
+ * @typedef {object} Load
+ * @property {string[]} urls
+ * @property {string[]} paths
+ * @property {number} keys how many clients
+ * @property {number} connections
+ * @property {number} seconds
+ * @property {number} [pace] each connection sends so many in a second; else as many as it can
+ * @property {number} [slow] count the answers that took so many ms at least
+ * @property {boolean} [stamped] the answers are stamped, as those of `bench/cache/origin.mjs` are
+ */
 
 /**
  * @typedef {object} Result
@@ -16,6 +28,10 @@ import { get, openConnection } from "./connection.mjs";
  * @property {number} seconds
  * @property {number} p50 ms
  * @property {number} p99 ms
+ * @property {number} longest ms
+ * @property {number} slow how many took `slow` ms or more
+ * @property {number} waited how many were made by a call of the origin that began while they were waited for
+ * @property {number} oldest ms: the greatest age that an answer had when it was asked for
  * @property {Record<string, number>} statuses how many answers had each
  */
 
@@ -23,13 +39,15 @@ import { get, openConnection } from "./connection.mjs";
  * @param {Load} load
  * @returns {Promise<Result>}
  */
-async function generate({ url, paths, keys, connections, seconds }) {
+async function generate(load) {
+  const { urls, paths, keys, connections, seconds, pace, slow = Number.POSITIVE_INFINITY, stamped = false } = load;
   const requests = paths.flatMap((path) => Array.from({ length: keys }, (_, key) => get(path, `key-${key}`)));
-  const pool = await Promise.all(Array.from({ length: connections }, () => openConnection(url)));
+  const pool = await Promise.all(Array.from({ length: connections }, (_, n) => openConnection(urls[n % urls.length])));
   /** @type {number[]} */
   const latencies = [];
   /** @type {Record<string, number>} */
   const statuses = {};
+  let [waited, oldest] = [0, 0];
 
   const started = performance.now();
   const end = started + seconds * 1000;
@@ -37,13 +55,25 @@ async function generate({ url, paths, keys, connections, seconds }) {
   const step = keys + 1;
   await Promise.all(
     pool.map(async (connection, index) => {
+      const gap = pace ? 1000 / pace : 0;
+      // Not all at the same instant.
+      let due = performance.now() + (gap * index) / pool.length;
+      if (gap) await sleep(due - performance.now());
       let sent = performance.now();
       for (let next = index * step; sent < end; next += step) {
-        const { status } = await connection.exchange(requests[next % requests.length]);
+        const sentAt = Date.now();
+        const { status, body } = await connection.exchange(requests[next % requests.length]);
         const now = performance.now();
+        if (stamped && status === 200) {
+          const { asked, made } = stampOf(body);
+          if (asked >= sentAt) waited++;
+          oldest = Math.max(oldest, sentAt - made);
+        }
         latencies.push(now - sent);
         statuses[status] = (statuses[status] ?? 0) + 1;
-        sent = now;
+        due += gap;
+        if (gap && due > now) await sleep(due - now);
+        sent = performance.now();
       }
     }),
   );
@@ -53,7 +83,17 @@ async function generate({ url, paths, keys, connections, seconds }) {
   latencies.sort((a, b) => a - b);
   const quantile = (/** @type {number} */ q) =>
     latencies[Math.min(Math.floor(latencies.length * q), latencies.length - 1)];
-  return { requests: latencies.length, seconds: took, p50: quantile(0.5), p99: quantile(0.99), statuses };
+  return {
+    requests: latencies.length,
+    seconds: took,
+    p50: quantile(0.5),
+    p99: quantile(0.99),
+    longest: latencies.at(-1) ?? 0,
+    slow: latencies.filter((latency) => latency >= slow).length,
+    waited,
+    oldest,
+    statuses,
+  };
 }
 
 console.log(JSON.stringify(await generate(JSON.parse(process.argv[2]))));

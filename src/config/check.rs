@@ -2,6 +2,7 @@
 //! other. It reads the values as they are, right shape or not, so that all errors come at once.
 
 mod permits;
+mod tags;
 
 use serde_json::{Map, Value};
 
@@ -43,6 +44,7 @@ pub fn problems(config: &Value) -> Vec<Problem> {
                 None,
             ));
         }
+        tags::check(&path, route, &mut problems);
         for (m, earlier) in routes.iter().enumerate().take(n) {
             if overlap(earlier, route) {
                 problems.push(Problem::new(

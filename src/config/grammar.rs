@@ -373,7 +373,8 @@ const CACHE: Shape = Shape::Table(&[
         "tags",
         Shape::List(&TAG),
         Is("[]"),
-        "Names under which the responses are purged together.",
+        "Names under which entries are purged together, at most 8: `{query.NAME}` stands for a \
+         parameter of the query, `{path.NAME}` for one of the path.",
     ),
     field(
         "l1_max_age",

@@ -6,25 +6,44 @@ use crate::engine::breaker::Status;
 
 use super::answer::{Answer, Content};
 use super::body::Body;
+use super::head::Head;
 use super::problem::Problem;
-use super::{Gate, answer};
+use super::step::Step;
+use super::token::AdminToken;
+use super::{Gate, answer, purge};
 
 impl<B: Body> Gate<B> {
+    /// The same gate with the admin pages that this token opens; without one they are not there.
+    #[must_use]
+    pub fn with_admin_token(mut self, token: Option<AdminToken>) -> Self {
+        self.admin_token = token;
+        self
+    }
+
     /// Answers a request under `/__edge/`; `None` for all others.
-    pub(super) fn admin(&self, method: &str, path: &[String]) -> Option<Answer<B>> {
+    pub(super) fn admin(&self, head: &impl Head, path: &[String]) -> Option<Step<B>> {
         let (first, page) = path.split_first()?;
         if first != "__edge" {
             return None;
         }
         let page: Vec<_> = page.iter().map(String::as_str).collect();
-        Some(match (page.as_slice(), method) {
-            (["health"], "GET") => self.health(),
+        Some(match (page.as_slice(), head.method()) {
+            (["health"], "GET") => self.health().into(),
             (["health"], "HEAD") => Answer {
                 body: Content::Empty,
                 ..self.health()
+            }
+            .into(),
+            (["health"], _) => Problem::MethodNotAllowed { allow: "GET, HEAD" }.into(),
+            (["purge"], method) => match &self.admin_token {
+                None => Problem::NotFound.into(),
+                Some(_) if method != "POST" => Problem::MethodNotAllowed { allow: "POST" }.into(),
+                Some(token) if !token.opens(head.value("authorization").as_deref()) => {
+                    Problem::Unauthorised.into()
+                }
+                Some(_) => purge::read(head),
             },
-            (["health"], _) => Problem::MethodNotAllowed { allow: "GET, HEAD" }.answer(),
-            _ => Problem::NotFound.answer(),
+            _ => Problem::NotFound.into(),
         })
     }
 

@@ -1,5 +1,6 @@
-//! What no client waits for: calls of the script after an answer, and what there is to log.
+//! What no client waits for: refreshes, calls of the script after an answer, and what there is to log.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -8,9 +9,48 @@ use crate::limiter::Work;
 use crate::redis::Value;
 
 use super::Gate;
+use super::admission::Admission;
 use super::body::Body;
+use super::caching::Caching;
+use super::head::Head;
+use super::step::{Exchange, Queue, Step};
 
 impl<B: Body> Gate<B> {
+    /// How the entry is refreshed behind the client's back; `None`: somebody else does it.
+    ///
+    /// The store is asked first, unless it was already: another isolate may be at it, or done.
+    pub(super) fn refresh(
+        &mut self,
+        head: &impl Head,
+        exchange: &mut Exchange<B>,
+        caching: Caching<B>,
+        now: Timestamp,
+    ) -> Option<Step<B>> {
+        let lease = exchange.lease();
+        let mine = caching.may_refresh()
+            && self.may_call_origin(exchange, now)
+            && (exchange.behind || caching.take_turn(&mut self.memory, now, lease));
+        if !mine {
+            return None;
+        }
+        let mut behind = Exchange {
+            route: Rc::clone(&exchange.route),
+            admission: Admission::free(),
+            store_failed: exchange.store_failed,
+            work: Vec::new(),
+            queue: Queue::default(),
+            behind: true,
+            caching,
+        };
+        if !behind.caching.was_asked()
+            && self.store_allows(&mut behind, now)
+            && let Some(ask) = self.ask_cache(head, &behind, now)
+        {
+            return Some(Step::Ask(ask, behind));
+        }
+        Some(self.fetch(head, behind, now))
+    }
+
     /// Takes what the store said to a call that no client waited for.
     pub fn worked(&mut self, work: &Work, reply: Result<Value, Error>, now: Timestamp) {
         work.done(reply, &mut self.memory.limiter, now);

@@ -22,6 +22,7 @@ impl<B: Body> Gate<B> {
         if refused || !cached.is_collapsible() {
             return None;
         }
+        let store_tells = !exchange.store_failed && self.store_is_up();
         let queue = &mut exchange.queue;
         let waited = now.since(queue.since.unwrap_or(now));
         if queue.flight.is_none() {
@@ -42,13 +43,19 @@ impl<B: Body> Gate<B> {
                 }
             }
         }
-        // Somebody else in the world is at it.
-        let elsewhere = cached.is_refreshed_elsewhere() && waited < flight::ELSEWHERE;
-        elsewhere.then(|| {
+        // Somebody else in the world is at it, and the store will tell what comes of it.
+        let elsewhere =
+            store_tells && cached.is_refreshed_elsewhere() && waited < flight::ELSEWHERE;
+        if elsewhere {
             queue.since.get_or_insert(now);
             queue.looks += 1;
-            flight::pause_elsewhere(queue.looks - 1)
-        })
+            return Some(flight::pause_elsewhere(queue.looks - 1));
+        }
+        if let Some(key) = &queue.flight {
+            let patience = exchange.route.origin_timeout;
+            self.memory.flights.depart(key, patience, now);
+        }
+        None
     }
 
     /// Looks again for what another request was on its way for.

@@ -101,6 +101,19 @@ impl Flights {
         }
     }
 
+    /// What is under way will be of no use to anybody else.
+    pub fn abandon(&mut self) {
+        self.keys
+            .retain(|_, flight| matches!(flight, Flight::Grounded { .. }));
+    }
+
+    /// The leader, which may have waited for another isolate until now, goes to the origin: it is given
+    /// up for lost `patience` from here on.
+    pub fn depart(&mut self, key: &str, patience: Duration, now: Timestamp) {
+        let until = now + patience.min(PATIENCE);
+        self.keys.insert(key.to_owned(), Flight::Under { until });
+    }
+
     /// What was fetched is stored.
     pub fn stored(&mut self, key: &str) {
         self.keys.remove(key);
@@ -187,6 +200,16 @@ mod tests {
             flights.board("k", Duration::ZERO, timeout, at(500)),
             Boarding::Lead
         );
+    }
+
+    #[test]
+    fn a_leader_that_waited_for_another_isolate_has_all_its_time_for_the_origin() {
+        let mut flights = Flights::new();
+        let timeout = Duration::from_secs(2);
+        flights.board("k", Duration::ZERO, timeout, at(0));
+        flights.depart("k", timeout, at(1_500));
+        assert_eq!(board(&mut flights, 3_499, 1_000), Boarding::Wait);
+        assert_eq!(board(&mut flights, 3_500, 1_000), Boarding::Lead);
     }
 
     #[test]

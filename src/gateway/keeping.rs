@@ -82,7 +82,10 @@ impl<B: Body> Gate<B> {
         let kept = self.memory.l1.insert(key, entry.clone());
         if let Some(digest) = &keeping.flight {
             match kept {
-                Insertion::Kept | Insertion::Older => self.memory.flights.stored(digest),
+                // After a purge one of them asks anew.
+                Insertion::Kept | Insertion::Older | Insertion::Purged => {
+                    self.memory.flights.stored(digest);
+                }
                 // Who waits would find nothing.
                 Insertion::TooLarge => self.memory.flights.landed(digest, Landing::Unstored, now),
             }

@@ -73,6 +73,12 @@ impl<B: Body> Memory<B> {
         }
     }
 
+    /// Drops all entries, and those that requests under way would bring.
+    pub fn purge(&mut self, now: Timestamp) {
+        self.l1.purge(now);
+        self.flights.abandon();
+    }
+
     /// Takes the isolate's own lease to refresh the entry `key`, if nobody holds it. It ends by
     /// itself: whoever takes it may never come back.
     pub fn may_refresh(&mut self, key: &str, now: Timestamp, lease: Duration) -> bool {

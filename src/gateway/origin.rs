@@ -44,13 +44,6 @@ pub enum Failure {
 
 /// What to do with the origin's answer.
 #[derive(Debug)]
-#[cfg_attr(
-    not(target_arch = "wasm32"),
-    expect(
-        clippy::large_enum_variant,
-        reason = "one for each request, taken apart at once"
-    )
-)]
 pub enum Handoff<B: Body> {
     /// Hand it on to the client.
     Relay(Relay<B>),
@@ -69,7 +62,7 @@ pub struct Relay<B: Body> {
     pub instead: Option<Answer<B>>,
     /// What to do with a copy of the body: read it to its end and give it to [`Gate::save`], after
     /// what there is to write first.
-    pub save: Option<Save>,
+    pub save: Option<Box<Save>>,
     /// What to write to the store.
     pub write: Option<Write>,
     /// Calls of the script to make, then [`Gate::worked`].
@@ -221,7 +214,7 @@ impl<B: Body> Gate<B> {
                     let shown = not_modified(&entry, head, status, now);
                     relay.instead = shown.map(|shown| exchange.admission.mark(shown));
                     let keeping = self.keeping(head, &exchange.route, &cached, None);
-                    relay.save = Some(Save {
+                    relay.save = Some(Box::new(Save {
                         key,
                         rules: cached.rules,
                         meta,
@@ -230,7 +223,7 @@ impl<B: Body> Gate<B> {
                         checked_at: cached.epochs_at,
                         largest: self.largest_body(),
                         keeping,
-                    });
+                    }));
                 }
             },
             Err(why) => status.detail = Some(why.token()),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::clock::seconds_up;
 
 use super::answer::Answer;
+use super::purge::Done;
 
 /// Why the gate answers by itself, and not well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +55,27 @@ pub enum Problem {
     MalformedUrl,
     /// The URL is longer than the gate takes.
     UrlTooLong,
+    /// An admin page, asked for without the token that opens it.
+    Unauthorised,
+    /// What was sent to an admin page is longer than it takes.
+    BodyTooLarge,
+    /// What was sent to an admin page is not of the form that it takes.
+    MalformedBody {
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// What was to be purged cannot be; nothing was.
+    NotPurgeable {
+        /// What is wrong, each with its field and what was expected.
+        problems: Vec<String>,
+    },
+    /// The store has not confirmed a purge, or not all of it.
+    PurgeUnconfirmed {
+        /// What it has confirmed; `None`: it may have done any of it.
+        done: Option<Done>,
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// No such page under `/__edge/`.
     NotFound,
     /// An admin page, asked for with another method than its own.
@@ -67,16 +89,20 @@ impl Problem {
     /// The HTTP status.
     pub const fn status(&self) -> u16 {
         match self {
-            Self::MalformedUrl => 400,
+            Self::MalformedUrl | Self::MalformedBody { .. } => 400,
+            Self::Unauthorised => 401,
             Self::NotFound => 404,
             Self::MethodNotAllowed { .. } => 405,
+            Self::BodyTooLarge => 413,
             Self::UrlTooLong => 414,
+            Self::NotPurgeable { .. } => 422,
             Self::QuotaExceeded { .. } | Self::AbnormalUsage { .. } => 429,
             Self::Misconfigured => 500,
             Self::OriginFailed => 502,
             Self::StoreDown { .. }
             | Self::ReducedCapacity { .. }
-            | Self::OriginQuotaSpent { .. } => 503,
+            | Self::OriginQuotaSpent { .. }
+            | Self::PurgeUnconfirmed { .. } => 503,
             Self::OriginTimedOut | Self::OnlyIfCached => 504,
         }
     }
@@ -95,6 +121,11 @@ impl Problem {
             Self::Misconfigured => "misconfigured",
             Self::MalformedUrl => "malformed_url",
             Self::UrlTooLong => "url_too_long",
+            Self::Unauthorised => "unauthorised",
+            Self::BodyTooLarge => "body_too_large",
+            Self::MalformedBody { .. } => "malformed_body",
+            Self::NotPurgeable { .. } => "not_purgeable",
+            Self::PurgeUnconfirmed { .. } => "purge_unconfirmed",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
         }
@@ -119,6 +150,11 @@ impl Problem {
             Self::Misconfigured => "The gate is misconfigured",
             Self::MalformedUrl => "The URL is malformed",
             Self::UrlTooLong => "The URL is too long",
+            Self::Unauthorised => "The admin token is missing or wrong",
+            Self::BodyTooLarge => "The body is too large",
+            Self::MalformedBody { .. } => "The body is malformed",
+            Self::NotPurgeable { .. } => "This cannot be purged, and nothing was",
+            Self::PurgeUnconfirmed { .. } => "The store has not confirmed the purge",
             Self::NotFound => "No such page",
             Self::MethodNotAllowed { .. } => "Method not allowed",
         }
@@ -130,7 +166,8 @@ impl Problem {
             | Self::ReducedCapacity { retry_after, .. }
             | Self::AbnormalUsage { retry_after, .. }
             | Self::OriginQuotaSpent { retry_after }
-            | Self::StoreDown { retry_after } => Some(*retry_after),
+            | Self::StoreDown { retry_after }
+            | Self::PurgeUnconfirmed { retry_after, .. } => Some(*retry_after),
             _ => None,
         }
     }
@@ -168,6 +205,9 @@ impl Problem {
             map.insert("detail".to_owned(), detail.into());
             map.insert("retry-after".to_owned(), seconds.into());
         }
+        if let Value::Object(map) = &mut body {
+            self.tell(map);
+        }
         let mut answer = Answer::text(self.status(), "application/problem+json", body.to_string());
         if let Some(wait) = self.retry_after() {
             answer.set("retry-after", seconds_up(wait).max(1).to_string());
@@ -175,7 +215,36 @@ impl Problem {
         if let Self::MethodNotAllowed { allow } = self {
             answer.set("allow", (*allow).to_owned());
         }
+        if matches!(self, Self::Unauthorised) {
+            answer.set("www-authenticate", "Bearer".to_owned());
+        }
         answer.set("cache-control", "no-store".to_owned());
         answer
+    }
+
+    /// What there is to say about a purge.
+    fn tell(&self, body: &mut serde_json::Map<String, Value>) {
+        let detail = match self {
+            Self::MalformedBody { expected } => (*expected).to_owned(),
+            Self::NotPurgeable { problems } => {
+                body.insert("problems".to_owned(), problems.clone().into());
+                problems.first().cloned().unwrap_or_default()
+            }
+            Self::PurgeUnconfirmed { done, .. } => {
+                if let Some(done) = done {
+                    body.insert("purged".to_owned(), done.to_json());
+                }
+                match done {
+                    Some(done) if *done == Done::default() => {
+                        "Nothing was purged but in this isolate"
+                    }
+                    Some(_) => "Only a part was purged for certain: send it again",
+                    None => "It may have been purged, or a part of it: send it again",
+                }
+                .to_owned()
+            }
+            _ => return,
+        };
+        body.insert("detail".to_owned(), detail.into());
     }
 }

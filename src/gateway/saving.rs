@@ -148,7 +148,7 @@ impl<B: Body> Gate<B> {
         change: &Change,
         origin: &impl OriginHead,
         now: Timestamp,
-    ) -> Option<Save> {
+    ) -> Option<Box<Save>> {
         let content = origin.value("content-location")?;
         let named = same_origin_reference(head.url(), &self.plan.origin, &content)?;
         let same = Target::of(head.url())? == Target::of(&named)?;
@@ -176,15 +176,17 @@ impl<B: Body> Gate<B> {
         let meta = Meta::from_response(&answered, &change.url, coding, &own);
         let explicit = meta.freshness(&own).lifetime.source != LifetimeSource::Nothing;
         let fits = announced(&received).is_none_or(|length| length <= self.largest_body());
-        (explicit && fits && meta.vary.is_empty()).then(|| Save {
-            key: change.url.clone(),
-            rules: change.rules.clone(),
-            meta,
-            coding,
-            received,
-            checked_at: now,
-            largest: self.largest_body(),
-            keeping: Keeping::by(&change.rules),
+        (explicit && fits && meta.vary.is_empty()).then(|| {
+            Box::new(Save {
+                key: change.url.clone(),
+                rules: change.rules.clone(),
+                meta,
+                coding,
+                received,
+                checked_at: now,
+                largest: self.largest_body(),
+                keeping: Keeping::by(&change.rules),
+            })
         })
     }
 

@@ -15,6 +15,7 @@ use super::caching::Caching;
 use super::forward::Fetch;
 use super::plan::RoutePlan;
 use super::problem::Problem;
+use super::purge::{Purge, Reading};
 use super::saving::Write;
 use super::stored;
 
@@ -32,6 +33,11 @@ pub enum Step<B: Body> {
     Fetch(Fetch, Exchange<B>),
     /// Wait for so long, then [`Gate::waited`]: another request is on its way for the same.
     Wait(Duration, Exchange<B>),
+    /// Read the request's body, then [`Gate::body_read`].
+    Read(Reading),
+    /// Run [`Purge::commands`] in the store as one pipeline, then [`Gate::purged`]; also when the client
+    /// hangs up.
+    Purge(Purge),
 }
 
 /// An answer, and what to do after it has been given.

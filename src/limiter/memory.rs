@@ -130,9 +130,7 @@ impl Memory {
         reply: Result<Value, Error>,
         shown: Timestamp,
     ) -> Option<(Reply, Timestamp)> {
-        // A refused token or a used-up plan is no chance: one is as good as several.
-        let is_final = |kind| matches!(kind, ErrorKind::Unauthorised | ErrorKind::QuotaExhausted);
-        let reply = reply.map_err(|error| is_final(error.kind()));
+        let reply = reply.map_err(|error| is_final(&error));
         match reply.and_then(|value| ask.read(value).ok_or(false)) {
             Ok(reply) => {
                 self.breaker.succeeded();
@@ -146,6 +144,19 @@ impl Memory {
                 None
             }
         }
+    }
+
+    /// Takes what came of a call that is none of the script, at `now`: whether the store is worth asking.
+    pub fn heard(&mut self, error: Option<&Error>, now: Timestamp) {
+        match error {
+            None => self.breaker.succeeded(),
+            Some(error) => self.breaker.failed(now, is_final(error)),
+        }
+    }
+
+    /// A number that is not likely to come again, in this isolate or in another.
+    pub const fn random(&mut self) -> u64 {
+        self.ids.random()
     }
 
     /// When a call that was made with this correction of the clock was made, by the clock as it is
@@ -164,26 +175,39 @@ impl Memory {
     }
 }
 
+/// A refused token or a used-up plan is no chance: one is as good as several.
+const fn is_final(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Unauthorised | ErrorKind::QuotaExhausted
+    )
+}
+
 /// Ids of calls: six letters and digits.
 #[derive(Debug)]
 struct Ids(u64);
 
 impl Ids {
-    /// The next one (SplitMix64: a sequence that does not repeat and looks random).
+    /// The next one.
     fn next(&mut self) -> String {
         const LETTERS: &[u8; 62] =
             b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
+        let mut z = self.random();
         let mut letter = || {
             let at = usize::try_from(z % 62).unwrap_or_default();
             z /= 62;
             char::from(LETTERS.get(at).copied().unwrap_or(b'0'))
         };
         (0..6).map(|_| letter()).collect()
+    }
+
+    /// SplitMix64: a sequence that does not repeat and looks random.
+    const fn random(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
     }
 }
 

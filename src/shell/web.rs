@@ -4,8 +4,10 @@
 mod body;
 mod head;
 mod origin;
+mod platform;
 mod respond;
 mod run;
 
+pub use platform::ExecutionContext;
 pub use respond::respond;
-pub use run::{ExecutionContext, Isolate, Store};
+pub use run::{Isolate, Store};

@@ -10,7 +10,7 @@ use worker::Env;
 
 use crate::config::{Config, ConfigError};
 use crate::error::Error;
-use crate::gateway::Problem;
+use crate::gateway::{AdminToken, Problem};
 use crate::redis::{Options, RestClient};
 use crate::shell::ReqwestTransport;
 
@@ -49,7 +49,9 @@ fn start(env: &JsValue) -> Option<Rc<Isolate>> {
     };
     let config = config(env).inspect_err(log).ok();
     let store = store(env, config.as_ref()).inspect_err(log).ok();
-    Isolate::new(&config?, store?).inspect_err(log).ok()
+    Isolate::new(&config?, store?, admin_token(env))
+        .inspect_err(log)
+        .ok()
 }
 
 /// The binding `EDGE`: a JSON variable, or the same as text.
@@ -72,11 +74,7 @@ fn config(env: &JsValue) -> Result<Config, ConfigError> {
 /// The store: none, if neither of its bindings is there. Without a configuration it is only checked.
 fn store(env: &JsValue, config: Option<&Config>) -> Result<Option<Store>, ConfigError> {
     let names = ["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"];
-    let text = |name| {
-        let value = binding(env, name).and_then(|value| value.as_string());
-        value.filter(|text| !text.is_empty())
-    };
-    let (url, token) = match names.map(text) {
+    let (url, token) = match names.map(|name| text(env, name)) {
         [None, None] => return Ok(None),
         [Some(url), Some(token)] => (url, token),
         [url, _] => {
@@ -101,6 +99,17 @@ fn store(env: &JsValue, config: Option<&Config>) -> Result<Option<Store>, Config
         options = options.timeout(config.redis.timeout);
     }
     RestClient::new(transport, options).map(Some).map_err(of)
+}
+
+/// What opens the admin pages; without it they are not there.
+fn admin_token(env: &JsValue) -> Option<AdminToken> {
+    AdminToken::new(&text(env, "EDGE_ADMIN_TOKEN")?)
+}
+
+/// A binding that is a text with something in it.
+fn text(env: &JsValue, name: &str) -> Option<String> {
+    let value = binding(env, name).and_then(|value| value.as_string());
+    value.filter(|text| !text.is_empty())
 }
 
 fn binding(env: &JsValue, name: &str) -> Option<JsValue> {

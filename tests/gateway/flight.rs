@@ -1,10 +1,11 @@
 //! Requests that miss the same at once.
 
 use bytes::Bytes;
+use omnitrade_edge::error::ErrorKind;
 use omnitrade_edge::gateway::{Exchange, Failure, Handoff, Step};
 use serde_json::{Value, json};
 
-use crate::rig::{Rig, Seen, get, response};
+use crate::rig::{Rig, Seen, Store, get, response};
 
 fn config() -> Value {
     json!({
@@ -217,6 +218,22 @@ fn another_isolate_waits_for_the_one_that_holds_the_lease() {
     let step = look(&mut other, "/book", waits);
     let seen = finish(&mut other, "/book", step);
     assert_eq!((seen.text(), seen.asks, seen.fetches), ("once", 1, 0));
+}
+
+#[test]
+fn an_isolate_waits_for_no_other_once_the_store_fails() {
+    let mut rig = Rig::new(config());
+    leader(start(&mut rig, "/book"));
+    let mut other = rig.beside();
+    other.model = std::mem::take(&mut rig.model);
+    let waits = follower(start(&mut other, "/book"));
+    other.store = Store::Down(ErrorKind::Server);
+    other.wait(60);
+    let before = other.now;
+    let step = look(&mut other, "/book", waits);
+    let seen = finish(&mut other, "/book", step);
+    assert_eq!((seen.status, seen.asks, seen.fetches), (200, 1, 1));
+    assert_eq!(other.now, before, "it went at once");
 }
 
 #[test]

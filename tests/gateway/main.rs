@@ -26,6 +26,7 @@ mod outage;
 mod pages;
 mod penalties;
 mod plans;
+mod purge;
 mod rig;
 mod rules;
 mod sizes;

@@ -11,7 +11,8 @@ use omnitrade_edge::config::Config;
 use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::gateway::forward::Fetch;
 use omnitrade_edge::gateway::{
-    Answer, Content, Exchange, Failure, Gate, Handoff, Relay, Respond, Step, Write,
+    AdminToken, Answer, Content, Exchange, Failure, Gate, Handoff, Relay, Respond, Step, Unread,
+    Write,
 };
 use omnitrade_edge::limiter::{Ask, Work};
 use omnitrade_edge::redis::Value;
@@ -21,6 +22,9 @@ use crate::model::ModelStore;
 
 /// When every test begins: at the first millisecond of a sub-bucket of a minute.
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_040_000);
+
+/// What opens the admin pages.
+pub const TOKEN: &str = "t0ken-of-the-admin";
 
 /// How the store is.
 #[derive(Debug, Clone)]
@@ -53,6 +57,12 @@ pub struct Rig {
     pub deleted: Vec<String>,
     /// The calls of the script that no client waited for.
     pub background: Vec<Ask>,
+    /// What clients send after the heads of requests.
+    pub body: Result<Bytes, Unread>,
+    /// How many of the commands of a purge the store carries out.
+    pub purges: usize,
+    /// What purges have set in the store.
+    pub epochs: Vec<(String, String)>,
     isolates: u64,
     config: Config,
 }
@@ -66,7 +76,6 @@ pub struct Entry {
 }
 
 /// What came of a step.
-#[expect(clippy::large_enum_variant, reason = "taken apart at once")]
 enum Advance {
     Step(Step<Bytes>),
     Respond(Respond<Bytes>),
@@ -90,7 +99,7 @@ impl Rig {
 
     fn of_config(config: Config, has_store: bool, seed: u64) -> Self {
         Self {
-            gate: Gate::new(&config, has_store, seed).unwrap(),
+            gate: gate(&config, has_store, seed),
             now: START,
             ahead_ms: 0,
             store: Store::Up,
@@ -102,6 +111,9 @@ impl Rig {
             writes: Vec::new(),
             deleted: Vec::new(),
             background: Vec::new(),
+            body: Ok(Bytes::new()),
+            purges: usize::MAX,
+            epochs: Vec::new(),
             isolates: seed,
             config,
         }
@@ -110,7 +122,7 @@ impl Rig {
     /// Another isolate on the same store, in place of this one.
     pub fn another_isolate(&mut self) {
         self.isolates += 1;
-        self.gate = Gate::new(&self.config, true, self.isolates).unwrap();
+        self.gate = gate(&self.config, true, self.isolates);
     }
 
     /// Another isolate, with a memory of its own; the store goes to and fro by hand.
@@ -198,6 +210,14 @@ impl Rig {
                 self.now = self.now + pause;
                 Advance::Step(self.gate.waited(request, exchange, self.shown()))
             }
+            Step::Read(reading) => {
+                let body = self.body.clone();
+                Advance::Step(self.gate.body_read(request, reading, body, self.shown()))
+            }
+            Step::Purge(purge) => {
+                let replies = self.purge_said(&purge);
+                Advance::Step(self.gate.purged(&purge, replies, self.shown()))
+            }
             Step::Fetch(fetch, mut exchange) => {
                 self.work(exchange.take_work());
                 let answered = self.fetch(request, &fetch);
@@ -282,7 +302,7 @@ impl Rig {
                 Advance::Relay(origin, relay) => {
                     relay.write.into_iter().for_each(|write| self.write(write));
                     if let Some(save) = relay.save {
-                        let write = self.gate.save(save, origin.body, self.shown());
+                        let write = self.gate.save(*save, origin.body, self.shown());
                         write.into_iter().for_each(|write| self.write(write));
                     }
                     return;
@@ -318,7 +338,7 @@ impl Rig {
         relay.write.into_iter().for_each(|write| self.write(write));
         self.work(relay.work);
         if let Some(save) = relay.save {
-            let write = self.gate.save(save, origin.body.clone(), self.shown());
+            let write = self.gate.save(*save, origin.body.clone(), self.shown());
             write.into_iter().for_each(|write| self.write(write));
         }
         Seen {
@@ -361,6 +381,12 @@ impl Rig {
             }
         }
     }
+}
+
+/// A gate that [`TOKEN`] opens.
+fn gate(config: &Config, has_store: bool, seed: u64) -> Gate<Bytes> {
+    let gate = Gate::new(config, has_store, seed).unwrap();
+    gate.with_admin_token(AdminToken::new(TOKEN))
 }
 
 /// The response that an answer makes; fails for one that could not be sent.

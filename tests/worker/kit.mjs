@@ -21,15 +21,18 @@ export const PATIENCE = 20_000;
  * @param {object} options
  * @param {Record<string, any>} [options.edge] the configuration, but for the origin
  * @param {number} [options.isolates]
+ * @param {Record<string, string>} [options.vars] bindings beside those of the configuration and the store
+ * @param {string} [options.script] another Worker than the built one
  */
-export async function setUp({ edge = {}, isolates = 1 }) {
+export async function setUp({ edge = {}, isolates = 1, vars = {}, script }) {
   const [origin, redis] = await Promise.all([startOrigin(), startRedis()]);
   const rest = await startRestRedis({ redisUrl: redis.url });
   const tap = await startTap(rest.url);
   const gate = await startGate({
     edge: { origin: origin.url, ...edge, redis: { timeout: "10s", ...edge.redis } },
-    vars: storeVars({ url: tap.url, token: rest.token }),
+    vars: { ...storeVars({ url: tap.url, token: rest.token }), ...vars },
     isolates,
+    script,
   });
   after(async () => {
     await Promise.all([gate.stop(), tap.close(), origin.close()]);

@@ -1,27 +1,27 @@
 //! `keys`: registers API keys, lists the registered ones and revokes them.
 //!
-//! [`place`] finds the store that the gate uses, [`registry`] does what is asked there. A key
+//! [`Place`] finds the store that the gate uses, [`registry`] does what is asked there. A key
 //! ([`secret`]) is printed once, when it is made; what is stored, shown and asked for is its digest.
 
 mod date;
 mod entry;
-mod place;
 mod registry;
 mod secret;
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::config::{Config, parse_duration};
 use omnitrade_edge::engine::registry::is_plan;
+use omnitrade_edge::redis::Token;
 use serde_json::json;
 
 use crate::Failure;
-use place::Place;
-use registry::{Listed, Terms, id};
+use crate::place::Place;
+use registry::{Listed, Registry, Terms, id};
 use secret::ApiKey;
 
 /// Register API keys, list the registered ones, and revoke them
@@ -60,6 +60,8 @@ struct Add {
     #[arg(long)]
     key_stdin: bool,
     #[command(flatten)]
+    access: Access,
+    #[command(flatten)]
     place: Place,
 }
 
@@ -71,6 +73,8 @@ struct List {
     /// As JSON: a list of objects, their times in milliseconds since 1970
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    access: Access,
     #[command(flatten)]
     place: Place,
 }
@@ -85,7 +89,34 @@ struct Revoke {
     #[arg(long)]
     key_stdin: bool,
     #[command(flatten)]
+    access: Access,
+    #[command(flatten)]
     place: Place,
+}
+
+/// How the store is reached.
+#[derive(clap::Args)]
+struct Access {
+    /// The store's address: Upstash's, or that of `serve-redis`
+    #[arg(long, env = "UPSTASH_REDIS_REST_URL", hide_env_values = true)]
+    url: String,
+    /// What opens the store. Give it through the environment, so that `ps` does not show it
+    #[arg(long, env = "UPSTASH_REDIS_REST_TOKEN", hide_env_values = true)]
+    token: Token,
+}
+
+/// Shows neither the address nor the token.
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").finish_non_exhaustive()
+    }
+}
+
+impl Access {
+    fn registry(&self, place: &Place, config: Option<&Config>) -> Result<Registry, Failure> {
+        let (store, prefix) = place.open(&self.url, &self.token, config)?;
+        Ok(Registry::new(store, prefix))
+    }
 }
 
 /// Does what is asked.
@@ -104,11 +135,11 @@ pub fn run(options: Options) -> Result<(), Failure> {
 }
 
 async fn add(options: Add) -> Result<(), Failure> {
-    let config = options.place.config()?;
+    let config = options.place.config(None)?;
     if let (Some(plan), Some(config)) = (&options.plan, &config) {
         known_plan(plan, config)?;
     }
-    let registry = options.place.open(config.as_ref())?;
+    let registry = options.access.registry(&options.place, config.as_ref())?;
     let key = match options.key_stdin {
         true => ApiKey::from_stdin()?,
         false => ApiKey::random()?,
@@ -140,8 +171,12 @@ async fn add(options: Add) -> Result<(), Failure> {
 }
 
 async fn list(options: &List) -> Result<(), Failure> {
-    let config = options.place.config()?;
-    let listed = options.place.open(config.as_ref())?.list().await?;
+    let config = options.place.config(None)?;
+    let listed = options
+        .access
+        .registry(&options.place, config.as_ref())?
+        .list()
+        .await?;
     let text = match options.json {
         true => as_json(&listed),
         false => as_lines(&listed),
@@ -151,8 +186,8 @@ async fn list(options: &List) -> Result<(), Failure> {
 
 async fn revoke(options: Revoke) -> Result<(), Failure> {
     let start = options.id.as_deref().map(id_start).transpose()?;
-    let config = options.place.config()?;
-    let registry = options.place.open(config.as_ref())?;
+    let config = options.place.config(None)?;
+    let registry = options.access.registry(&options.place, config.as_ref())?;
     let digest = match start {
         Some(start) => registry.find(&start).await?,
         None => registry.digest(&ApiKey::from_stdin()?),

@@ -1,4 +1,4 @@
-//! The command line: `omnitrade-edge check`, `keys`, `schema` and `serve-redis`.
+//! The command line: `omnitrade-edge check`, `keys`, `purge`, `schema` and `serve-redis`.
 //!
 //! It ends with 0 when all went well, 1 when something failed while it ran, and 2 when it was
 //! called wrongly.
@@ -6,6 +6,10 @@
 mod check;
 #[cfg(feature = "reqwest")]
 mod keys;
+#[cfg(feature = "reqwest")]
+mod place;
+#[cfg(feature = "reqwest")]
+mod purge;
 mod schema;
 mod serve;
 
@@ -26,6 +30,8 @@ fn main() -> ExitCode {
         Command::Check(options) => check::run(&options),
         #[cfg(feature = "reqwest")]
         Command::Keys(options) => keys::run(options),
+        #[cfg(feature = "reqwest")]
+        Command::Purge(options) => purge::run(options),
         Command::Schema => schema::run(),
         Command::ServeRedis(options) => serve::run(options),
     };
@@ -82,6 +88,8 @@ enum Command {
     Check(check::Options),
     #[cfg(feature = "reqwest")]
     Keys(keys::Options),
+    #[cfg(feature = "reqwest")]
+    Purge(purge::Options),
     /// Print the JSON Schema of the configuration
     Schema,
     ServeRedis(serve::Options),

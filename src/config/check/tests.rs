@@ -2,6 +2,7 @@ mod cache;
 mod limits;
 mod origin_quotas;
 mod permits;
+mod tags;
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! The texts of the grammar: what fits each, and how an error says so.
 
-use crate::engine::cache::VersionSource;
+use crate::engine::cache::{VersionSource, places};
 use crate::engine::route::Pattern;
 
 use super::super::shape::{Shape, is_name};
@@ -62,9 +62,10 @@ pub const PARAMETER: Shape = Shape::Text {
     fits: |text| !text.is_empty() && text.len() <= 128,
 };
 
-/// A tag, with places for query parameters.
+/// A tag, with places for parameters of the query and of the path.
 pub const TAG: Shape = Shape::Text {
-    expected: "a tag such as \"orderbook\" or \"symbol:{query.symbol}\"",
+    expected: "a tag such as \"orderbook\", \"symbol:{query.symbol}\" or \"book:{path.id}\", not \
+               beginning with `@`",
     fits: is_tag,
 };
 
@@ -86,17 +87,5 @@ fn is_origin(text: &str) -> bool {
 }
 
 fn is_tag(text: &str) -> bool {
-    let mut rest = text;
-    while let Some((_, after)) = rest.split_once('{') {
-        let Some((name, after)) = after.split_once('}') else {
-            return false;
-        };
-        if name.strip_prefix("query.").is_none_or(str::is_empty) {
-            return false;
-        }
-        rest = after;
-    }
-    !rest.contains('}')
-        && (1..=128).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_graphic())
+    text.len() <= 128 && text.bytes().all(|b| b.is_ascii_graphic()) && places(text).is_some()
 }

@@ -38,7 +38,7 @@ pub struct Meta {
     /// Which state of the content it shows, in decimal digits, where the route says how to tell: an older
     /// one never takes the place of a newer one.
     pub version: Option<String>,
-    /// The values of its [epoch keys](super::tags) when it was asked for; `None` if the store could not be
+    /// The values of its [epoch keys](super::Tags::epoch_keys) when it was asked for; `None` if the store could not be
     /// asked for them.
     pub epochs: Option<String>,
 }

@@ -10,8 +10,8 @@
 //!
 //! the schema version; the instants, in Unix milliseconds, until which the entry is fresh and until
 //! which it may be served while another caller refreshes it, and at which it arrived; the version of its
-//! content, `-` if it has none; the [epochs](super::tags) that it was made in; the rest of the [`Meta`]
-//! as JSON on the same line; and the body as it is, compressed or in base64 ([`body`]).
+//! content, `-` if it has none; the [epochs](super::Tags::epoch_keys) that it was made in; the rest of the [`Meta`]
+//! as JSON on the same line; and the body as it is, compressed or in base64.
 
 mod body;
 

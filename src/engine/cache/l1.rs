@@ -34,6 +34,7 @@ pub struct Entry<B> {
 pub struct L1<B> {
     entries: Entries<B>,
     largest: u64,
+    purged_at: Option<Timestamp>,
 }
 
 type Entries<B> =
@@ -52,6 +53,7 @@ impl<B> L1<B> {
                 DefaultLifecycle::default(),
             ),
             largest: capacity / LARGEST_SHARE,
+            purged_at: None,
         }
     }
 
@@ -74,9 +76,15 @@ impl<B> L1<B> {
         self.entries.peek(&id)
     }
 
-    /// Keeps an entry in place of what was under its key, unless that arrived later.
+    /// Keeps an entry in place of what was under its key, unless that arrived later, or the entry may be
+    /// one of those that were purged.
     pub fn insert(&mut self, key: &CacheKey, entry: Entry<B>) -> Insertion {
         let id = Id(key.digest());
+        // Neither was the origin asked for it since, nor the store about it.
+        let last_sure = entry.meta.request_time.max(entry.checked_at);
+        if self.purged_at.is_some_and(|at| last_sure <= at) {
+            return Insertion::Purged;
+        }
         if let Some(known) = self.entries.peek(&id)
             && known.meta.key == entry.meta.key
             && known.meta.is_newer_than(&entry.meta)
@@ -103,9 +111,10 @@ impl<B> L1<B> {
         self.entries.remove(&Id(key.digest()));
     }
 
-    /// Forgets everything.
-    pub fn clear(&mut self) {
+    /// Forgets everything, and takes nothing any more that was under way at `now`.
+    pub fn purge(&mut self, now: Timestamp) {
         self.entries.clear();
+        self.purged_at = Some(now);
     }
 
     /// How many entries it holds.
@@ -133,6 +142,8 @@ pub enum Insertion {
     TooLarge,
     /// A later one is there already.
     Older,
+    /// Everything was purged since it was asked for.
+    Purged,
 }
 
 impl<B> Entry<B> {

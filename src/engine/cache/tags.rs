@@ -13,7 +13,6 @@ use sha2::{Digest, Sha256};
 
 use super::key::{CacheKey, Target};
 use super::vary::hex;
-use crate::clock::Timestamp;
 
 /// The longest that an entry lies in the store.
 pub const LONGEST_STORED: Duration = Duration::from_secs(30 * 86_400);
@@ -160,8 +159,9 @@ impl Tags {
 pub struct Tag(String);
 
 impl Tag {
-    /// The longest tag that stands in the store as it is, in bytes.
-    pub const MOST_BYTES: usize = 256;
+    /// The longest tag that stands in the store as it is, in bytes: with the longest prefix its key has
+    /// fewer than 256.
+    pub const MOST_BYTES: usize = 200;
 
     /// The tag of this name. One that is too long or holds anything but visible ASCII stands for itself
     /// by its SHA-256 digest, with a `#` before it, and so do those that begin with `#` or `@`: no two
@@ -200,10 +200,10 @@ pub fn purged_url(target: &Target<'_>, declared: Option<&[String]>) -> CacheKey 
     CacheKey::new(target, declared, &[], &HeaderMap::new())
 }
 
-/// The value that a purge gives to its epoch keys: letters and digits that no other purge gives to
+/// The value that a purge gives to its epoch keys: 16 hexadecimal digits that no other purge gives to
 /// them. `random`: a number that is not likely to come again.
-pub fn epoch(now: Timestamp, random: u32) -> String {
-    format!("{:x}{random:08x}", now.as_millis())
+pub fn epoch(random: u64) -> String {
+    format!("{random:016x}")
 }
 
 /// A tag's texts and places, in order; `None` if it is none.

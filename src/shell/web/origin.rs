@@ -7,12 +7,13 @@ use js_sys::{Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    AbortController, ReadableStreamDefaultReader, Request, RequestInit, RequestRedirect, Response,
+    AbortController, ReadableStream, ReadableStreamDefaultReader, Request, RequestInit,
+    RequestRedirect, Response,
 };
 
 use crate::clock::millis;
-use crate::gateway::Failure;
 use crate::gateway::forward::Fetch;
+use crate::gateway::{Failure, Unread};
 
 #[wasm_bindgen]
 extern "C" {
@@ -89,23 +90,31 @@ impl Drop for Alarm {
     }
 }
 
-/// Reads a body to its end; `None` if it breaks off or is longer than `most` bytes.
-pub async fn read(response: &Response, most: usize) -> Option<Bytes> {
-    let Some(stream) = response.body() else {
-        return Some(Bytes::new());
+/// Reads a body to its end, of at most `most` bytes; no stream is an empty one.
+pub async fn read(body: Option<ReadableStream>, most: usize) -> Result<Bytes, Unread> {
+    let Some(stream) = body else {
+        return Ok(Bytes::new());
     };
     let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
     let mut body = BytesMut::new();
     loop {
-        let part = JsFuture::from(reader.read()).await.ok()?;
-        if Reflect::get(&part, &"done".into()).ok()?.is_truthy() {
-            return Some(body.freeze());
+        let part = JsFuture::from(reader.read()).await.map_err(broken)?;
+        if Reflect::get(&part, &"done".into())
+            .map_err(broken)?
+            .is_truthy()
+        {
+            return Ok(body.freeze());
         }
-        let chunk: Uint8Array = Reflect::get(&part, &"value".into()).ok()?.dyn_into().ok()?;
+        let chunk = Reflect::get(&part, &"value".into()).map_err(broken)?;
+        let chunk: Uint8Array = chunk.dyn_into().map_err(broken)?;
         if body.len() + chunk.length() as usize > most {
             let _ = reader.cancel();
-            return None;
+            return Err(Unread::TooLong);
         }
         body.extend_from_slice(&chunk.to_vec());
     }
+}
+
+fn broken(_: JsValue) -> Unread {
+    Unread::Broken
 }

@@ -1,20 +1,19 @@
 //! Carries out what the gateway decides.
 
 use std::cell::RefCell;
-use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
-use js_sys::{Date, Function, Math, Promise};
-use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, future_to_promise};
+use js_sys::Math;
+use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::future_to_promise;
 use web_sys::{Request, Response};
 
-use crate::clock::{Timestamp, millis};
 use crate::config::{Config, ConfigError};
 use crate::error::Error;
 use crate::gateway::{
-    Exchange, Failure, Gate, Handoff, KEEP, Problem, Relay, Respond, Save, Step, Write,
+    AdminToken, Exchange, Failure, Gate, Handoff, KEEP, Problem, Purge, Relay, Respond, Save, Step,
+    Write,
 };
 use crate::limiter::{ADMIT, Ask, Work};
 use crate::redis::{Command, RestClient, Value};
@@ -22,23 +21,8 @@ use crate::shell::ReqwestTransport;
 
 use super::body::JsBody;
 use super::head::{RequestHead, ResponseHead};
+use super::platform::{ExecutionContext, Hold, keep_alive, now, sleep, warn};
 use super::{origin, respond};
-
-#[wasm_bindgen]
-extern "C" {
-    /// What a handler gets beside the request.
-    #[derive(Clone)]
-    pub type ExecutionContext;
-
-    #[wasm_bindgen(method, js_name = waitUntil)]
-    fn wait_until(this: &ExecutionContext, promise: &Promise);
-
-    #[wasm_bindgen(js_namespace = console, js_name = warn)]
-    fn warn(message: &str);
-
-    #[wasm_bindgen(js_name = setTimeout)]
-    fn set_timeout(callback: &Function, ms: i32);
-}
 
 /// The longest that work goes on after a response: the platform ends it after 30 s.
 const LONGEST_AFTERWARDS: Duration = Duration::from_secs(25);
@@ -54,18 +38,20 @@ pub struct Isolate {
 }
 
 impl Isolate {
-    /// A gate with an empty memory; without a store it is in local mode.
+    /// A gate with an empty memory; without a store it is in local mode, without a token some admin
+    /// pages are not there.
     ///
     /// # Errors
     ///
     /// As [`Gate::new`].
-    pub fn new(config: &Config, store: Option<Store>) -> Result<Rc<Self>, ConfigError> {
+    pub fn new(
+        config: &Config,
+        store: Option<Store>,
+        admin_token: Option<AdminToken>,
+    ) -> Result<Rc<Self>, ConfigError> {
+        let gate = Gate::new(config, store.is_some(), Math::random().to_bits())?;
         Ok(Rc::new(Self {
-            gate: RefCell::new(Gate::new(
-                config,
-                store.is_some(),
-                Math::random().to_bits(),
-            )?),
+            gate: RefCell::new(gate.with_admin_token(admin_token)),
             store,
         }))
     }
@@ -142,7 +128,7 @@ impl Run {
                     }
                     self.work(relay.work);
                     match relay.save {
-                        Some(save) => return self.isolate.save(save, &origin).await,
+                        Some(save) => return self.isolate.save(*save, &origin).await,
                         None => return,
                     }
                 }
@@ -170,6 +156,19 @@ impl Run {
                 sleep(pause).await;
                 let mut gate = self.isolate.gate.borrow_mut();
                 Advance::Step(gate.waited(&self.head, exchange, now()))
+            }
+            Step::Read(reading) => {
+                let body = origin::read(self.request.body(), reading.most()).await;
+                let mut gate = self.isolate.gate.borrow_mut();
+                Advance::Step(gate.body_read(&self.head, reading, body, now()))
+            }
+            Step::Purge(purge) => {
+                *held = Some(Hold::on(&self.context));
+                let Some(replies) = self.isolate.purge(&purge).await else {
+                    return Advance::Failed;
+                };
+                let mut gate = self.isolate.gate.borrow_mut();
+                Advance::Step(gate.purged(&purge, replies, now()))
             }
             Step::Fetch(fetch, mut exchange) => {
                 self.work(exchange.take_work());
@@ -232,7 +231,7 @@ impl Run {
                 if let Some(write) = write {
                     isolate.write(write).await;
                 }
-                isolate.save(save, &copy).await;
+                isolate.save(*save, &copy).await;
             });
         } else if let Some(write) = write {
             self.write(write);
@@ -283,6 +282,17 @@ impl Isolate {
         Some(reply)
     }
 
+    /// Runs the commands of a purge; `None` without a store.
+    async fn purge(&self, purge: &Purge) -> Option<Result<Vec<Result<Value, Error>>, Error>> {
+        let store = self.store.as_ref()?;
+        let replies = store.pipeline(&purge.commands()).await;
+        let each = replies.iter().flatten().filter_map(|r| r.as_ref().err());
+        for error in each.chain(replies.as_ref().err()).take(1) {
+            warn(&format!("store: purge: {error}"));
+        }
+        Some(replies)
+    }
+
     async fn work(&self, work: &Work) {
         if let Some(reply) = self.ask(&work.ask).await {
             self.gate.borrow_mut().worked(work, reply, now());
@@ -306,7 +316,7 @@ impl Isolate {
     }
 
     async fn save(&self, save: Save, response: &Response) {
-        let Some(body) = origin::read(response, save.largest_body()).await else {
+        let Ok(body) = origin::read(response.body(), save.largest_body()).await else {
             let write = self.gate.borrow_mut().not_saved(&save, now());
             if let Some(write) = write {
                 self.write(write).await;
@@ -347,54 +357,9 @@ impl Isolate {
     }
 }
 
-/// Keeps a request going for which others wait, also when its client hangs up.
-struct Hold(Option<Function>);
-
-impl Hold {
-    fn on(context: &ExecutionContext) -> Self {
-        let mut release = None;
-        let promise = Promise::new(&mut |resolve, _| release = Some(resolve));
-        context.wait_until(&promise);
-        Self(release)
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        if let Some(release) = &self.0 {
-            let _ = release.call0(&JsValue::UNDEFINED);
-        }
-    }
-}
-
-async fn sleep(duration: Duration) {
-    let ms = i32::try_from(millis(duration)).unwrap_or(i32::MAX);
-    let elapsed = Promise::new(&mut |resolve, _| set_timeout(&resolve, ms));
-    // A timer's promise is never rejected.
-    let _ = JsFuture::from(elapsed).await;
-}
-
-/// Lets work go on after the response, also when the client hangs up.
-fn keep_alive(context: &ExecutionContext, work: impl Future<Output = ()> + 'static) {
-    context.wait_until(&future_to_promise(async move {
-        work.await;
-        Ok(JsValue::UNDEFINED)
-    }));
-}
-
 /// The response when even a response could not be made.
 fn failed() -> Response {
     respond::respond(Problem::OriginFailed.answer())
         .or_else(|_| Response::new())
         .unwrap_or_else(|_| Response::error())
-}
-
-/// The isolate's clock.
-fn now() -> Timestamp {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a cast of a float saturates"
-    )]
-    Timestamp::from_millis(Date::now() as u64)
 }

@@ -9,18 +9,18 @@ use std::time::Duration;
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::engine::registry::{Registration, index_key, record_key};
 use omnitrade_edge::error::{Error, ErrorKind};
-use omnitrade_edge::redis::{Command, RestClient, Script, Value};
-use omnitrade_edge::shell::ReqwestTransport;
+use omnitrade_edge::redis::{Command, Script, Value};
 use tracing::warn;
 
 use super::entry::Entry;
 use super::secret::ApiKey;
 use crate::Failure;
+use crate::place::{Store, store_failure};
 
 /// The registered keys of one deployment.
 #[derive(Debug)]
 pub struct Registry {
-    client: RestClient<ReqwestTransport>,
+    client: Store,
     prefix: String,
 }
 
@@ -59,7 +59,7 @@ pub struct Listed {
 
 impl Registry {
     /// The one whose keys start with `prefix`.
-    pub const fn new(client: RestClient<ReqwestTransport>, prefix: String) -> Self {
+    pub const fn new(client: Store, prefix: String) -> Self {
         Self { client, prefix }
     }
 
@@ -264,14 +264,6 @@ impl Registry {
 /// What a key is called: the first 12 digits of its digest.
 pub fn id(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
-}
-
-/// A store's error, told: it shows no address, no token, no value.
-pub fn store_failure(error: &Error) -> Failure {
-    match error.kind() {
-        ErrorKind::Config => Failure::Usage(error.to_string()),
-        _ => Failure::Runtime(error.to_string()),
-    }
 }
 
 /// The first error, or all the replies.

@@ -41,7 +41,7 @@ fn it_never_holds_more_bytes_than_it_may() {
         assert!(l1.bytes() <= 100_000);
     }
     assert!(l1.len() > 5);
-    l1.clear();
+    l1.purge(T0);
     assert_eq!(l1.bytes(), 0);
 }
 
@@ -83,4 +83,23 @@ fn a_key_of_the_same_digest_with_another_text_is_a_miss() {
     let key = key_of(1);
     l1.insert(&key, entry(&key_of(2), 10, T0));
     assert!(l1.get(&key, T0).is_none());
+}
+
+#[test]
+fn what_was_under_way_when_everything_was_purged_is_not_taken() {
+    let mut l1 = L1::new(1 << 20);
+    let (key, at) = (key_of(1), T0 + SECOND);
+    l1.insert(&key, entry(&key, 10, T0));
+    l1.purge(at);
+    assert!(l1.get(&key, at).is_none());
+    assert_eq!(l1.insert(&key, entry(&key, 10, at)), Insertion::Purged);
+    assert!(l1.is_empty());
+    assert_eq!(
+        l1.insert(&key, entry(&key, 10, at + ms(1))),
+        Insertion::Kept
+    );
+    // An old one of which the store has said since that it is still good.
+    let mut old = entry(&key_of(2), 10, T0);
+    old.checked_at = at + ms(1);
+    assert_eq!(l1.insert(&key_of(2), old), Insertion::Kept);
 }

@@ -1,0 +1,76 @@
+/**
+ * Counts the bytes that are copied between JavaScript and wasm. It runs before the Worker, so that its
+ * glue finds the counting versions of all that copies: typed arrays, text codecs, and bodies.
+ *
+ * @typedef {object} Crossings
+ * @property {number} bytes copied, in either direction
+ * @property {number} memory how large wasm's memory is
+ */
+
+/** @type {{ buffer: ArrayBuffer } | undefined} */
+let memory;
+let bytes = 0;
+
+/** @returns {Crossings} */
+export function crossings() {
+  return { bytes, memory: memory?.buffer.byteLength ?? 0 };
+}
+
+const isWasms = (/** @type {unknown} */ value) =>
+  memory !== undefined && (value === memory.buffer || (ArrayBuffer.isView(value) && value.buffer === memory.buffer));
+
+const sizeOf = (/** @type {any} */ value) => value.byteLength ?? value.length;
+
+const { WebAssembly } = /** @type {any} */ (globalThis);
+WebAssembly.Instance = new Proxy(WebAssembly.Instance, {
+  construct(target, args) {
+    const instance = Reflect.construct(target, args);
+    memory = instance.exports.memory;
+    return instance;
+  },
+});
+
+/**
+ * @param {any} prototype
+ * @param {string} name
+ * @param {(self: any, args: any[], result: any) => number} size
+ */
+function watch(prototype, name, size) {
+  const original = prototype[name];
+  Object.defineProperty(prototype, name, {
+    configurable: true,
+    writable: true,
+    value: function (/** @type {any[]} */ ...args) {
+      const result = Reflect.apply(original, this, args);
+      bytes += size(this, args, result);
+      return result;
+    },
+  });
+}
+
+const arrays = Object.getPrototypeOf(Uint8Array.prototype);
+watch(arrays, "set", (self, [from]) => (isWasms(self) || isWasms(from) ? sizeOf(from) : 0));
+watch(arrays, "slice", (self, _, result) => (isWasms(self) ? result.byteLength : 0));
+watch(TextDecoder.prototype, "decode", (_, [from]) => (isWasms(from) ? sizeOf(from) : 0));
+watch(TextEncoder.prototype, "encodeInto", (_, [, into], { written }) => (isWasms(into) ? written : 0));
+// Makes an array outside of wasm, of which `set` copies it in.
+watch(ArrayBuffer.prototype, "slice", (self, _, result) => (isWasms(self) ? result.byteLength : 0));
+
+// A new array of an array copies it, one of a buffer does not.
+globalThis.Uint8Array = new Proxy(Uint8Array, {
+  construct(target, args, newTarget) {
+    if (ArrayBuffer.isView(args[0]) && isWasms(args[0])) bytes += args[0].byteLength;
+    return Reflect.construct(target, args, newTarget === globalThis.Uint8Array ? target : newTarget);
+  },
+});
+
+for (const name of /** @type {const} */ (["Response", "Request"])) {
+  const original = /** @type {any} */ (globalThis[name]);
+  /** @type {any} */ (globalThis)[name] = new Proxy(original, {
+    construct(target, args, newTarget) {
+      const body = name === "Response" ? args[0] : args[1]?.body;
+      if (isWasms(body)) bytes += sizeOf(body);
+      return Reflect.construct(target, args, newTarget);
+    },
+  });
+}

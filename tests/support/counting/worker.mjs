@@ -1,0 +1,18 @@
+/** The built Worker, and at `/__counting` how many bytes were copied between JavaScript and wasm. */
+// @ts-expect-error Only the bundler knows where it is.
+import Gate from "built-worker";
+import { crossings } from "./probe.mjs";
+
+/** @typedef {import("./probe.mjs").Crossings} Crossings */
+
+export default {
+  /**
+   * @param {Request} request
+   * @param {unknown} env
+   * @param {unknown} context
+   */
+  fetch: (request, env, context) =>
+    new URL(request.url).pathname === "/__counting"
+      ? Response.json(crossings())
+      : new Gate(context, env).fetch(request),
+};
