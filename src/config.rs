@@ -10,9 +10,12 @@ mod error;
 mod grammar;
 mod shape;
 mod share;
+mod size;
+mod version;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -23,8 +26,9 @@ pub use duration::{format_duration, parse_duration};
 pub use error::{ConfigError, Problem};
 pub(crate) use shape::{Absent, Field, Shape};
 pub use share::parse_share;
+pub use size::{Sizes, format_size, parse_size};
 
-pub use crate::engine::cache::Letters;
+pub use crate::engine::cache::{Letters, VersionSource};
 pub use crate::engine::limit::{OnFailure, unreserved};
 
 /// What the gate does, checked.
@@ -62,6 +66,8 @@ pub struct Config {
     pub client: Client,
     /// How the store is used.
     pub redis: Store,
+    /// How much the cache keeps where.
+    pub cache: Sizes,
     /// The limits, by name.
     pub limits: BTreeMap<String, Limit>,
     /// How often all edges together may call the origin, by name: quotas that routes share.
@@ -352,6 +358,13 @@ pub struct Cache {
     pub heuristic: Option<bool>,
     /// Whether server errors that give themselves a lifetime are stored.
     pub server_errors: bool,
+    /// What is left of the time for which an entry is served without asking the origin, for it to be
+    /// written to the store at all; one with less stays in the isolate.
+    #[serde(deserialize_with = "duration::required")]
+    pub min_ttl: Duration,
+    /// Where a response says which of two is the newer; if absent, that is the one that came later.
+    #[serde(default, deserialize_with = "version::optional")]
+    pub version: Option<Arc<VersionSource>>,
     /// Whether responses that set cookies are stored, with them.
     pub set_cookie: bool,
     /// Whether an `Age` that is malformed or there twice makes a response stale.

@@ -23,6 +23,7 @@ mod cost;
 mod flight;
 pub mod forward;
 mod head;
+mod keeping;
 mod memory;
 mod metered;
 mod origin;
@@ -50,12 +51,13 @@ pub use body::Body;
 use caching::Caching;
 pub use head::Head;
 use head::{is_preflight, is_upgrade};
+pub use keeping::KEEP;
 use memory::Memory;
 pub use origin::{Failure, Handoff, OriginHead, Relay};
 use plan::{Plan, RoutePlan};
 pub use problem::Problem;
 pub use purge::{Done, Purge, Reading, Unpurgeable, Unread, is_tag_name, purged_key};
-pub use saving::{LARGEST_BODY, Save, Write};
+pub use saving::{Save, Write};
 use step::Queue;
 pub use step::{Exchange, Respond, Step};
 pub use token::AdminToken;
@@ -91,7 +93,7 @@ impl<B: Body> Gate<B> {
         Ok(Self {
             plan,
             has_store,
-            memory: Memory::new(memory, seed),
+            memory: Memory::new(memory, config.cache.l1_size, seed),
             notes: Vec::new(),
             admin_token: None,
         })

@@ -53,6 +53,7 @@ pub const CONFIG: Shape = Shape::Table(&[
     ),
     field("client", CLIENT, Is("{}"), "How clients are told apart."),
     field("redis", REDIS, Is("{}"), "How the store is used."),
+    field("cache", SIZES, Is("{}"), "How much the cache keeps where."),
     field(
         "limits",
         Shape::Map(&LIMIT),
@@ -120,6 +121,29 @@ const REDIS: Shape = Shape::Table(&[
         ON_FAILURE,
         Is("\"local\""),
         "What happens while the store fails: local limits, no limits, or 503.",
+    ),
+]);
+
+const SIZES: Shape = Shape::Table(&[
+    field(
+        "l1_size",
+        Shape::Size(0, 64 << 20),
+        Is("\"16MB\""),
+        "The memory of one isolate for entries; one that would take more than a quarter of it is not \
+         kept there. An isolate has 128 MB for all.",
+    ),
+    field(
+        "max_entry",
+        Shape::Size(1 << 10, 4 << 20),
+        Is("\"1MB\""),
+        "The largest entry that is written to Redis, as it is written: head and body, compressed. A \
+         larger one stays in the isolate.",
+    ),
+    field(
+        "compress_from",
+        Shape::Either(&Shape::Size(0, 4 << 20), &Shape::OneOf(&["off"])),
+        Is("\"512B\""),
+        "The size from which a body is compressed for Redis, where that makes it smaller.",
     ),
 ]);
 

@@ -38,6 +38,7 @@ mod targeted;
 mod validation;
 mod variants;
 mod vary;
+mod version;
 
 #[cfg(test)]
 mod tests;
@@ -49,7 +50,7 @@ pub use exchange::{BodyCoding, Exchange};
 pub use fields::{Fields, date, field_text, field_value, http_date};
 pub use freshness::{Freshness, Lifetime, LifetimeSource, StaleForbidden};
 pub use key::{CacheKey, Target, normal_path};
-pub use l1::{Entry, Insertion, L1, L1_CAPACITY};
+pub use l1::{Entry, Insertion, L1};
 pub use policy::{
     Bypass, Lookup, OnError, Unusable, Use, WhyRevalidate, evaluate, invalidates, is_origin_error,
     may_look_up,
@@ -70,3 +71,4 @@ pub use validation::{
     revalidation_headers,
 };
 pub use variants::Family;
+pub use version::VersionSource;

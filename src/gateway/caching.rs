@@ -207,18 +207,14 @@ impl<B: Body> Caching<B> {
         let Self::On(cached) = self else {
             return None;
         };
-        let query = match (&cached.search, target.query) {
-            (Some(search), Some(query)) => search.canonical(query),
-            (_, query) => query.map(str::to_owned),
-        };
-        let query = query.as_deref();
+        let leases = cached.stores && !cached.only_if_cached() && !cached.rules.keeps_to_isolate();
         let digest = cached.key.hex();
         let found = cached.found.as_ref().map(|found| &found.entry);
         Some(limiter::Lookup {
             entry: format!("{prefix}:c:{digest}"),
             lease: format!("{prefix}:f:{digest}"),
-            epochs: cache.epoch_keys(prefix, &Target { query, ..target }),
-            lease_for: (cached.stores && !cached.only_if_cached()).then_some(lease_for),
+            epochs: cached.epoch_keys(target, cache, prefix),
+            lease_for: leases.then_some(lease_for),
             early: cached.early,
             known: found.and_then(|entry| envelope::head(&entry.meta, &entry.freshness)),
         })
@@ -340,6 +336,17 @@ impl<B: Body> Cached<B> {
     /// The request as the origin gets to see it: what does not reach it tells no answers apart.
     pub fn as_forwarded<'a, H: Head>(&'a self, head: &'a H) -> AsForwarded<'a, H> {
         AsForwarded::new(head, self.forwarded.as_deref())
+    }
+
+    /// The keys of the epochs of the response: `prefix` is that of all the store's keys, `cache` the
+    /// route's.
+    pub fn epoch_keys(&self, target: Target<'_>, cache: &CachePlan, prefix: &str) -> Vec<String> {
+        let query = match (&self.search, target.query) {
+            (Some(search), Some(query)) => search.canonical(query),
+            (_, query) => query.map(str::to_owned),
+        };
+        let query = query.as_deref();
+        cache.epoch_keys(prefix, &Target { query, ..target })
     }
 
     fn evaluate(&self, head: &impl Head, now: Timestamp) -> Option<Use> {

@@ -19,6 +19,8 @@ pub struct Plan {
     pub client: config::Client,
     /// How the store is used.
     pub store: config::Store,
+    /// How much the cache keeps where.
+    pub sizes: config::Sizes,
     /// Which headers tell clients their limits.
     pub headers: config::Style,
     /// Whether they name the bucket that the client counts in, which only draft-10 has room for.
@@ -150,6 +152,7 @@ impl Plan {
             origin: config.origin.clone(),
             client: config.client.clone(),
             store: config.redis.clone(),
+            sizes: config.cache,
             headers: config.headers,
             partition_key: config.partition_key && config.headers == config::Style::Draft10,
             routes,

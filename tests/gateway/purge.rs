@@ -165,7 +165,7 @@ fn what_is_under_way_during_a_purge_is_not_kept() {
         panic!("{relay:?}")
     };
     rig.gate
-        .save(relay.save.unwrap(), old.body.clone(), rig.shown());
+        .save(*relay.save.unwrap(), old.body.clone(), rig.shown());
     assert!(!matches!(
         rig.gate.decide(&request, rig.shown()),
         Step::Respond(_)
@@ -179,7 +179,7 @@ fn what_is_under_way_during_a_purge_is_not_kept() {
         panic!("{relay:?}")
     };
     rig.gate
-        .save(relay.save.unwrap(), new.body.clone(), rig.shown());
+        .save(*relay.save.unwrap(), new.body.clone(), rig.shown());
     assert_eq!(rig.get("/plain/1").text(), "new");
 }
 
@@ -295,7 +295,7 @@ fn the_answer_to_a_post_that_was_under_way_is_not_kept() {
     let Handoff::Relay(relay) = handoff else {
         panic!("{handoff:?}");
     };
-    rig.gate.save(relay.save.unwrap(), answer.body, rig.shown());
+    rig.gate.save(*relay.save.unwrap(), answer.body, rig.shown());
     assert_eq!(rig.get("/free").fetches, 1);
 }
 

@@ -6,8 +6,8 @@ use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use omnitrade_edge::config::{
-    By, Config, Keys, Limit, Mode, OnFailure, OriginQuota, OriginQuotaOf, Route, Strategy, Style,
-    format_duration,
+    By, Config, Keys, Limit, Mode, OnFailure, OriginQuota, OriginQuotaOf, Route, Sizes, Strategy,
+    Style, format_duration, format_size,
 };
 use serde_json::Value;
 
@@ -94,6 +94,7 @@ impl fmt::Display for Summary<'_> {
             store.key_prefix,
             on_failure(store.on_failure)
         )?;
+        writeln!(out, "cache    {}", describe_sizes(config.cache))?;
         if let Some(headers) = describe_headers(config) {
             writeln!(out, "headers  {headers}")?;
         }
@@ -113,6 +114,18 @@ impl fmt::Display for Summary<'_> {
         }
         writeln!(out, "  everything else: {}", names(&config.default_limits))
     }
+}
+
+fn describe_sizes(sizes: Sizes) -> String {
+    let compressed = match sizes.compress_from {
+        Some(bytes) => format!("compressed from {} on", format_size(bytes)),
+        None => "never compressed".to_owned(),
+    };
+    format!(
+        "{} of memory in each isolate, at most {} for an entry in the store, {compressed}",
+        format_size(sizes.l1_size),
+        format_size(sizes.max_entry)
+    )
 }
 
 /// Which headers tell clients their limits; nothing where that is as usual.

@@ -1,3 +1,4 @@
+mod cache;
 mod limits;
 mod market;
 mod origin_quotas;

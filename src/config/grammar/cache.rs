@@ -2,7 +2,7 @@
 
 use super::super::shape::Absent::{Is, None};
 use super::super::shape::Shape;
-use super::text::{FORWARD, HEADER, PARAMETER, TAG, VALUE};
+use super::text::{FORWARD, HEADER, PARAMETER, TAG, VALUE, VERSION};
 use super::{DURATION, field};
 
 /// How the responses of a route are cached.
@@ -59,6 +59,21 @@ pub const CACHE: Shape = Shape::Table(&[
         Shape::Bool,
         Is("false"),
         "Whether 5xx responses that give themselves a lifetime are stored, as RFC 9111 allows.",
+    ),
+    field(
+        "min_ttl",
+        Shape::Duration { or_zero: true },
+        Is("\"0s\""),
+        "How long an entry must still be good for, fresh or while it is refreshed, to be written to \
+         Redis; one with less left stays in the isolate.",
+    ),
+    field(
+        "version",
+        VERSION,
+        None,
+        "Where a response says how new it is: a whole number in its JSON, by a dotted path \
+         (json:data.lastUpdateId), or in a header (header:x-sequence). A newer response is never \
+         replaced by an older one; else the one that came later counts.",
     ),
     field(
         "set_cookie",

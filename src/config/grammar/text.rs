@@ -1,6 +1,6 @@
 //! The texts of the grammar: what fits each, and how an error says so.
 
-use crate::engine::cache::places;
+use crate::engine::cache::{VersionSource, places};
 use crate::engine::route::Pattern;
 
 use super::super::shape::{Shape, is_name};
@@ -79,6 +79,12 @@ pub const TAG: Shape = Shape::Text {
     expected: "a tag such as \"orderbook\", \"symbol:{query.symbol}\" or \"book:{path.id}\", not \
                beginning with `@`",
     fits: is_tag,
+};
+
+/// Where a response says how new it is.
+pub const VERSION: Shape = Shape::Text {
+    expected: "a place such as \"json:timestamp\", \"json:data.0.id\" or \"header:x-sequence\"",
+    fits: |text| VersionSource::parse(text).is_some(),
 };
 
 fn is_origin(text: &str) -> bool {

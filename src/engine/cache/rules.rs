@@ -1,8 +1,10 @@
 //! What a route says about caching.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::candle::{Candle, Candles};
+use super::version::VersionSource;
 use crate::clock::Timestamp;
 
 /// A route's settings.
@@ -27,6 +29,10 @@ pub struct CacheRules {
     pub heuristic: bool,
     /// Server errors that give themselves a lifetime are stored, too, as RFC 9111 §3 allows.
     pub server_errors: bool,
+    /// For how long an entry must still be good to be written to the store, fresh or while it is refreshed.
+    pub min_ttl: Duration,
+    /// Where a response says how new it is, if anywhere.
+    pub version: Option<Arc<VersionSource>>,
     /// Responses with `Set-Cookie` are stored with it, as RFC 9111 §7.3 allows.
     pub set_cookie: bool,
     /// An `Age` that is malformed or there twice makes the response stale; else it counts as RFC 9111
@@ -66,6 +72,17 @@ impl CacheRules {
     /// Whether the route has a word in how long a response of this status is served stale.
     pub fn extends(&self, status: u16) -> bool {
         self.negative_ttl.is_none() || !is_negative(status)
+    }
+
+    /// Whether the route itself says that its responses live too shortly for the store, whatever the
+    /// origin says.
+    pub fn keeps_to_isolate(&self) -> bool {
+        match (self.ttl, self.stale_while_revalidate) {
+            (Some(Ttl::Fixed(ttl)), Some(stale)) => {
+                self.override_origin && ttl.saturating_add(stale) < self.min_ttl
+            }
+            _ => false,
+        }
     }
 }
 

@@ -17,7 +17,9 @@ mod storage;
 mod tags;
 mod validation;
 mod variants;
+mod version;
 mod wire;
+mod writing;
 
 use std::time::Duration;
 

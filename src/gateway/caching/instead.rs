@@ -14,7 +14,9 @@ use super::Cached;
 impl<B: Body> Cached<B> {
     /// Whether the answer to another request for the same could serve this one, too.
     pub const fn is_collapsible(&self) -> bool {
-        let each_for_itself = matches!(self.refresh, Some(Refresh::Unstored));
+        // What lives too shortly for the store still goes to all in the isolate.
+        let each_for_itself =
+            matches!(self.refresh, Some(Refresh::Unstored)) && self.rules.min_ttl.is_zero();
         self.stores && !each_for_itself && !matches!(self.forward, Forward::Request)
     }
 

@@ -58,6 +58,8 @@ impl CachePlan {
                 stale_if_error: cache.stale_if_error,
                 heuristic: cache.heuristic.unwrap_or(cache.ttl.is_none()),
                 server_errors: cache.server_errors,
+                min_ttl: cache.min_ttl,
+                version: cache.version.clone(),
                 set_cookie: cache.set_cookie,
                 strict_age: cache.strict_age,
             },

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use omnitrade_edge::config::{Cache, Letters, Ttl, format_duration};
+use omnitrade_edge::config::{Cache, Letters, Ttl, VersionSource, format_duration};
 
 use super::names;
 
@@ -31,6 +31,16 @@ pub fn describe_cache(cache: &Cache) -> String {
     ];
     for (_, words) in choices.iter().filter(|(chosen, _)| *chosen) {
         let _ = write!(text, ", {words}");
+    }
+    if !cache.min_ttl.is_zero() {
+        let least = format_duration(cache.min_ttl);
+        let _ = write!(text, ", in the store if good for {least} more");
+    }
+    if let Some(version) = &cache.version {
+        let _ = match &**version {
+            VersionSource::Json(path) => write!(text, ", the newest by {} in it", path.join(".")),
+            VersionSource::Header(name) => write!(text, ", the newest by its header {name}"),
+        };
     }
     if let Some(query) = &cache.query {
         let _ = write!(text, ", by query {}", names(query));

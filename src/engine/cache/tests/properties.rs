@@ -46,6 +46,7 @@ prop_compose! {
             server_errors,
             set_cookie,
             strict_age,
+            ..CacheRules::default()
         }
     }
 }
@@ -208,7 +209,7 @@ proptest! {
             prop_assert!(meta.field(name).is_none(), "{}", name);
         }
         prop_assert!(meta.field("date").is_some());
-        let text = envelope::encode(&meta, &meta.freshness(&rules()), b"x").unwrap();
+        let text = envelope::encode(&meta, &meta.freshness(&rules()), b"x", None).unwrap();
         if (200..=599).contains(&meta.status) {
             let (read, _) = envelope::decode(&text, &key()).unwrap();
             prop_assert_eq!(read.freshness(&rules()), meta.freshness(&rules()));
