@@ -20,6 +20,7 @@ const PARTS = {
   limiter: { about: "how well it limits, beside @upstash/ratelimit and governor", load: () => import("./limiter.mjs") },
   cache: { about: "how well it caches, beside nginx and Varnish", load: () => import("./cache.mjs") },
   speed: { about: "requests per second and latency", load: () => import("./speed.mjs") },
+  compression: { about: "what compression saves in Redis", load: () => import("./compression.mjs") },
   size: { about: "how large the Workers are", load: () => import("./size.mjs") },
 };
 
@@ -28,7 +29,7 @@ const PARTS = {
 const USAGE = `usage: npm run bench -- [PART…] [--json]
 
   PART      ${Object.entries(PARTS)
-    .map(([name, { about }]) => `${name.padEnd(9)} ${about}`)
+    .map(([name, { about }]) => `${name.padEnd(12)} ${about}`)
     .join("\n            ")}
             without one: all of them
   --json    one JSON document in place of the tables`;

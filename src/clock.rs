@@ -1,5 +1,7 @@
 //! Time as the rest of the crate sees it: milliseconds since the Unix epoch, always a parameter.
 
+pub mod calendar;
+
 use std::cell::Cell;
 use std::ops::{Add, Sub};
 use std::time::Duration;

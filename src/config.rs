@@ -10,9 +10,12 @@ mod error;
 mod grammar;
 mod shape;
 mod share;
+mod size;
+mod version;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -23,7 +26,9 @@ pub use duration::{format_duration, parse_duration};
 pub use error::{ConfigError, Problem};
 pub(crate) use shape::{Absent, Field, Shape};
 pub use share::parse_share;
+pub use size::{Sizes, format_size, parse_size};
 
+pub use crate::engine::cache::{Letters, VersionSource};
 pub use crate::engine::limit::{OnFailure, unreserved};
 
 /// What the gate does, checked.
@@ -61,6 +66,8 @@ pub struct Config {
     pub client: Client,
     /// How the store is used.
     pub redis: Store,
+    /// How much the cache keeps where.
+    pub cache: Sizes,
     /// The limits, by name.
     pub limits: BTreeMap<String, Limit>,
     /// How often all edges together may call the origin, by name: quotas that routes share.
@@ -304,13 +311,40 @@ pub enum OriginQuotaOf {
     Own(OriginQuota),
 }
 
+/// How long a response is fresh that does not say so itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ttl {
+    /// So long.
+    For(Duration),
+    /// As long as what it says of candles holds, by the query's `interval` and `endTime`.
+    Candle,
+}
+
+impl<'de> Deserialize<'de> for Ttl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let expected = "expected a duration such as \"60s\" or \"candle\"";
+        match (text.as_str(), parse_duration(&text)) {
+            ("candle", _) => Ok(Self::Candle),
+            (_, Some(duration)) => Ok(Self::For(duration)),
+            (_, None) => Err(D::Error::custom(expected)),
+        }
+    }
+}
+
 /// How the responses of a route are cached.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Cache {
     /// How long a response is fresh that does not say so itself.
+    #[serde(default)]
+    pub ttl: Option<Ttl>,
+    /// The longest that an answer with an open candle is fresh, with [`Ttl::Candle`].
     #[serde(default, deserialize_with = "duration::optional")]
-    pub ttl: Option<Duration>,
-    /// Whether `ttl` replaces what the response says.
+    pub open_ttl: Option<Duration>,
+    /// How long a 400, 404 or 410 is fresh that does not say so itself.
+    #[serde(default, deserialize_with = "duration::optional")]
+    pub negative_ttl: Option<Duration>,
+    /// Whether `ttl` and `negative_ttl` replace what the response says.
     pub override_origin: bool,
     /// How long after that it is served while it is refreshed.
     #[serde(default, deserialize_with = "duration::optional")]
@@ -324,6 +358,13 @@ pub struct Cache {
     pub heuristic: Option<bool>,
     /// Whether server errors that give themselves a lifetime are stored.
     pub server_errors: bool,
+    /// What is left of the time for which an entry is served without asking the origin, for it to be
+    /// written to the store at all; one with less stays in the isolate.
+    #[serde(deserialize_with = "duration::required")]
+    pub min_ttl: Duration,
+    /// Where a response says which of two is the newer; if absent, that is the one that came later.
+    #[serde(default, deserialize_with = "version::optional")]
+    pub version: Option<Arc<VersionSource>>,
     /// Whether responses that set cookies are stored, with them.
     pub set_cookie: bool,
     /// Whether an `Age` that is malformed or there twice makes a response stale.
@@ -331,8 +372,16 @@ pub struct Cache {
     /// The only query parameters that reach the key and the origin; all if absent.
     #[serde(default)]
     pub query: Option<Vec<String>>,
+    /// The letters that the values of parameters of [`query`](Self::query) are written with.
+    pub normalize: BTreeMap<String, Letters>,
+    /// The values of parameters of [`query`](Self::query) that a request leaves out.
+    pub defaults: BTreeMap<String, String>,
     /// Request headers to key by, beside the response's own `Vary`.
     pub vary: Vec<String>,
+    /// The only request headers that reach the origin where there is a [`query`](Self::query), beside
+    /// those of [`vary`](Self::vary); if absent, a few that are known to be harmless.
+    #[serde(default)]
+    pub forward: Option<Vec<String>>,
     /// Names under which entries are purged together
     /// ([`TagTemplate`](crate::engine::cache::TagTemplate)).
     pub tags: Vec<String>,

@@ -23,6 +23,7 @@ mod cost;
 mod flight;
 pub mod forward;
 mod head;
+mod keeping;
 mod memory;
 mod metered;
 mod origin;
@@ -50,12 +51,13 @@ pub use body::Body;
 use caching::Caching;
 pub use head::Head;
 use head::{is_preflight, is_upgrade};
+pub use keeping::KEEP;
 use memory::Memory;
 pub use origin::{Failure, Handoff, OriginHead, Relay};
 use plan::{Plan, RoutePlan};
 pub use problem::Problem;
 pub use purge::{Done, Purge, Reading, Unpurgeable, Unread, is_tag_name, purged_key};
-pub use saving::{LARGEST_BODY, Save, Write};
+pub use saving::{Save, Write};
 use step::Queue;
 pub use step::{Exchange, Respond, Step};
 pub use token::AdminToken;
@@ -91,7 +93,7 @@ impl<B: Body> Gate<B> {
         Ok(Self {
             plan,
             has_store,
-            memory: Memory::new(memory, seed),
+            memory: Memory::new(memory, config.cache.l1_size, seed),
             notes: Vec::new(),
             admin_token: None,
         })
@@ -193,7 +195,7 @@ impl<B: Body> Gate<B> {
             Some(cache) => {
                 let search = self.memory.search(target.path);
                 let mut caching = Caching::of(cache, head, target, search);
-                caching.believe_l1(cache.believed_for().filter(|_| checks));
+                caching.believe_l1(cache.l1_max_age.filter(|_| checks));
                 caching
             }
             None => Caching::Off,
@@ -275,10 +277,10 @@ impl<B: Body> Gate<B> {
     }
 
     fn lookup(&self, head: &impl Head, exchange: &Exchange<B>) -> Option<limiter::Lookup> {
-        let (target, tags) = (Target::of(head.url())?, &exchange.route.tags);
+        let (target, cache) = (Target::of(head.url())?, exchange.route.cache.as_ref()?);
         let prefix = &self.plan.store.key_prefix;
         let caching = &exchange.caching;
-        caching.lookup(target, tags, prefix, exchange.lease())
+        caching.lookup(target, cache, prefix, exchange.lease())
     }
 
     /// Goes on without the store: there is none, or it is down for a while yet.
@@ -352,7 +354,9 @@ impl<B: Body> Gate<B> {
         };
         let timeout = exchange.route.origin_timeout;
         let path = exchange.caching.path(target.path);
-        let query = exchange.caching.query(target.query);
+        let query = exchange
+            .caching
+            .query(exchange.route.cache.as_ref(), target.query);
         let target = Target {
             path: &path,
             query: query.as_deref(),

@@ -14,8 +14,8 @@ import { bounds, DAY_MS, STEP_MS, stepOf, unit, walk } from "./walk.js";
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 
-/** Lengths of candles, in milliseconds, by their name. @type {Record<string, number>} */
-export const INTERVALS = {
+/** Lengths of candles that are all alike, in milliseconds, by their name. @type {Record<string, number>} */
+const LENGTHS = {
   "1s": 1_000,
   "1m": MINUTE_MS,
   "3m": 3 * MINUTE_MS,
@@ -32,6 +32,27 @@ export const INTERVALS = {
   "3d": 3 * DAY_MS,
   "1w": 7 * DAY_MS,
 };
+
+/** The first Monday after the epoch: weeks begin then. */
+const MONDAY = 4 * DAY_MS;
+
+/**
+ * How candles are numbered, by the name of their interval: which one a time lies in, and when it opens.
+ * @type {Record<string, { at: (time: number) => number, opens: (candle: number) => number }>}
+ */
+const CANDLES = Object.fromEntries(
+  Object.entries(LENGTHS).map(([name, length]) => {
+    const first = name === "1w" ? MONDAY : 0;
+    return [name, { at: (time) => Math.floor((time - first) / length), opens: (n) => first + n * length }];
+  }),
+);
+CANDLES["1M"] = {
+  at: (time) => (new Date(time).getUTCFullYear() - 1970) * 12 + new Date(time).getUTCMonth(),
+  opens: (n) => Date.UTC(1970, n),
+};
+
+/** The names of intervals: `1m` is a minute, `1M` a month. */
+export const INTERVALS = Object.keys(CANDLES);
 
 // What `unit` is asked for: values apart from each other and from the walk's octaves.
 const SALT = { trade: 100, side: 101, delay: 102, volume: 103, bid: 20_000, ask: 40_000, gap: 10_000 };
@@ -131,16 +152,16 @@ export function trades(coin, limit, now) {
  * @returns {Candle[]}
  */
 export function klines(coin, { interval, from, to, limit }, now) {
-  const length = INTERVALS[interval];
-  const last = Math.floor(Math.min(to ?? now, now) / length);
-  const first = from === undefined ? Math.max(0, last - limit + 1) : Math.ceil(from / length);
+  const { at, opens } = CANDLES[interval];
+  const last = at(Math.min(to ?? now, now));
+  const first = from === undefined ? Math.max(0, last - limit + 1) : at(from - 1) + 1;
   const count = Math.max(0, Math.min(limit, last - first + 1));
-  return Array.from({ length: count }, (_, i) => candle(coin, (first + i) * length, length, now));
+  return Array.from({ length: count }, (_, i) => candle(coin, opens(first + i), opens(first + i + 1), now));
 }
 
-/** @param {Coin} coin @param {number} openTime @param {number} length @param {number} now @returns {Candle} */
-function candle(coin, openTime, length, now) {
-  const end = openTime + length;
+/** @param {Coin} coin @param {number} openTime @param {number} end @param {number} now @returns {Candle} */
+function candle(coin, openTime, end, now) {
+  const length = end - openTime;
   const lastStep = Math.min(stepOf(now) * STEP_MS, end - STEP_MS);
   const { low, high } = range(coin, openTime, lastStep, length);
   const traded = lastStep + STEP_MS - openTime;

@@ -97,6 +97,20 @@ describe("market data", () => {
     assert.deepEqual(closed, earlier.slice(0, 4));
   });
 
+  test("weeks begin on Mondays, and months on their first day", async () => {
+    for (const [interval, begins] of /** @type {const} */ ([
+      ["1w", (/** @type {Date} */ open) => open.getUTCDay() === 1],
+      ["1M", (/** @type {Date} */ open) => open.getUTCDate() === 1],
+    ])) {
+      const candles = await json(`${MARKET}/klines?symbol=BTCUSDT&interval=${interval}&limit=5`);
+      assert.equal(candles.length, 5);
+      for (const [n, { openTime, closeTime }] of candles.entries()) {
+        assert.ok(begins(new Date(openTime)) && openTime % 86_400_000 === 0, `${interval} ${openTime}`);
+        assert.equal(closeTime + 1, candles[n + 1]?.openTime ?? closeTime + 1);
+      }
+    }
+  });
+
   test("no price lies outside its candle, and an open candle's bounds never narrow", async () => {
     for (const interval of ["1s", "1m", "1h"]) {
       let earlier = { openTime: 0, low: "0", high: "0" };

@@ -1,6 +1,7 @@
 //! What the shape of a configuration cannot say: names that must exist, values that must fit each
 //! other. It reads the values as they are, right shape or not, so that all errors come at once.
 
+mod cache;
 mod permits;
 mod tags;
 
@@ -36,14 +37,7 @@ pub fn problems(config: &Value) -> Vec<Problem> {
             &mut problems,
         );
         origin_quota(config, &path, route, &mut problems);
-        let cache = &route["cache"];
-        if cache["override_origin"] == true && cache["ttl"].is_null() {
-            problems.push(Problem::new(
-                &format!("{path}.cache.override_origin"),
-                "a `ttl` beside it, to replace what the response says",
-                None,
-            ));
-        }
+        cache::problems(&format!("{path}.cache"), &route["cache"], &mut problems);
         tags::check(&path, route, &mut problems);
         for (m, earlier) in routes.iter().enumerate().take(n) {
             if overlap(earlier, route) {

@@ -1,12 +1,12 @@
 //! The grammar of the configuration: every field with its shape, default and meaning.
 
+mod cache;
 mod text;
 
 use super::shape::Absent::{Is, Missing, None};
 use super::shape::{Field, Shape};
-use text::{
-    HEADER, KEY_PREFIX, METHOD, NAME, ORIGIN, ORIGIN_QUOTA_NAME, PARAMETER, PATH, SHARE, TAG,
-};
+use cache::CACHE;
+use text::{HEADER, KEY_PREFIX, METHOD, NAME, ORIGIN, ORIGIN_QUOTA_NAME, PATH, SHARE};
 
 const fn field(
     name: &'static str,
@@ -53,6 +53,7 @@ pub const CONFIG: Shape = Shape::Table(&[
     ),
     field("client", CLIENT, Is("{}"), "How clients are told apart."),
     field("redis", REDIS, Is("{}"), "How the store is used."),
+    field("cache", SIZES, Is("{}"), "How much the cache keeps where."),
     field(
         "limits",
         Shape::Map(&LIMIT),
@@ -120,6 +121,29 @@ const REDIS: Shape = Shape::Table(&[
         ON_FAILURE,
         Is("\"local\""),
         "What happens while the store fails: local limits, no limits, or 503.",
+    ),
+]);
+
+const SIZES: Shape = Shape::Table(&[
+    field(
+        "l1_size",
+        Shape::Size(0, 64 << 20),
+        Is("\"16MB\""),
+        "The memory of one isolate for entries; one that would take more than a quarter of it is not \
+         kept there. An isolate has 128 MB for all.",
+    ),
+    field(
+        "max_entry",
+        Shape::Size(1 << 10, 4 << 20),
+        Is("\"1MB\""),
+        "The largest entry that is written to Redis, as it is written: head and body, compressed. A \
+         larger one stays in the isolate.",
+    ),
+    field(
+        "compress_from",
+        Shape::Either(&Shape::Size(0, 4 << 20), &Shape::OneOf(&["off"])),
+        Is("\"512B\""),
+        "The size from which a body is compressed for Redis, where that makes it smaller.",
     ),
 ]);
 
@@ -263,86 +287,6 @@ const ROUTE: Shape = Shape::Table(&[
         "How long the origin may take here; else as the top level says.",
     ),
     field("cache", CACHE, None, "Makes the route a shared cache."),
-]);
-
-const CACHE: Shape = Shape::Table(&[
-    field(
-        "ttl",
-        DURATION,
-        None,
-        "How long a response is fresh that does not say so itself.",
-    ),
-    field(
-        "override_origin",
-        Shape::Bool,
-        Is("false"),
-        "Whether `ttl` replaces what the response says.",
-    ),
-    field(
-        "stale_while_revalidate",
-        Shape::Duration { or_zero: true },
-        None,
-        "How long after that it is still served, while it is refreshed in the background.",
-    ),
-    field(
-        "stale_if_error",
-        Shape::Duration { or_zero: true },
-        None,
-        "How long after that it is still served when the origin fails: a hard ceiling.",
-    ),
-    field(
-        "heuristic",
-        Shape::Bool,
-        None,
-        "Whether a response that says nothing of its freshness is fresh for a tenth of the time since \
-         its Last-Modified, at most a day (RFC 9111, 4.2.2); else where there is no `ttl`.",
-    ),
-    field(
-        "server_errors",
-        Shape::Bool,
-        Is("false"),
-        "Whether 5xx responses that give themselves a lifetime are stored, as RFC 9111 allows.",
-    ),
-    field(
-        "set_cookie",
-        Shape::Bool,
-        Is("false"),
-        "Whether responses with Set-Cookie are stored, as RFC 9111 allows: all clients then get the \
-         same cookie.",
-    ),
-    field(
-        "strict_age",
-        Shape::Bool,
-        Is("false"),
-        "Whether an Age that is malformed or there twice makes a response stale; else the first one \
-         counts, and a malformed one does not (RFC 9111, 5.1).",
-    ),
-    field(
-        "query",
-        Shape::List(&PARAMETER),
-        None,
-        "The only query parameters that reach the cache key and the origin; else all.",
-    ),
-    field(
-        "vary",
-        Shape::List(&HEADER),
-        Is("[]"),
-        "Request headers to key by, beside the response's own Vary.",
-    ),
-    field(
-        "tags",
-        Shape::List(&TAG),
-        Is("[]"),
-        "Names under which entries are purged together, at most 8: `{query.NAME}` stands for a \
-         parameter of the query, `{path.NAME}` for one of the path.",
-    ),
-    field(
-        "l1_max_age",
-        Shape::Duration { or_zero: true },
-        None,
-        "For how long an isolate believes what it has in memory without asking the store whether it was \
-         purged; else a second where there are tags, and as long as it lives where there are none.",
-    ),
 ]);
 
 const DURATION: Shape = Shape::Duration { or_zero: false };

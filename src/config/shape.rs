@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::duration::parse_duration;
 use super::error::Problem;
+use super::size::{format_size, parse_size};
 
 /// The shape of a value.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub enum Shape {
         /// Whether it may be nothing.
         or_zero: bool,
     },
+    /// A size such as `"16MB"`, between these two numbers of bytes.
+    Size(u64, u64),
     /// A whole number between these two.
     Integer(u64, u64),
     /// `true` or `false`.
@@ -117,6 +120,9 @@ impl Shape {
             (Self::Duration { or_zero }, Value::String(text)) => {
                 parse_duration(text).is_some_and(|d| *or_zero || !d.is_zero())
             }
+            (Self::Size(least, most), Value::String(text)) => {
+                parse_size(text).is_some_and(|bytes| (*least..=*most).contains(&bytes))
+            }
             (Self::Integer(least, most), Value::Number(_)) => {
                 value.as_u64().is_some_and(|n| (least..=most).contains(&&n))
             }
@@ -131,6 +137,11 @@ impl Shape {
             Self::Text { expected, .. } => (*expected).to_owned(),
             Self::Duration { or_zero: false } => "a duration such as \"60s\"".to_owned(),
             Self::Duration { or_zero: true } => "a duration such as \"60s\" or \"0s\"".to_owned(),
+            Self::Size(least, most) => format!(
+                "a size such as \"64KB\", from \"{}\" to \"{}\"",
+                format_size(*least),
+                format_size(*most)
+            ),
             Self::Integer(least, most) => format!("a whole number from {least} to {most}"),
             Self::Bool => "true or false".to_owned(),
             Self::OneOf(words) => {
@@ -150,6 +161,11 @@ impl Shape {
             Self::Duration { .. } => json!({
                 "type": "string",
                 "pattern": "^[0-9]+(ms|s|m|h|d)$",
+                "description": self.expected(),
+            }),
+            Self::Size(..) => json!({
+                "type": "string",
+                "pattern": "^[0-9]+(B|KB|MB)$",
                 "description": self.expected(),
             }),
             Self::Integer(least, most) => {

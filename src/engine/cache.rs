@@ -16,6 +16,7 @@
 //! Lifetimes and ages count in milliseconds ([`Freshness`]). Each rule stands under the section it
 //! comes from.
 
+mod candle;
 mod control;
 mod entry;
 pub mod envelope;
@@ -25,6 +26,7 @@ mod freshness;
 mod key;
 mod l1;
 mod policy;
+mod query;
 mod range;
 mod reference;
 mod rules;
@@ -36,24 +38,27 @@ mod targeted;
 mod validation;
 mod variants;
 mod vary;
+mod version;
 
 #[cfg(test)]
 mod tests;
 
+pub use candle::{Candle, Candles, Interval, end_time};
 pub use control::{Delta, MaxStale, RequestDirectives, ResponseDirectives, Scope};
 pub use entry::Meta;
 pub use exchange::{BodyCoding, Exchange};
 pub use fields::{Fields, date, field_text, field_value, http_date};
 pub use freshness::{Freshness, Lifetime, LifetimeSource, StaleForbidden};
-pub use key::{CacheKey, Target, filter_query, normal_path, normal_query};
-pub use l1::{Entry, Insertion, L1, L1_CAPACITY};
+pub use key::{CacheKey, Target, normal_path};
+pub use l1::{Entry, Insertion, L1};
 pub use policy::{
     Bypass, Lookup, OnError, Unusable, Use, WhyRevalidate, evaluate, invalidates, is_origin_error,
     may_look_up,
 };
+pub use query::{DeclaredQuery, Letters, canonical_query, normal_query, only_value};
 pub use range::{Part, requested_part};
 pub use reference::same_origin_reference;
-pub use rules::CacheRules;
+pub use rules::{CacheRules, Ttl};
 pub use search::NoVarySearch;
 pub use status::{CacheStatus, Forward, Handling};
 pub use storage::{WhyNot, body_is_whole, may_store};
@@ -66,3 +71,4 @@ pub use validation::{
     revalidation_headers,
 };
 pub use variants::Family;
+pub use version::VersionSource;

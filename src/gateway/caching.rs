@@ -7,25 +7,24 @@ mod told;
 mod turn;
 
 use std::borrow::Cow;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::config;
 use crate::engine::cache::{
-    Bypass, CONDITIONAL, CacheKey, CacheRules, CacheStatus, Entry, Family, Forward, Lookup,
-    NoVarySearch, RequestDirectives, Tags, Target, Use, WhyRevalidate, envelope, evaluate,
-    field_text, filter_query, may_look_up, normal_path, normal_query, revalidation_headers,
+    Bypass, CONDITIONAL, CacheKey, CacheRules, CacheStatus, Entry, Family, Fields, Forward, Lookup,
+    NoVarySearch, RequestDirectives, Target, Use, WhyRevalidate, envelope, evaluate, field_text,
+    may_look_up, normal_path, revalidation_headers,
 };
 
 use super::answer::Answer;
 use super::body::Body;
-use super::forward::Fetch;
+use super::forward::{AsForwarded, Fetch};
 use super::head::Head;
 use super::problem::Problem;
-use super::stored::answer;
+use super::stored::served;
 use crate::limiter::{self, Refresh};
-use keys::rules;
-pub use keys::{canonical_key, key};
+pub use keys::{CachePlan, canonical_key, key};
 
 /// The cache's view of a request.
 #[derive(Debug)]
@@ -68,8 +67,8 @@ pub struct Cached<B: Body> {
     generation: Option<Option<u64>>,
     /// What the client's `Cache-Control` asks.
     asked: RequestDirectives,
-    /// The only parameters that count, if not all do.
-    declared: Option<Vec<String>>,
+    /// The only request headers that reach the origin, if not all do.
+    forwarded: Option<Rc<[String]>>,
     /// Whether request headers are part of the key.
     by_headers: bool,
     /// Whether the origin's answer can be relied on to be stored: it is asked by `GET` for the whole,
@@ -122,7 +121,7 @@ impl<B: Body> Caching<B> {
     /// What the cache makes of a request.
     /// `search`: which parameters count by the word of earlier responses.
     pub fn of(
-        cache: &config::Cache,
+        cache: &CachePlan,
         head: &impl Head,
         target: Target<'_>,
         search: Option<&NoVarySearch>,
@@ -141,17 +140,19 @@ impl<B: Body> Caching<B> {
         };
         let search = search.filter(|_| url != exact).cloned();
         let ranged = method == http::Method::GET && head.has("range");
+        let forwarded = cache.forwarded.clone();
+        let for_one = AsForwarded::new(head, forwarded.as_deref()).has("authorization");
         Self::On(Box::new(Cached {
-            rules: rules(cache),
+            rules: cache.rules(target),
             key: url.clone(),
             url,
             search,
             family: None,
             generation: None,
             asked,
-            declared: cache.query.clone(),
+            forwarded,
             by_headers: !cache.vary.is_empty(),
-            stores: method == http::Method::GET && !ranged && !head.has("authorization"),
+            stores: method == http::Method::GET && !ranged && !for_one,
             ranged,
             found: None,
             refresh: None,
@@ -166,9 +167,9 @@ impl<B: Body> Caching<B> {
     }
 
     /// What it makes of an unsafe request to a URL that others `GET` from this `cache`.
-    pub fn unsafe_for(cache: &config::Cache, head: &impl Head, target: Target<'_>) -> Self {
+    pub fn unsafe_for(cache: &CachePlan, head: &impl Head, target: Target<'_>) -> Self {
         Self::Unsafe(Box::new(Change {
-            rules: rules(cache),
+            rules: cache.rules(target),
             url: key(cache, head, target),
             sent_at: Timestamp::default(),
         }))
@@ -195,33 +196,25 @@ impl<B: Body> Caching<B> {
         }
     }
 
-    /// What to ask the store: `prefix` is that of all its keys, `tags` the route's.
+    /// What to ask the store: `prefix` is that of all its keys, `cache` the route's.
     pub fn lookup(
         &self,
         target: Target<'_>,
-        tags: &Tags,
+        cache: &CachePlan,
         prefix: &str,
         lease_for: Duration,
     ) -> Option<limiter::Lookup> {
         let Self::On(cached) = self else {
             return None;
         };
-        let query = match (&cached.search, target.query) {
-            (Some(search), Some(query)) => search.canonical(query),
-            (_, query) => query.map(str::to_owned),
-        };
-        let query = query.as_deref();
+        let leases = cached.stores && !cached.only_if_cached() && !cached.rules.keeps_to_isolate();
         let digest = cached.key.hex();
         let found = cached.found.as_ref().map(|found| &found.entry);
         Some(limiter::Lookup {
             entry: format!("{prefix}:c:{digest}"),
             lease: format!("{prefix}:f:{digest}"),
-            epochs: tags.epoch_keys(
-                prefix,
-                &Target { query, ..target },
-                cached.declared.as_deref(),
-            ),
-            lease_for: (cached.stores && !cached.only_if_cached()).then_some(lease_for),
+            epochs: cached.epoch_keys(target, cache, prefix),
+            lease_for: leases.then_some(lease_for),
             early: cached.early,
             known: found.and_then(|entry| envelope::head(&entry.meta, &entry.freshness)),
         })
@@ -256,7 +249,7 @@ impl<B: Body> Caching<B> {
             status.collapsed = cached.waited;
             status.ttl_ms = usage.and_then(|usage| usage.ttl_ms());
             status.detail = Some(found.level);
-            let answer = answer(&found.entry, head, status, now);
+            let answer = served(&found.entry, head, status, now);
             return match refresh && cached.stores {
                 true => Serve::AnswerAndRefresh(answer, Self::On(cached)),
                 false => Serve::Answer(answer),
@@ -281,12 +274,15 @@ impl<B: Body> Caching<B> {
     }
 
     /// The query that goes to the origin.
-    pub fn query(&self, query: Option<&str>) -> Option<String> {
-        match self {
-            Self::On(cached) => match &cached.declared {
-                Some(declared) => query.map(|query| filter_query(query, declared)),
-                None => query.map(normal_query),
-            },
+    pub fn query(&self, cache: Option<&CachePlan>, query: Option<&str>) -> Option<String> {
+        match (self, cache) {
+            (Self::On(_), Some(cache)) => cache.query(query),
+            // What changes something, and another protocol, are none of the cache's business.
+            (Self::Bypass(why), Some(cache))
+                if !matches!(why, Bypass::Method | Bypass::Upgrade) =>
+            {
+                cache.query_past_cache(query)
+            }
             _ => query.map(str::to_owned),
         }
     }
@@ -303,6 +299,10 @@ impl<B: Body> Caching<B> {
             Self::Off | Self::Bypass(_) => return,
         };
         cached.sent_at = now;
+        fetch.keep = cached.forwarded.as_ref().map(|names| {
+            let own = CONDITIONAL.iter().map(|name| name.as_str().to_owned());
+            names.iter().cloned().chain(own).collect()
+        });
         let found = cached.found.as_ref();
         let validators = found.map(|found| revalidation_headers(&found.entry.meta));
         let validators = validators.unwrap_or_default();
@@ -333,12 +333,28 @@ impl<B: Body> Cached<B> {
         self.asked.only_if_cached
     }
 
+    /// The request as the origin gets to see it: what does not reach it tells no answers apart.
+    pub fn as_forwarded<'a, H: Head>(&'a self, head: &'a H) -> AsForwarded<'a, H> {
+        AsForwarded::new(head, self.forwarded.as_deref())
+    }
+
+    /// The keys of the epochs of the response: `prefix` is that of all the store's keys, `cache` the
+    /// route's.
+    pub fn epoch_keys(&self, target: Target<'_>, cache: &CachePlan, prefix: &str) -> Vec<String> {
+        let query = match (&self.search, target.query) {
+            (Some(search), Some(query)) => search.canonical(query),
+            (_, query) => query.map(str::to_owned),
+        };
+        let query = query.as_deref();
+        cache.epoch_keys(prefix, &Target { query, ..target })
+    }
+
     fn evaluate(&self, head: &impl Head, now: Timestamp) -> Option<Use> {
         let entry = &self.found.as_ref()?.entry;
         Some(evaluate(
             &entry.meta,
             &entry.freshness,
-            head,
+            &self.as_forwarded(head),
             &self.asked,
             now,
         ))

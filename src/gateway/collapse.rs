@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::{Timestamp, millis};
+use crate::clock::Timestamp;
 
 use super::Gate;
 use super::body::Body;
@@ -95,7 +95,7 @@ impl<B: Body> Gate<B> {
     /// The body of a response that was to be kept broke off, or is too large.
     pub fn not_saved(&mut self, save: &Save, now: Timestamp) -> Option<Write> {
         let now = self.memory.limiter.clock.correct(now);
-        self.ground(save.flight.as_deref(), Landing::Failed, now)
+        self.ground(save.keeping.flight.as_deref(), Landing::Failed, now)
     }
 
     /// Lets nobody wait for what will not be stored; what to write tells other isolates.
@@ -107,10 +107,6 @@ impl<B: Body> Gate<B> {
     ) -> Option<Write> {
         let digest = flight?;
         self.memory.flights.landed(digest, how, now);
-        self.store_is_up().then(|| Write::Set {
-            key: format!("{}:f:{digest}", self.plan.store.key_prefix),
-            value: "u".to_owned(),
-            ttl_ms: millis(how.pause()),
-        })
+        self.store_is_up().then(|| self.nothing_comes(digest, how))
     }
 }

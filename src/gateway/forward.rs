@@ -1,8 +1,9 @@
 //! Forwarding: what the origin is sent, and which headers stay on either side of the gate.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::engine::cache::Target;
+use crate::engine::cache::{CONDITIONAL, Fields, Target};
 
 use super::head::{Head, is_upgrade};
 
@@ -11,7 +12,9 @@ use super::head::{Head, is_upgrade};
 pub struct Fetch {
     /// Where it goes.
     pub url: String,
-    /// Headers of the client that are taken off, by lower-case name.
+    /// The only headers of the client that go on, by lower-case name, if not all do.
+    pub keep: Option<Vec<String>>,
+    /// Headers of the client that are taken off, whether they are kept or not, by lower-case name.
     pub remove: Vec<String>,
     /// Headers that are set.
     pub set: Vec<(String, String)>,
@@ -31,6 +34,30 @@ pub const HOP_BY_HOP: [&str; 9] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
+];
+
+/// The request headers that reach the origin on a route that declares its query, where the route does
+/// not name them itself. An answer that follows from one of them says so, or is not for a cache:
+///
+/// - what is negotiated about (RFC 9110 §12.5), and the page that asks (Fetch Standard, "CORS
+///   protocol"), are named in `Vary`;
+/// - an answer to a request with credentials is stored only if it allows that (RFC 9111 §3.5);
+/// - directives for caches are to be passed on (RFC 9111 §5.2), and so is what finds loops (RFC 8586);
+/// - what names a request in logs changes no answer.
+///
+/// All others could change the answer for everybody: cookies, API keys, the browser's name.
+pub const USUAL: [&str; 11] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "cache-control",
+    "cdn-loop",
+    "origin",
+    "pragma",
+    "traceparent",
+    "tracestate",
+    "x-request-id",
 ];
 
 /// Headers by which clients could speak in the gate's name, for the origin trusts its one proxy, or
@@ -60,6 +87,37 @@ const FORWARDING: [&str; 22] = [
     "x-rewrite-url",
 ];
 
+/// A client's request as the origin gets to see it: without the headers that do not reach it.
+#[derive(Debug)]
+pub struct AsForwarded<'a, H> {
+    head: &'a H,
+    names: Option<&'a [String]>,
+}
+
+impl<'a, H: Head> AsForwarded<'a, H> {
+    /// `names`: the only headers that reach it, if not all do.
+    pub const fn new(head: &'a H, names: Option<&'a [String]>) -> Self {
+        Self { head, names }
+    }
+
+    /// Those of the cache's and of the gate's own reach it with other values than the client's.
+    fn reaches(&self, name: &str) -> bool {
+        let own = || CONDITIONAL.iter().any(|n| n == name) || FORWARDING.contains(&name);
+        self.names
+            .is_none_or(|names| names.iter().any(|n| n == name) || own())
+    }
+}
+
+impl<H: Head> Fields for AsForwarded<'_, H> {
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.reaches(name).then(|| self.head.value(name))?
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.reaches(name) && self.head.has(name)
+    }
+}
+
 /// The request to the origin for a client's request, to the path and the query of `target`.
 pub fn fetch(
     origin: &str,
@@ -88,6 +146,7 @@ pub fn fetch(
     };
     Fetch {
         url,
+        keep: None,
         remove,
         set,
         timeout,

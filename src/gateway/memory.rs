@@ -36,12 +36,13 @@ pub struct Memory<B: Body> {
 }
 
 impl<B: Body> Memory<B> {
-    /// An empty memory, but for what is known about limits. `seed`: a random number.
-    pub fn new(limiter: limiter::Memory, seed: u64) -> Self {
+    /// An empty memory, but for what is known about limits. It keeps entries of so many bytes. `seed`: a
+    /// random number.
+    pub fn new(limiter: limiter::Memory, l1_size: u64, seed: u64) -> Self {
         Self {
             limiter,
             chance: seed | 1,
-            l1: L1::default(),
+            l1: L1::new(l1_size),
             flights: Flights::new(),
             refreshing: Cache::new(REFRESHES),
             searches: Cache::new(SEARCHES),

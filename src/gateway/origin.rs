@@ -19,8 +19,8 @@ use super::flight::Landing;
 use super::forward::{HOP_BY_HOP, named_in_connection};
 use super::head::Head;
 use super::problem::Problem;
-use super::saving::{LARGEST_BODY, Save, Write, coding};
-use super::stored::{answer, not_modified};
+use super::saving::{Save, Write, coding};
+use super::stored::{DATA_AGE, answer, not_modified};
 use super::{Exchange, Gate, Respond, Step};
 use crate::limiter::Work;
 
@@ -44,13 +44,6 @@ pub enum Failure {
 
 /// What to do with the origin's answer.
 #[derive(Debug)]
-#[cfg_attr(
-    not(target_arch = "wasm32"),
-    expect(
-        clippy::large_enum_variant,
-        reason = "one for each request, taken apart at once"
-    )
-)]
 pub enum Handoff<B: Body> {
     /// Hand it on to the client.
     Relay(Relay<B>),
@@ -69,7 +62,7 @@ pub struct Relay<B: Body> {
     pub instead: Option<Answer<B>>,
     /// What to do with a copy of the body: read it to its end and give it to [`Gate::save`], after
     /// what there is to write first.
-    pub save: Option<Save>,
+    pub save: Option<Box<Save>>,
     /// What to write to the store.
     pub write: Option<Write>,
     /// Calls of the script to make, then [`Gate::worked`].
@@ -136,7 +129,7 @@ impl<B: Body> Gate<B> {
         let method = head.method().parse().unwrap_or(Method::OPTIONS);
         let answered = engine::Exchange {
             method: &method,
-            request: head,
+            request: &cached.as_forwarded(head),
             status: StatusCode::from_u16(origin.status()).unwrap_or_default(),
             response: &received,
             request_time: cached.sent_at,
@@ -155,6 +148,7 @@ impl<B: Body> Gate<B> {
                     Freshened::Mismatch => return self.ask_again(head, exchange, cached, now),
                 };
             cached.date(&mut meta);
+            cached.number(&mut meta);
             let key = cached.place(&mut meta, &cached.url);
             let entry = Entry {
                 freshness: meta.freshness(&cached.rules),
@@ -171,11 +165,15 @@ impl<B: Body> Gate<B> {
                 let cookie = engine::field_text(cookie).into_owned();
                 answer.headers.push(("set-cookie".into(), cookie));
             }
-            if let Some(digest) = &exchange.queue.flight {
+            let flight = exchange.queue.flight.take();
+            if let (Some(digest), Some(_)) = (&flight, &why_not) {
                 self.memory.flights.stored(digest);
             }
             let write = match why_not {
-                None => self.keep(&key, entry, now),
+                None => {
+                    let keeping = self.keeping(head, &exchange.route, &cached, flight);
+                    self.keep(&key, entry, keeping, now)
+                }
                 // This client's answer says nothing against the entry that others have.
                 Some(WhyNot::Authorization) => None,
                 Some(_) => self.forget(&[cached.key]),
@@ -188,11 +186,12 @@ impl<B: Body> Gate<B> {
             }));
         }
         let mut relay = exchange.relay(origin);
+        relay.remove.push(DATA_AGE.to_owned());
         if method == Method::HEAD {
-            relay.write = self.head_answered(&cached, &answered, now);
+            relay.write = self.head_answered(head, &exchange.route, &cached, &answered, now);
         }
         match may_store(&answered, &cached.rules) {
-            Ok(()) if announced(&received).is_some_and(|length| length > LARGEST_BODY) => {
+            Ok(()) if announced(&received).is_some_and(|length| length > self.largest_body()) => {
                 status.detail = Some("too-large");
             }
             Ok(()) => match coding(&received) {
@@ -215,22 +214,24 @@ impl<B: Body> Gate<B> {
                     };
                     let shown = not_modified(&entry, head, status, now);
                     relay.instead = shown.map(|shown| exchange.admission.mark(shown));
-                    relay.save = Some(Save {
+                    let keeping = self.keeping(head, &exchange.route, &cached, None);
+                    relay.save = Some(Box::new(Save {
                         key,
                         rules: cached.rules,
                         meta,
                         coding,
                         received,
                         checked_at: cached.epochs_at,
-                        flight: None,
-                    });
+                        largest: self.largest_body(),
+                        keeping,
+                    }));
                 }
             },
             Err(why) => status.detail = Some(why.token()),
         }
         let flight = exchange.queue.flight.take();
         match &mut relay.save {
-            Some(save) => save.flight = flight,
+            Some(save) => save.keeping.flight = flight,
             None => {
                 let how = match is_origin_error(origin.status()) {
                     true => Landing::Failed,

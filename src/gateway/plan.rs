@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::{self, Config, ConfigError, Mode, OriginQuotaOf, Strategy};
-use crate::engine::cache::Tags;
 use crate::engine::limit::{OnFailure, Quota, Role, penalty};
 use crate::engine::route::Pattern;
+
+use super::caching::CachePlan;
 
 /// What the gate does, ready for use.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Plan {
     pub client: config::Client,
     /// How the store is used.
     pub store: config::Store,
+    /// How much the cache keeps where.
+    pub sizes: config::Sizes,
     /// Which headers tell clients their limits.
     pub headers: config::Style,
     /// Whether they name the bucket that the client counts in, which only draft-10 has room for.
@@ -46,9 +49,7 @@ pub struct RoutePlan {
     /// How long the origin may take to start its answer.
     pub origin_timeout: Duration,
     /// What is cached.
-    pub cache: Option<config::Cache>,
-    /// What its entries are purged by.
-    pub tags: Tags,
+    pub cache: Option<CachePlan>,
 }
 
 /// One limit.
@@ -112,9 +113,10 @@ impl Plan {
             });
             each.collect::<Result<Vec<_>, ConfigError>>()
         };
-        let tags = |cache: Option<&config::Cache>, path: &str| {
-            let tags = cache.map_or(&[][..], |cache| cache.tags.as_slice());
-            Tags::parse(tags, path).map_err(|e| ConfigError::of("routes", &e.to_string()))
+        let cache = |route: &config::Route| {
+            let plan = |cache| CachePlan::new(cache, &route.path);
+            let plan = route.cache.as_ref().map(plan).transpose();
+            plan.map_err(|e| ConfigError::of("routes", &e.to_string()))
         };
         let mut routes = Vec::new();
         for route in &config.routes {
@@ -129,8 +131,7 @@ impl Plan {
                 refund_on: route.refund_on.clone(),
                 origin_quota: None,
                 origin_timeout: route.origin_timeout.unwrap_or(config.origin_timeout),
-                tags: tags(route.cache.as_ref(), &route.path)?,
-                cache: route.cache.clone(),
+                cache: cache(route)?,
             };
             plan.origin_quota = match &route.origin_quota {
                 None => None,
@@ -151,6 +152,7 @@ impl Plan {
             origin: config.origin.clone(),
             client: config.client.clone(),
             store: config.redis.clone(),
+            sizes: config.cache,
             headers: config.headers,
             partition_key: config.partition_key && config.headers == config::Style::Draft10,
             routes,
@@ -164,7 +166,6 @@ impl Plan {
                 origin_quota: None,
                 origin_timeout: config.origin_timeout,
                 cache: None,
-                tags: Tags::default(),
             }),
         })
     }

@@ -5,12 +5,12 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
-use crate::clock::{Timestamp, millis};
+use crate::clock::Timestamp;
 use crate::engine::breaker;
 use crate::engine::cache::{
-    BodyCoding, CacheKey, CacheRules, Entry, Exchange, Family, Fields, Freshened, LONGEST_STORED,
-    LifetimeSource, Meta, NoVarySearch, Target, body_is_whole, envelope, freshen, invalidates,
-    may_store, same_origin_reference,
+    BodyCoding, CacheKey, CacheRules, Entry, Exchange, Family, Fields, Freshened, LifetimeSource,
+    Meta, NoVarySearch, Target, body_is_whole, freshen, invalidates, may_store,
+    same_origin_reference,
 };
 use crate::engine::route::segments;
 
@@ -19,15 +19,9 @@ use super::body::Body;
 use super::caching::{Cached, Caching, Change, canonical_key, key};
 use super::flight::Landing;
 use super::head::Head;
+use super::keeping::Keeping;
 use super::origin::{OriginHead, announced};
 use super::plan::RoutePlan;
-use super::step::LONGEST_LEASE;
-
-/// The largest body that is kept at all, in bytes.
-pub const LARGEST_BODY: usize = 4 << 20;
-
-/// The largest entry that is written to the store, in bytes.
-const LARGEST_WRITE: usize = 1 << 20;
 
 /// A response that is to be kept once its body is there.
 #[derive(Debug)]
@@ -39,8 +33,9 @@ pub struct Save {
     pub(super) received: HeaderMap,
     /// When the store was asked for the epochs that it is made in.
     pub(super) checked_at: Timestamp,
-    /// What others wait for meanwhile.
-    pub(super) flight: Option<String>,
+    /// The largest body that is kept, in bytes.
+    pub(super) largest: usize,
+    pub(super) keeping: Keeping,
 }
 
 /// What to write to the store after the response.
@@ -55,6 +50,15 @@ pub enum Write {
         /// How long it is worth keeping, in milliseconds.
         ttl_ms: u64,
     },
+    /// A call of [`KEEP`](super::KEEP), then [`Gate::kept`]: an entry that says how new it is.
+    Keep {
+        /// What it is kept under in the isolate.
+        entry: CacheKey,
+        /// KEYS.
+        keys: Vec<String>,
+        /// ARGV, but for the last one, which says whether this may be a repeat.
+        args: Vec<String>,
+    },
     /// `DEL key…`: entries that may no longer be true.
     Delete {
         /// Their keys.
@@ -62,19 +66,26 @@ pub enum Write {
     },
 }
 
+impl Save {
+    /// The largest body that is kept, in bytes: one that is longer need not be read to its end
+    /// ([`Gate::not_saved`]).
+    pub const fn largest_body(&self) -> usize {
+        self.largest
+    }
+}
+
 impl<B: Body> Gate<B> {
     /// Keeps a response whose body has been read to its end. What is left to do is to write it to
     /// the store, if there is anything to write.
     pub fn save(&mut self, save: Save, body: Bytes, now: Timestamp) -> Option<Write> {
         let now = self.memory.limiter.clock.correct(now);
-        let flight = save.flight.as_deref();
         if !body_is_whole(&save.received, save.coding, body.len() as u64) {
+            let flight = save.keeping.flight.as_deref();
             return self.ground(flight, Landing::Failed, now);
         }
-        if let Some(digest) = flight {
-            self.memory.flights.stored(digest);
-        }
         let (mut key, mut meta) = (save.key, save.meta);
+        let version = save.rules.version.as_ref();
+        meta.version = version.and_then(|source| source.of(&meta, &body));
         // Another variant came first while this one was on its way: it leads.
         if let Some(leader) = self.memory.l1.get(&key, now).map(|entry| &entry.meta)
             && let Some(family) = Family::of(leader)
@@ -91,38 +102,17 @@ impl<B: Body> Gate<B> {
             meta: Rc::new(meta),
             checked_at: save.checked_at,
         };
-        self.keep(&key, entry, now)
-    }
-
-    /// Keeps an entry here; what there is to write to the store.
-    pub(super) fn keep(
-        &mut self,
-        key: &CacheKey,
-        entry: Entry<B>,
-        now: Timestamp,
-    ) -> Option<Write> {
-        self.memory.refreshed(&key.hex());
-        let life = entry.freshness.keep_until.since(now);
-        let ttl_ms = millis(life.min(LONGEST_STORED));
-        let write = self.store_is_up() && ttl_ms > 0 && entry.body_len <= LARGEST_WRITE;
-        let write = write.then(|| {
-            Some(Write::Set {
-                key: self.entry_key(key),
-                value: envelope::encode(&entry.meta, &entry.freshness, &entry.body.bytes()).ok()?,
-                // As long as the lease lasts it says that the lease is done with.
-                ttl_ms: ttl_ms.max(millis(LONGEST_LEASE)),
-            })
-        });
-        self.memory.l1.insert(key, entry);
-        write.flatten()
+        self.keep(&key, entry, save.keeping, now)
     }
 
     /// What a `200` to a `HEAD` says about the stored response to a `GET` (RFC 9111 §4.3.5): it "SHOULD
     /// update or invalidate" it.
     pub(super) fn head_answered(
         &mut self,
+        head: &impl Head,
+        route: &RoutePlan,
         cached: &Cached<B>,
-        answered: &Exchange<'_, impl Head>,
+        answered: &Exchange<'_, impl Fields>,
         now: Timestamp,
     ) -> Option<Write> {
         let entry = &cached.found.as_ref()?.entry;
@@ -134,13 +124,15 @@ impl<B: Body> Gate<B> {
             Freshened::Updated(mut meta) => {
                 let key = cached.place(&mut meta, &cached.url);
                 cached.date(&mut meta);
+                cached.number(&mut meta);
                 let entry = Entry {
                     freshness: meta.freshness(&cached.rules),
                     meta: Rc::new(meta),
                     checked_at: cached.epochs_at,
                     ..entry.clone()
                 };
-                self.keep(&key, entry, now)
+                let keeping = self.keeping(head, route, cached, None);
+                self.keep(&key, entry, keeping, now)
             }
             Freshened::ServeOnce(..) => None,
             Freshened::Mismatch => self.forget(std::slice::from_ref(&cached.key)),
@@ -156,7 +148,7 @@ impl<B: Body> Gate<B> {
         change: &Change,
         origin: &impl OriginHead,
         now: Timestamp,
-    ) -> Option<Save> {
+    ) -> Option<Box<Save>> {
         let content = origin.value("content-location")?;
         let named = same_origin_reference(head.url(), &self.plan.origin, &content)?;
         let same = Target::of(head.url())? == Target::of(&named)?;
@@ -175,6 +167,7 @@ impl<B: Body> Gate<B> {
         // Neither the route nor a guess stands in for what the origin does not say.
         let own = CacheRules {
             ttl: None,
+            negative_ttl: None,
             override_origin: false,
             heuristic: false,
             ..change.rules.clone()
@@ -183,15 +176,18 @@ impl<B: Body> Gate<B> {
         let coding = coding(&received)?;
         let meta = Meta::from_response(&answered, &change.url, coding, &own);
         let explicit = meta.freshness(&own).lifetime.source != LifetimeSource::Nothing;
-        let fits = announced(&received).is_none_or(|length| length <= LARGEST_BODY);
-        (explicit && fits && meta.vary.is_empty()).then(|| Save {
-            key: change.url.clone(),
-            rules: change.rules.clone(),
-            meta,
-            coding,
-            received,
-            checked_at: change.sent_at,
-            flight: None,
+        let fits = announced(&received).is_none_or(|length| length <= self.largest_body());
+        (explicit && fits && meta.vary.is_empty()).then(|| {
+            Box::new(Save {
+                key: change.url.clone(),
+                rules: change.rules.clone(),
+                meta,
+                coding,
+                received,
+                checked_at: change.sent_at,
+                largest: self.largest_body(),
+                keeping: Keeping::by(&change.rules),
+            })
         })
     }
 
@@ -263,7 +259,7 @@ impl<B: Body> Gate<B> {
         self.has_store && self.memory.limiter.breaker.status() == breaker::Status::Closed
     }
 
-    fn entry_key(&self, key: &CacheKey) -> String {
+    pub(super) fn entry_key(&self, key: &CacheKey) -> String {
         format!("{}:c:{}", self.plan.store.key_prefix, key.hex())
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::Method;
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, millis};
 use crate::engine::cache::{
     CacheStatus, Condition, Entry, Part, client_condition, not_modified_headers, requested_part,
 };
@@ -13,6 +13,24 @@ use super::answer::{Answer, Content};
 use super::body::Body;
 use super::head::Head;
 use super::problem::Problem;
+
+/// [`answer`] without a word of the origin's: where it is stale, it says since how long nobody knows
+/// whether it is still true.
+pub fn served<B: Body>(
+    entry: &Entry<B>,
+    head: &impl Head,
+    status: CacheStatus,
+    now: Timestamp,
+) -> Answer<B> {
+    let mut answer = answer(entry, head, status, now);
+    if !entry.freshness.is_fresh(now) {
+        answer.set(DATA_AGE, millis(entry.freshness.age(now)).to_string());
+    }
+    answer
+}
+
+/// How old a stale answer is, in milliseconds.
+pub const DATA_AGE: &str = "x-data-age";
 
 /// The answer that a stored response gives a client: the whole, its head, a part, or that nothing
 /// changed.

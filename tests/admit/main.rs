@@ -1,4 +1,4 @@
-//! `admit.lua` inside a real Redis.
+//! `admit.lua` and `keep.lua` inside a real Redis.
 #![cfg(feature = "cli")]
 #![allow(
     clippy::disallowed_methods,
@@ -21,6 +21,7 @@ mod crowd;
 mod entries;
 mod exact;
 mod isolates;
+mod keep;
 mod lent;
 mod log;
 mod random;

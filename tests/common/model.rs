@@ -95,6 +95,26 @@ impl ModelStore {
             .insert(key.to_owned(), (value.to_owned(), expires));
     }
 
+    /// One call of `keep.lua`.
+    pub fn keep(&mut self, keys: &[String], args: &[String], server: Timestamp) -> Value {
+        let [value, version, epochs, ttl_ms] = args else {
+            panic!("four arguments: {args:?}");
+        };
+        let (entry, of) = keys.split_first().expect("the entry's key");
+        let current: Vec<_> = of.iter().map(|key| self.text(key).unwrap_or("-")).collect();
+        let stored = self.text(entry).and_then(Head::read);
+        let stored = stored.filter(|head| head.epochs == *epochs);
+        let number = |text: &str| text.parse::<u128>().ok();
+        let newer = stored.is_some_and(|head| number(&head.version) > number(version));
+        if current.join(",") != *epochs {
+            return Value::Int(-1);
+        }
+        if !newer {
+            self.set(entry, value, ttl_ms.parse().expect("a number"), server);
+        }
+        Value::Int(i64::from(!newer))
+    }
+
     /// `DEL key`.
     pub fn delete(&mut self, key: &str) {
         self.keys.remove(key);
@@ -365,6 +385,7 @@ struct Head {
     fresh_until: u64,
     stamp: String,
     epochs: String,
+    version: String,
 }
 
 impl Head {
@@ -374,13 +395,14 @@ impl Head {
         words.next()?.parse::<u64>().ok()?;
         let stamp = words.next()?.to_owned();
         stamp.parse::<u64>().ok()?;
-        let _version = words.next()?;
+        let version = words.next()?.to_owned();
         let epochs = words.next()?.to_owned();
         words.next()?;
         Some(Self {
             fresh_until,
             stamp,
             epochs,
+            version,
         })
     }
 }

@@ -116,6 +116,25 @@ fn an_entry_whose_origin_is_fast_or_that_may_be_served_stale_lives_out_its_time(
 }
 
 #[test]
+fn an_open_candle_is_not_refreshed_early_for_it_closes_when_it_closes() {
+    let cache = json!({
+        "ttl": "candle",
+        "query": ["interval", "endTime"],
+        "defaults": { "interval": "1s" },
+    });
+    let mut rig = Rig::new(config(cache));
+    rig.origin_takes = Duration::from_millis(200);
+    rig.get("/free");
+    for _ in 0..79 {
+        rig.wait(10);
+        let seen = rig.get("/free");
+        assert_eq!((seen.fetches, seen.refreshed), (0, false));
+    }
+    rig.wait(10);
+    assert_eq!(rig.get("/free").fetches, 1, "it has closed");
+}
+
+#[test]
 fn one_early_refresh_is_under_way_at_a_time() {
     let mut rig = Rig::new(config(json!({ "ttl": "1s" })));
     rig.origin_takes = Duration::from_millis(200);

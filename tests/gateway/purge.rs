@@ -165,7 +165,7 @@ fn what_is_under_way_during_a_purge_is_not_kept() {
         panic!("{relay:?}")
     };
     rig.gate
-        .save(relay.save.unwrap(), old.body.clone(), rig.shown());
+        .save(*relay.save.unwrap(), old.body.clone(), rig.shown());
     assert!(!matches!(
         rig.gate.decide(&request, rig.shown()),
         Step::Respond(_)
@@ -179,7 +179,7 @@ fn what_is_under_way_during_a_purge_is_not_kept() {
         panic!("{relay:?}")
     };
     rig.gate
-        .save(relay.save.unwrap(), new.body.clone(), rig.shown());
+        .save(*relay.save.unwrap(), new.body.clone(), rig.shown());
     assert_eq!(rig.get("/plain/1").text(), "new");
 }
 
@@ -207,10 +207,12 @@ fn a_purge_by_url_is_of_all_its_variants() {
     let fetches = |rig: &mut Rig| {
         let mut fetches = 0;
         for tongue in ["de", "en"] {
-            for plan in ["a", "b"] {
+            for accept in ["a/b", "c/d"] {
                 let request = get("/book?symbol=A&utm=1");
-                let request = request.with("accept-language", tongue).with("x-plan", plan);
-                rig.next(response(200, "x").with("vary", "x-plan"));
+                let request = request
+                    .with("accept-language", tongue)
+                    .with("accept", accept);
+                rig.next(response(200, "x").with("vary", "accept"));
                 fetches += rig.send(&request).fetches;
                 rig.origin.clear();
                 rig.wait(1);
@@ -295,7 +297,8 @@ fn the_answer_to_a_post_that_was_under_way_is_not_kept() {
     let Handoff::Relay(relay) = handoff else {
         panic!("{handoff:?}");
     };
-    rig.gate.save(relay.save.unwrap(), answer.body, rig.shown());
+    rig.gate
+        .save(*relay.save.unwrap(), answer.body, rig.shown());
     assert_eq!(rig.get("/free").fetches, 1);
 }
 
@@ -353,4 +356,25 @@ fn an_isolate_with_a_wrong_clock_purges_too() {
     rig.wait(1);
     assert_eq!(rig.get("/plain/2").fetches, 1);
     assert_eq!(rig.get("/plain/2").fetches, 0, "what comes after is kept");
+}
+
+#[test]
+fn equal_questions_are_purged_together_by_url_and_by_the_tag_of_their_canonical_form() {
+    let mut config = config();
+    let cache = &mut config["routes"][0]["cache"];
+    cache["normalize"] = json!({ "symbol": "upper" });
+    cache["defaults"] = json!({ "symbol": "BTC" });
+    for body in [
+        json!({ "urls": ["/book?x=1&symbol=%62tc"] }),
+        json!({ "urls": ["/book"] }),
+        json!({ "tags": ["symbol:BTC"] }),
+    ] {
+        let mut rig = Rig::new(config.clone());
+        rig.get("/book?symbol=btc");
+        rig.another_isolate();
+        assert_eq!(rig.get("/book").fetches, 0);
+        rig.purge(&body);
+        rig.another_isolate();
+        assert_eq!(rig.get("/book?symbol=BTC").fetches, 1, "{body}");
+    }
 }

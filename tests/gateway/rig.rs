@@ -76,7 +76,6 @@ pub struct Entry {
 }
 
 /// What came of a step.
-#[expect(clippy::large_enum_variant, reason = "taken apart at once")]
 enum Advance {
     Step(Step<Bytes>),
     Respond(Respond<Bytes>),
@@ -232,6 +231,13 @@ impl Rig {
 
     fn fetch(&mut self, request: &Request, fetch: &Fetch) -> Result<Response, Failure> {
         let mut headers = request.headers.clone();
+        if let Some(keep) = &fetch.keep {
+            for name in request.headers.keys() {
+                if !keep.iter().any(|kept| kept == name.as_str()) {
+                    headers.remove(name);
+                }
+            }
+        }
         for name in &fetch.remove {
             headers.remove(name.as_str());
         }
@@ -303,7 +309,7 @@ impl Rig {
                 Advance::Relay(origin, relay) => {
                     relay.write.into_iter().for_each(|write| self.write(write));
                     if let Some(save) = relay.save {
-                        let write = self.gate.save(save, origin.body, self.shown());
+                        let write = self.gate.save(*save, origin.body, self.shown());
                         write.into_iter().for_each(|write| self.write(write));
                     }
                     return;
@@ -339,7 +345,7 @@ impl Rig {
         relay.write.into_iter().for_each(|write| self.write(write));
         self.work(relay.work);
         if let Some(save) = relay.save {
-            let write = self.gate.save(save, origin.body.clone(), self.shown());
+            let write = self.gate.save(*save, origin.body.clone(), self.shown());
             write.into_iter().for_each(|write| self.write(write));
         }
         Seen {
@@ -360,6 +366,17 @@ impl Rig {
                     self.model.set(&key, &value, ttl_ms, self.now);
                 }
                 self.writes.push(Entry { key, value, ttl_ms });
+            }
+            Write::Keep { entry, keys, args } => {
+                if up {
+                    let reply = self.model.keep(&keys, &args, self.now);
+                    self.gate.kept(&entry, &reply);
+                }
+                self.writes.push(Entry {
+                    key: keys[0].clone(),
+                    value: args[0].clone(),
+                    ttl_ms: args[3].parse().unwrap(),
+                });
             }
             Write::Delete { keys } => {
                 for key in keys {

@@ -65,7 +65,7 @@ export function coinListQuery(query) {
 
 /** The parameters of candles, here and behind Binance's proxy. @param {import("../params.js").Query} query */
 export function klinesQuery(query) {
-  const interval = choice(query, "interval", Object.keys(INTERVALS));
+  const interval = choice(query, "interval", INTERVALS);
   const from = integer(query, "startTime", { min: 0, max: MAX_TIME, fallback: undefined });
   const to = integer(query, "endTime", { min: 0, max: MAX_TIME, fallback: undefined });
   if (from !== undefined && to !== undefined && from > to) {

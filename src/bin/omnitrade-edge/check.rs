@@ -1,16 +1,18 @@
 //! `check`: reads a configuration and says what the gate will do by it, or all that is wrong.
 
+mod cache;
+
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use omnitrade_edge::config::{
-    By, Cache, Config, Keys, Limit, Mode, OnFailure, OriginQuota, OriginQuotaOf, Route, Strategy,
-    Style, format_duration,
+    By, Config, Keys, Limit, Mode, OnFailure, OriginQuota, OriginQuotaOf, Route, Sizes, Strategy,
+    Style, format_duration, format_size,
 };
 use serde_json::Value;
 
 use crate::Failure;
+use cache::describe_cache;
 
 /// Check a configuration and print what it will do
 ///
@@ -92,6 +94,7 @@ impl fmt::Display for Summary<'_> {
             store.key_prefix,
             on_failure(store.on_failure)
         )?;
+        writeln!(out, "cache    {}", describe_sizes(config.cache))?;
         if let Some(headers) = describe_headers(config) {
             writeln!(out, "headers  {headers}")?;
         }
@@ -111,6 +114,18 @@ impl fmt::Display for Summary<'_> {
         }
         writeln!(out, "  everything else: {}", names(&config.default_limits))
     }
+}
+
+fn describe_sizes(sizes: Sizes) -> String {
+    let compressed = match sizes.compress_from {
+        Some(bytes) => format!("compressed from {} on", format_size(bytes)),
+        None => "never compressed".to_owned(),
+    };
+    format!(
+        "{} of memory in each isolate, at most {} for an entry in the store, {compressed}",
+        format_size(sizes.l1_size),
+        format_size(sizes.max_entry)
+    )
 }
 
 /// Which headers tell clients their limits; nothing where that is as usual.
@@ -215,50 +230,6 @@ fn describe_route(route: &Route) -> String {
     if let Some(cache) = &route.cache {
         text.push_str("; ");
         text.push_str(&describe_cache(cache));
-    }
-    text
-}
-
-fn describe_cache(cache: &Cache) -> String {
-    let mut text = match cache.ttl {
-        Some(ttl) if cache.override_origin => format!("cached for {}", format_duration(ttl)),
-        Some(ttl) => format!(
-            "cached as the origin says, else for {}",
-            format_duration(ttl)
-        ),
-        None => "cached as the origin says".into(),
-    };
-    let mut period = |when: &str, duration: Option<Duration>| {
-        if let Some(duration) = duration {
-            let _ = write!(text, ", {} more {when}", format_duration(duration));
-        }
-    };
-    period("while it is refreshed", cache.stale_while_revalidate);
-    period("when the origin fails", cache.stale_if_error);
-    match (cache.heuristic, cache.ttl) {
-        (Some(true), _) | (None, None) => text.push_str(", else by its Last-Modified"),
-        (Some(false), _) | (None, Some(_)) => {}
-    }
-    let choices = [
-        (cache.server_errors, "server errors too"),
-        (cache.set_cookie, "with cookies"),
-        (cache.strict_age, "not of an unclear Age"),
-    ];
-    for (_, words) in choices.iter().filter(|(chosen, _)| *chosen) {
-        let _ = write!(text, ", {words}");
-    }
-    if let Some(query) = &cache.query {
-        let _ = write!(text, ", by query {}", names(query));
-    }
-    if !cache.vary.is_empty() {
-        let _ = write!(text, ", by header {}", names(&cache.vary));
-    }
-    if !cache.tags.is_empty() {
-        let _ = write!(text, ", tagged {}", names(&cache.tags));
-    }
-    if let Some(believed) = cache.believed_for() {
-        let believed = format_duration(believed);
-        let _ = write!(text, ", believed in memory for {believed}");
     }
     text
 }

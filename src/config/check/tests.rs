@@ -1,4 +1,6 @@
+mod cache;
 mod limits;
+mod market;
 mod origin_quotas;
 mod permits;
 mod tags;

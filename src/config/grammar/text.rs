@@ -1,6 +1,6 @@
 //! The texts of the grammar: what fits each, and how an error says so.
 
-use crate::engine::cache::places;
+use crate::engine::cache::{VersionSource, places};
 use crate::engine::route::Pattern;
 
 use super::super::shape::{Shape, is_name};
@@ -48,6 +48,12 @@ pub const HEADER: Shape = Shape::Text {
     fits: |text| http::HeaderName::from_bytes(text.as_bytes()).is_ok(),
 };
 
+/// The name of a header that goes to the origin.
+pub const FORWARD: Shape = Shape::Text {
+    expected: "the name of a header (without `query` all go to the origin)",
+    fits: |text| text != "*" && http::HeaderName::from_bytes(text.as_bytes()).is_ok(),
+};
+
 /// A method.
 pub const METHOD: Shape = Shape::Text {
     expected: "a method in capitals, such as \"GET\"",
@@ -62,11 +68,23 @@ pub const PARAMETER: Shape = Shape::Text {
     fits: |text| !text.is_empty() && text.len() <= 128,
 };
 
+/// The value of a query parameter.
+pub const VALUE: Shape = Shape::Text {
+    expected: "a value such as \"100\", as it is before encoding",
+    fits: |text| !text.is_empty() && text.len() <= 256,
+};
+
 /// A tag, with places for parameters of the query and of the path.
 pub const TAG: Shape = Shape::Text {
     expected: "a tag such as \"orderbook\", \"symbol:{query.symbol}\" or \"book:{path.id}\", not \
                beginning with `@`",
     fits: is_tag,
+};
+
+/// Where a response says how new it is.
+pub const VERSION: Shape = Shape::Text {
+    expected: "a place such as \"json:timestamp\", \"json:data.0.id\" or \"header:x-sequence\"",
+    fits: |text| VersionSource::parse(text).is_some(),
 };
 
 fn is_origin(text: &str) -> bool {

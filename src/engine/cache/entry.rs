@@ -136,6 +136,7 @@ impl Meta {
         size_of::<Self>()
             + self.key.len()
             + self.epochs.as_ref().map_or(0, String::len)
+            + self.version.as_ref().map_or(0, String::len)
             + headers.map(|n| n + 2 * size_of::<String>()).sum::<usize>()
             + vary.map(|n| n + 2 * size_of::<String>()).sum::<usize>()
     }

@@ -11,13 +11,13 @@
 //! the schema version; the instants, in Unix milliseconds, until which the entry is fresh and until
 //! which it may be served while another caller refreshes it, and at which it arrived; the version of its
 //! content, `-` if it has none; the [epochs](super::Tags::epoch_keys) that it was made in; the rest of the [`Meta`]
-//! as JSON on the same line; and the body as it is, or in base64 where it is not UTF-8.
+//! as JSON on the same line; and the body as it is, compressed or in base64.
+
+mod body;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::entry::Meta;
@@ -25,17 +25,24 @@ use super::freshness::Freshness;
 use super::key::CacheKey;
 use crate::clock::{Timestamp, millis};
 
-/// Writes a response as text.
+pub use body::LARGEST_BODY;
+use body::Writing;
+
+/// Writes a response as text. A body of at least `compress_from` bytes is compressed, where that makes it
+/// shorter.
 ///
 /// # Errors
 ///
 /// If it is not known in which epochs it was made, or the head does not turn into JSON, which no [`Meta`]
 /// is known to bring about.
-pub fn encode(meta: &Meta, freshness: &Freshness, body: &[u8]) -> Result<String, EncodeError> {
-    let text = match std::str::from_utf8(body) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => Cow::Owned(STANDARD_NO_PAD.encode(body)),
-    };
+pub fn encode(
+    meta: &Meta,
+    freshness: &Freshness,
+    body: &[u8],
+    compress_from: Option<usize>,
+) -> Result<String, EncodeError> {
+    let head = head(meta, freshness).ok_or(EncodeError)?;
+    let (writing, text) = body::write(body, compress_from);
     let wire = Wire {
         key: Cow::Borrowed(&meta.key),
         status: meta.status,
@@ -45,12 +52,11 @@ pub fn encode(meta: &Meta, freshness: &Freshness, body: &[u8]) -> Result<String,
         vary: Cow::Borrowed(&meta.vary),
         decoded: meta.decoded,
         generation: meta.generation,
-        base64: matches!(text, Cow::Owned(_)),
+        writing,
         length: body.len(),
         checksum: checksum(body),
     };
     let json = serde_json::to_string(&wire).map_err(|_| EncodeError)?;
-    let head = head(meta, freshness).ok_or(EncodeError)?;
     Ok(format!("{head}{json}\n{text}"))
 }
 
@@ -95,14 +101,8 @@ pub fn decode<'a>(envelope: &'a str, key: &CacheKey) -> Result<(Meta, Cow<'a, [u
     if wire.key != key.text() {
         return Err(DecodeError::Key);
     }
-    let body = match wire.base64 {
-        true => STANDARD_NO_PAD
-            .decode(body)
-            .map(Cow::Owned)
-            .map_err(|_| DecodeError::Body)?,
-        false => Cow::Borrowed(body.as_bytes()),
-    };
-    if body.len() != wire.length || checksum(&body) != wire.checksum {
+    let body = body::read(wire.writing, body, wire.length).ok_or(DecodeError::Body)?;
+    if checksum(&body) != wire.checksum {
         return Err(DecodeError::Body);
     }
     let meta = Meta {
@@ -162,8 +162,8 @@ struct Wire<'a> {
     decoded: bool,
     #[serde(rename = "g", default, skip_serializing_if = "is_zero")]
     generation: u64,
-    #[serde(rename = "b", default, skip_serializing_if = "is_false")]
-    base64: bool,
+    #[serde(rename = "b", default, skip_serializing_if = "Writing::is_plain")]
+    writing: Writing,
     #[serde(rename = "l")]
     length: usize,
     #[serde(rename = "c")]

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::control::{Delta, MAX_DELTA_SECONDS, ResponseDirectives, seconds};
 use super::fields::{Fields, date, elements};
-use super::rules::CacheRules;
+use super::rules::{CacheRules, Ttl};
+use super::search::NoVarySearch;
 use crate::clock::Timestamp;
 
 /// The instants of one stored response's life, computed once and asked often.
@@ -87,8 +88,12 @@ impl Freshness {
         rules: &CacheRules,
     ) -> Self {
         let directives = ResponseDirectives::of(headers);
-        let overriding = rules.override_origin && rules.ttl_for(status).is_some();
-        let declared = lifetime(status, headers, &directives, response_time, rules);
+        let delay = response_time.since(request_time);
+        let ttl =
+            route_ttl(status, headers, rules).map(|ttl| ttl.lengths(request_time - age, delay));
+        let overriding = rules.override_origin && ttl.is_some();
+        let (prompt, late) = (ttl.map(|(prompt, _)| prompt), ttl.map(|(_, late)| late));
+        let declared = lifetime(status, headers, &directives, response_time, prompt, rules);
         let stale_forbidden = match overriding {
             true => None,
             false => stale_forbidden(&directives),
@@ -111,21 +116,17 @@ impl Freshness {
         };
         let (revalidate, error) = match stale_forbidden {
             Some(_) => (Duration::ZERO, Duration::ZERO),
-            None => stale_windows(&directives, rules),
+            None => stale_windows(status, &directives, rules),
         };
-        // A route's `ttl` counts from the arrival, or an origin slower than that could never be
-        // cached, and would be asked the more often the slower it is. What may be served stale, and
-        // the ceiling, still count from when it was asked.
-        let delay = match lifetime.source {
-            LifetimeSource::Override | LifetimeSource::RouteTtl if !lifetime.length.is_zero() => {
-                response_time.since(request_time)
-            }
-            _ => Duration::ZERO,
-        };
+        // What may be served stale, and the ceiling, count from when it was asked, also where the
+        // lifetime does not.
         let base = lifetime.length;
-        let lifetime = Lifetime {
-            length: base.saturating_add(delay),
-            ..lifetime
+        let lifetime = match lifetime.source {
+            LifetimeSource::Override | LifetimeSource::RouteTtl if !base.is_zero() => Lifetime {
+                length: late.unwrap_or(base),
+                ..lifetime
+            },
+            _ => lifetime,
         };
         let fresh_until = at(lifetime.length);
         let ceiling = at(base.saturating_add(revalidate.max(error))).max(fresh_until);
@@ -173,15 +174,27 @@ impl Freshness {
     }
 }
 
+/// The lifetime that the route gives a response.
+///
+/// One that says that parameters do not count may answer for another interval or another end than were
+/// asked about: what holds of candles is not known of it.
+fn route_ttl<F: Fields + ?Sized>(status: u16, headers: &F, rules: &CacheRules) -> Option<Ttl> {
+    rules.ttl_for(status).filter(|ttl| match ttl {
+        Ttl::Fixed(_) => true,
+        Ttl::Candles(_) => NoVarySearch::of(headers).is_none(),
+    })
+}
+
 /// RFC 9111 §4.2.1, for a shared cache: the first of these that is there.
 fn lifetime<F: Fields + ?Sized>(
     status: u16,
     headers: &F,
     directives: &ResponseDirectives,
     response_time: Timestamp,
+    ttl: Option<Duration>,
     rules: &CacheRules,
 ) -> Lifetime {
-    let (length, source) = match (rules.ttl_for(status), directives) {
+    let (length, source) = match (ttl, directives) {
         (Some(ttl), _) if rules.override_origin => (ttl, LifetimeSource::Override),
         (_, ResponseDirectives { s_maxage, .. }) if *s_maxage != Delta::Absent => {
             (or_stale(*s_maxage), LifetimeSource::SharedMaxAge)
@@ -313,13 +326,18 @@ fn stale_forbidden(directives: &ResponseDirectives) -> Option<StaleForbidden> {
 /// For how long after its lifetime a response may be served while it is refreshed, and when the
 /// origin fails (RFC 5861).
 ///
-/// The route's word counts before the response's. The route's `stale_if_error` is a ceiling for both.
-fn stale_windows(directives: &ResponseDirectives, rules: &CacheRules) -> (Duration, Duration) {
-    let revalidate = rules
-        .stale_while_revalidate
+/// The route's word, where it has one, counts before the response's. The route's `stale_if_error` is a
+/// ceiling for both.
+fn stale_windows(
+    status: u16,
+    directives: &ResponseDirectives,
+    rules: &CacheRules,
+) -> (Duration, Duration) {
+    let of_route = |window: Option<Duration>| window.filter(|_| rules.extends(status));
+    let revalidate = of_route(rules.stale_while_revalidate)
         .or(directives.stale_while_revalidate.valid())
         .unwrap_or(Duration::ZERO);
-    match rules.stale_if_error {
+    match of_route(rules.stale_if_error) {
         Some(ceiling) => (revalidate.min(ceiling), ceiling),
         None => {
             let error = directives.stale_if_error.valid().unwrap_or(Duration::ZERO);

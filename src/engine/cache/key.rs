@@ -6,6 +6,7 @@ use std::fmt::Write;
 use sha2::{Digest, Sha256};
 
 use super::fields::Fields;
+use super::query::{DeclaredQuery, canonical_query};
 use super::vary::{hex, selector};
 
 /// The parts of a request's URL that count.
@@ -64,7 +65,7 @@ pub struct CacheKey {
 impl CacheKey {
     /// The key of a `GET` or `HEAD` (RFC 9111 §2: both are answered by the response to a `GET`).
     ///
-    /// `query` are the parameters that count, as for [`filter_query`]; `None`: all, in their order.
+    /// `declared` are the parameters that count; `None`: all, in their order.
     /// `vary` are the request headers that the route keys by; of their values only digests are in
     /// the text, as they may be credentials.
     ///
@@ -72,20 +73,14 @@ impl CacheKey {
     /// scheme and host, the default port, `%7e` for `%7E` for `~`.
     pub fn new<F: Fields + ?Sized>(
         target: &Target<'_>,
-        query: Option<&[String]>,
+        declared: Option<&DeclaredQuery>,
         vary: &[String],
         request: &F,
     ) -> Self {
         let scheme = target.scheme.to_ascii_lowercase();
         let host = target.host.to_ascii_lowercase();
         let port = if scheme == "https" { ":443" } else { ":80" };
-        let query = match (target.query, query) {
-            (None, _) => None,
-            (Some(all), None) => Some(normal_query(all)),
-            (Some(all), Some(declared)) => {
-                Some(filter_query(all, declared)).filter(|query| !query.is_empty())
-            }
-        };
+        let query = canonical_query(target.query, declared);
         let mut text = String::from(SCHEMA);
         field(&mut text, Some("GET"));
         field(&mut text, Some(&scheme));
@@ -149,57 +144,9 @@ impl CacheKey {
     }
 }
 
-/// The declared parameters of a query, sorted by name, repeated ones in their order; all others are
-/// left out.
-///
-/// It is what the key is made of and what goes to the origin, so that equal questions are one entry
-/// and nothing outside the key can change the answer. Percent-escapes are normalised as in
-/// [`CacheKey::new`]; broken ones stay as they are.
-///
-/// ```
-/// # use omnitrade_edge::engine::cache::filter_query;
-/// let declared = ["symbol".to_owned(), "limit".to_owned()];
-/// assert_eq!(
-///     filter_query("utm=1&symbol=BTCUSDT&limit=5", &declared),
-///     "limit=5&symbol=BTCUSDT"
-/// );
-/// ```
-pub fn filter_query(query: &str, declared: &[String]) -> String {
-    let mut kept: Vec<(Cow<'_, str>, Option<Cow<'_, str>>)> = query
-        .split('&')
-        .map(|pair| match pair.split_once('=') {
-            Some((name, value)) => (normal(name), Some(normal(value))),
-            None => (normal(pair), None),
-        })
-        .filter(|(name, _)| !name.is_empty() && declared.iter().any(|known| known == name))
-        .collect();
-    kept.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let pairs: Vec<String> = kept
-        .into_iter()
-        .map(|(name, value)| match value {
-            Some(value) => format!("{name}={value}"),
-            None => name.into_owned(),
-        })
-        .collect();
-    pairs.join("&")
-}
-
 /// A path with normal escapes: what the key is made of, and what goes to the origin.
 pub fn normal_path(path: &str) -> Cow<'_, str> {
     normal(path)
-}
-
-/// The whole query with normal escapes, each name and value for itself: what the key is made of, and
-/// what goes to the origin.
-pub fn normal_query(query: &str) -> String {
-    let pairs: Vec<String> = query
-        .split('&')
-        .map(|pair| match pair.split_once('=') {
-            Some((name, value)) => format!("{}={}", normal(name), normal(value)),
-            None => normal(pair).into_owned(),
-        })
-        .collect();
-    pairs.join("&")
 }
 
 /// Writes one field so that its end is known: its length, and itself; `-` if it is absent.
@@ -215,7 +162,7 @@ fn field(text: &mut String, value: Option<&str>) {
 /// RFC 3986 §6.2.2.1 and §6.2.2.2: escapes in upper case, and none for unreserved characters.
 ///
 /// Text with a broken escape stays as it is: an escape taken out beside it could make it whole.
-fn normal(text: &str) -> Cow<'_, str> {
+pub(super) fn normal(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }

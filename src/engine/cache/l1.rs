@@ -27,9 +27,6 @@ pub struct Entry<B> {
     pub checked_at: Timestamp,
 }
 
-/// The default capacity of [`L1`] in bytes: 16 MB.
-pub const L1_CAPACITY: u64 = 16 << 20;
-
 /// A cache of [`Entry`]s that holds no more than so many bytes of them.
 ///
 /// The bytes of a body count wherever `B` keeps them.
@@ -42,12 +39,6 @@ pub struct L1<B> {
 
 type Entries<B> =
     Cache<Id, Entry<B>, Bytes, BuildHasherDefault<IdHasher>, DefaultLifecycle<Id, Entry<B>>>;
-
-impl<B> Default for L1<B> {
-    fn default() -> Self {
-        Self::new(L1_CAPACITY)
-    }
-}
 
 impl<B> L1<B> {
     /// A cache of so many bytes. An entry that would take more than a quarter of it is not kept.
@@ -64,6 +55,11 @@ impl<B> L1<B> {
             largest: capacity / LARGEST_SHARE,
             purged_at: None,
         }
+    }
+
+    /// The most bytes that one entry may have, its head and all.
+    pub const fn largest(&self) -> u64 {
+        self.largest
     }
 
     /// The entry under a key. One that is no longer worth keeping is dropped.

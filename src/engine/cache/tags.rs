@@ -12,6 +12,7 @@ use http::HeaderMap;
 use sha2::{Digest, Sha256};
 
 use super::key::{CacheKey, Target};
+use super::query::{DeclaredQuery, canonical_query};
 use super::vary::hex;
 
 /// The longest that an entry lies in the store.
@@ -139,15 +140,17 @@ impl Tags {
     }
 
     /// The epoch keys of the entries of a URL of the route: first the URL's own, then those of its tags
-    /// in order, always as many. `prefix` is that of all keys in the store; `declared` as for
-    /// [`CacheKey::new`].
+    /// in order, always as many: equal questions have the same. `prefix` is that of all keys in the
+    /// store; `declared` as for [`CacheKey::new`].
     pub fn epoch_keys(
         &self,
         prefix: &str,
         target: &Target<'_>,
-        declared: Option<&[String]>,
+        declared: Option<&DeclaredQuery>,
     ) -> Vec<String> {
-        let tags = self.of(target).into_iter();
+        let query = canonical_query(target.query, declared);
+        let query = query.as_deref();
+        let tags = self.of(&Target { query, ..*target }).into_iter();
         std::iter::once(url_key(prefix, &purged_url(target, declared)))
             .chain(tags.map(|tag| tag_key(prefix, &tag)))
             .collect()
@@ -196,7 +199,7 @@ pub fn url_key(prefix: &str, url: &CacheKey) -> String {
 
 /// What a URL is purged under: its key, whatever request headers its responses vary by. `declared` as
 /// for [`CacheKey::new`].
-pub fn purged_url(target: &Target<'_>, declared: Option<&[String]>) -> CacheKey {
+pub fn purged_url(target: &Target<'_>, declared: Option<&DeclaredQuery>) -> CacheKey {
     CacheKey::new(target, declared, &[], &HeaderMap::new())
 }
 

@@ -1,11 +1,14 @@
 //! One test for each rule, named by it and its section, and properties over arbitrary messages.
 
+mod candle;
 mod control;
 mod freshness;
 mod key;
 mod l1;
+mod negative;
 mod oracle;
 mod properties;
+mod query;
 mod range;
 mod reference;
 mod reuse;
@@ -14,7 +17,9 @@ mod storage;
 mod tags;
 mod validation;
 mod variants;
+mod version;
 mod wire;
+mod writing;
 
 use std::time::Duration;
 
@@ -53,14 +58,14 @@ fn rules() -> CacheRules {
 
 fn ttl(ttl: Duration) -> CacheRules {
     CacheRules {
-        ttl: Some(ttl),
+        ttl: Some(Ttl::Fixed(ttl)),
         ..rules()
     }
 }
 
 fn overriding(ttl: Duration) -> CacheRules {
     CacheRules {
-        ttl: Some(ttl),
+        ttl: Some(Ttl::Fixed(ttl)),
         override_origin: true,
         ..rules()
     }

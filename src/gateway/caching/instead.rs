@@ -2,19 +2,21 @@
 //! may stand in for the origin's.
 
 use crate::clock::Timestamp;
-use crate::engine::cache::{CacheStatus, Entry, Forward, OnError, Use, evaluate};
+use crate::engine::cache::{CacheStatus, Entry, Forward, OnError, Use};
 use crate::limiter::Refresh;
 
 use super::super::answer::Answer;
 use super::super::body::Body;
 use super::super::head::Head;
-use super::super::stored::answer;
+use super::super::stored::served;
 use super::Cached;
 
 impl<B: Body> Cached<B> {
     /// Whether the answer to another request for the same could serve this one, too.
     pub const fn is_collapsible(&self) -> bool {
-        let each_for_itself = matches!(self.refresh, Some(Refresh::Unstored));
+        // What lives too shortly for the store still goes to all in the isolate.
+        let each_for_itself =
+            matches!(self.refresh, Some(Refresh::Unstored)) && self.rules.min_ttl.is_zero();
         self.stores && !each_for_itself && !matches!(self.forward, Forward::Request)
     }
 
@@ -40,7 +42,7 @@ impl<B: Body> Cached<B> {
         status.fwd_status = fwd_status;
         status.ttl_ms = Some(entry.freshness.ttl_left(now));
         status.detail = Some("stale-if-error");
-        Some(answer(entry, head, status, now))
+        Some(served(entry, head, status, now))
     }
 
     /// The same in place of a call of the origin that must not be made.
@@ -49,12 +51,12 @@ impl<B: Body> Cached<B> {
         let mut status = CacheStatus::hit();
         status.ttl_ms = Some(entry.freshness.ttl_left(now));
         status.detail = Some("origin-quota");
-        Some(answer(entry, head, status, now))
+        Some(served(entry, head, status, now))
     }
 
     fn usable_on_error(&self, head: &impl Head, now: Timestamp) -> Option<&Entry<B>> {
         let entry = &self.found.as_ref()?.entry;
-        let usable = match evaluate(&entry.meta, &entry.freshness, head, &self.asked, now) {
+        let usable = match self.evaluate(head, now)? {
             Use::Fresh { .. } | Use::StaleWhileRevalidate { .. } => true,
             Use::Stale { on_error, .. } => {
                 matches!(on_error, OnError::ServeUntil(until) if now < until)

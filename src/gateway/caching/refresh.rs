@@ -52,7 +52,8 @@ impl<B: Body> Cached<B> {
     /// That is XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede
     /// Prevention, VLDB 2015), with β = 1: a request with the random number `draw` refreshes an entry
     /// whose making took δ, if less than δ · -ln(draw) remains of its life. At most the last quarter of
-    /// its life is given up, and nothing where a stale entry may be served meanwhile.
+    /// its life is given up, and nothing where a stale entry may be served meanwhile, nor where a new
+    /// answer would live no longer.
     pub(super) fn is_refreshed_early(&mut self, draw: f64, now: Timestamp) -> bool {
         if self.refresh == Some(Refresh::Mine) {
             return true;
@@ -66,7 +67,8 @@ impl<B: Body> Cached<B> {
         let covered = life.usable_until.since(life.fresh_until) >= took;
         let ahead = took.as_secs_f64() * -draw.max(f64::MIN_POSITIVE).ln();
         let whole = life.fresh_until.since(life.response_time);
-        let due = !covered && left.as_secs_f64() < ahead && left <= whole / 4;
+        let gains = !self.rules.ends_with_candle(life.fresh_until, now);
+        let due = !covered && gains && left.as_secs_f64() < ahead && left <= whole / 4;
         if due {
             self.early = left + A_MOMENT;
         }

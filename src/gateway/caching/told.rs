@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 use crate::engine::cache::{Entry, L1, Meta, envelope};
-use crate::limiter::{Looked, Stored};
+use crate::limiter::{Looked, Refresh, Stored};
 
 use super::super::body::Body;
 use super::{Cached, Caching, Found};
@@ -32,7 +32,10 @@ impl<B: Body> Caching<B> {
         let Self::On(cached) = self else {
             return;
         };
-        cached.refresh = Some(looked.refresh);
+        cached.refresh = Some(match cached.rules.keeps_to_isolate() {
+            true => Refresh::Unstored,
+            false => looked.refresh,
+        });
         cached.drop_void(&looked.epochs, l1, asked_at);
         cached.epochs = Some(looked.epochs);
         cached.epochs_at = asked_at;
@@ -64,6 +67,12 @@ impl<B: Body> Cached<B> {
     /// Writes into a response in which epochs it was asked for.
     pub fn date(&self, meta: &mut Meta) {
         meta.epochs.clone_from(&self.epochs);
+    }
+
+    /// Writes into a stored response that was freshened which version it is now.
+    pub fn number(&self, meta: &mut Meta) {
+        let version = self.rules.version.as_ref();
+        meta.version = version.and_then(|source| source.of_head(meta));
     }
 
     /// Drops what is at hand, if it was made in other epochs than these.

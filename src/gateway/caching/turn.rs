@@ -61,7 +61,10 @@ impl<B: Body> Cached<B> {
     fn turn(&mut self, head: &impl Head, l1: &mut L1<B>, now: Timestamp) -> bool {
         let leader = self.found.as_ref().map(|found| &found.entry.meta);
         let family = match leader {
-            Some(leader) if self.family.is_none() && !Family::leader_answers(leader, head) => {
+            Some(leader)
+                if self.family.is_none()
+                    && !Family::leader_answers(leader, &self.as_forwarded(head)) =>
+            {
                 Family::of(leader)
             }
             _ => None,
@@ -69,7 +72,7 @@ impl<B: Body> Cached<B> {
         let Some(family) = family else {
             return false;
         };
-        self.key = family.key(&self.url, head);
+        self.key = family.key(&self.url, &self.as_forwarded(head));
         self.family = Some(family);
         self.refresh = None;
         self.look(l1, now);

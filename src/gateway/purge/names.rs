@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::config::{Absent, Config, Field, Shape};
-use crate::engine::cache::{CacheKey, Target, purged_url, same_origin_reference};
+use crate::engine::cache::{CacheKey, Target, same_origin_reference};
 use crate::engine::route::segments;
 
 use super::super::body::Body;
@@ -145,5 +145,5 @@ fn key_of(plan: &Plan, target: &Target<'_>) -> Result<CacheKey, Unpurgeable> {
     let path = segments(target.path).map_err(|_| Unpurgeable::NoUrl)?;
     let route = plan.find("GET", &path);
     let cache = route.cache.as_ref().ok_or(Unpurgeable::Uncached)?;
-    Ok(purged_url(target, cache.query.as_deref()))
+    Ok(cache.purged_url(target))
 }

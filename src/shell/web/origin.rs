@@ -7,7 +7,7 @@ use js_sys::{Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    AbortController, ReadableStream, ReadableStreamDefaultReader, Request, RequestInit,
+    AbortController, Headers, ReadableStream, ReadableStreamDefaultReader, Request, RequestInit,
     RequestRedirect, Response,
 };
 
@@ -47,15 +47,30 @@ fn forwarded(client: &Request, plan: &Fetch) -> Result<Request, JsValue> {
     let moved = Request::new_with_str_and_init(&plan.url, client.unchecked_ref())?;
     let init = RequestInit::new();
     init.set_redirect(RequestRedirect::Manual);
+    if let Some(keep) = &plan.keep {
+        init.set_headers(&kept(&client.headers(), keep)?.into());
+    }
     let request = Request::new_with_request_and_init(&moved, &init)?;
     let headers = request.headers();
-    for name in &plan.remove {
+    let may_be_there = |name: &&String| plan.keep.as_ref().is_none_or(|keep| keep.contains(name));
+    for name in plan.remove.iter().filter(may_be_there) {
         headers.delete(name)?;
     }
     for (name, value) in &plan.set {
         headers.set(name, value)?;
     }
     Ok(request)
+}
+
+/// These headers alone.
+fn kept(headers: &Headers, names: &[String]) -> Result<Headers, JsValue> {
+    let kept = Headers::new()?;
+    for name in names {
+        if let Some(value) = headers.get(name)? {
+            kept.set(name, &value)?;
+        }
+    }
+    Ok(kept)
 }
 
 /// Aborts a request when its time is over, unless it is dropped before.

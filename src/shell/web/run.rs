@@ -12,8 +12,8 @@ use web_sys::{Request, Response};
 use crate::config::{Config, ConfigError};
 use crate::error::Error;
 use crate::gateway::{
-    AdminToken, Exchange, Failure, Gate, Handoff, LARGEST_BODY, Problem, Purge, Relay, Respond,
-    Save, Step, Write,
+    AdminToken, Exchange, Failure, Gate, Handoff, KEEP, Problem, Purge, Relay, Respond, Save, Step,
+    Write,
 };
 use crate::limiter::{ADMIT, Ask, Work};
 use crate::redis::{Command, RestClient, Value};
@@ -128,7 +128,7 @@ impl Run {
                     }
                     self.work(relay.work);
                     match relay.save {
-                        Some(save) => return self.isolate.save(save, &origin).await,
+                        Some(save) => return self.isolate.save(*save, &origin).await,
                         None => return,
                     }
                 }
@@ -231,7 +231,7 @@ impl Run {
                 if let Some(write) = write {
                     isolate.write(write).await;
                 }
-                isolate.save(save, &copy).await;
+                isolate.save(*save, &copy).await;
             });
         } else if let Some(write) = write {
             self.write(write);
@@ -316,7 +316,7 @@ impl Isolate {
     }
 
     async fn save(&self, save: Save, response: &Response) {
-        let Ok(body) = origin::read(response.body(), LARGEST_BODY).await else {
+        let Ok(body) = origin::read(response.body(), save.largest_body()).await else {
             let write = self.gate.borrow_mut().not_saved(&save, now());
             if let Some(write) = write {
                 self.write(write).await;
@@ -333,17 +333,25 @@ impl Isolate {
         let Some(store) = &self.store else {
             return;
         };
-        let command = match &write {
-            Write::Set { key, value, ttl_ms } => Command::new("SET")
-                .arg(key)
-                .arg(value)
-                .arg("PX")
-                .arg(*ttl_ms),
-            Write::Delete { keys } => keys
-                .iter()
-                .fold(Command::new("DEL"), |command, key| command.arg(key)),
+        let written = match &write {
+            Write::Set { key, value, ttl_ms } => {
+                let command = Command::new("SET").arg(key).arg(value);
+                store.command(&command.arg("PX").arg(*ttl_ms)).await
+            }
+            Write::Keep { entry, keys, args } => {
+                let reply = store.script(&KEEP, keys, args).await;
+                if let Ok(reply) = &reply {
+                    self.gate.borrow_mut().kept(entry, reply);
+                }
+                reply
+            }
+            Write::Delete { keys } => {
+                let command = Command::new("DEL");
+                let command = keys.iter().fold(command, |command, key| command.arg(key));
+                store.command(&command).await
+            }
         };
-        if let Err(error) = store.command(&command).await {
+        if let Err(error) = written {
             warn(&format!("store: {error}"));
         }
     }

@@ -56,6 +56,55 @@ fn what_a_cache_stores_beyond_the_usual_is_told() {
         format!("{plain}, server errors too, with cookies, not of an unclear Age")
     );
     assert_eq!(told("ttl = '1s'"), format!("{plain}, else for 1s"));
+    assert_eq!(
+        told(
+            "ttl = 'candle', open_ttl = '2s', negative_ttl = '5s', \
+             query = ['symbol', 'interval', 'endTime'], normalize = { symbol = 'upper' }, \
+             defaults = { interval = '1h' }, forward = ['accept', 'x-api-key']"
+        ),
+        format!(
+            "{plain}, else until its last candle closes, 2s at most while that is open, for 30d \
+             when all had closed, 400, 404 and 410 for 5s, by query symbol and interval and endTime, \
+             symbol in capitals, interval 1h where it is absent, beside that the origin gets accept \
+             and x-api-key"
+        )
+    );
+    assert_eq!(
+        told("ttl = 'candle', override_origin = true"),
+        "cached until its last candle closes, for 30d when all had closed"
+    );
+    for (version, words) in [
+        ("json:data.0.id", "by data.0.id in it"),
+        ("header:X-Sequence", "by its header x-sequence"),
+    ] {
+        assert_eq!(
+            told(&format!(
+                "ttl = '1s', min_ttl = '500ms', version = '{version}'"
+            )),
+            format!(
+                "{plain}, else for 1s, in the store if good for 500ms more, the newest {words}"
+            )
+        );
+    }
+}
+
+#[test]
+fn how_much_is_kept_where_is_told() {
+    let told = |fields: &str| {
+        let text = format!("[vars.EDGE]\norigin = 'https://api.example.com'\n{fields}");
+        let summary = summary_of(&text);
+        let mut lines = summary.lines();
+        let line = lines.find_map(|line| line.strip_prefix("cache    "));
+        line.unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        told(""),
+        "16MB of memory in each isolate, at most 1MB for an entry in the store, compressed from 512B on"
+    );
+    assert_eq!(
+        told("cache = { l1_size = '0B', max_entry = '64KB', compress_from = 'off' }"),
+        "0B of memory in each isolate, at most 64KB for an entry in the store, never compressed"
+    );
 }
 
 #[test]

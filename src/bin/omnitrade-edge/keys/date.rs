@@ -1,6 +1,7 @@
 //! Instants as people read them.
 
 use omnitrade_edge::clock::Timestamp;
+use omnitrade_edge::clock::calendar::civil;
 
 /// An instant in UTC by RFC 3339, in whole seconds, rounded down: `2027-07-26T10:00:00Z`.
 pub fn rfc3339(at: Timestamp) -> String {
@@ -9,25 +10,6 @@ pub fn rfc3339(at: Timestamp) -> String {
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (time / 3_600, time / 60 % 60, time % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-/// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar.
-///
-/// It counts years from March on, so that the leap day comes last, and in eras of 400 years, which
-/// are all alike (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-const fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let leaps = day_of_era / 1_460 - day_of_era / 36_524 + day_of_era / 146_096;
-    let year_of_era = (day_of_era - leaps) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let (month, next) = match from_march {
-        0..10 => (from_march + 3, 0),
-        _ => (from_march - 9, 1),
-    };
-    (era * 400 + year_of_era + next, month, day)
 }
 
 #[cfg(test)]

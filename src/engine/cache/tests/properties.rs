@@ -7,9 +7,30 @@ fn seconds() -> impl Strategy<Value = Option<Duration>> {
     proptest::option::of((0u64..20_000).prop_map(Duration::from_millis))
 }
 
+fn any_ttl() -> impl Strategy<Value = Ttl> {
+    let candles = (
+        prop::sample::select(vec!["1s", "1m", "1M"]),
+        -90i64..90,
+        seconds(),
+    )
+        .prop_map(|(interval, end, open_ttl)| {
+            let end = T0.as_millis().checked_add_signed(end * 1_000).unwrap();
+            Ttl::Candles(Candles {
+                interval: Interval::of(interval).unwrap(),
+                end: Some(Timestamp::from_millis(end)),
+                open_ttl,
+            })
+        });
+    prop_oneof![
+        2 => (0u64..20_000).prop_map(|ttl| Ttl::Fixed(ms(ttl))),
+        1 => candles,
+    ]
+}
+
 prop_compose! {
     fn any_rules()(
-        ttl in seconds(),
+        ttl in proptest::option::of(any_ttl()),
+        negative_ttl in seconds(),
         override_origin: bool,
         stale_while_revalidate in seconds(),
         stale_if_error in seconds(),
@@ -17,6 +38,7 @@ prop_compose! {
     ) -> CacheRules {
         CacheRules {
             ttl,
+            negative_ttl,
             override_origin,
             stale_while_revalidate,
             stale_if_error,
@@ -24,6 +46,7 @@ prop_compose! {
             server_errors,
             set_cookie,
             strict_age,
+            ..CacheRules::default()
         }
     }
 }
@@ -186,7 +209,7 @@ proptest! {
             prop_assert!(meta.field(name).is_none(), "{}", name);
         }
         prop_assert!(meta.field("date").is_some());
-        let text = envelope::encode(&meta, &meta.freshness(&rules()), b"x").unwrap();
+        let text = envelope::encode(&meta, &meta.freshness(&rules()), b"x", None).unwrap();
         if (200..=599).contains(&meta.status) {
             let (read, _) = envelope::decode(&text, &key()).unwrap();
             prop_assert_eq!(read.freshness(&rules()), meta.freshness(&rules()));

@@ -85,7 +85,8 @@ fn a_tag_that_does_not_fit_into_a_key_stands_there_by_its_digest() {
 fn the_url_comes_first_and_then_the_tags_in_order() {
     let tags = ["z".to_owned(), "s:{query.s}".to_owned()];
     let tags = Tags::parse(&tags, "/book").unwrap();
-    let declared = ["s".to_owned()];
+    let letters = [("s".to_owned(), Letters::Upper)].into();
+    let declared = DeclaredQuery::new(&["s".to_owned()], &letters, &[].into());
     let of = |url| {
         let target = Target::of(url).unwrap();
         tags.epoch_keys("ot", &target, Some(&declared))
@@ -97,6 +98,11 @@ fn the_url_comes_first_and_then_the_tags_in_order() {
         "{keys:?}"
     );
     assert_eq!(of("https://EDGE.example:443/book?utm=2&s=%41"), keys);
+    assert_eq!(
+        of("https://edge.example/book?s=a"),
+        keys,
+        "an equal question"
+    );
     assert_ne!(of("https://edge.example/book?s=B")[0], keys[0]);
 }
 

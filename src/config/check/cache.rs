@@ -1,0 +1,63 @@
+//! What must fit what in a route's cache.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::super::duration::parse_duration;
+use super::super::error::Problem;
+use super::texts;
+
+/// What is wrong with the cache at `path`, beside its shape.
+pub fn problems(path: &str, cache: &Value, problems: &mut Vec<Problem>) {
+    let mut problem = |field: &str, expected: &str, found: Option<&Value>| {
+        problems.push(Problem::new(&format!("{path}.{field}"), expected, found));
+    };
+    let given = |field: &str| !cache[field].is_null();
+    let candle = cache["ttl"] == "candle";
+    if cache["override_origin"] == true && !given("ttl") {
+        let expected = "a `ttl` beside it, to replace what the response says";
+        problem("override_origin", expected, None);
+    }
+    if given("open_ttl") && !candle {
+        problem("open_ttl", "the ttl \"candle\" beside it", None);
+    }
+    let declared = cache["query"].as_array().map(|_| texts(&cache["query"]));
+    if let (true, Some(declared)) = (candle, &declared)
+        && !BOUNDS_OF_CANDLES.iter().all(|name| declared.contains(name))
+    {
+        let expected = "\"interval\" and \"endTime\" in it, beside the ttl \"candle\"";
+        problem("query", expected, Some(&cache["query"]));
+    }
+    let negative = &cache["negative_ttl"];
+    let too_long = |text: &str| parse_duration(text).is_some_and(|ttl| ttl > LONGEST_NEGATIVE);
+    if negative.as_str().is_some_and(too_long) {
+        problem(
+            "negative_ttl",
+            "a duration of at most \"10m\"",
+            Some(negative),
+        );
+    }
+    for field in ["normalize", "defaults"] {
+        let names = cache[field].as_object().into_iter().flatten();
+        for (name, _) in names {
+            let expected = match &declared {
+                None => "a list `query` beside it that names the parameter".to_owned(),
+                Some(declared) if declared.contains(&name.as_str()) => continue,
+                Some(declared) if declared.is_empty() => "a parameter of `query` (none)".to_owned(),
+                Some(declared) => format!("a parameter of `query` ({})", declared.join(", ")),
+            };
+            problem(&format!("{field}.{name}"), &expected, None);
+        }
+    }
+    if given("forward") && declared.is_none() {
+        let expected = "a list `query` beside it (without one all headers go to the origin)";
+        problem("forward", expected, None);
+    }
+}
+
+/// The parameters that say how long an answer about candles holds.
+const BOUNDS_OF_CANDLES: [&str; 2] = ["interval", "endTime"];
+
+/// Longer than this nobody is told that there is nothing where there is something by now.
+const LONGEST_NEGATIVE: Duration = Duration::from_secs(600);

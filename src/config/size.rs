@@ -1,0 +1,77 @@
+//! Sizes as the configuration writes them: a whole number and a unit, `"512B"`, `"64KB"`, `"16MB"`.
+//!
+//! A kilobyte is 1,024 bytes and a megabyte 1,024 of those, as in `redis.conf`.
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+
+/// How much the cache keeps where, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Sizes {
+    /// The memory of one isolate for entries, at most 64 MB. An entry that would take more than a
+    /// quarter of it is not kept there.
+    #[serde(deserialize_with = "required")]
+    pub l1_size: u64,
+    /// The largest entry that is written to the store, as it is written: head and body, compressed.
+    #[serde(deserialize_with = "required")]
+    pub max_entry: u64,
+    /// The size from which a body is compressed for the store; `None`: none is.
+    #[serde(deserialize_with = "unless_off")]
+    pub compress_from: Option<u64>,
+}
+
+/// Bytes of each unit, the largest first.
+const UNITS: [(&str, u64); 3] = [("MB", 1 << 20), ("KB", 1 << 10), ("B", 1)];
+
+/// The largest size that makes sense here, in bytes: more than any isolate has memory.
+const LARGEST: u64 = 1 << 40;
+
+/// Reads a size, in bytes; `None` for what is none, or is larger than a million megabytes.
+///
+/// ```
+/// # use omnitrade_edge::config::parse_size;
+/// assert_eq!(parse_size("512B"), Some(512));
+/// assert_eq!(parse_size("16MB"), Some(16 * 1_024 * 1_024));
+/// assert_eq!(parse_size("16"), None);
+/// ```
+pub fn parse_size(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let (_, bytes) = UNITS.iter().find(|(name, _)| *name == unit)?;
+    let total = number.parse::<u64>().ok()?.checked_mul(*bytes)?;
+    (total <= LARGEST).then_some(total)
+}
+
+/// Writes a size in the largest unit that holds it whole.
+///
+/// ```
+/// # use omnitrade_edge::config::format_size;
+/// assert_eq!(format_size(1_536), "1536B");
+/// assert_eq!(format_size(2_048), "2KB");
+/// ```
+pub fn format_size(bytes: u64) -> String {
+    let unit = UNITS
+        .iter()
+        .find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit));
+    let (name, unit) = unit.unwrap_or(&("B", 1));
+    format!("{}{name}", bytes / unit)
+}
+
+/// For `#[serde(deserialize_with)]`.
+pub(super) fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_size(&text).ok_or_else(|| D::Error::custom("expected a size such as \"1MB\""))
+}
+
+/// The same where the word `"off"` stands for none.
+pub(super) fn unless_off<'de, D>(deserializer: D) -> Result<Option<u64>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    match String::deserialize(deserializer)?.as_str() {
+        "off" => Ok(None),
+        text => parse_size(text)
+            .map(Some)
+            .ok_or_else(|| D::Error::custom("expected a size such as \"1MB\", or \"off\"")),
+    }
+}
