@@ -295,7 +295,8 @@ fn the_answer_to_a_post_that_was_under_way_is_not_kept() {
     let Handoff::Relay(relay) = handoff else {
         panic!("{handoff:?}");
     };
-    rig.gate.save(*relay.save.unwrap(), answer.body, rig.shown());
+    rig.gate
+        .save(*relay.save.unwrap(), answer.body, rig.shown());
     assert_eq!(rig.get("/free").fetches, 1);
 }
 
