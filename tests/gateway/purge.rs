@@ -207,10 +207,12 @@ fn a_purge_by_url_is_of_all_its_variants() {
     let fetches = |rig: &mut Rig| {
         let mut fetches = 0;
         for tongue in ["de", "en"] {
-            for plan in ["a", "b"] {
+            for accept in ["a/b", "c/d"] {
                 let request = get("/book?symbol=A&utm=1");
-                let request = request.with("accept-language", tongue).with("x-plan", plan);
-                rig.next(response(200, "x").with("vary", "x-plan"));
+                let request = request
+                    .with("accept-language", tongue)
+                    .with("accept", accept);
+                rig.next(response(200, "x").with("vary", "accept"));
                 fetches += rig.send(&request).fetches;
                 rig.origin.clear();
                 rig.wait(1);
