@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use omnitrade_edge::engine::cache::Fields;
-use omnitrade_edge::gateway::{Head, OriginHead};
+use omnitrade_edge::gateway::{Answer, Content, Head, OriginHead};
 
 /// A request of a client.
 #[derive(Debug, Clone)]
@@ -138,4 +138,21 @@ impl Seen {
         let own = status.strip_prefix("omnitrade-edge; ");
         own.unwrap_or(&status).to_owned()
     }
+}
+
+/// The response that an answer makes; fails for one that could not be sent.
+pub fn made(answer: Answer<Bytes>) -> (u16, HeaderMap, Bytes) {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &answer.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        // As JavaScript's `Headers` does: a character for each octet.
+        let octets: Vec<u8> = value.chars().map(|c| u8::try_from(c).unwrap()).collect();
+        headers.append(name, HeaderValue::from_bytes(&octets).unwrap());
+    }
+    let body = match answer.body {
+        Content::Empty => Bytes::new(),
+        Content::Text(text) => text.into(),
+        Content::Stored(body) => body,
+    };
+    (answer.status, headers, body)
 }

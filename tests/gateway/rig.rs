@@ -5,18 +5,18 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::config::Config;
 use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::gateway::forward::Fetch;
 use omnitrade_edge::gateway::{
-    AdminToken, Answer, Content, Exchange, Failure, Gate, Handoff, Relay, Respond, Step, Unread,
-    Write,
+    AdminToken, Exchange, Failure, Gate, Handoff, Relay, Respond, Step, Unread, Write,
 };
 use omnitrade_edge::limiter::{Ask, Work};
 use omnitrade_edge::redis::Value;
 
+use crate::messages::made;
 pub use crate::messages::{Request, Response, Seen, get, response};
 use crate::model::ModelStore;
 
@@ -394,21 +394,4 @@ impl Rig {
 fn gate(config: &Config, has_store: bool, seed: u64) -> Gate<Bytes> {
     let gate = Gate::new(config, has_store, seed).unwrap();
     gate.with_admin_token(AdminToken::new(TOKEN))
-}
-
-/// The response that an answer makes; fails for one that could not be sent.
-fn made(answer: Answer<Bytes>) -> (u16, HeaderMap, Bytes) {
-    let mut headers = HeaderMap::new();
-    for (name, value) in &answer.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-        // As JavaScript's `Headers` does: a character for each octet.
-        let octets: Vec<u8> = value.chars().map(|c| u8::try_from(c).unwrap()).collect();
-        headers.append(name, HeaderValue::from_bytes(&octets).unwrap());
-    }
-    let body = match answer.body {
-        Content::Empty => Bytes::new(),
-        Content::Text(text) => text.into(),
-        Content::Stored(body) => body,
-    };
-    (answer.status, headers, body)
 }
