@@ -141,6 +141,9 @@ impl<B: Body> Gate<B> {
         if !limited && !look_up {
             return self.proceed(head, exchange, now);
         }
+        if !limited && let Some(pause) = self.board(&mut exchange, now) {
+            return Step::Wait(pause, exchange);
+        }
         if !self.store_allows(&mut exchange, now) {
             return self.without_store(head, exchange, now);
         }
@@ -243,6 +246,10 @@ impl<B: Body> Gate<B> {
             let l1 = &mut self.memory.l1;
             exchange.caching.store_said(looked, l1, asked_at, now);
             let turned = exchange.caching.turn(head, &mut self.memory.l1, now);
+            if turned {
+                // It was for another entry.
+                self.disembark(&mut exchange, now);
+            }
             if turned && exchange.caching.needs_store(head, false, now) {
                 return self.ask_for_variant(head, exchange, now);
             }
@@ -318,11 +325,15 @@ impl<B: Body> Gate<B> {
                 exchange.caching = caching;
                 match self.queue(&mut exchange, now) {
                     Some(pause) => Step::Wait(pause, exchange),
-                    None => self.fetch(head, exchange, now),
+                    None => self.fetch_as_told(head, exchange, now),
                 }
             }
-            caching::Serve::Answer(answer) => exchange.answer(answer),
+            caching::Serve::Answer(answer) => {
+                self.disembark(&mut exchange, now);
+                exchange.answer(answer)
+            }
             caching::Serve::AnswerAndRefresh(answer, caching) => {
+                self.disembark(&mut exchange, now);
                 let refresh = self.refresh(head, &mut exchange, caching, now);
                 let mut step = exchange.answer(answer);
                 if let Step::Respond(respond) = &mut step {
@@ -330,7 +341,10 @@ impl<B: Body> Gate<B> {
                 }
                 step
             }
-            caching::Serve::Refuse(problem) => exchange.refuse(&problem),
+            caching::Serve::Refuse(problem) => {
+                self.disembark(&mut exchange, now);
+                exchange.refuse(&problem)
+            }
         }
     }
 

@@ -90,6 +90,8 @@ pub struct Cached<B: Body> {
     early: Duration,
     /// Whether it waited for another request's answer.
     waited: bool,
+    /// Whether it goes to the origin beside others that ask the same: not each of them tells the store.
+    pub alone: bool,
     /// Why the request goes to the origin.
     pub forward: Forward,
     /// When it went there.
@@ -161,6 +163,7 @@ impl<B: Body> Caching<B> {
             epochs_at: Timestamp::default(),
             early: Duration::ZERO,
             waited: false,
+            alone: false,
             forward: Forward::Miss,
             sent_at: Timestamp::default(),
         }))

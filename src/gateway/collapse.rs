@@ -13,51 +13,95 @@ use super::saving::{Save, Write};
 use super::step::{Exchange, Queue, Step};
 
 impl<B: Body> Gate<B> {
-    /// Whether to wait for another request that is on its way for the same, and for how long.
+    /// Whether to wait for another request that is on its way for the same, and for how long; nobody has
+    /// asked the store yet. So a crowd that misses at once asks it once.
+    pub(super) fn board(&mut self, exchange: &mut Exchange<B>, now: Timestamp) -> Option<Duration> {
+        let refused = exchange.admission.check().origin_refused().is_some();
+        let Caching::On(cached) = &mut exchange.caching else {
+            return None;
+        };
+        if refused || !cached.is_collapsible() || cached.only_if_cached() {
+            return None;
+        }
+        let queue = &mut exchange.queue;
+        if queue.flight.is_some() {
+            return None;
+        }
+        let waited = now.since(queue.since.unwrap_or(now));
+        let patience = exchange.route.origin_timeout;
+        let key = cached.key.hex();
+        let flights = &mut self.memory.flights;
+        // Whom the store has told to fetch it leads, whoever was here before.
+        if cached.holds_lease() {
+            flights.stored(&key);
+        }
+        match flights.board(&key, waited, patience, now) {
+            Boarding::Lead => {
+                cached.alone = false;
+                queue.flight = Some(key);
+                None
+            }
+            Boarding::Alone => {
+                cached.alone = true;
+                None
+            }
+            Boarding::Wait => {
+                queue.since.get_or_insert(now);
+                queue.looks += 1;
+                Some(flight::pause(queue.looks - 1))
+            }
+        }
+    }
+
+    /// The same of a request that is about to go to the origin, which may also wait for another isolate.
     pub(super) fn queue(&mut self, exchange: &mut Exchange<B>, now: Timestamp) -> Option<Duration> {
+        self.step_down(&mut exchange.queue, now);
+        let pause = self.board(exchange, now);
+        if pause.is_some() {
+            return pause;
+        }
+        let store_tells = !exchange.store_failed && self.store_is_up();
         let Caching::On(cached) = &exchange.caching else {
             return None;
         };
-        let refused = exchange.admission.check().origin_refused().is_some();
-        if refused || !cached.is_collapsible() {
-            return None;
-        }
-        let store_tells = !exchange.store_failed && self.store_is_up();
-        self.step_down(&mut exchange.queue, now);
         let queue = &mut exchange.queue;
-        let waited = now.since(queue.since.unwrap_or(now));
-        if queue.flight.is_none() {
-            let patience = exchange.route.origin_timeout;
-            let key = cached.key.hex();
-            let flights = &mut self.memory.flights;
-            // Whom the store has told to fetch it leads, whoever was here before.
-            if cached.holds_lease() {
-                flights.stored(&key);
-            }
-            match flights.board(&key, waited, patience, now) {
-                Boarding::Lead => queue.flight = Some(key),
-                Boarding::Alone => return None,
-                Boarding::Wait => {
-                    queue.since.get_or_insert(now);
-                    queue.looks += 1;
-                    return Some(flight::pause(queue.looks - 1));
-                }
-            }
-        }
+        let key = queue.flight.as_ref()?;
         // Somebody else in the world is at it, and the store will tell what comes of it.
-        let elsewhere =
-            store_tells && cached.is_refreshed_elsewhere() && waited < flight::ELSEWHERE;
-        if elsewhere {
+        let waited = now.since(queue.since.unwrap_or(now));
+        if store_tells && cached.is_refreshed_elsewhere() && waited < flight::ELSEWHERE {
             queue.since.get_or_insert(now);
             queue.looks += 1;
             return Some(flight::pause_elsewhere(queue.looks - 1));
         }
-        if let Some(key) = &queue.flight {
-            let patience = exchange.route.origin_timeout;
-            self.memory.flights.depart(key, patience, now);
-            queue.departed = true;
-        }
+        let patience = exchange.route.origin_timeout;
+        self.memory.flights.depart(key, patience, now);
+        queue.departed = true;
         None
+    }
+
+    /// Nothing has to be fetched: whoever waits finds it, or goes.
+    pub(super) fn disembark(&mut self, exchange: &mut Exchange<B>, now: Timestamp) {
+        self.step_down(&mut exchange.queue, now);
+        if let Some(key) = exchange.queue.flight.take() {
+            self.memory.flights.stored(&key);
+        }
+    }
+
+    /// The request to the origin, of one that has waited, perhaps, and not yet asked the store.
+    pub(super) fn fetch_as_told(
+        &mut self,
+        head: &impl Head,
+        mut exchange: Exchange<B>,
+        now: Timestamp,
+    ) -> Step<B> {
+        if matches!(exchange.caching, Caching::On(_))
+            && !exchange.caching.was_asked()
+            && self.store_allows(&mut exchange, now)
+            && let Some(ask) = self.ask_cache(head, &exchange, now)
+        {
+            return Step::Ask(ask, exchange);
+        }
+        self.fetch(head, exchange, now)
     }
 
     /// Looks again for what another request was on its way for.

@@ -28,7 +28,7 @@ pub static KEEP: LazyLock<Script> =
 pub(super) struct Keeping {
     /// How long it must still be good to be written to the store.
     pub min_ttl: Duration,
-    /// Whether the store is told nothing of the route's entries.
+    /// Whether the store is told nothing of it.
     pub isolated: bool,
     /// The keys of its epochs, where the route says how new its responses are.
     pub epoch_keys: Option<Vec<String>>,
@@ -67,7 +67,8 @@ impl<B: Body> Gate<B> {
             epoch_keys,
             flight,
             lease: cached.holds_lease().then(|| cached.key.hex()),
-            ..Keeping::by(&cached.rules)
+            min_ttl: cached.rules.min_ttl,
+            isolated: cached.rules.keeps_to_isolate() || cached.alone,
         }
     }
 

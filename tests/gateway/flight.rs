@@ -22,8 +22,13 @@ type Flying = (omnitrade_edge::gateway::forward::Fetch, Exchange<Bytes>);
 
 /// Goes on until the request has to wait or to go to the origin.
 fn start(rig: &mut Rig, path: &str) -> Step<Bytes> {
+    let step = rig.gate.decide(&get(path), rig.shown());
+    ask(rig, path, step)
+}
+
+/// Asks the store as long as that is to be done.
+fn ask(rig: &mut Rig, path: &str, mut step: Step<Bytes>) -> Step<Bytes> {
     let request = get(path);
-    let mut step = rig.gate.decide(&request, rig.shown());
     while let Step::Ask(ask, exchange) = step {
         let reply = rig.reply(&ask);
         let now = rig.shown();
@@ -49,6 +54,12 @@ fn follower(step: Step<Bytes>) -> Exchange<Bytes> {
 /// The follower looks again after its pause.
 fn look(rig: &mut Rig, path: &str, exchange: Exchange<Bytes>) -> Step<Bytes> {
     rig.gate.waited(&get(path), exchange, rig.shown())
+}
+
+/// The same, and asks the store where nobody did for it.
+fn look_and_ask(rig: &mut Rig, path: &str, exchange: Exchange<Bytes>) -> Step<Bytes> {
+    let step = look(rig, path, exchange);
+    ask(rig, path, step)
 }
 
 fn finish(rig: &mut Rig, path: &str, step: Step<Bytes>) -> Seen {
@@ -80,7 +91,41 @@ fn of_many_that_miss_at_once_one_goes_to_the_origin() {
             assert!(seen.cache().starts_with("fwd="), "{}", seen.cache());
         }
         assert_eq!(rig.sent.len(), 1, "{path}");
+        let asks = if path == "/book" { 1 } else { 100 };
+        assert_eq!(
+            rig.asks.len(),
+            asks,
+            "one asks the store for all, unless it has limits to ask about"
+        );
     }
+}
+
+#[test]
+fn what_the_store_has_is_asked_for_once_by_many() {
+    let mut rig = Rig::new(config());
+    rig.get("/book");
+    rig.another_isolate();
+    rig.asks.clear();
+    let request = get("/book");
+    let Step::Ask(asked, exchange) = rig.gate.decide(&request, rig.shown()) else {
+        panic!("nothing is in memory");
+    };
+    let waiting: Vec<_> = (0..9).map(|_| follower(start(&mut rig, "/book"))).collect();
+    let (reply, now) = (rig.reply(&asked), rig.shown());
+    let step = rig.gate.resume(&request, &asked, exchange, reply, now);
+    assert_eq!(
+        finish(&mut rig, "/book", step).cache(),
+        "hit; ttl=10; detail=redis"
+    );
+    for exchange in waiting {
+        let step = look(&mut rig, "/book", exchange);
+        assert_eq!(finish(&mut rig, "/book", step).fetches, 0);
+    }
+    assert_eq!((rig.asks.len(), rig.sent.len()), (1, 1));
+    // It is done with: the next one that misses asks at once.
+    rig.wait(11_000);
+    let step = rig.gate.decide(&request, rig.shown());
+    assert!(matches!(step, Step::Ask(..)), "{step:?}");
 }
 
 #[test]
@@ -124,21 +169,24 @@ fn a_leader_that_is_lost_is_replaced_by_one() {
     rig.wait(1_000);
     let mut steps: Vec<_> = waiting
         .into_iter()
-        .map(|exchange| look(&mut rig, "/book", exchange))
+        .map(|exchange| look_and_ask(&mut rig, "/book", exchange))
         .collect();
     let new = leader(steps.remove(0));
-    for step in steps {
-        // They have waited enough.
-        leader(step);
-    }
-    let late = follower(look(&mut rig, "/book", late));
+    // They have waited enough.
+    let alone: Vec<_> = steps.into_iter().map(leader).collect();
+    let late = follower(look_and_ask(&mut rig, "/book", late));
     finish(&mut rig, "/book", Step::Fetch(new.0, new.1));
-    let step = look(&mut rig, "/book", late);
+    let step = look_and_ask(&mut rig, "/book", late);
     assert!(
         finish(&mut rig, "/book", step)
             .cache()
             .contains("collapsed")
     );
+    for (fetch, exchange) in alone {
+        rig.wait(1);
+        finish(&mut rig, "/book", Step::Fetch(fetch, exchange));
+    }
+    assert_eq!(rig.writes.len(), 1, "one tells the store for all");
 }
 
 #[test]
@@ -188,7 +236,7 @@ fn a_body_that_breaks_off_holds_nobody() {
         panic!("it is handed on");
     };
     rig.gate.not_saved(&relay.save.unwrap(), now);
-    leader(look(&mut rig, "/book", waits));
+    leader(look_and_ask(&mut rig, "/book", waits));
 }
 
 #[test]
