@@ -29,7 +29,9 @@ impl<B: Body> Gate<B> {
         let lease = exchange.lease();
         let mine = caching.may_refresh()
             && self.may_call_origin(exchange, now)
-            && (exchange.behind || caching.take_turn(&mut self.memory, now, lease));
+            && (caching.take_turn(&mut self.memory, now, lease)
+                || exchange.behind
+                || caching.holds_lease());
         if !mine {
             return None;
         }

@@ -151,3 +151,26 @@ fn one_early_refresh_is_under_way_at_a_time() {
     }
     assert_eq!(refreshing, 1);
 }
+
+#[test]
+fn a_lease_of_the_store_is_used_though_another_request_here_is_about_to_ask() {
+    let mut rig = Rig::new(json!({
+        "origin": "https://api.example",
+        "limits": { "keyed": { "by": "api-key", "window": "60s", "quota": 100 } },
+        "routes": [{
+            "path": "/free",
+            "limits": ["keyed"],
+            "cache": { "ttl": "1s", "stale_while_revalidate": "5s" },
+        }],
+    }));
+    rig.get("/free");
+    rig.wait(1_000);
+    // This one is not limited, and asks the store behind the answer; it has not yet.
+    let step = rig.gate.decide(&crate::rig::get("/free"), rig.shown());
+    assert!(
+        matches!(step, omnitrade_edge::gateway::Step::Respond(respond) if respond.refresh.is_some())
+    );
+    let sent = rig.sent.len();
+    let seen = rig.send(&crate::rig::get("/free").with("x-api-key", "k"));
+    assert_eq!((seen.refreshed, rig.sent.len() - sent), (true, 1));
+}

@@ -20,6 +20,11 @@ impl<B: Body> Caching<B> {
         matches!(self, Self::On(cached) if cached.refresh != Some(Refresh::NotMine))
     }
 
+    /// Whether the store has told this very caller to do it.
+    pub fn holds_lease(&self) -> bool {
+        matches!(self, Self::On(cached) if cached.holds_lease())
+    }
+
     /// Takes the isolate's own lease to refresh the entry.
     pub fn take_turn(&self, memory: &mut Memory<B>, now: Timestamp, lease: Duration) -> bool {
         match self {

@@ -3,8 +3,8 @@
 //! Compressed means deflate (RFC 1951) at level 2, in base64 because the store takes text only. Of what
 //! was measured in wasm on the sample API's answers (`npm run bench -- compression` measures this one
 //! again), deflate leaves two thirds of the bytes that LZ4 and Snappy leave, at about LZ4's price in
-//! time, for 16 kB more of Worker against 4; from level 4 on a body of 1 MB takes too long. Base85 and base91 would save 6 % more, and take
-//! four times base64's time.
+//! time, for 16 kB more of Worker against 4; from level 4 on a body of 1 MB takes too long. Base85 and
+//! base91 would save 6 % more, and take four times base64's time.
 
 use std::borrow::Cow;
 
