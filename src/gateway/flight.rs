@@ -150,9 +150,14 @@ pub const fn pause(n: u32) -> Duration {
 /// The same of the store, for what another isolate is at.
 pub const fn pause_elsewhere(n: u32) -> Duration {
     Duration::from_millis(match n {
-        0 => 60,
-        1 => 120,
-        _ => 300,
+        0 => 40,
+        1 => 20,
+        2 | 3 => 15,
+        4 => 60,
+        5 => 150,
+        6 => 300,
+        7 => 400,
+        _ => 500,
     })
 }
 
@@ -242,6 +247,19 @@ mod tests {
                 "{how:?}"
             );
         }
+    }
+
+    #[test]
+    fn another_isolate_is_looked_for_nine_times_at_most() {
+        let mut waited = Duration::ZERO;
+        let mut looks = 0;
+        while waited < ELSEWHERE {
+            waited += pause_elsewhere(looks);
+            looks += 1;
+        }
+        assert_eq!(looks, 9);
+        let soon: Duration = (0..4).map(pause_elsewhere).sum();
+        assert!(soon < Duration::from_millis(100), "most origins are fast");
     }
 
     #[test]
