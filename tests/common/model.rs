@@ -8,6 +8,9 @@
     reason = "a test's model may fail loudly"
 )]
 
+#[path = "model/head.rs"]
+mod head;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,6 +19,8 @@ use omnitrade_edge::engine::limit::Quota;
 use omnitrade_edge::engine::limit::sliding_window::{Cut, State, TOLERANCE};
 use omnitrade_edge::engine::registry::Registration;
 use omnitrade_edge::redis::Value;
+
+use head::Head;
 
 /// Keys with their values and the instants at which they expire.
 #[derive(Debug, Default)]
@@ -377,33 +382,6 @@ impl ModelStore {
             reply.push(Value::from(epochs.as_str()));
         }
         Value::Array(reply)
-    }
-}
-
-/// How an entry begins.
-struct Head {
-    fresh_until: u64,
-    stamp: String,
-    epochs: String,
-    version: String,
-}
-
-impl Head {
-    fn read(text: &str) -> Option<Self> {
-        let mut words = text.strip_prefix("2 ")?.splitn(6, ' ');
-        let fresh_until = words.next()?.parse().ok()?;
-        words.next()?.parse::<u64>().ok()?;
-        let stamp = words.next()?.to_owned();
-        stamp.parse::<u64>().ok()?;
-        let version = words.next()?.to_owned();
-        let epochs = words.next()?.to_owned();
-        words.next()?;
-        Some(Self {
-            fresh_until,
-            stamp,
-            epochs,
-            version,
-        })
     }
 }
 
