@@ -1,4 +1,5 @@
 /** `npm start`: the gate on this machine, in front of a sample API, with a Redis of its own. */
+import { randomUUID } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -24,7 +25,8 @@ await main(async () => {
 
   const api = await startSampleApi();
   const store = whyNoRedis ? undefined : await startStore();
-  const gate = await startGate({ port: port ?? (await freePort(8787)), origin: api.url, store });
+  const adminToken = randomUUID();
+  const gate = await startGate({ port: port ?? (await freePort(8787)), origin: api.url, store, adminToken });
 
   const { url } = gate;
   const orderBook = `${url}/api/v1/market-data/orderbook?symbol=BTCUSDT`;
@@ -32,6 +34,7 @@ await main(async () => {
   the gate     ${url}
   sample API   ${api.url}
   store        ${store ? `${store.redis.url}, over REST on ${store.rest.url}` : `none, local mode: ${whyNoRedis}`}
+  admin token  ${adminToken}
 
   Try, in another terminal:
 
@@ -89,9 +92,13 @@ async function startStore() {
 
 /**
  * `wrangler dev`, on a copy of the configuration in which the origin is the sample API.
- * @param {{ port: number, origin: string, store?: { rest: { url: string, token: string } } }} options
+ * @param {object} options
+ * @param {number} options.port
+ * @param {string} options.origin
+ * @param {{ rest: { url: string, token: string } }} [options.store]
+ * @param {string} options.adminToken
  */
-async function startGate({ port, origin, store }) {
+async function startGate({ port, origin, store, adminToken }) {
   // Not at the top: only after `bootstrap` is it there.
   const { readWranglerConfig } = await import("./lib/wrangler.mjs");
   const { name, main, compatibility_date, compatibility_flags, vars } = readWranglerConfig();
@@ -108,13 +115,13 @@ async function startGate({ port, origin, store }) {
       vars: { ...vars, EDGE: { ...edge, origin } },
     }),
   );
-  const secrets = store && {
-    UPSTASH_REDIS_REST_URL: store.rest.url,
-    UPSTASH_REDIS_REST_TOKEN: store.rest.token,
+  const secrets = {
+    EDGE_ADMIN_TOKEN: adminToken,
+    ...(store && { UPSTASH_REDIS_REST_URL: store.rest.url, UPSTASH_REDIS_REST_TOKEN: store.rest.token }),
   };
   writeFileSync(
     join(folder, ".dev.vars"),
-    Object.entries(secrets ?? {})
+    Object.entries(secrets)
       .map(([key, value]) => `${key}=${value}\n`)
       .join(""),
   );
