@@ -12,7 +12,9 @@ use super::Gate;
 use super::admission::Admission;
 use super::body::Body;
 use super::caching::Caching;
+use super::flight::Landing;
 use super::head::Head;
+use super::saving::Write;
 use super::step::{Exchange, Queue, Step};
 
 impl<B: Body> Gate<B> {
@@ -51,6 +53,26 @@ impl<B: Body> Gate<B> {
             return Some(Step::Ask(ask, behind));
         }
         Some(self.fetch(head, behind, now))
+    }
+
+    /// The origin failed a refresh behind the client's back: it is asked again after a pause, and not only
+    /// when the leases to do so are over. What there is to write lets other isolates do so, too.
+    pub(super) fn refresh_failed(
+        &mut self,
+        exchange: &Exchange<B>,
+        now: Timestamp,
+    ) -> Option<Write> {
+        let Caching::On(cached) = &exchange.caching else {
+            return None;
+        };
+        if !exchange.behind {
+            return None;
+        }
+        let digest = cached.key.hex();
+        let pause = Landing::Failed.pause();
+        self.memory.refreshing_until(&digest, now + pause);
+        let kept = cached.found.as_ref()?.entry.meta.response_time;
+        (cached.holds_lease() && self.store_is_up()).then(|| self.hold_off(&digest, kept, pause))
     }
 
     /// Takes what the store said to a call that no client waited for.

@@ -42,6 +42,8 @@ pub enum Caching<B: Body> {
 /// A request that may change what is stored.
 #[derive(Debug)]
 pub struct Change {
+    /// Whether the route says what may be in the key: what else was sent has a word in the answer to this.
+    pub declared: bool,
     /// The settings of the route that reads it.
     pub rules: CacheRules,
     /// What it is stored under.
@@ -172,6 +174,7 @@ impl<B: Body> Caching<B> {
     /// What it makes of an unsafe request to a URL that others `GET` from this `cache`.
     pub fn unsafe_for(cache: &CachePlan, head: &impl Head, target: Target<'_>) -> Self {
         Self::Unsafe(Box::new(Change {
+            declared: cache.forwarded.is_some(),
             rules: cache.rules(target),
             url: key(cache, head, target),
             sent_at: Timestamp::default(),

@@ -64,6 +64,11 @@ impl<B: Body> Gate<B> {
         let Caching::On(cached) = &exchange.caching else {
             return None;
         };
+        if cached.asks_the_origin() {
+            // It takes nobody else's answer.
+            self.disembark(exchange, now);
+            return None;
+        }
         let queue = &mut exchange.queue;
         let key = queue.flight.as_ref()?;
         // Somebody else in the world is at it, and the store will tell what comes of it.
@@ -116,7 +121,14 @@ impl<B: Body> Gate<B> {
         self.step_down(&mut exchange.queue, now);
         let missing = exchange.caching.needs_store(head, true, now);
         if missing
-            && exchange.leads()
+            && !exchange.leads()
+            && exchange.caching.has_unchecked(now)
+            && let Some(pause) = self.board(&mut exchange, now)
+        {
+            return Step::Wait(pause, exchange);
+        }
+        if missing
+            && (exchange.leads() || exchange.caching.has_unchecked(now))
             && self.store_allows(&mut exchange, now)
             && let Some(ask) = self.ask_cache(head, &exchange, now)
         {

@@ -115,12 +115,17 @@ impl<B: Body> Gate<B> {
         self.memory.refreshing_until(&key.hex(), now + PAUSE);
         let kept = self.memory.l1.get(key, now)?.meta.response_time;
         let digest = keeping.lease.as_ref().filter(|_| self.store_is_up())?;
-        Some(Write::Set {
+        Some(self.hold_off(digest, kept, PAUSE))
+    }
+
+    /// Lets nobody refresh what lies under this digest and arrived at `kept`, for so long: as the script
+    /// takes a lease, but by nobody.
+    pub(super) fn hold_off(&self, digest: &str, kept: Timestamp, pause: Duration) -> Write {
+        Write::Set {
             key: self.lease_key(digest),
-            // As the script takes a lease, and by nobody.
             value: format!("{} -", kept.as_millis()),
-            ttl_ms: millis(PAUSE),
-        })
+            ttl_ms: millis(pause),
+        }
     }
 
     /// Takes what the store said to a call of [`KEEP`]: what it did not take is not kept here either.

@@ -30,6 +30,7 @@ impl<B: Body> Gate<B> {
         retry_after: Duration,
         now: Timestamp,
     ) -> Step<B> {
+        self.disembark(&mut exchange, now);
         let stale = match &exchange.caching {
             Caching::On(cached) => cached.answer_in_place(head, now),
             _ => None,

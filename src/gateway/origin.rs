@@ -91,6 +91,10 @@ impl<B: Body> Gate<B> {
             Some(_) => self.ground(exchange.queue.flight.as_deref(), Landing::Failed, now),
             None => None,
         };
+        let lost = match failed {
+            Some(_) => lost.or_else(|| self.refresh_failed(&exchange, now)),
+            None => lost,
+        };
         if let (Some(status), Caching::On(cached)) = (failed, &exchange.caching)
             && let Some(stale) = cached.answer_on_error(head, status, now)
         {
@@ -190,7 +194,11 @@ impl<B: Body> Gate<B> {
         if method == Method::HEAD {
             relay.write = self.head_answered(head, &exchange.route, &cached, &answered, now);
         }
-        match may_store(&answered, &cached.rules) {
+        let stored = match cached.is_for_one(head, &received, origin.status()) {
+            true => Err(WhyNot::VaryAny),
+            false => may_store(&answered, &cached.rules),
+        };
+        match stored {
             Ok(()) if announced(&received).is_some_and(|length| length > self.largest_body()) => {
                 status.detail = Some("too-large");
             }

@@ -152,7 +152,7 @@ impl<B: Body> Gate<B> {
         let content = origin.value("content-location")?;
         let named = same_origin_reference(head.url(), &self.plan.origin, &content)?;
         let same = Target::of(head.url())? == Target::of(&named)?;
-        if head.method() != "POST" || origin.status() != 200 || !same {
+        if change.declared || head.method() != "POST" || origin.status() != 200 || !same {
             return None;
         }
         let received = origin.headers();

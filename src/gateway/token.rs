@@ -10,8 +10,9 @@ use sha2::Sha256;
 pub struct AdminToken(Vec<u8>);
 
 impl AdminToken {
-    /// A token; `None` if it is empty, which would open the pages to everybody.
+    /// A token, without white space around it; `None` if it is empty, which would open the pages to everybody.
     pub fn new(token: &str) -> Option<Self> {
+        let token = token.trim();
         let digest = digest(token)?.finalize().into_bytes();
         (!token.is_empty()).then(|| Self(digest.to_vec()))
     }

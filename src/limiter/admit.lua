@@ -43,8 +43,8 @@
 --         passes; ms until more permits are back; then, where something was charged, the state's tag or
 --         else false, and the sub-bucket; permits lent, their sub-bucket, and ms until they are void;
 --         then, when the cache is asked: the entry, 1 if the caller has it, or false; 1 if the caller holds
---         the refresh lease, 0 if another one may, 2 if it was found out lately that the answer cannot be
---         stored; and the epochs as an entry that is made now carries them }
+--         the refresh lease, 3 if another one does, 2 if it was found out lately that the answer cannot be
+--         stored, 0 if it need not be refreshed, or not by this caller; and the epochs as an entry that is made now carries them }
 --
 -- The state of a limit is one string, "2 tag seen width base m total c0 c1 …;age:ids:ids": the
 -- schema, a tag that it got when it was made, the newest time seen, the width of a sub-bucket, and the
@@ -313,7 +313,7 @@ if done then admitted = true end
 -- The cache, and whether the origin will be called. A refresh lease names the stamp of the entry that it
 -- is for, 0 if there was none, and the call that took it, which may be repeated. One for another entry is
 -- done with. "u" in its place: the answer cannot be stored.
-local entry, refresh, unstored, calls_origin, lease, epochs = false, false, false, true, '0', ''
+local entry, refresh, unstored, taken, calls_origin, lease, epochs = false, false, false, false, true, '0', ''
 if entry_at > 0 then
   entry = values[entry_at]
   local current = {}
@@ -328,7 +328,7 @@ if entry_at > 0 then
   local held = values[entry_at + 1]
   unstored = held == 'u'
   lease = (stamp or '0') .. ' ' .. id
-  local taken = held and match(held, '^%d+ ') == match(lease, '^%d+ ') and held ~= lease
+  taken = held and match(held, '^%d+ ') == match(lease, '^%d+ ') and held ~= lease
   refresh = ARGV[4] ~= '0' and not unstored and fresh_until <= mine + ARGV[11] and not taken
   calls_origin = refresh or not entry
 end
@@ -460,7 +460,7 @@ if entry_at > 0 then
   local known = ARGV[12]
   if entry and known ~= '' and string.sub(entry, 1, #known) == known then entry = 1 end
   reply[r + 1] = admitted and entry or false
-  reply[r + 2] = refresh and 1 or unstored and 2 or 0
+  reply[r + 2] = refresh and 1 or unstored and 2 or taken and 3 or 0
   reply[r + 3] = epochs
 end
 return reply

@@ -95,8 +95,10 @@ pub enum Stored {
 pub enum Refresh {
     /// Whoever asked: it holds the lease.
     Mine,
-    /// Nobody, or another one who is at it.
-    NotMine,
+    /// Another one, who is at it.
+    Elsewhere,
+    /// Nobody, as far as the store knows: it is fresh, or whoever asked cannot.
+    NotDue,
     /// Each for itself: it was found out lately that the answer cannot be stored.
     Unstored,
 }
@@ -293,7 +295,8 @@ impl Ask {
                 refresh: match items.next()?.as_int()? {
                     1 => Refresh::Mine,
                     2 => Refresh::Unstored,
-                    _ => Refresh::NotMine,
+                    3 => Refresh::Elsewhere,
+                    _ => Refresh::NotDue,
                 },
                 epochs: items.next()?.as_str()?.to_owned(),
             }),

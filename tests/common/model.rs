@@ -261,7 +261,7 @@ impl ModelStore {
 
         let cache = (place(8) > 0).then(|| (&keys[place(8) - 1], &keys[place(8)]));
         let (mut entry, mut refresh, mut calls_origin) = (None, false, true);
-        let (mut lease, mut epochs) = (String::new(), String::new());
+        let (mut lease, mut epochs, mut taken) = (String::new(), String::new(), false);
         if let Some((entry_key, lease_key)) = cache {
             let current = keys.iter().skip(place(8) + 1).take(place(9));
             let current: Vec<_> = current.map(|key| self.text(key).unwrap_or("-")).collect();
@@ -274,7 +274,7 @@ impl ModelStore {
             let stamp = stored.map_or_else(|| "0".to_owned(), |head| head.stamp);
             lease = format!("{stamp} {id}");
             let held = self.text(lease_key).unwrap_or_default();
-            let taken = held.split_once(' ').is_some_and(|(of, _)| of == stamp) && held != lease;
+            taken = held.split_once(' ').is_some_and(|(of, _)| of == stamp) && held != lease;
             refresh = number(3) > 0
                 && fresh_until <= mine.as_millis() + number(10)
                 && held != "u"
@@ -374,9 +374,10 @@ impl ModelStore {
                 None => Value::Null,
             });
             let unstored = self.text(lease_key) == Some("u");
-            reply.push(Value::Int(match (refresh, unstored) {
-                (true, _) => 1,
-                (_, true) => 2,
+            reply.push(Value::Int(match (refresh, unstored, taken) {
+                (true, ..) => 1,
+                (_, true, _) => 2,
+                (.., true) => 3,
                 _ => 0,
             }));
             reply.push(Value::from(epochs.as_str()));

@@ -14,6 +14,7 @@ mod bounds;
 mod cache;
 mod clock;
 mod conditions;
+mod crowds;
 mod early;
 mod epochs;
 mod flight;

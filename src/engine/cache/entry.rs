@@ -94,11 +94,12 @@ impl Meta {
     /// Whether it is to be preferred to another response to the same request.
     ///
     /// The later one is, unless both say which state of the content they show: then that counts, but
-    /// only between responses that no purge has come between.
+    /// only between responses that no purge is known to have come between.
     pub fn is_newer_than(&self, other: &Self) -> bool {
         let arrival = self.response_time.cmp(&other.response_time);
+        let unknown = self.epochs.is_none() || other.epochs.is_none();
         let order = match (&self.version, &other.version) {
-            (Some(ours), Some(theirs)) if self.epochs == other.epochs => ours
+            (Some(ours), Some(theirs)) if unknown || self.epochs == other.epochs => ours
                 .len()
                 .cmp(&theirs.len())
                 .then(ours.cmp(theirs))

@@ -93,7 +93,7 @@ pub fn http_date(time: Timestamp) -> Option<String> {
 ///
 /// A comma inside a quoted string does not separate. A quote that never closes is an ordinary
 /// character, so that it cannot hide the directives after it.
-pub(super) fn elements(list: &str) -> Elements<'_> {
+pub fn elements(list: &str) -> Elements<'_> {
     Elements {
         rest: list,
         unclosed: false,
@@ -101,7 +101,7 @@ pub(super) fn elements(list: &str) -> Elements<'_> {
 }
 
 /// See [`elements`].
-pub(super) struct Elements<'a> {
+pub struct Elements<'a> {
     rest: &'a str,
     /// A quote was met that never closes; so does none after it.
     unclosed: bool,

@@ -87,7 +87,7 @@ impl<B> L1<B> {
         }
         if let Some(known) = self.entries.peek(&id)
             && known.meta.key == entry.meta.key
-            && known.meta.is_newer_than(&entry.meta)
+            && (known.meta.is_newer_than(&entry.meta) || known.outdates(&entry))
         {
             return Insertion::Older;
         }
@@ -99,9 +99,11 @@ impl<B> L1<B> {
         Insertion::Kept
     }
 
-    /// The store agrees with what is under a key, as it was at `now`.
-    pub fn checked(&mut self, key: &CacheKey, now: Timestamp) {
-        if let Some(mut entry) = self.entries.peek_mut(&Id(key.digest())) {
+    /// The store agrees with what is under a key and of these epochs, as it was at `now`.
+    pub fn checked(&mut self, key: &CacheKey, epochs: &str, now: Timestamp) {
+        if let Some(mut entry) = self.entries.peek_mut(&Id(key.digest()))
+            && entry.meta.epochs.as_deref() == Some(epochs)
+        {
             entry.checked_at = entry.checked_at.max(now);
         }
     }
@@ -147,6 +149,13 @@ pub enum Insertion {
 }
 
 impl<B> Entry<B> {
+    /// Whether the store was asked about this one after it was asked about the other, and told of other
+    /// epochs: that one was purged.
+    fn outdates(&self, other: &Self) -> bool {
+        let last_sure = other.meta.request_time.max(other.checked_at);
+        self.meta.epochs != other.meta.epochs && self.checked_at > last_sure
+    }
+
     fn weight(&self) -> u64 {
         let bytes = self.body_len.saturating_add(self.meta.size());
         u64::try_from(bytes).unwrap_or(u64::MAX)

@@ -1,8 +1,10 @@
 //! What a stored response may stand in for: an origin that failed or must not be called. And whose answer
 //! may stand in for the origin's.
 
+use http::HeaderMap;
+
 use crate::clock::Timestamp;
-use crate::engine::cache::{CacheStatus, Entry, Forward, OnError, Use};
+use crate::engine::cache::{CacheStatus, Entry, Fields, Forward, OnError, Use, elements};
 use crate::limiter::Refresh;
 
 use super::super::answer::Answer;
@@ -17,7 +19,23 @@ impl<B: Body> Cached<B> {
         // What lives too shortly for the store still goes to all in the isolate.
         let each_for_itself =
             matches!(self.refresh, Some(Refresh::Unstored)) && self.rules.min_ttl.is_zero();
-        self.stores && !each_for_itself && !matches!(self.forward, Forward::Request)
+        self.stores && !each_for_itself && !self.asks_the_origin()
+    }
+
+    /// Whether the client wants the origin's own word.
+    pub const fn asks_the_origin(&self) -> bool {
+        matches!(self.forward, Forward::Request)
+    }
+
+    /// Whether a response is this client's alone, though it does not say so: it follows from the address
+    /// that the gate tells the origin, or it finds fault with what is in no key, a `Range` or long headers.
+    pub fn is_for_one(&self, head: &impl Head, response: &HeaderMap, status: u16) -> bool {
+        let varies = response.value("vary").unwrap_or_default();
+        let by_address = elements(&varies).any(|name| name.eq_ignore_ascii_case("x-forwarded-for"));
+        let forwarded = self.forwarded.iter().flat_map(|names| names.iter());
+        let bytes = forwarded.filter_map(|name| Some(head.value(name)?.len()));
+        let faulty = status == 400 && (head.has("range") || bytes.sum::<usize>() > USUAL_BYTES);
+        by_address || faulty
     }
 
     /// Whether this caller holds the lease to fetch it.
@@ -27,7 +45,7 @@ impl<B: Body> Cached<B> {
 
     /// Whether nothing is stored and another caller holds the lease to fetch it.
     pub fn is_refreshed_elsewhere(&self) -> bool {
-        self.refresh == Some(Refresh::NotMine)
+        self.refresh == Some(Refresh::Elsewhere)
     }
 
     /// The stored response in place of a failure of the origin, if it may still be served.
@@ -66,3 +84,6 @@ impl<B: Body> Cached<B> {
         usable.then_some(entry)
     }
 }
+
+/// No server finds headers too long that are no longer than this together, in bytes.
+const USUAL_BYTES: usize = 2_048;

@@ -17,7 +17,7 @@ impl<B: Body> Caching<B> {
 
     /// Whether this caller is the one to refresh the entry, as far as the store has said.
     pub fn may_refresh(&self) -> bool {
-        matches!(self, Self::On(cached) if cached.refresh != Some(Refresh::NotMine))
+        matches!(self, Self::On(cached) if cached.refresh != Some(Refresh::Elsewhere))
     }
 
     /// Whether the store has told this very caller to do it.
@@ -42,8 +42,11 @@ impl<B: Body> Caching<B> {
             Some(found) if found.level == "redis" && found.entry.freshness.is_fresh(now) => {
                 memory.refreshed(&cached.key.hex());
             }
-            _ if cached.refresh == Some(Refresh::NotMine) => {
-                memory.refreshing_until(&cached.key.hex(), now + ELSEWHERE);
+            _ if cached.refresh == Some(Refresh::Elsewhere) => {
+                let found = cached.found.as_ref();
+                let stale_for = found.map(|found| found.entry.freshness.stale_for(now));
+                let pause = (stale_for.unwrap_or_default() / 2).clamp(ELSEWHERE, LONGEST_PAUSE);
+                memory.refreshing_until(&cached.key.hex(), now + pause);
             }
             _ => {}
         }
@@ -81,8 +84,10 @@ impl<B: Body> Cached<B> {
     }
 }
 
-/// After how long an isolate looks again for what another one is about to refresh.
+/// After how long an isolate looks again for what another one is about to refresh: soon, and later the
+/// longer that takes.
 const ELSEWHERE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Clocks differ by so much at least.
 const A_MOMENT: Duration = Duration::from_millis(5);

@@ -20,6 +20,11 @@ impl<B: Body> Caching<B> {
         }
     }
 
+    /// Whether there is an entry at hand of which only the store can say whether it is still good.
+    pub fn has_unchecked(&self, now: Timestamp) -> bool {
+        matches!(self, Self::On(cached) if cached.is_unchecked(now))
+    }
+
     /// Takes what the store said to a call made at `asked_at`: what is at hand and was purged meanwhile
     /// is dropped, and its entry taken, if that is newer, and kept at hand.
     pub fn store_said(
@@ -80,7 +85,7 @@ impl<B: Body> Cached<B> {
         if let Some(found) = &mut self.found {
             if found.entry.meta.epochs.as_deref() == Some(epochs) {
                 found.entry.checked_at = asked_at;
-                l1.checked(&self.key, asked_at);
+                l1.checked(&self.key, epochs, asked_at);
             } else {
                 l1.remove(&self.key);
                 self.found = None;

@@ -22,6 +22,15 @@ impl<B: Body> Caching<B> {
             cached.waited = true;
         }
         self.look_into_l1(head, l1, now);
+        // The store has told of other epochs since that was asked for.
+        if let Self::On(cached) = self
+            && let (Some(found), Some(_)) = (&cached.found, &cached.epochs)
+            && cached.family.is_none()
+            && found.entry.checked_at < cached.epochs_at
+            && found.entry.meta.epochs != cached.epochs
+        {
+            cached.found = None;
+        }
     }
 
     /// The same once the store has failed: while it was waited for, another request may have stored what

@@ -1,5 +1,7 @@
 //! What is to be purged: tags and URLs, as the body of a request or the command line names them.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -132,9 +134,30 @@ fn absolute(url: &str, base: Option<&str>) -> Option<String> {
     if !url.bytes().all(|b| b.is_ascii_graphic()) || path.contains('\\') {
         return None;
     }
-    let url = same_origin_reference(base, base, url)?;
+    let url = same_origin_reference(base, base, &spelt(url))?;
     let web = Target::of(&url).is_some_and(|target| is_web(&target) && !target.host.contains('@'));
     web.then_some(url)
+}
+
+/// A URL with the escapes that clients give it (URL Standard, "path percent-encode set" and "special-query
+/// percent-encode set").
+fn spelt(url: &str) -> String {
+    let mut spelt = String::with_capacity(url.len());
+    let mut in_query = false;
+    for char in url.chars() {
+        let escaped = match char {
+            '"' | '<' | '>' => true,
+            '\'' => in_query,
+            '`' | '{' | '}' => !in_query,
+            _ => false,
+        };
+        match escaped {
+            true => drop(write!(spelt, "%{:02X}", u32::from(char))),
+            false => spelt.push(char),
+        }
+        in_query |= char == '?';
+    }
+    spelt
 }
 
 fn key(plan: &Plan, url: &str) -> Result<CacheKey, Unpurgeable> {
