@@ -125,6 +125,7 @@ impl<B: Body> Gate<B> {
             store_failed: false,
             work: Vec::new(),
             queue: Queue::default(),
+            release: None,
             behind: false,
             route,
         };
@@ -245,10 +246,12 @@ impl<B: Body> Gate<B> {
         if let Some(looked) = reply.cached {
             let l1 = &mut self.memory.l1;
             exchange.caching.store_said(looked, l1, asked_at, now);
+            let leased = exchange.caching.leased();
             let turned = exchange.caching.turn(head, &mut self.memory.l1, now);
             if turned {
                 // It was for another entry.
                 self.disembark(&mut exchange, now);
+                exchange.release = leased.map(|digest| self.lease_key(&digest));
             }
             if turned && exchange.caching.needs_store(head, false, now) {
                 return self.ask_for_variant(head, exchange, now);

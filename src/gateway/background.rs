@@ -43,6 +43,7 @@ impl<B: Body> Gate<B> {
             store_failed: exchange.store_failed,
             work: Vec::new(),
             queue: Queue::default(),
+            release: None,
             behind: true,
             caching,
         };

@@ -9,6 +9,7 @@ use super::body::Body;
 use super::caching::Caching;
 use super::flight::{self, Boarding, Landing};
 use super::head::Head;
+use super::purge::Unread;
 use super::saving::{Save, Write};
 use super::step::{Exchange, Queue, Step};
 
@@ -149,9 +150,13 @@ impl<B: Body> Gate<B> {
     }
 
     /// The body of a response that was to be kept broke off, or is too large.
-    pub fn not_saved(&mut self, save: &Save, now: Timestamp) -> Option<Write> {
+    pub fn not_saved(&mut self, save: &Save, why: Unread, now: Timestamp) -> Option<Write> {
         let now = self.memory.limiter.clock.correct(now);
-        self.ground(save.keeping.flight.as_deref(), Landing::Failed, now)
+        let how = match why {
+            Unread::TooLong => Landing::Unstored,
+            Unread::Broken => Landing::Failed,
+        };
+        self.ground(save.keeping.flight.as_deref(), how, now)
     }
 
     /// Lets nobody wait for what will not be stored; what to write tells other isolates.

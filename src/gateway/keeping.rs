@@ -192,7 +192,7 @@ impl<B: Body> Gate<B> {
         }
     }
 
-    fn lease_key(&self, digest: &str) -> String {
+    pub(super) fn lease_key(&self, digest: &str) -> String {
         format!("{}:f:{digest}", self.plan.store.key_prefix)
     }
 

@@ -185,14 +185,15 @@ impl<B: Body> Gate<B> {
             return Handoff::Step(Step::Respond(Respond {
                 answer: exchange.admission.mark(answer),
                 refresh: None,
-                write,
+                write: write.or(exchange.release.map(Write::give_back)),
                 work: exchange.work,
             }));
         }
         let mut relay = exchange.relay(origin);
         relay.remove.push(DATA_AGE.to_owned());
         if method == Method::HEAD {
-            relay.write = self.head_answered(head, &exchange.route, &cached, &answered, now);
+            let updated = self.head_answered(head, &exchange.route, &cached, &answered, now);
+            relay.write = updated.or(relay.write.take());
         }
         let stored = match cached.is_for_one(head, &received, origin.status()) {
             true => Err(WhyNot::VaryAny),
@@ -319,9 +320,11 @@ impl<B: Body> Exchange<B> {
     /// The origin's answer, with the gate's headers and without those of its last hop.
     fn relay(&mut self, origin: &impl OriginHead) -> Relay<B> {
         let work = self.take_work();
+        let write = self.release.take().map(Write::give_back);
         // The other protocol has begun: from here on nothing is the gate's.
         if origin.status() == 101 {
             return Relay {
+                write,
                 work,
                 ..Relay::untouched()
             };
@@ -336,6 +339,7 @@ impl<B: Body> Exchange<B> {
         Relay {
             remove,
             set,
+            write,
             work,
             ..Relay::untouched()
         }

@@ -74,6 +74,13 @@ impl Save {
     }
 }
 
+impl Write {
+    /// Gives the lease with this key back.
+    pub(super) fn give_back(lease: String) -> Self {
+        Self::Delete { keys: vec![lease] }
+    }
+}
+
 impl<B: Body> Gate<B> {
     /// Keeps a response whose body has been read to its end. What is left to do is to write it to
     /// the store, if there is anything to write.

@@ -64,6 +64,8 @@ pub struct Exchange<B: Body> {
     /// Calls of the script that need not wait for the answer.
     pub(super) work: Vec<Work>,
     pub(super) queue: Queue,
+    /// The key of a lease that it was given and does not use: somebody else may have it.
+    pub(super) release: Option<String>,
     /// Whether this is the refresh of an entry, for which no client waits.
     pub(super) behind: bool,
 }
@@ -101,7 +103,7 @@ impl<B: Body> Exchange<B> {
         Step::Respond(Respond {
             answer: self.admission.mark(answer),
             refresh: None,
-            write: None,
+            write: self.release.map(Write::give_back),
             work: self.work,
         })
     }
@@ -121,7 +123,7 @@ impl<B: Body> Step<B> {
     /// The same answer, and something to write to the store.
     pub(super) fn with_write(mut self, write: Option<Write>) -> Self {
         if let Self::Respond(respond) = &mut self {
-            respond.write = write;
+            respond.write = write.or(respond.write.take());
         }
         self
     }

@@ -299,3 +299,22 @@ fn a_url_is_purged_as_a_browser_would_write_it() {
     rig.another_isolate();
     assert_eq!(rig.get("/plain?symbols=[%22A%22,%27%3Cb%3E%27]").fetches, 1);
 }
+
+#[test]
+fn who_turns_to_a_variant_gives_the_lease_of_the_first_one_back() {
+    let cache = json!({ "ttl": "1s", "stale_while_revalidate": "2s" });
+    let mut rig = Rig::new(of(json!([{ "path": "/v", "cache": cache }])));
+    let ask = |rig: &mut Rig, tongue: &str| {
+        rig.next(response(200, tongue).with("vary", "accept-language"));
+        let seen = rig.send(&get("/v").with("accept-language", tongue));
+        rig.origin.clear();
+        seen
+    };
+    ask(&mut rig, "de");
+    rig.wait(1_500);
+    rig.another_isolate();
+    ask(&mut rig, "fr");
+    let sent = rig.sent.len();
+    let seen = ask(&mut rig, "de");
+    assert_eq!((seen.refreshed, rig.sent.len() - sent), (true, 1));
+}

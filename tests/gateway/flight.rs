@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use omnitrade_edge::error::ErrorKind;
-use omnitrade_edge::gateway::{Exchange, Failure, Handoff, Step};
+use omnitrade_edge::gateway::{Exchange, Failure, Handoff, Step, Unread};
 use serde_json::{Value, json};
 
 use crate::rig::{Rig, Seen, Store, get, response};
@@ -224,19 +224,28 @@ fn when_the_leader_fails_the_others_go_themselves() {
 
 #[test]
 fn a_body_that_breaks_off_holds_nobody() {
-    let mut rig = Rig::new(config());
-    let (_, exchange) = leader(start(&mut rig, "/book"));
-    let waits = follower(start(&mut rig, "/book"));
-    let origin = response(200, "half").with("content-length", "4");
-    let now = rig.shown();
-    let handoff = rig
-        .gate
-        .origin_answered(&get("/book"), exchange, Ok(&origin), now);
-    let Handoff::Relay(relay) = handoff else {
-        panic!("it is handed on");
-    };
-    rig.gate.not_saved(&relay.save.unwrap(), now);
-    leader(look_and_ask(&mut rig, "/book", waits));
+    for (why, pause) in [(Unread::Broken, 1), (Unread::TooLong, 10)] {
+        let mut rig = Rig::new(config());
+        let (_, exchange) = leader(start(&mut rig, "/book"));
+        let waits = follower(start(&mut rig, "/book"));
+        let origin = response(200, "half").with("content-length", "4");
+        let now = rig.shown();
+        let handoff = rig
+            .gate
+            .origin_answered(&get("/book"), exchange, Ok(&origin), now);
+        let Handoff::Relay(relay) = handoff else {
+            panic!("it is handed on");
+        };
+        let told = rig.gate.not_saved(&relay.save.unwrap(), why, now);
+        rig.write(told.unwrap());
+        leader(look_and_ask(&mut rig, "/book", waits));
+        rig.wait(pause * 1_000 - 1);
+        leader(start(&mut rig, "/book"));
+        leader(start(&mut rig, "/book"));
+        rig.wait(1);
+        leader(start(&mut rig, "/book"));
+        follower(start(&mut rig, "/book"));
+    }
 }
 
 #[test]

@@ -358,7 +358,7 @@ impl Rig {
         }
     }
 
-    fn write(&mut self, write: Write) {
+    pub fn write(&mut self, write: Write) {
         let up = matches!(self.store, Store::Up);
         match write {
             Write::Set { key, value, ttl_ms } => {

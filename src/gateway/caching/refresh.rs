@@ -20,6 +20,14 @@ impl<B: Body> Caching<B> {
         matches!(self, Self::On(cached) if cached.refresh != Some(Refresh::Elsewhere))
     }
 
+    /// What the store has told this very caller to fetch.
+    pub fn leased(&self) -> Option<String> {
+        match self {
+            Self::On(cached) => cached.holds_lease().then(|| cached.key.hex()),
+            _ => None,
+        }
+    }
+
     /// Whether the store has told this very caller to do it.
     pub fn holds_lease(&self) -> bool {
         matches!(self, Self::On(cached) if cached.holds_lease())

@@ -316,14 +316,11 @@ impl Isolate {
     }
 
     async fn save(&self, save: Save, response: &Response) {
-        let Ok(body) = origin::read(response.body(), save.largest_body()).await else {
-            let write = self.gate.borrow_mut().not_saved(&save, now());
-            if let Some(write) = write {
-                self.write(write).await;
-            }
-            return;
+        let body = origin::read(response.body(), save.largest_body()).await;
+        let write = match body {
+            Ok(body) => self.gate.borrow_mut().save(save, body, now()),
+            Err(why) => self.gate.borrow_mut().not_saved(&save, why, now()),
         };
-        let write = self.gate.borrow_mut().save(save, body, now());
         if let Some(write) = write {
             self.write(write).await;
         }
