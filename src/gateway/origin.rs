@@ -196,8 +196,8 @@ impl<B: Body> Gate<B> {
             relay.write = updated.or(relay.write.take());
         }
         let stored = match cached.is_for_one(head, &received, origin.status()) {
-            true => Err(WhyNot::VaryAny),
-            false => may_store(&answered, &cached.rules),
+            Some(why) => Err(why),
+            None => may_store(&answered, &cached.rules),
         };
         match stored {
             Ok(()) if announced(&received).is_some_and(|length| length > self.largest_body()) => {

@@ -196,18 +196,25 @@ fn encoded(text: &str) -> String {
 
 /// What a name or a value says, as a form writes it; `None` if an escape is broken.
 fn decoded(text: &str) -> Option<Cow<'_, [u8]>> {
-    if !text.contains(['%', '+']) {
+    match text.contains('+') {
+        true => Some(Cow::Owned(unescaped(&text.replace('+', " "))?.into_owned())),
+        false => unescaped(text),
+    }
+}
+
+/// Text without percent-escapes (RFC 3986 §2.1); `None` if one is broken.
+pub(super) fn unescaped(text: &str) -> Option<Cow<'_, [u8]>> {
+    if !text.contains('%') {
         return Some(Cow::Borrowed(text.as_bytes()));
     }
-    let mut decoded = Vec::with_capacity(text.len());
+    let mut unescaped = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
     while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
+        unescaped.push(match byte {
             b'%' => u8::try_from(digit(bytes.next())? * 16 + digit(bytes.next())?).ok()?,
-            b'+' => b' ',
             byte => byte,
         });
     }
-    Some(Cow::Owned(decoded))
+    Some(Cow::Owned(unescaped))
 }

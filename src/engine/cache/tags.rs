@@ -12,7 +12,7 @@ use http::HeaderMap;
 use sha2::{Digest, Sha256};
 
 use super::key::{CacheKey, Target};
-use super::query::{DeclaredQuery, canonical_query};
+use super::query::{DeclaredQuery, canonical_query, unescaped};
 use super::vary::hex;
 
 /// The longest that an entry lies in the store.
@@ -264,23 +264,5 @@ fn parameter(query: Option<&str>, name: &str) -> Vec<u8> {
 
 /// Without percent-escapes; as it is, if one is broken.
 fn decoded(text: &str) -> Cow<'_, [u8]> {
-    if !text.contains('%') {
-        return Cow::Borrowed(text.as_bytes());
-    }
-    whole(text).map_or(Cow::Borrowed(text.as_bytes()), Cow::Owned)
-}
-
-fn whole(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => {
-                let mut digit = || char::from(bytes.next()?).to_digit(16);
-                u8::try_from(digit()? * 16 + digit()?).ok()?
-            }
-            _ => byte,
-        });
-    }
-    Some(decoded)
+    unescaped(text).unwrap_or(Cow::Borrowed(text.as_bytes()))
 }

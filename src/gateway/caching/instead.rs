@@ -4,7 +4,7 @@
 use http::HeaderMap;
 
 use crate::clock::Timestamp;
-use crate::engine::cache::{CacheStatus, Entry, Fields, Forward, OnError, Use, elements};
+use crate::engine::cache::{CacheStatus, Entry, Fields, Forward, OnError, Use, WhyNot, elements};
 use crate::limiter::Refresh;
 
 use super::super::answer::Answer;
@@ -27,15 +27,25 @@ impl<B: Body> Cached<B> {
         matches!(self.forward, Forward::Request)
     }
 
-    /// Whether a response is this client's alone, though it does not say so: it follows from the address
-    /// that the gate tells the origin, or it finds fault with what is in no key, a `Range` or long headers.
-    pub fn is_for_one(&self, head: &impl Head, response: &HeaderMap, status: u16) -> bool {
+    /// Why a response is this client's alone, though it does not say so, if it is: it follows from the
+    /// address that the gate tells the origin, or it finds fault with what is in no key, a `Range` or long
+    /// headers.
+    pub fn is_for_one(
+        &self,
+        head: &impl Head,
+        response: &HeaderMap,
+        status: u16,
+    ) -> Option<WhyNot> {
         let varies = response.value("vary").unwrap_or_default();
         let by_address = elements(&varies).any(|name| name.eq_ignore_ascii_case("x-forwarded-for"));
         let forwarded = self.forwarded.iter().flat_map(|names| names.iter());
         let bytes = forwarded.filter_map(|name| Some(head.value(name)?.len()));
         let faulty = status == 400 && (head.has("range") || bytes.sum::<usize>() > USUAL_BYTES);
-        by_address || faulty
+        match (by_address, faulty) {
+            (true, _) => Some(WhyNot::VaryAny),
+            (_, true) => Some(WhyNot::Status),
+            _ => None,
+        }
     }
 
     /// Whether this caller holds the lease to fetch it.

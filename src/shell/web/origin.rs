@@ -15,13 +15,12 @@ use crate::clock::millis;
 use crate::gateway::forward::Fetch;
 use crate::gateway::{Failure, Unread};
 
+use super::platform::set_timeout;
+
 #[wasm_bindgen]
 extern "C" {
     #[wasm_bindgen(js_name = fetch)]
     fn js_fetch(request: &Request, init: &RequestInit) -> Promise;
-
-    #[wasm_bindgen(js_name = setTimeout)]
-    fn set_timeout(callback: &JsValue, ms: f64) -> JsValue;
 
     #[wasm_bindgen(js_name = clearTimeout)]
     fn clear_timeout(id: &JsValue);

@@ -23,7 +23,7 @@ extern "C" {
     pub fn warn(message: &str);
 
     #[wasm_bindgen(js_name = setTimeout)]
-    fn set_timeout(callback: &Function, ms: i32);
+    pub fn set_timeout(callback: &JsValue, ms: f64) -> JsValue;
 }
 
 /// Keeps a request going for which others wait, also when its client hangs up.
@@ -50,7 +50,7 @@ impl Drop for Hold {
 /// Waits.
 pub async fn sleep(duration: Duration) {
     let ms = i32::try_from(millis(duration)).unwrap_or(i32::MAX);
-    let elapsed = Promise::new(&mut |resolve, _| set_timeout(&resolve, ms));
+    let elapsed = Promise::new(&mut |resolve, _| drop(set_timeout(&resolve, ms.into())));
     // A timer's promise is never rejected.
     let _ = JsFuture::from(elapsed).await;
 }
