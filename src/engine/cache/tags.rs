@@ -8,7 +8,6 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use http::HeaderMap;
 use sha2::{Digest, Sha256};
 
 use super::key::{CacheKey, Target};
@@ -200,8 +199,11 @@ pub fn url_key(prefix: &str, url: &CacheKey) -> String {
 /// What a URL is purged under: its key, whatever request headers its responses vary by. `declared` as
 /// for [`CacheKey::new`].
 pub fn purged_url(target: &Target<'_>, declared: Option<&DeclaredQuery>) -> CacheKey {
-    CacheKey::new(target, declared, &[], &HeaderMap::new())
+    CacheKey::new(target, declared, &[], NO_FIELDS)
 }
+
+/// A request without header fields.
+const NO_FIELDS: &[(String, String)] = &[];
 
 /// The value that a purge gives to its epoch keys: 16 hexadecimal digits that no other purge gives to
 /// them. `random`: a number that is not likely to come again.

@@ -1,8 +1,6 @@
 //! What a stored response may stand in for: an origin that failed or must not be called. And whose answer
 //! may stand in for the origin's.
 
-use http::HeaderMap;
-
 use crate::clock::Timestamp;
 use crate::engine::cache::{CacheStatus, Entry, Fields, Forward, OnError, Use, WhyNot, elements};
 use crate::limiter::Refresh;
@@ -33,7 +31,7 @@ impl<B: Body> Cached<B> {
     pub fn is_for_one(
         &self,
         head: &impl Head,
-        response: &HeaderMap,
+        response: &[(String, String)],
         status: u16,
     ) -> Option<WhyNot> {
         let varies = response.value("vary").unwrap_or_default();
