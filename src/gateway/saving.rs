@@ -92,7 +92,7 @@ impl<B: Body> Gate<B> {
         }
         let (mut key, mut meta) = (save.key, save.meta);
         let version = save.rules.version.as_ref();
-        meta.version = version.and_then(|source| source.of(&meta, &body));
+        meta.version = version.and_then(|source| source.of(&meta.headers, &body));
         // Another variant came first while this one was on its way: it leads.
         if let Some(leader) = self.memory.l1.get(&key, now).map(|entry| &entry.meta)
             && let Some(family) = Family::of(leader)

@@ -1,8 +1,8 @@
 //! Replies that say no: from an HTTP status and Redis's text to an [`Error`] that is fit for logs.
 
 use http::StatusCode;
+use serde::Deserialize;
 
-use super::wire;
 use crate::error::{Error, ErrorKind};
 
 /// The error that an HTTP reply other than 2xx means.
@@ -12,7 +12,7 @@ pub(super) fn from_reply(status: StatusCode, body: &[u8]) -> Error {
     if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         return from_status(status);
     }
-    let Some(text) = wire::error_text(body) else {
+    let Some(text) = error_text(body) else {
         return from_status(status);
     };
     let error = from_text(&text);
@@ -181,6 +181,17 @@ const MAX_TEXT: usize = 160;
 
 /// The longest word shown, in bytes: below a digest, a UUID or a token.
 const MAX_WORD: usize = 31;
+
+/// The text of `{"error": text}`.
+fn error_text(reply: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Refusal {
+        error: String,
+    }
+    serde_json::from_slice::<Refusal>(reply)
+        .ok()
+        .map(|refusal| refusal.error)
+}
 
 #[cfg(test)]
 mod tests {

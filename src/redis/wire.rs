@@ -72,17 +72,6 @@ pub(super) fn read_many(
     }
 }
 
-/// The text of `{"error": text}`.
-pub(super) fn error_text(reply: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Refusal {
-        error: String,
-    }
-    serde_json::from_slice::<Refusal>(reply)
-        .ok()
-        .map(|refusal| refusal.error)
-}
-
 /// Reads a whole document. serde_json bounds its depth (128), the transport its length.
 fn read<'de, S: DeserializeSeed<'de>>(reply: &'de [u8], seed: S) -> Result<S::Value, Error> {
     let mut json = serde_json::Deserializer::from_slice(reply);

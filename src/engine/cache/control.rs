@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::fields::{Fields, elements, is_token, tokens};
-use super::targeted;
 
 /// A directive that carries a number of seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -67,18 +66,6 @@ pub struct ResponseDirectives {
 }
 
 impl ResponseDirectives {
-    /// The directives that hold for this cache: those of the first targeted field that is there and
-    /// well-formed (RFC 9213 §2.2), else those of `Cache-Control`.
-    ///
-    /// A targeted field that is malformed does not count, but for the words in it that restrict.
-    pub fn of<F: Fields + ?Sized>(response: &F) -> Self {
-        let (targeted, malformed) = targeted::directives(response);
-        let mut directives = targeted
-            .unwrap_or_else(|| Self::parse(&response.value("cache-control").unwrap_or_default()));
-        malformed.iter().for_each(|text| directives.restrict(text));
-        directives
-    }
-
     /// The directives of one combined `Cache-Control` value.
     ///
     /// A value that is not a list of directives may mean more than can be read from it: whatever

@@ -5,14 +5,26 @@ use std::borrow::Cow;
 use super::control::{Argument, ResponseDirectives};
 use super::fields::{Fields, elements, trim};
 
+impl ResponseDirectives {
+    /// The directives that hold for this cache: those of the first targeted field that is there and
+    /// well-formed (RFC 9213 §2.2), else those of `Cache-Control`.
+    ///
+    /// A targeted field that is malformed does not count, but for the words in it that restrict.
+    pub fn of<F: Fields + ?Sized>(response: &F) -> Self {
+        let (targeted, malformed) = directives(response);
+        let mut directives = targeted
+            .unwrap_or_else(|| Self::parse(&response.value("cache-control").unwrap_or_default()));
+        malformed.iter().for_each(|text| directives.restrict(text));
+        directives
+    }
+}
+
 /// The directives of the first field of [`TARGETS`] that is there, well-formed and not empty; and
 /// the values of those before it, which are not.
 ///
 /// RFC 9213 §2.2: such a cache "MUST ignore" `Cache-Control` and `Expires`; a field that does not
 /// parse, or is empty, is as good as absent.
-pub(super) fn directives<F: Fields + ?Sized>(
-    response: &F,
-) -> (Option<ResponseDirectives>, Vec<Cow<'_, str>>) {
+fn directives<F: Fields + ?Sized>(response: &F) -> (Option<ResponseDirectives>, Vec<Cow<'_, str>>) {
     let mut malformed = Vec::new();
     for text in TARGETS.iter().filter_map(|name| response.value(name)) {
         match dictionary(&text) {
