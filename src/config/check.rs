@@ -11,7 +11,7 @@ use crate::engine::route::Pattern;
 
 use super::duration::parse_duration;
 use super::error::Problem;
-use super::shape::is_name;
+use super::shape::{is_name, texts};
 
 /// What is wrong with a configuration beside its shape.
 pub fn problems(config: &Value) -> Vec<Problem> {
@@ -130,14 +130,6 @@ fn overlap(a: &Value, b: &Value) -> bool {
     };
     let pattern = |route: &Value| Pattern::parse(route["path"].as_str()?).ok();
     methods && pattern(a).is_some_and(|a| pattern(b) == Some(a))
-}
-
-fn texts(list: &Value) -> Vec<&str> {
-    list.as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect()
 }
 
 #[cfg(test)]

@@ -4,23 +4,9 @@ mod cache;
 mod text;
 
 use super::shape::Absent::{Is, Missing, None};
-use super::shape::{Field, Shape};
+use super::shape::{Shape, field};
 use cache::CACHE;
-use text::{HEADER, KEY_PREFIX, METHOD, NAME, ORIGIN, ORIGIN_QUOTA_NAME, PATH, SHARE};
-
-const fn field(
-    name: &'static str,
-    shape: Shape,
-    absent: super::shape::Absent,
-    doc: &'static str,
-) -> Field {
-    Field {
-        name,
-        shape,
-        absent,
-        doc,
-    }
-}
+use text::{DURATION, HEADER, KEY_PREFIX, METHOD, NAME, ORIGIN, ORIGIN_QUOTA_NAME, PATH, SHARE};
 
 /// The whole of it.
 pub const CONFIG: Shape = Shape::Table(&[
@@ -289,6 +275,5 @@ const ROUTE: Shape = Shape::Table(&[
     field("cache", CACHE, None, "Makes the route a shared cache."),
 ]);
 
-const DURATION: Shape = Shape::Duration { or_zero: false };
 const PERMITS: Shape = Shape::Integer(1, 1_000_000_000);
 const ON_FAILURE: Shape = Shape::OneOf(&["local", "open", "closed"]);

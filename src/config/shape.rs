@@ -272,3 +272,27 @@ fn join(path: &str, name: &str) -> String {
         _ => format!("{path}.{name}"),
     }
 }
+
+/// A field of a table.
+pub(super) const fn field(
+    name: &'static str,
+    shape: Shape,
+    absent: Absent,
+    doc: &'static str,
+) -> Field {
+    Field {
+        name,
+        shape,
+        absent,
+        doc,
+    }
+}
+
+/// The texts in a list.
+pub(super) fn texts(list: &Value) -> Vec<&str> {
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
+}

@@ -10,7 +10,9 @@ use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
-use super::{Arg, Value, failure};
+use super::arg::Arg;
+use super::failure;
+use super::value::Value;
 use crate::error::{Error, ErrorKind};
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::duration::parse_duration;
 use super::super::error::Problem;
-use super::texts;
+use super::super::shape::texts;
 
 /// What is wrong with the cache at `path`, beside its shape.
 pub fn problems(path: &str, cache: &Value, problems: &mut Vec<Problem>) {

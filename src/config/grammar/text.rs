@@ -101,3 +101,6 @@ fn is_origin(text: &str) -> bool {
 fn is_tag(text: &str) -> bool {
     text.len() <= 128 && text.bytes().all(|b| b.is_ascii_graphic()) && places(text).is_some()
 }
+
+/// A duration other than none.
+pub const DURATION: Shape = Shape::Duration { or_zero: false };

@@ -1,3 +1,4 @@
+use http::StatusCode;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
