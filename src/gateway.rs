@@ -39,6 +39,7 @@ mod token;
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
 use crate::engine::cache::{Bypass, Target};
+use crate::engine::proxy_names::Reserved;
 use crate::engine::route::segments;
 use crate::engine::subject;
 use crate::error::Error;
@@ -379,11 +380,16 @@ impl<B: Body> Gate<B> {
             query: query.as_deref(),
             ..target
         };
-        let address = head.value(&self.plan.client.ip_header);
+        let client = &self.plan.client;
+        let reserved = Reserved {
+            api_key: &client.api_key_header,
+            ip: &client.ip_header,
+        };
+        let address = head.value(&client.ip_header);
         let address = address
             .and_then(|text| subject::address(&text))
             .map(|ip| ip.to_string());
-        let mut fetch = forward::fetch(&self.plan.origin, target, head, address, timeout);
+        let mut fetch = forward::fetch(&self.plan.origin, target, head, reserved, address, timeout);
         exchange.caching.prepare(&mut fetch, now);
         Step::Fetch(fetch, exchange)
     }
