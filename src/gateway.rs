@@ -384,6 +384,11 @@ impl<B: Body> Gate<B> {
         let reserved = Reserved {
             api_key: &client.api_key_header,
             ip: &client.ip_header,
+            vary: exchange
+                .route
+                .cache
+                .as_ref()
+                .map_or(&[], |cache| &cache.vary),
         };
         let address = head.value(&client.ip_header);
         let address = address

@@ -37,7 +37,13 @@ pub fn problems(config: &Value) -> Vec<Problem> {
             &mut problems,
         );
         origin_quota(config, &path, route, &mut problems);
-        cache::problems(&format!("{path}.cache"), &route["cache"], &mut problems);
+        let cache = &route["cache"];
+        cache::problems(
+            &format!("{path}.cache"),
+            cache,
+            &config["client"],
+            &mut problems,
+        );
         tags::check(&path, route, &mut problems);
         for (m, earlier) in routes.iter().enumerate().take(n) {
             if overlap(earlier, route) {

@@ -29,6 +29,8 @@ pub struct Reserved<'a> {
     pub api_key: &'a str,
     /// The header with the client's address.
     pub ip: &'a str,
+    /// The headers by which the route tells answers apart in its cache.
+    pub vary: &'a [String],
 }
 
 impl Reserved<'_> {
@@ -37,13 +39,14 @@ impl Reserved<'_> {
     /// Beside what [`speaks_for_proxy`], these are names that a server may fold onto another one, so that
     /// the origin would obey a header that the gate has not seen: another spelling of the header with the
     /// API key (else a client could use a key without being counted by it), of the one with the address,
-    /// of a header that the platform sets (`cf_connecting_ip`), and of those by which messages are framed,
-    /// conditions asked and answers told apart in a cache (`content_length`, `accept_language`). A name
-    /// with `_` that folds onto none of these goes on.
+    /// of those that the cache's keys are made of, of a header that the platform sets
+    /// (`cf_connecting_ip`), and of those by which messages are framed, conditions asked and contents
+    /// negotiated (`content_length`, `accept_language`). A name with `_` that folds onto none of these
+    /// goes on.
     ///
     /// ```
     /// # use omnitrade_edge::engine::proxy_names::Reserved;
-    /// let reserved = Reserved { api_key: "x-api-key", ip: "cf-connecting-ip" };
+    /// let reserved = Reserved { api_key: "x-api-key", ip: "cf-connecting-ip", vary: &[] };
     /// assert!(reserved.takes_off("X_Api_Key") && !reserved.takes_off("X-Api-Key"));
     /// assert!(reserved.takes_off("cf_connecting_ip") && !reserved.takes_off("cf-connecting-ip"));
     /// assert!(!reserved.takes_off("user_id"));
@@ -53,12 +56,21 @@ impl Reserved<'_> {
             return false;
         }
         let folded = folded(name);
-        let shadows = |own: &str| folded == self::folded(own) && !name.eq_ignore_ascii_case(own);
+        // Two spellings that are both in the key take nothing from each other.
+        let keyed = self.vary.iter().any(|own| name.eq_ignore_ascii_case(own));
+        let of_key = |own: &String| is_another_spelling(name, own);
         is_a_proxys(&folded)
-            || shadows(self.api_key)
-            || shadows(self.ip)
+            || is_another_spelling(name, self.api_key)
+            || is_another_spelling(name, self.ip)
+            || (!keyed && self.vary.iter().any(of_key))
             || (is_odd(name) && names(&SHADOWED, &folded))
     }
+}
+
+/// Whether servers that fold names may take one header for another one: the names differ in more than
+/// case, and are the same once folded.
+pub fn is_another_spelling(name: &str, of: &str) -> bool {
+    !name.eq_ignore_ascii_case(of) && folded(name) == folded(of)
 }
 
 /// The name in the form in which the rule has its names: lower case, and `-` for all that is neither a
@@ -354,6 +366,7 @@ mod tests {
     const RESERVED: Reserved<'static> = Reserved {
         api_key: "x-api-key",
         ip: "cf-connecting-ip",
+        vary: &[],
     };
 
     #[test]
@@ -398,8 +411,17 @@ mod tests {
         let other_way = Reserved {
             api_key: "api_key",
             ip: "x-real-ip",
+            vary: &["x-tenant".to_owned()],
         };
         assert!(other_way.takes_off("api-key") && !other_way.takes_off("API_Key"));
+        assert!(other_way.takes_off("x_tenant") && !other_way.takes_off("X-Tenant"));
+        let both = ["x-tenant", "x_tenant"].map(str::to_owned);
+        let both = Reserved {
+            vary: &both,
+            ..other_way
+        };
+        assert!(!both.takes_off("x-tenant") && !both.takes_off("x_tenant"));
+        assert!(both.takes_off("x.tenant"));
         assert!(other_way.takes_off("x-real-ip"), "the gate tells it itself");
     }
 
@@ -409,6 +431,7 @@ mod tests {
         let reserved = Reserved {
             api_key: "X-Edge-Key",
             ip: "cf-connecting-ip",
+            vary: &[],
         };
         assert!(!reserved.takes_off("x-edge-key") && reserved.takes_off("x_edge_key"));
         assert!(reserved.takes_off("x-edge-limiter"));
