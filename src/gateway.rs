@@ -112,7 +112,7 @@ impl<B: Body> Gate<B> {
         let Ok(path) = segments(target.path) else {
             return Problem::MalformedUrl.into();
         };
-        if let Some(step) = self.admin(head, &path) {
+        if let Some(step) = self.admin(head, target.path, &path) {
             return step;
         }
         let route = self.plan.find(head.method(), &path);

@@ -102,6 +102,12 @@ fn an_error_names_the_path_and_what_was_expected() {
              found \"a\"",
         ),
         (
+            json!({ "routes": [{ "path": "/a%3Bx/{id}" }] }),
+            "routes[0].path: expected a path without `;`, also written `%3B` (it and what follows it \
+             in a segment of a request are left off before the path is matched, so this one would \
+             never match), found \"/a%3Bx/{id}\"",
+        ),
+        (
             json!({ "routes": [{ "path": "/a/{x}" }, { "path": "/A/{y}/" }] }),
             "routes[1].path: expected a path that routes[0] does not claim for the same methods, \
              found \"/A/{y}/\"",

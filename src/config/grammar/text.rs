@@ -1,7 +1,7 @@
 //! The texts of the grammar: what fits each, and how an error says so.
 
 use crate::engine::cache::{VersionSource, places};
-use crate::engine::route::Pattern;
+use crate::engine::route::{Pattern, PatternError};
 
 use super::super::shape::{Shape, is_name};
 use super::super::share::parse_share;
@@ -30,10 +30,10 @@ pub const KEY_PREFIX: Shape = Shape::Text {
     fits: |text| is_name(text) && text.len() <= 32,
 };
 
-/// The path of a route.
+/// The path of a route. That a `;` in it could never match is said beside the shape.
 pub const PATH: Shape = Shape::Text {
     expected: "a path such as \"/v1/books/{id}\" or \"/files/{*rest}\"",
-    fits: |text| Pattern::parse(text).is_ok(),
+    fits: |text| !matches!(Pattern::parse(text), Err(PatternError::Malformed)),
 };
 
 /// The address of an API.
