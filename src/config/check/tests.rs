@@ -149,6 +149,33 @@ fn an_unknown_field_is_an_error() {
 }
 
 #[test]
+fn a_key_prefix_holds_one_whole_hash_tag_or_no_brace() {
+    let errors = |prefix: &str| errors(json!({ "redis": { "key_prefix": prefix } }));
+    let longest = "{".to_owned() + &"x".repeat(30) + "}";
+    for right in [
+        "ot",
+        "{ot}",
+        "{ot}-test",
+        "shop.{ot}",
+        "a.{b_c}-d",
+        "{.}",
+        &longest,
+    ] {
+        assert_eq!(errors(right), [""; 0], "{right}");
+    }
+    let longer = longest.clone() + "x";
+    for wrong in [
+        "", "{}", "{", "}", "{ot", "ot}", "}ot{", "{{ot}}", "{ot}}", "{a}{b}", "{a}{", "{}ot",
+        "a{}", "{o t}", "{ot}:", "{é}", &longer,
+    ] {
+        let expected = "redis.key_prefix: expected a prefix of at most 32 letters, digits, `-`, `_` \
+                        or `.`, some of them in braces or not, such as \"ot\" or \"{ot}\", found";
+        let found = Value::from(wrong);
+        assert_eq!(errors(wrong), [format!("{expected} {found}")]);
+    }
+}
+
+#[test]
 fn all_errors_come_at_once() {
     let errors = errors(json!({
         "origin": 1,
