@@ -73,6 +73,8 @@ pub struct Gate<B: Body> {
     has_store: bool,
     memory: Memory<B>,
     notes: Vec<String>,
+    /// Whether the notes have told that a setting of the store is wrong.
+    setting_noted: bool,
     /// What opens the admin pages that are not for everybody.
     admin_token: Option<AdminToken>,
 }
@@ -96,6 +98,7 @@ impl<B: Body> Gate<B> {
             has_store,
             memory: Memory::new(memory, config.cache.l1_size, seed),
             notes: Vec::new(),
+            setting_noted: false,
             admin_token: None,
         })
     }
@@ -216,6 +219,9 @@ impl<B: Body> Gate<B> {
         reply: Result<Value, Error>,
         shown: Timestamp,
     ) -> Step<B> {
+        if let Err(error) = &reply {
+            self.note_failure(error);
+        }
         let memory = &mut self.memory.limiter;
         let Some((mut reply, now)) = memory.received(ask, reply, shown) else {
             exchange.store_failed = true;
