@@ -94,7 +94,7 @@ fn is_a_proxys(folded: &str) -> bool {
             let rest = folded.strip_prefix(*stem)?.strip_prefix('-')?;
             Some(STATEMENTS.contains(&rest))
         };
-        STEMS.iter().any(|stem| ends(&stem).unwrap_or_default())
+        STEMS.iter().any(|stem| ends(stem).unwrap_or_default())
     };
     folded.split('-').any(|word| word == "forwarded")
         || names(&FAMILIES, folded)

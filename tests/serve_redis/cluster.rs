@@ -48,7 +48,7 @@ fn ask(prefix: &str, id: &str) -> Ask {
 async fn run(client: &Client, prefix: &str, id: &str) -> Result<Reply, Error> {
     let ask = ask(prefix, id);
     let reply = client.script(&ADMIT, &ask.keys, &ask.args).await?;
-    Ok(ask.read(reply).expect("a reply of the script's"))
+    Ok(ask.read(reply).unwrap())
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn under_a_hash_tag_limits_and_cache_work() {
         for n in 0..5 {
             let reply = run(&client, prefix, &format!("Z0000{n}")).await.unwrap();
             assert_eq!(reply.outcome == Outcome::Admitted, n < 3, "{prefix}: {n}");
-            let found = reply.cached.expect("it was looked up").entry;
+            let found = reply.cached.unwrap().entry;
             assert_eq!(found != Stored::Nothing, n < 3, "{prefix}: {n}");
         }
         let mut purge = Purge::new(prefix, 7);
