@@ -7,7 +7,7 @@ mod tags;
 
 use serde_json::{Map, Value};
 
-use crate::engine::route::Pattern;
+use crate::engine::route::{Pattern, PatternError};
 
 use super::duration::parse_duration;
 use super::error::Problem;
@@ -37,8 +37,15 @@ pub fn problems(config: &Value) -> Vec<Problem> {
             &mut problems,
         );
         origin_quota(config, &path, route, &mut problems);
-        cache::problems(&format!("{path}.cache"), &route["cache"], &mut problems);
+        let cache = &route["cache"];
+        cache::problems(
+            &format!("{path}.cache"),
+            cache,
+            &config["client"],
+            &mut problems,
+        );
         tags::check(&path, route, &mut problems);
+        parameters(&path, route, &mut problems);
         for (m, earlier) in routes.iter().enumerate().take(n) {
             if overlap(earlier, route) {
                 problems.push(Problem::new(
@@ -101,6 +108,19 @@ fn limit_problems(name: &str, limit: &Value, problems: &mut Vec<Problem>) {
             &format!("limits.{name}.penalty.hold"),
             &format!("a duration no longer than `max`, {}", penalty["max"]),
             Some(&penalty["hold"]),
+        ));
+    }
+}
+
+/// The path of a route can match.
+fn parameters(path: &str, route: &Value, problems: &mut Vec<Problem>) {
+    let pattern = route["path"].as_str().map(Pattern::parse);
+    if pattern == Some(Err(PatternError::Parameter)) {
+        problems.push(Problem::new(
+            &format!("{path}.path"),
+            "a path without `;`, also written `%3B` (it and what follows it in a segment of a request \
+             are left off before the path is matched, so this one would never match)",
+            Some(&route["path"]),
         ));
     }
 }

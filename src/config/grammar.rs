@@ -100,7 +100,8 @@ const REDIS: Shape = Shape::Table(&[
         "key_prefix",
         KEY_PREFIX,
         Is("\"ot\""),
-        "What the name of every Redis key starts with.",
+        "What the name of every Redis key starts with. A clustered Redis needs it, or a part of it, in \
+         braces: all keys of the gate then lie in one slot.",
     ),
     field(
         "on_failure",

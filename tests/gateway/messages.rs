@@ -63,6 +63,10 @@ impl Head for Request {
     fn url(&self) -> &str {
         &self.url
     }
+
+    fn names(&self) -> Vec<String> {
+        self.headers.keys().map(ToString::to_string).collect()
+    }
 }
 
 /// A response of the origin.

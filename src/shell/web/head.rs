@@ -46,6 +46,11 @@ impl Head for RequestHead {
     fn url(&self) -> &str {
         &self.url
     }
+
+    fn names(&self) -> Vec<String> {
+        let names = self.headers.keys().into_iter().flatten();
+        names.filter_map(|name| name.as_string()).collect()
+    }
 }
 
 /// The head of the origin's answer.
