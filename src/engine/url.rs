@@ -41,7 +41,11 @@ impl<'a> Target<'a> {
     pub fn of(url: &'a str) -> Option<Self> {
         match cleaned(url) {
             Cow::Borrowed(url) => Parts::of(url)?.normal(),
-            Cow::Owned(url) => Some(Parts::of(&url)?.normal()?.into_owned()),
+            Cow::Owned(cleaned) => {
+                // A host with a line break in it goes into no header.
+                Parts::of(url.trim_start())?.normal()?;
+                Some(Parts::of(&cleaned)?.normal()?.into_owned())
+            }
         }
     }
 
