@@ -38,9 +38,9 @@ const ANYWHERE: [&[&str]; 12] = [
 const IN_PATHS: [&[&str]; 6] = [
     &["'"],
     &["%27"],
-    &["/", "\\", "/./", "/x/../", "/%2e/", "/.a/%2E."],
+    &["/", "\\", "/./", "/x/../", "/%2e/", "/.a/%2E./"],
     &["//", "/\\"],
-    &[";", ";"],
+    &[";"],
     &["%3B", "%3b"],
 ];
 
@@ -100,10 +100,9 @@ proptest! {
         prop_assert_eq!(rig.get(&other).fetches, 0);
         rig.another_isolate();
         prop_assert_eq!(rig.get(&other).fetches, 0);
-        let (_, key) = rig.writes.last().map(|entry| ((), entry.key.clone())).unwrap();
         let mut anew = Rig::new(config());
         anew.get(&other);
-        prop_assert_eq!((sent(&anew), &anew.writes.last().unwrap().key), (sent(&rig), &key));
+        prop_assert_eq!(sent(&anew), sent(&rig));
     }
 
     #[test]
@@ -132,11 +131,7 @@ proptest! {
             let mut rig = Rig::new(config());
             rig.get(&one);
             let named = if absolute { format!("https://API.example/v%31{other}") } else { other.clone() };
-            let answer = response(201, "");
-            let value = http::HeaderValue::from_bytes(named.as_bytes()).unwrap();
-            let mut answer = answer;
-            answer.headers.insert(name, value);
-            rig.next(answer);
+            rig.next(response(201, "").with_octets(name, named.as_bytes()));
             rig.send(&get("/orders").by("POST"));
             prop_assert_eq!(rig.get(&one).fetches, 1, "{}", named);
         }
