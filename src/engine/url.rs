@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-/// An absolute `http` or `https` URL in its normal form, taken apart. There is no other way to one
-/// than [`Target::of`], so two that are equal are one resource.
+/// An absolute `http` or `https` URL in its normal form, taken apart. None is in another form,
+/// so two that are equal are one resource.
 ///
 /// The normal form is what RFC 3986 §6.2.2 and §6.2.3 call equivalent, spelt as the URL Standard
 /// leaves it untouched: what the platform sends for it is exactly it.
@@ -180,7 +180,8 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn of(url: &'a str) -> Option<Self> {
-        let (scheme, rest) = url.split_once("://")?;
+        let (scheme, rest) = url.split_once(':')?;
+        let rest = rest.strip_prefix("//")?;
         let mut known = ["https", "http"].into_iter();
         let scheme = known.find(|known| scheme.eq_ignore_ascii_case(known))?;
         let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
@@ -191,10 +192,8 @@ impl<'a> Parts<'a> {
             Some((rest, query)) => (rest, Some(query)),
             None => (rest, None),
         };
-        let (authority, path) = match rest.find(['/', '\\']) {
-            Some(at) => rest.split_at_checked(at)?,
-            None => (rest, ""),
-        };
+        let path = rest.bytes().position(|byte| matches!(byte, b'/' | b'\\'));
+        let (authority, path) = rest.split_at_checked(path.unwrap_or(rest.len()))?;
         Some(Self {
             scheme,
             authority,
@@ -269,10 +268,19 @@ fn normal_path(path: &str) -> Cow<'_, str> {
     if path.is_empty() {
         return Cow::Borrowed("/");
     }
-    match is_normal(path, Place::Path) && !path.contains("/.") {
+    match is_normal(path, Place::Path) && !may_have_dots(path) {
         true => Cow::Borrowed(path),
         false => Cow::Owned(without_dots(path, |segment| spelt(segment, Place::Path))),
     }
+}
+
+fn may_have_dots(path: &str) -> bool {
+    let mut before = 0;
+    path.bytes().any(|byte| {
+        let dots = (before, byte) == (b'/', b'.');
+        before = byte;
+        dots
+    })
 }
 
 /// The path with its dot segments resolved (RFC 3986 §5.2.4; URL Standard, "path state"), and the

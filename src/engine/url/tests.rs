@@ -139,8 +139,7 @@ fn beside_a_broken_escape_all_escapes_stay() {
 
 #[test]
 fn what_is_normal_is_not_copied() {
-    let url = "https://api.example:8443/v1/a;b=1/%2F'?symbol=BTC%2FUSDT&limit=5&x=["
-        .trim_end_matches("&x=[");
+    let url = "https://api.example:8443/v1/a;b=1/%2F'?symbol=BTC%2FUSDT&limit=5";
     let target = Target::of(url).unwrap();
     let parts = [&target.host, &target.path, target.query.as_ref().unwrap()];
     assert!(parts.iter().all(|part| matches!(part, Cow::Borrowed(_))));
@@ -215,14 +214,14 @@ fn sent(url: &Url) -> String {
 
 /// What a URL means, by other means than the code under test: its segments and its pairs decoded, as
 /// far as no escape in them is broken.
-fn meaning(url: &str) -> (String, Vec<Vec<u8>>, Option<Vec<Vec<Vec<u8>>>>) {
+fn meaning(url: &str) -> impl PartialEq {
     let url = Url::parse(url).unwrap();
-    let pair = |pair: &str| pair.splitn(2, '=').map(decoded).collect();
+    let pair = |pair: &str| pair.splitn(2, '=').map(decoded).collect::<Vec<_>>();
     (
         url.origin().ascii_serialization(),
-        url.path().split('/').map(decoded).collect(),
+        url.path().split('/').map(decoded).collect::<Vec<_>>(),
         url.query()
-            .map(|query| query.split('&').map(pair).collect()),
+            .map(|query| query.split('&').map(pair).collect::<Vec<_>>()),
     )
 }
 
