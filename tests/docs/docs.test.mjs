@@ -1,6 +1,6 @@
 /** The documents say what is true: their links lead somewhere, and their snippets are right. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import { test } from "node:test";
@@ -108,6 +108,40 @@ test("every JSON snippet in the documents can be read", () => {
     assert.doesNotThrow(() => JSON.parse(text), where);
   }
 });
+
+test("every line of a Rust snippet stands in an example that is compiled", () => {
+  const examples = readdirSync(join(root, "examples"))
+    .filter((name) => name.endsWith(".rs"))
+    .map((name) => codeLines(read(`examples/${name}`)));
+  const snippets = snippetsIn("rust");
+  assert.ok(snippets.length > 0, "none was found");
+  for (const { where, text } of snippets) {
+    assert.ok(
+      examples.some((lines) => stand(codeLines(text), lines)),
+      `${where}: no examples/*.rs has these lines in this order`,
+    );
+  }
+});
+
+/**
+ * Without comments, indentation and empty lines.
+ * @param {string} rust
+ */
+function codeLines(rust) {
+  const lines = rust.split("\n").map((line) => line.replace(/(^|\s)\/\/.*$/, "").trim());
+  return lines.filter((line) => line !== "");
+}
+
+/**
+ * Whether these lines stand in that order among the others.
+ * @param {string[]} wanted
+ * @param {string[]} lines
+ */
+function stand(wanted, lines) {
+  let next = 0;
+  for (const line of lines) if (line === wanted[next]) next += 1;
+  return next === wanted.length;
+}
 
 test("every script, step and file that a command names is there", () => {
   const { scripts } = JSON.parse(read("package.json"));

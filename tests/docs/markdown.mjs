@@ -1,24 +1,19 @@
 /** Reads the documents of the repository: their links, their anchors and their snippets. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../../scripts/lib/process.mjs";
 
 /** The documents that people read, as paths from the root. */
-export const documents = [
-  ...namesIn("."),
-  ...namesIn("docs"),
-  ...namesIn("pkg"),
-  ...readdirSync(join(root, "examples")).flatMap((example) => namesIn(`examples/${example}`)),
-];
+export const documents = [".", "docs", "pkg", ...foldersIn("examples")].flatMap((folder) =>
+  readdirSync(join(root, folder))
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => join(folder, name)),
+);
 
-/**
- * The Markdown files of a folder.
- * @param {string} folder
- */
-function namesIn(folder) {
-  if (!existsSync(join(root, folder))) return [];
-  const files = readdirSync(join(root, folder), { withFileTypes: true });
-  return files.filter((file) => file.isFile() && file.name.endsWith(".md")).map((file) => join(folder, file.name));
+/** @param {string} folder */
+function foldersIn(folder) {
+  const inside = readdirSync(join(root, folder), { withFileTypes: true });
+  return inside.filter((entry) => entry.isDirectory()).map((entry) => join(folder, entry.name));
 }
 
 /** @param {string} path from the root */
