@@ -4,10 +4,10 @@
  *     node scripts/release.mjs --dry-run           checks and packs all of it, and publishes nothing
  *     node scripts/release.mjs crate --tag v1.2.3  publishes one part; without names: all of them
  *
- * With `--tag` the tag must name the version, and CHANGELOG.md must have a section for it. `--verify`
- * makes a dry run build the packed crate, as its publication does. The npm package is left out until
- * there is one (`pkg/package.json`). `.github/workflows/release.yml` runs this for each tag, and has the
- * tokens.
+ * With `--tag` the tag must name the version, and CHANGELOG.md must have a section for it. With
+ * `--verify` a dry run also builds the packed crate, as its publication does. The npm package is left
+ * out until there is one (`pkg/package.json`). `.github/workflows/release.yml` runs this for each
+ * tag, and has the tokens.
  */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
@@ -74,8 +74,8 @@ function section(changelog, title) {
 }
 
 /**
- * The configuration of a Worker that is built already: without the `[build]`, and without what only a
- * clone has.
+ * The configuration of a Worker that is built already: without the `[build]`, and without what only
+ * a clone has.
  * @param {string} wrangler the text of wrangler.toml
  */
 export function withoutBuild(wrangler) {
@@ -86,7 +86,7 @@ export function withoutBuild(wrangler) {
 
 /**
  * Packs a built Worker so that `npx wrangler deploy` deploys it from where it is unpacked.
- * @param {{ version: string, tree: string, into: string }} options `tree`: where `build/` and the rest lie
+ * @param {{ version: string, tree: string, into: string }} options `tree`: has `build/`
  * @returns {Promise<string[]>} the archive and its checksum
  */
 export async function packWorker({ version, tree, into }) {

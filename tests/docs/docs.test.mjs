@@ -88,7 +88,7 @@ test("every configuration in the documents passes `check`", async () => {
 });
 
 /**
- * A fragment with what it takes for granted: an origin, and the two limits that the documents use throughout.
+ * A fragment with what it takes for granted: an origin, and the two limits that all documents use.
  * @param {string} toml
  */
 function completed(toml) {

@@ -26,7 +26,7 @@ export function read(path) {
 /**
  * Takes a document apart.
  * @param {string} text
- * @returns {{ prose: string, snippets: Snippet[] }} `prose`: with empty lines in place of the snippets
+ * @returns {{ prose: string, snippets: Snippet[] }} `prose` has empty lines in place of snippets
  */
 export function takeApart(text) {
   /** @type {Snippet[]} */
@@ -60,7 +60,7 @@ export function linksOf(prose) {
 }
 
 /**
- * What can be linked to in a document: its headings, by the names that GitHub gives them, and `<a id>`.
+ * What can be linked to in a document: its headings, as GitHub names them, and each `<a id>`.
  * @param {string} prose
  */
 export function anchorsOf(prose) {

@@ -1,4 +1,4 @@
-/** What reads the documents finds what is in them: a link that it does not see is one that it does not check. */
+/** The reader of the documents finds all that is in them: it does not check a link that it misses. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { anchorsOf, linksOf, takeApart } from "./markdown.mjs";
