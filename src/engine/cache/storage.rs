@@ -18,6 +18,8 @@ pub enum WhyNot {
     Status,
     /// `must-understand` (RFC 9111 §5.2.2.3) with a status that this cache does not know.
     NotUnderstood,
+    /// A stream without an end: who waits for all of it waits for ever.
+    Stream,
     /// `no-store` in the request (§5.2.1.5).
     RequestNoStore,
     /// `no-store` in the response (§5.2.2.5).
@@ -48,6 +50,7 @@ impl WhyNot {
             Self::Method => "method",
             Self::Status => "status",
             Self::NotUnderstood => "must-understand",
+            Self::Stream => "stream",
             Self::RequestNoStore => "request-no-store",
             Self::NoStore => "no-store",
             Self::Private => "private",
@@ -83,6 +86,9 @@ pub fn may_store<F: Fields + ?Sized>(
     let last = if rules.server_errors { 599 } else { 499 };
     if !(200..=last).contains(&status) || matches!(status, 206 | 304 | 416) {
         return Err(WhyNot::Status);
+    }
+    if is_stream(exchange.response) {
+        return Err(WhyNot::Stream);
     }
     if RequestDirectives::of(exchange.request).no_store {
         return Err(WhyNot::RequestNoStore);
@@ -165,6 +171,20 @@ fn worth_it<F: Fields + ?Sized>(
     }
     Ok(())
 }
+
+/// Whether the media type is that of a stream, whose content goes on for as long as both ends like:
+/// server-sent events (HTML Living Standard, "Server-sent events"), or one part that replaces another.
+pub fn is_stream<F: Fields + ?Sized>(response: &F) -> bool {
+    let media_types = response.value("content-type").unwrap_or_default();
+    media_types.split(',').any(|media_type| {
+        let essence = media_type.split(';').next().unwrap_or_default().trim();
+        STREAMS
+            .iter()
+            .any(|stream| essence.eq_ignore_ascii_case(stream))
+    })
+}
+
+const STREAMS: [&str; 2] = ["text/event-stream", "multipart/x-mixed-replace"];
 
 /// Whether the whole body arrived (RFC 9111 §3.3: an incomplete response must be marked as such; this
 /// cache does not keep it).
