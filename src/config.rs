@@ -56,7 +56,8 @@ pub use crate::engine::limit::{OnFailure, unreserved};
 pub struct Config {
     /// The API behind the gate: scheme, host and an optional path prefix, no slash at its end.
     pub origin: String,
-    /// How long the origin may take to start its answer.
+    /// How long the origin may take to start its answer once it has the whole request, and for how long an
+    /// upload may pause.
     #[serde(deserialize_with = "duration::required")]
     pub origin_timeout: Duration,
     /// The limits of every request that no route claims.

@@ -23,8 +23,9 @@ pub const CONFIG: Shape = Shape::Table(&[
         "origin_timeout",
         DURATION,
         Is("\"30s\""),
-        "How long the origin may take to start its answer. If it takes longer, the client gets a \
-         stored answer, or else 504.",
+        "How long the origin may take to start its answer, once it has the whole request. If it takes \
+         longer, the client gets a stored answer, or else 504. An upload may take as long as it likes, \
+         but not pause for longer than this.",
     ),
     field(
         "default_limits",

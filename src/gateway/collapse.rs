@@ -34,7 +34,7 @@ impl<B: Body> Gate<B> {
         let flights = &mut self.memory.flights;
         // Whom the store has told to fetch it leads, whoever was here before.
         if cached.holds_lease() {
-            flights.stored(&key);
+            flights.hand_over(&key, now);
         }
         match flights.board(&key, waited, patience, now) {
             Boarding::Lead => {
@@ -149,11 +149,19 @@ impl<B: Body> Gate<B> {
         }
     }
 
-    /// The body of a response that was to be kept broke off, or is too large.
+    /// The body of a response that is to be kept still arrives [`PATIENCE`](super::PATIENCE) after its
+    /// head: what to write tells other isolates that they need not wait for it.
+    pub fn still_arriving(&self, save: &Save) -> Option<Write> {
+        let lease = save.keeping.lease.as_ref()?;
+        self.store_is_up()
+            .then(|| self.nothing_comes(lease, Landing::Unstored))
+    }
+
+    /// The body of a response that was to be kept broke off, is too large, or was not over in time.
     pub fn not_saved(&mut self, save: &Save, why: Unread, now: Timestamp) -> Option<Write> {
         let now = self.memory.limiter.clock.correct(now);
         let how = match why {
-            Unread::TooLong => Landing::Unstored,
+            Unread::TooLong | Unread::TooSlow => Landing::Unstored,
             Unread::Broken => Landing::Failed,
         };
         self.ground(save.keeping.flight.as_deref(), how, now)

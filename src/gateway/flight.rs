@@ -35,7 +35,12 @@ pub struct Flights {
 #[derive(Debug, Clone, Copy)]
 enum Flight {
     /// Somebody fetches it, or is about to, and is given up for lost at this time.
-    Under { until: Timestamp, departed: bool },
+    Under {
+        until: Timestamp,
+        departed: bool,
+        /// Since when there is a head, and the body arrives.
+        arriving: Option<Timestamp>,
+    },
     /// It is of no use to wait for it until then.
     Grounded { until: Timestamp },
 }
@@ -88,16 +93,16 @@ impl Flights {
         now: Timestamp,
     ) -> Boarding {
         match self.keys.get(key) {
-            Some(Flight::Under { until, .. }) if now < *until => match waited < PATIENCE {
-                true => Boarding::Wait,
-                false => Boarding::Alone,
-            },
+            Some(flight @ Flight::Under { until, .. }) if now < *until => {
+                match waited < PATIENCE && !flight.is_slow(now) {
+                    true => Boarding::Wait,
+                    false => Boarding::Alone,
+                }
+            }
             Some(Flight::Grounded { until }) if now < *until => Boarding::Alone,
             _ => {
-                let until = now + patience.min(PATIENCE);
-                let departed = false;
-                let flight = Flight::Under { until, departed };
-                self.keys.insert(key.to_owned(), flight);
+                self.keys
+                    .insert(key.to_owned(), Flight::under(patience, false, now));
                 Boarding::Lead
             }
         }
@@ -112,17 +117,43 @@ impl Flights {
     /// The leader, which may have waited for another isolate until now, goes to the origin: it is given
     /// up for lost `patience` from here on.
     pub fn depart(&mut self, key: &str, patience: Duration, now: Timestamp) {
-        let until = now + patience.min(PATIENCE);
-        let departed = true;
-        let flight = Flight::Under { until, departed };
-        self.keys.insert(key.to_owned(), flight);
+        self.keys
+            .insert(key.to_owned(), Flight::under(patience, true, now));
+    }
+
+    /// The head of an answer that is to be stored has come, and its body may arrive for so long: those who
+    /// wait do so a little longer, and if it arrives for longer than [`PATIENCE`], nobody waits any more
+    /// until it is stored or given up.
+    pub fn arriving(&mut self, key: &str, time: Duration, now: Timestamp) {
+        // After a purge it is of no use to anybody else.
+        if let Some(flight) = self.keys.get(key)
+            && matches!(flight, Flight::Under { .. })
+        {
+            let flight = Flight::Under {
+                until: now + time,
+                departed: true,
+                arriving: Some(now),
+            };
+            self.keys.insert(key.to_owned(), flight);
+        }
+    }
+
+    /// Another request is to lead, unless nobody waits for the answer because its body is slow.
+    pub fn hand_over(&mut self, key: &str, now: Timestamp) {
+        if !self
+            .keys
+            .peek(key)
+            .is_some_and(|flight| flight.is_slow(now))
+        {
+            self.keys.remove(key);
+        }
     }
 
     /// Whether somebody has gone to the origin for `key` and is awaited.
     pub fn has_departed(&self, key: &str, now: Timestamp) -> bool {
         matches!(
             self.keys.peek(key),
-            Some(Flight::Under { until, departed: true }) if now < *until
+            Some(Flight::Under { until, departed: true, .. }) if now < *until
         )
     }
 
@@ -135,6 +166,28 @@ impl Flights {
     pub fn landed(&mut self, key: &str, how: Landing, now: Timestamp) {
         let until = now + how.pause();
         self.keys.insert(key.to_owned(), Flight::Grounded { until });
+    }
+}
+
+impl Flight {
+    fn under(patience: Duration, departed: bool, now: Timestamp) -> Self {
+        Self::Under {
+            until: now + patience.min(PATIENCE),
+            departed,
+            arriving: None,
+        }
+    }
+
+    /// Whether a body has been arriving for so long that nobody waits for it.
+    fn is_slow(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Under {
+                until,
+                arriving: Some(since),
+                ..
+            } => now < *until && now.since(*since) >= PATIENCE,
+            _ => false,
+        }
     }
 }
 
@@ -227,6 +280,55 @@ mod tests {
         flights.depart("k", timeout, at(1_500));
         assert_eq!(board(&mut flights, 3_499, 1_000), Boarding::Wait);
         assert_eq!(board(&mut flights, 3_500, 1_000), Boarding::Lead);
+    }
+
+    #[test]
+    fn a_slow_body_is_waited_for_once_and_not_by_each_anew() {
+        let mut flights = Flights::new();
+        board(&mut flights, 0, 0);
+        flights.depart("k", TIMEOUT, at(0));
+        flights.arriving("k", Duration::from_secs(25), at(500));
+        assert_eq!(board(&mut flights, 3_499, 0), Boarding::Wait);
+        for ms in [3_500, 3_501, 10_000, 25_499] {
+            assert_eq!(board(&mut flights, ms, 0), Boarding::Alone, "{ms}");
+        }
+        assert_eq!(board(&mut flights, 25_500, 0), Boarding::Lead, "lost");
+        flights.arriving("k", Duration::from_secs(25), at(25_600));
+        flights.stored("k");
+        assert_eq!(board(&mut flights, 25_700, 0), Boarding::Lead, "stored");
+    }
+
+    #[test]
+    fn who_waits_does_so_while_a_body_arrives_but_never_longer_than_ever() {
+        let mut flights = Flights::new();
+        board(&mut flights, 0, 0);
+        flights.arriving("k", Duration::from_secs(25), at(2_900));
+        assert_eq!(board(&mut flights, 2_999, 2_999), Boarding::Wait);
+        assert_eq!(board(&mut flights, 3_000, 3_000), Boarding::Alone);
+        assert_eq!(board(&mut flights, 3_000, 10), Boarding::Wait);
+    }
+
+    #[test]
+    fn nobody_is_made_to_lead_while_a_slow_body_arrives() {
+        let mut flights = Flights::new();
+        board(&mut flights, 0, 0);
+        flights.arriving("k", Duration::from_secs(25), at(0));
+        flights.hand_over("k", at(3_000));
+        assert_eq!(board(&mut flights, 3_000, 0), Boarding::Alone);
+        let mut flights = Flights::new();
+        board(&mut flights, 0, 0);
+        flights.arriving("k", Duration::from_secs(25), at(0));
+        flights.hand_over("k", at(2_999));
+        assert_eq!(board(&mut flights, 2_999, 0), Boarding::Lead);
+    }
+
+    #[test]
+    fn a_head_that_comes_after_a_purge_is_waited_for_by_nobody() {
+        let mut flights = Flights::new();
+        board(&mut flights, 0, 0);
+        flights.abandon();
+        flights.arriving("k", Duration::from_secs(25), at(10));
+        assert_eq!(board(&mut flights, 20, 0), Boarding::Lead);
     }
 
     #[test]

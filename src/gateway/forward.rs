@@ -19,7 +19,8 @@ pub struct Fetch {
     pub remove: Vec<String>,
     /// Headers that are set.
     pub set: Vec<(String, String)>,
-    /// How long the origin may take to start its answer.
+    /// How long the origin may take to start its answer once it has the whole request. While the client
+    /// is still sending, the time begins anew with every piece.
     pub timeout: Duration,
 }
 

@@ -16,7 +16,7 @@ use super::caching::Cached;
 use super::flight::Landing;
 use super::head::Head;
 use super::plan::RoutePlan;
-use super::saving::Write;
+use super::saving::{Saved, Write};
 use super::step::LONGEST_LEASE;
 
 /// Writes an entry unless a newer one is there ([`Write::Keep`]). It may be sent again.
@@ -32,6 +32,8 @@ pub(super) struct Keeping {
     pub isolated: bool,
     /// The keys of its epochs, where the route says how new its responses are.
     pub epoch_keys: Option<Vec<String>>,
+    /// How long the body may take, from the response's head on.
+    pub time: Duration,
     /// What others in the isolate wait for meanwhile.
     pub flight: Option<String>,
     /// What other isolates wait for, as the store has told them.
@@ -44,6 +46,7 @@ impl Keeping {
         Self {
             min_ttl: rules.min_ttl,
             isolated: rules.keeps_to_isolate(),
+            time: LONGEST_ARRIVAL,
             ..Self::default()
         }
     }
@@ -65,6 +68,7 @@ impl<B: Body> Gate<B> {
             .map(|((cache, _), target)| cached.epoch_keys(&target, cache, prefix));
         Keeping {
             epoch_keys,
+            time: route.origin_timeout.min(LONGEST_ARRIVAL),
             flight,
             lease: cached.holds_lease().then(|| cached.key.hex()),
             min_ttl: cached.rules.min_ttl,
@@ -79,7 +83,7 @@ impl<B: Body> Gate<B> {
         entry: Entry<B>,
         keeping: Keeping,
         now: Timestamp,
-    ) -> Option<Write> {
+    ) -> Saved {
         self.memory.refreshed(&key.hex());
         let kept = self.memory.l1.insert(key, entry.clone());
         if let Some(digest) = &keeping.flight {
@@ -92,14 +96,17 @@ impl<B: Body> Gate<B> {
                 Insertion::TooLarge => self.memory.flights.landed(digest, Landing::Unstored, now),
             }
         }
-        if kept == Insertion::Older {
-            return self.ask_again_later(key, &keeping, now);
+        let write = match kept {
+            Insertion::Older => self.ask_again_later(key, &keeping, now),
+            _ if !self.store_is_up() => None,
+            _ => self
+                .write_entry(key, &entry, &keeping, now)
+                .or_else(|| Some(self.nothing_comes(&keeping.lease?, Landing::Unstored))),
+        };
+        Saved {
+            kept: kept == Insertion::Kept,
+            write,
         }
-        if !self.store_is_up() {
-            return None;
-        }
-        self.write_entry(key, &entry, &keeping, now)
-            .or_else(|| Some(self.nothing_comes(&keeping.lease?, Landing::Unstored)))
     }
 
     /// The origin answered with something older than what is kept. It may know better soon, so the lease
@@ -203,6 +210,10 @@ impl<B: Body> Gate<B> {
             .min(envelope::LARGEST_BODY)
     }
 }
+
+/// The longest that the body of a response may take to be kept. The platform ends work that goes on after
+/// the response after 30 s.
+const LONGEST_ARRIVAL: Duration = Duration::from_secs(25);
 
 /// For how long nobody asks again an origin that answered with something older than before.
 const PAUSE: Duration = Duration::from_millis(500);

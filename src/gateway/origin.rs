@@ -18,7 +18,7 @@ use super::flight::Landing;
 use super::forward::{HOP_BY_HOP, named_in_connection};
 use super::head::Head;
 use super::problem::Problem;
-use super::saving::{Save, Write, coding};
+use super::saving::{Save, Saved, Write, coding};
 use super::stored::{DATA_AGE, answer, not_modified};
 use super::{Exchange, Gate, Respond, Step};
 use crate::limiter::Work;
@@ -51,6 +51,25 @@ pub enum Handoff<B: Body> {
     Step(Step<B>),
 }
 
+/// What is said where a copy of the answer has been kept by then, and where not.
+#[derive(Debug)]
+pub struct IfKept<T> {
+    /// It has been kept.
+    pub kept: T,
+    /// It has not, or not yet.
+    pub otherwise: T,
+}
+
+impl<T> IfKept<T> {
+    /// Which of them.
+    pub fn when(self, kept: bool) -> T {
+        match kept {
+            true => self.kept,
+            false => self.otherwise,
+        }
+    }
+}
+
 /// How the origin's answer is handed on.
 #[derive(Debug)]
 pub struct Relay<B: Body> {
@@ -58,12 +77,13 @@ pub struct Relay<B: Body> {
     pub remove: Vec<String>,
     /// Headers that are set.
     pub set: Vec<(&'static str, String)>,
+    /// What is appended to `Cache-Status` (RFC 9211 §2).
+    pub cache_status: Option<IfKept<String>>,
     /// What the client gets in its place: it has the body already.
-    pub instead: Option<Answer<B>>,
-    /// What to do with a copy of the body: read it to its end and give it to [`Gate::save`], after
-    /// what there is to write first.
+    pub instead: Option<IfKept<Answer<B>>>,
+    /// What to do with a copy of the body: read it to its end and give it to [`Gate::save`].
     pub save: Option<Box<Save>>,
-    /// What to write to the store.
+    /// What to write to the store, before anything that comes of the copy.
     pub write: Option<Write>,
     /// Calls of the script to make, then [`Gate::worked`].
     pub work: Vec<Work>,
@@ -161,7 +181,23 @@ impl<B: Body> Gate<B> {
                 checked_at: cached.epochs_at,
                 ..entry.clone()
             };
-            status.stored = why_not.is_none();
+            let flight = exchange.queue.flight.take();
+            if let (Some(digest), Some(_)) = (&flight, &why_not) {
+                self.memory.flights.stored(digest);
+            }
+            let saved = match why_not {
+                None => {
+                    let keeping = self.keeping(head, &exchange.route, &cached, flight);
+                    self.keep(&key, entry.clone(), keeping, now)
+                }
+                // This client's answer says nothing against the entry that others have.
+                Some(WhyNot::Authorization) => Saved::default(),
+                Some(_) => Saved {
+                    kept: false,
+                    write: self.forget(std::slice::from_ref(&cached.key)),
+                },
+            };
+            status.stored = saved.kept;
             status.ttl_ms = Some(entry.freshness.ttl_left(now));
             let mut answer = answer(&entry, head, status, now);
             // It is for this client, and was not merged.
@@ -170,23 +206,10 @@ impl<B: Body> Gate<B> {
                 let cookies = cookies.map(|cookie| ("set-cookie".into(), cookie.to_owned()));
                 answer.headers.extend(cookies);
             }
-            let flight = exchange.queue.flight.take();
-            if let (Some(digest), Some(_)) = (&flight, &why_not) {
-                self.memory.flights.stored(digest);
-            }
-            let write = match why_not {
-                None => {
-                    let keeping = self.keeping(head, &exchange.route, &cached, flight);
-                    self.keep(&key, entry, keeping, now)
-                }
-                // This client's answer says nothing against the entry that others have.
-                Some(WhyNot::Authorization) => None,
-                Some(_) => self.forget(&[cached.key]),
-            };
             return Handoff::Step(Step::Respond(Respond {
                 answer: exchange.admission.mark(answer),
                 refresh: None,
-                write: write.or(exchange.release.map(Write::give_back)),
+                write: saved.write.or(exchange.release.map(Write::give_back)),
                 work: exchange.work,
             }));
         }
@@ -213,7 +236,6 @@ impl<B: Body> Gate<B> {
                     let url = self.url_of(head, &exchange.route, &cached, &meta);
                     let key = cached.place(&mut meta, &url);
                     let freshness = meta.freshness(&cached.rules);
-                    status.stored = true;
                     status.ttl_ms = Some(freshness.ttl_left(now));
                     let entry = Entry {
                         freshness,
@@ -222,8 +244,14 @@ impl<B: Body> Gate<B> {
                         meta: Rc::new(meta.clone()),
                         checked_at: cached.epochs_at,
                     };
-                    let shown = not_modified(&entry, head, status, now);
-                    relay.instead = shown.map(|shown| exchange.admission.mark(shown));
+                    let shown = |stored: bool| {
+                        let status = CacheStatus { stored, ..status };
+                        let shown = not_modified(&entry, head, status, now)?;
+                        Some(exchange.admission.mark(shown))
+                    };
+                    relay.instead = shown(true)
+                        .zip(shown(false))
+                        .map(|(kept, otherwise)| IfKept { kept, otherwise });
                     let keeping = self.keeping(head, &exchange.route, &cached, None);
                     relay.keep(Box::new(Save {
                         key,
@@ -241,7 +269,12 @@ impl<B: Body> Gate<B> {
         }
         let flight = exchange.queue.flight.take();
         match &mut relay.save {
-            Some(save) => save.keeping.flight = flight,
+            Some(save) => {
+                if let Some(digest) = &flight {
+                    self.memory.flights.arriving(digest, save.time(), now);
+                }
+                save.keeping.flight = flight;
+            }
             None => {
                 let how = match is_origin_error(origin.status()) {
                     true => Landing::Failed,
@@ -251,7 +284,7 @@ impl<B: Body> Gate<B> {
                 relay.write = relay.write.take().or(told);
             }
         }
-        relay.set.extend(cache_headers(status, origin));
+        relay.says(status, origin);
         Handoff::Relay(relay)
     }
 
@@ -280,20 +313,42 @@ impl<B: Body> Gate<B> {
 }
 
 /// Cloudflare's own statuses for an origin that it could not reach or that broke off, with which
-/// `fetch` resolves there: 520 to 527 and 530.
+/// `fetch` resolves there: 520 to 527 and 530. A status of no class (RFC 9110 §15) is an answer that the
+/// runtime cannot hand on: "a status code that is outside the range of 100..599" is invalid, and interim
+/// responses but the last word of the other protocol never get here.
 const fn unreachable(status: u16) -> Option<Failure> {
     match status {
         522 | 524 => Some(Failure::TimedOut),
         520..=527 | 530 => Some(Failure::Failed),
-        _ => None,
+        101 | 200..=599 => None,
+        _ => Some(Failure::Failed),
     }
 }
 
 impl<B: Body> Relay<B> {
+    /// What the cache says of an answer of the origin. One that comes straight from there has no age.
+    fn says(&mut self, status: CacheStatus, origin: &impl OriginHead) {
+        let said = |stored: bool| CacheStatus { stored, ..status }.to_string();
+        self.cache_status = Some(IfKept {
+            kept: said(self.save.is_some()),
+            otherwise: said(false),
+        });
+        if !origin.has("age") {
+            self.set.push(("age", "0".to_owned()));
+        }
+    }
+
+    /// Whether the client is told something else if a copy is kept by then.
+    pub fn tells(&self) -> bool {
+        let said = self.cache_status.as_ref();
+        self.instead.is_some() || said.is_some_and(|said| said.kept != said.otherwise)
+    }
+
     const fn untouched() -> Self {
         Self {
             remove: Vec::new(),
             set: Vec::new(),
+            cache_status: None,
             instead: None,
             save: None,
             write: None,
@@ -310,16 +365,6 @@ impl<B: Body> Relay<B> {
         }
         self.save = Some(save);
     }
-}
-
-/// What the cache says of an answer of the origin. One that comes straight from there has no age.
-fn cache_headers(status: CacheStatus, origin: &impl OriginHead) -> Vec<(&'static str, String)> {
-    let upstream = origin.value("cache-status");
-    let mut headers = vec![("cache-status", status.append_to(upstream.as_deref()))];
-    if !origin.has("age") {
-        headers.push(("age", "0".to_owned()));
-    }
-    headers
 }
 
 /// The length that a response says it has.
@@ -343,17 +388,17 @@ impl<B: Body> Exchange<B> {
         let mut remove = named_in_connection(origin.value("connection").as_deref());
         remove.extend(HOP_BY_HOP.into_iter().map(str::to_owned));
         remove.push(COST.to_owned());
-        let mut set = self.admission.headers();
-        if let Some(status) = self.caching.bypassed() {
-            set.extend(cache_headers(status, origin));
-        }
-        Relay {
+        let mut relay = Relay {
             remove,
-            set,
+            set: self.admission.headers(),
             write,
             work,
             ..Relay::untouched()
+        };
+        if let Some(status) = self.caching.bypassed() {
+            relay.says(status, origin);
         }
+        relay
     }
 
     /// The origin failed, and there is nothing to serve in its place.

@@ -39,8 +39,10 @@ impl Reading {
 /// Why a body was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unread {
-    /// It is longer than [`Reading::most`].
+    /// It is longer than it may be ([`Reading::most`], [`Save::largest_body`](super::Save::largest_body)).
     TooLong,
+    /// It was not over when its time was ([`Save::time`](super::Save::time)).
+    TooSlow,
     /// It broke off.
     Broken,
 }
@@ -189,7 +191,7 @@ impl<B: Body> Gate<B> {
         let body = match body {
             Ok(body) if body.len() <= LONGEST_BODY => body,
             Ok(_) | Err(Unread::TooLong) => return Problem::BodyTooLarge.into(),
-            Err(Unread::Broken) => {
+            Err(Unread::Broken | Unread::TooSlow) => {
                 return Problem::MalformedBody {
                     expected: "expected the body to come to its end",
                 }

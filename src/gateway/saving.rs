@@ -1,6 +1,7 @@
 //! What is kept of the origin's answers, and what is forgotten because of them.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -66,11 +67,26 @@ pub enum Write {
     },
 }
 
+/// What became of a response that was to be kept.
+#[derive(Debug, Default)]
+pub struct Saved {
+    /// Whether it is in the isolate's memory now.
+    pub kept: bool,
+    /// What to write to the store.
+    pub write: Option<Write>,
+}
+
 impl Save {
     /// The largest body that is kept, in bytes: one that is longer need not be read to its end
     /// ([`Gate::not_saved`]).
     pub const fn largest_body(&self) -> usize {
         self.largest
+    }
+
+    /// How long the body may take, from the response's head on: one that is not over then need not be read
+    /// on ([`Gate::not_saved`]).
+    pub const fn time(&self) -> Duration {
+        self.keeping.time
     }
 }
 
@@ -84,11 +100,14 @@ impl Write {
 impl<B: Body> Gate<B> {
     /// Keeps a response whose body has been read to its end. What is left to do is to write it to
     /// the store, if there is anything to write.
-    pub fn save(&mut self, save: Save, body: Bytes, now: Timestamp) -> Option<Write> {
+    pub fn save(&mut self, save: Save, body: Bytes, now: Timestamp) -> Saved {
         let now = self.memory.limiter.clock.correct(now);
         if !body_is_whole(save.received.as_slice(), save.coding, body.len() as u64) {
             let flight = save.keeping.flight.as_deref();
-            return self.ground(flight, Landing::Failed, now);
+            return Saved {
+                kept: false,
+                write: self.ground(flight, Landing::Failed, now),
+            };
         }
         let (mut key, mut meta) = (save.key, save.meta);
         let version = save.rules.version.as_ref();
@@ -139,7 +158,7 @@ impl<B: Body> Gate<B> {
                     ..entry.clone()
                 };
                 let keeping = self.keeping(head, route, cached, None);
-                self.keep(&key, entry, keeping, now)
+                self.keep(&key, entry, keeping, now).write
             }
             Freshened::ServeOnce(..) => None,
             Freshened::Mismatch => self.forget(std::slice::from_ref(&cached.key)),

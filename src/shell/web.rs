@@ -4,6 +4,7 @@
 mod body;
 mod head;
 mod origin;
+mod pipe;
 mod platform;
 mod respond;
 mod run;

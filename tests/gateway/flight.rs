@@ -1,5 +1,7 @@
 //! Requests that miss the same at once.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use omnitrade_edge::error::ErrorKind;
 use omnitrade_edge::gateway::{Exchange, Failure, Handoff, Step, Unread};
@@ -224,7 +226,11 @@ fn when_the_leader_fails_the_others_go_themselves() {
 
 #[test]
 fn a_body_that_breaks_off_holds_nobody() {
-    for (why, pause) in [(Unread::Broken, 1), (Unread::TooLong, 10)] {
+    for (why, pause) in [
+        (Unread::Broken, 1),
+        (Unread::TooLong, 10),
+        (Unread::TooSlow, 10),
+    ] {
         let mut rig = Rig::new(config());
         let (_, exchange) = leader(start(&mut rig, "/book"));
         let waits = follower(start(&mut rig, "/book"));
@@ -246,6 +252,93 @@ fn a_body_that_breaks_off_holds_nobody() {
         leader(start(&mut rig, "/book"));
         follower(start(&mut rig, "/book"));
     }
+}
+
+#[test]
+fn a_body_that_arrives_slowly_is_waited_for_three_seconds_in_all() {
+    let mut rig = Rig::new(config());
+    let (_, exchange) = leader(start(&mut rig, "/book"));
+    let waits = follower(start(&mut rig, "/book"));
+    let (origin, now) = (response(200, "slow"), rig.shown());
+    let request = get("/book");
+    let handoff = rig
+        .gate
+        .origin_answered(&request, exchange, Ok(&origin), now);
+    let Handoff::Relay(relay) = handoff else {
+        panic!("it is handed on");
+    };
+    let save = relay.save.unwrap();
+    assert_eq!(save.time(), Duration::from_secs(25), "of 30 s at most");
+    rig.wait(2_999);
+    let waits = follower(look(&mut rig, "/book", waits));
+    rig.wait(1);
+    leader(look_and_ask(&mut rig, "/book", waits));
+    for _ in 0..3 {
+        leader(start(&mut rig, "/book"));
+        rig.wait(2_000);
+        leader(start(&mut rig, "/book"));
+    }
+    let now = rig.shown();
+    let saved = rig.gate.save(*save, origin.body, now);
+    assert!(saved.kept);
+    assert_eq!(rig.get("/book").text(), "slow");
+}
+
+#[test]
+fn other_isolates_are_told_of_a_body_that_arrives_slowly() {
+    let mut rig = Rig::new(config());
+    let (_, exchange) = leader(start(&mut rig, "/book"));
+    let (origin, now) = (response(200, "slow"), rig.shown());
+    let request = get("/book");
+    let handoff = rig
+        .gate
+        .origin_answered(&request, exchange, Ok(&origin), now);
+    let Handoff::Relay(relay) = handoff else {
+        panic!("it is handed on");
+    };
+    let told = rig.gate.still_arriving(&relay.save.unwrap());
+    rig.wait(3_000);
+    rig.write(told.unwrap());
+    let mut other = rig.beside();
+    other.model = std::mem::take(&mut rig.model);
+    leader(start(&mut other, "/book"));
+}
+
+#[test]
+fn a_stream_is_stored_by_nobody_and_waited_for_by_nobody() {
+    for media_type in [
+        "text/event-stream",
+        "Text/Event-Stream ; charset=utf-8",
+        "multipart/x-mixed-replace;boundary=\"a,b\"",
+    ] {
+        let mut rig = Rig::new(config());
+        let (fetch, exchange) = leader(start(&mut rig, "/book"));
+        let waits = follower(start(&mut rig, "/book"));
+        rig.next(response(200, "data: 1").with("content-type", media_type));
+        let seen = finish(&mut rig, "/book", Step::Fetch(fetch, exchange));
+        assert!(seen.cache().ends_with("detail=stream"), "{}", seen.cache());
+        leader(look_and_ask(&mut rig, "/book", waits));
+        leader(start(&mut rig, "/book"));
+        assert_eq!(rig.get("/book").fetches, 1, "{media_type}");
+    }
+}
+
+#[test]
+fn what_is_said_to_be_stored_is() {
+    for (length, stored) in [("4", true), ("5", false)] {
+        let mut rig = Rig::new(config());
+        rig.next(response(200, "half").with("content-length", length));
+        let seen = rig.get("/book");
+        assert_eq!(seen.cache().contains("stored"), stored, "{}", seen.cache());
+        rig.wait(1);
+        assert_eq!(rig.get("/book").cache().starts_with("hit"), stored);
+    }
+    // The body is larger than the isolate's memory.
+    let mut config = config();
+    config["cache"] = json!({ "l1_size": "0B" });
+    let mut rig = Rig::new(config);
+    let seen = rig.get("/book");
+    assert!(!seen.cache().contains("stored"), "{}", seen.cache());
 }
 
 #[test]

@@ -309,8 +309,8 @@ impl Rig {
                 Advance::Relay(origin, relay) => {
                     relay.write.into_iter().for_each(|write| self.write(write));
                     if let Some(save) = relay.save {
-                        let write = self.gate.save(*save, origin.body, self.shown());
-                        write.into_iter().for_each(|write| self.write(write));
+                        let saved = self.gate.save(*save, origin.body, self.shown());
+                        saved.write.into_iter().for_each(|write| self.write(write));
                     }
                     return;
                 }
@@ -325,8 +325,17 @@ impl Rig {
         relay: Relay<Bytes>,
         (asks, fetches): (usize, usize),
     ) -> Seen {
+        relay.write.into_iter().for_each(|write| self.write(write));
+        self.work(relay.work);
+        // The body comes together with the head.
+        let mut kept = false;
+        if let Some(save) = relay.save {
+            let saved = self.gate.save(*save, origin.body.clone(), self.shown());
+            kept = saved.kept;
+            saved.write.into_iter().for_each(|write| self.write(write));
+        }
         let (status, headers, body) = match relay.instead {
-            Some(answer) => made(answer),
+            Some(answer) => made(answer.when(kept)),
             None => {
                 let mut headers = origin.headers.clone();
                 for name in &relay.remove {
@@ -335,6 +344,10 @@ impl Rig {
                 for (name, value) in relay.set {
                     headers.insert(name, octets(&value));
                 }
+                if let Some(said) = relay.cache_status {
+                    let member = said.when(kept).parse().unwrap();
+                    headers.append("cache-status", member);
+                }
                 let body = match request.method.as_str() {
                     "HEAD" => Bytes::new(),
                     _ => origin.body.clone(),
@@ -342,12 +355,6 @@ impl Rig {
                 (origin.status, headers, body)
             }
         };
-        relay.write.into_iter().for_each(|write| self.write(write));
-        self.work(relay.work);
-        if let Some(save) = relay.save {
-            let write = self.gate.save(*save, origin.body.clone(), self.shown());
-            write.into_iter().for_each(|write| self.write(write));
-        }
         Seen {
             status,
             headers,

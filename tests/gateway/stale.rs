@@ -252,3 +252,21 @@ fn the_time_that_the_origin_takes_is_part_of_the_age() {
     rig.wait(1_000);
     assert_eq!(rig.get("/plain").fetches, 1);
 }
+
+#[test]
+fn a_status_that_no_response_can_have_is_a_failure_of_the_origin() {
+    for status in [600, 999, 199, 99, 0] {
+        let mut config = config();
+        config["routes"][0]["refund_on"] = json!([502]);
+        let mut rig = Rig::new(config);
+        rig.next(response(status, "what"));
+        let seen = rig.get("/book");
+        assert_eq!(seen.status, 502, "{status}: nothing to serve in its place");
+        assert!(seen.header("ratelimit").contains("r=1000"), "{status}");
+        rig.get("/book");
+        rig.wait(5_000);
+        rig.next(response(status, "what"));
+        let seen = rig.get("/book");
+        assert_eq!((seen.status, seen.text()), (200, "plain"), "{status}");
+    }
+}

@@ -1,6 +1,7 @@
 //! What the platform has beside the Fetch API: the time, the log, and work that goes on after an answer.
 
 use std::future::Future;
+use std::rc::Rc;
 use std::time::Duration;
 
 use js_sys::{Date, Function, Promise};
@@ -24,33 +25,61 @@ extern "C" {
 
     #[wasm_bindgen(js_name = setTimeout)]
     pub fn set_timeout(callback: &JsValue, ms: f64) -> JsValue;
+
+    /// Forgets a timer that has not yet gone off.
+    #[wasm_bindgen(js_name = clearTimeout)]
+    pub fn clear_timeout(id: &JsValue);
+}
+
+/// A time for [`set_timeout`]: in milliseconds, and no longer than timers take.
+pub fn timeout(duration: Duration) -> f64 {
+    i32::try_from(millis(duration)).unwrap_or(i32::MAX).into()
+}
+
+/// Does something later, unless it is dropped before.
+pub struct Timer {
+    id: JsValue,
+    _callback: Closure<dyn FnMut()>,
+}
+
+impl Timer {
+    /// After so long.
+    pub fn after(duration: Duration, action: impl FnOnce() + 'static) -> Self {
+        let callback = Closure::once(action);
+        Self {
+            id: set_timeout(callback.as_ref(), timeout(duration)),
+            _callback: callback,
+        }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        clear_timeout(&self.id);
+    }
 }
 
 /// Keeps a request going for which others wait, also when its client hangs up.
-pub struct Hold(Option<Function>);
+pub struct Hold(Signal);
 
 impl Hold {
     /// From now on, until it is dropped.
     pub fn on(context: &ExecutionContext) -> Self {
-        let mut release = None;
-        let promise = Promise::new(&mut |resolve, _| release = Some(resolve));
-        context.wait_until(&promise);
-        Self(release)
+        let signal = Signal::new();
+        context.wait_until(&signal.promise);
+        Self(signal)
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if let Some(release) = &self.0 {
-            let _ = release.call0(&JsValue::UNDEFINED);
-        }
+        self.0.give();
     }
 }
 
 /// Waits.
 pub async fn sleep(duration: Duration) {
-    let ms = i32::try_from(millis(duration)).unwrap_or(i32::MAX);
-    let elapsed = Promise::new(&mut |resolve, _| drop(set_timeout(&resolve, ms.into())));
+    let elapsed = Promise::new(&mut |resolve, _| drop(set_timeout(&resolve, timeout(duration))));
     // A timer's promise is never rejected.
     let _ = JsFuture::from(elapsed).await;
 }
@@ -61,6 +90,41 @@ pub fn keep_alive(context: &ExecutionContext, work: impl Future<Output = ()> + '
         work.await;
         Ok(JsValue::UNDEFINED)
     }));
+}
+
+/// A promise that can be kept from elsewhere in the same request.
+pub struct Signal {
+    promise: Promise,
+    keep: Option<Function>,
+}
+
+impl Signal {
+    /// One that is not kept yet.
+    pub fn new() -> Self {
+        let mut keep = None;
+        let promise = Promise::new(&mut |resolve, _| keep = Some(resolve));
+        Self { promise, keep }
+    }
+
+    /// Keeps it; once more changes nothing.
+    pub fn give(&self) {
+        if let Some(keep) = &self.keep {
+            let _ = keep.call0(&JsValue::UNDEFINED);
+        }
+    }
+
+    /// Waits until it is kept.
+    pub async fn wait(&self) {
+        // It is never rejected.
+        let _ = JsFuture::from(self.promise.clone()).await;
+    }
+
+    /// Waits until it is kept, and keeps it if that takes too long.
+    pub async fn wait_for(self: &Rc<Self>, longest: Duration) {
+        let signal = Rc::clone(self);
+        let _timer = Timer::after(longest, move || signal.give());
+        self.wait().await;
+    }
 }
 
 /// The isolate's clock.

@@ -1,23 +1,29 @@
 //! Responses: the gate's own, and the origin's handed on.
 
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{Headers, Response, ResponseInit};
+use web_sys::{Headers, ReadableStream, Response, ResponseInit};
 
 use crate::gateway::{Answer, Body, Content, Relay};
 
 use super::body::JsBody;
+use super::origin::ignore;
+use super::pipe::pipe;
 
 /// The response that an answer makes.
+///
+/// # Errors
+///
+/// If the runtime refuses it. It takes back every value of a field that it gave.
 pub fn respond(answer: Answer<JsBody>) -> Result<Response, JsValue> {
     let headers = Headers::new()?;
     for (name, value) in &answer.headers {
-        // A stored field that this runtime does not take is left out; the response is whole without.
-        let _ = headers.append(name, value);
+        headers.append(name, value)?;
     }
     let init = ResponseInit::new();
     init.set_status(answer.status);
     init.set_headers(&headers);
     match answer.body {
+        _ if has_no_content(answer.status) => Response::new_with_opt_str_and_init(None, &init),
         Content::Empty => Response::new_with_opt_str_and_init(None, &init),
         Content::Text(text) => Response::new_with_opt_str_and_init(Some(&text), &init),
         Content::Stored(body) if body.is_empty() => {
@@ -29,15 +35,24 @@ pub fn respond(answer: Answer<JsBody>) -> Result<Response, JsValue> {
     }
 }
 
-/// The origin's response with the gate's headers; its body stays the stream that it is.
-pub fn relay(origin: &Response, relay: &Relay<JsBody>) -> Result<Response, JsValue> {
+/// The origin's response with the gate's headers, and what is to be appended to `Cache-Status`; its `body`
+/// stays the stream that it is. Fields that do not change are copied and never read: in JavaScript
+/// octets that are not UTF-8 have become U+FFFD.
+///
+/// # Errors
+///
+/// If the runtime refuses it.
+pub fn relay(
+    origin: &Response,
+    body: Option<ReadableStream>,
+    relay: &Relay<JsBody>,
+    cache_status: Option<&str>,
+) -> Result<Response, JsValue> {
     // 101: the other protocol has begun, and its socket hangs on this very object.
     if origin.status() == 101 {
         return Ok(Clone::clone(origin));
     }
-    // A response as the second argument gives its status, text and headers, `Set-Cookie` apart.
-    let init: &ResponseInit = origin.unchecked_ref();
-    let response = Response::new_with_opt_readable_stream_and_init(origin.body().as_ref(), init)?;
+    let response = copy(origin, body)?;
     let headers = response.headers();
     for name in &relay.remove {
         headers.delete(name)?;
@@ -45,5 +60,50 @@ pub fn relay(origin: &Response, relay: &Relay<JsBody>) -> Result<Response, JsVal
     for (name, value) in &relay.set {
         headers.set(name, value)?;
     }
+    if let Some(member) = cache_status {
+        headers.append("cache-status", member)?;
+    }
     Ok(response)
+}
+
+/// Prepares the client's `body` for a response that waits for its end; gives whether it may.
+///
+/// A copy of the body is being read meanwhile. What has come by then would reach the client only together
+/// with what comes next: the runtime keeps it while it waits for the origin. A pipe that is there from the
+/// beginning passes it on. To put one in would undo a coding. So a coded response waits only if it says how
+/// long it is: then it was made before it was sent, and comes at once.
+pub fn may_wait(origin: &Response, body: &mut Option<ReadableStream>) -> bool {
+    let field = |name| origin.headers().get(name).ok().flatten();
+    let length = field("content-length").and_then(|length| length.parse().ok());
+    let is_coded = field("content-encoding").is_some_and(|coding| !coding.trim().is_empty());
+    let Some(from) = body.as_ref().filter(|_| !is_coded) else {
+        return length.is_some() || body.is_none();
+    };
+    let Ok((readable, writable)) = pipe(length) else {
+        return false;
+    };
+    // If either end breaks off, so does the other.
+    ignore(from.pipe_to(&writable));
+    *body = Some(readable);
+    true
+}
+
+/// The same response, to be changed.
+fn copy(origin: &Response, body: Option<ReadableStream>) -> Result<Response, JsValue> {
+    let body = body.filter(|_| !has_no_content(origin.status()));
+    // A response as the second argument gives its status, text and headers, `Set-Cookie` apart.
+    let init: &ResponseInit = origin.unchecked_ref();
+    Response::new_with_opt_readable_stream_and_init(body.as_ref(), init).or_else(|_| {
+        // RFC 9112 §4 allows a tab in the reason phrase, the Fetch Standard does not. "A client SHOULD
+        // ignore the reason-phrase content".
+        let init = ResponseInit::new();
+        init.set_status(origin.status());
+        init.set_headers(&origin.headers());
+        Response::new_with_opt_readable_stream_and_init(body.as_ref(), &init)
+    })
+}
+
+/// Whether responses with this status are built without a body (Fetch Standard, "null body status").
+const fn has_no_content(status: u16) -> bool {
+    matches!(status, 204 | 205 | 304)
 }

@@ -1,19 +1,19 @@
 //! Carries out what the gateway decides.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use js_sys::Math;
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::future_to_promise;
-use web_sys::{Request, Response};
+use wasm_bindgen_futures::{future_to_promise, spawn_local};
+use web_sys::{ReadableStream, Request, Response};
 
 use crate::config::{Config, ConfigError};
 use crate::error::Error;
 use crate::gateway::{
-    AdminToken, Exchange, Failure, Gate, Handoff, KEEP, Problem, Purge, Relay, Respond, Save, Step,
-    Write,
+    AdminToken, Exchange, Failure, Gate, Handoff, KEEP, PATIENCE, Problem, Purge, Relay, Respond,
+    Save, Saved, Step, Unread, Write,
 };
 use crate::limiter::{ADMIT, Ask, Work};
 use crate::redis::{Command, RestClient, Value};
@@ -21,11 +21,15 @@ use crate::shell::ReqwestTransport;
 
 use super::body::JsBody;
 use super::head::{RequestHead, ResponseHead};
-use super::platform::{ExecutionContext, Hold, keep_alive, now, sleep, warn};
+use super::platform::{ExecutionContext, Hold, Signal, Timer, keep_alive, now, sleep, warn};
 use super::{origin, respond};
 
 /// The longest that work goes on after a response: the platform ends it after 30 s.
 const LONGEST_AFTERWARDS: Duration = Duration::from_secs(25);
+
+/// For how long the head of a response waits for the end of its body, so that it can say whether it was
+/// stored. Most bodies end together with their head.
+const AT_ONCE: Duration = Duration::from_millis(50);
 
 /// A client of the store.
 pub type Store = RestClient<ReqwestTransport>;
@@ -100,7 +104,7 @@ impl Run {
             step = match self.advance(step, &mut held).await {
                 Advance::Step(step) => step,
                 Advance::Respond(respond) => return self.answer(respond),
-                Advance::Relay(origin, relay) => return self.hand_on(&origin, relay),
+                Advance::Relay(origin, relay) => return self.hand_on(&origin, relay).await,
                 Advance::Failed => return failed(),
             };
         }
@@ -127,10 +131,14 @@ impl Run {
                         self.isolate.write(write).await;
                     }
                     self.work(relay.work);
-                    match relay.save {
-                        Some(save) => return self.isolate.save(*save, &origin).await,
-                        None => return,
+                    let Some(save) = relay.save else {
+                        return origin::let_go(&origin);
+                    };
+                    let saved = self.isolate.save(*save, origin.body()).await;
+                    if let Some(write) = saved.write {
+                        self.isolate.write(write).await;
                     }
+                    return;
                 }
                 Advance::Failed => return,
             };
@@ -158,7 +166,7 @@ impl Run {
                 Advance::Step(gate.waited(&self.head, exchange, now()))
             }
             Step::Read(reading) => {
-                let body = origin::read(self.request.body(), reading.most()).await;
+                let body = origin::read(self.request.body(), reading.most(), None).await;
                 let mut gate = self.isolate.gate.borrow_mut();
                 Advance::Step(gate.body_read(&self.head, reading, body, now()))
             }
@@ -177,7 +185,10 @@ impl Run {
                 }
                 let answered = origin::fetch(&self.request, &fetch).await;
                 match (self.origin_answered(exchange, &answered), answered) {
-                    (Handoff::Step(step), _) => Advance::Step(step),
+                    (Handoff::Step(step), answered) => {
+                        answered.iter().for_each(origin::let_go);
+                        Advance::Step(step)
+                    }
                     (Handoff::Relay(relay), Ok(origin)) => Advance::Relay(origin, relay),
                     (Handoff::Relay(_), Err(_)) => Advance::Failed,
                 }
@@ -197,7 +208,7 @@ impl Run {
 
     /// Answers, and sees to what remains to be done.
     fn answer(self, answer: Respond<JsBody>) -> Response {
-        let response = respond::respond(answer.answer).unwrap_or_else(|_| failed());
+        let response = respond::respond(answer.answer).unwrap_or_else(|_| refused());
         if let Some(write) = answer.write {
             self.write(write);
         }
@@ -210,34 +221,74 @@ impl Run {
     }
 
     /// Hands the origin's response on, and keeps a copy where one is to be kept.
-    fn hand_on(&self, origin: &Response, mut relay: Relay<JsBody>) -> Response {
-        let save = relay.save.take();
-        let instead = relay.instead.take();
-        let copy = match (&save, &instead) {
-            // Nobody else reads it.
-            (Some(_), Some(_)) => Some(Clone::clone(origin)),
-            // One stream for the client, one for the cache.
-            (Some(_), None) => origin.clone().ok(),
-            (None, _) => None,
-        };
-        let response = match instead {
-            Some(answer) => respond::respond(answer),
-            None => respond::relay(origin, &relay),
-        };
-        let write = relay.write;
-        if let (Some(save), Some(copy)) = (save, copy) {
-            let isolate = Rc::clone(&self.isolate);
+    async fn hand_on(&self, origin: &Response, mut relay: Relay<JsBody>) -> Response {
+        let written = relay.write.take().map(|write| {
+            let (isolate, written) = (Rc::clone(&self.isolate), Rc::new(Signal::new()));
+            let tell = Rc::clone(&written);
             keep_alive(&self.context, async move {
-                if let Some(write) = write {
-                    isolate.write(write).await;
-                }
-                isolate.save(*save, &copy).await;
+                isolate.write(write).await;
+                tell.give();
             });
-        } else if let Some(write) = write {
-            self.write(write);
+            written
+        });
+        self.work(std::mem::take(&mut relay.work));
+        let mut body = origin.body();
+        let kept = match relay.save.take() {
+            Some(save) => {
+                let (copy, wait) = match &relay.instead {
+                    // Nobody else reads it.
+                    Some(_) => (Ok(body.take()), true),
+                    None => {
+                        // One stream for the client, one for the cache.
+                        let copy = origin.clone().map(|copy| copy.body());
+                        body = origin.body();
+                        let wait = relay.tells() && respond::may_wait(origin, &mut body);
+                        (copy, wait)
+                    }
+                };
+                self.keep(*save, copy, written, wait).await
+            }
+            None => false,
+        };
+        let cache_status = relay.cache_status.take().map(|said| said.when(kept));
+        let response = match relay.instead.take() {
+            Some(answer) => respond::respond(answer.when(kept)),
+            None => respond::relay(origin, body, &relay, cache_status.as_deref()),
+        };
+        response.unwrap_or_else(|_| refused())
+    }
+
+    /// Keeps a copy, and writes it to the store once what there is to write first is `written`. Gives whether
+    /// it is kept already. Where it is to `wait` for that, it does not wait for a body that does not come at
+    /// once.
+    async fn keep(
+        &self,
+        save: Save,
+        copy: Result<Option<ReadableStream>, JsValue>,
+        written: Option<Rc<Signal>>,
+        wait: bool,
+    ) -> bool {
+        let (kept, over) = (Rc::new(Cell::new(false)), Rc::new(Signal::new()));
+        let isolate = Rc::clone(&self.isolate);
+        let (tell_kept, tell_over) = (Rc::clone(&kept), Rc::clone(&over));
+        keep_alive(&self.context, async move {
+            let saved = match copy {
+                Ok(copy) => isolate.save(save, copy).await,
+                Err(_) => isolate.not_saved(&save, Unread::Broken),
+            };
+            tell_kept.set(saved.kept);
+            tell_over.give();
+            if let Some(written) = written {
+                written.wait().await;
+            }
+            if let Some(write) = saved.write {
+                isolate.write(write).await;
+            }
+        });
+        if wait {
+            over.wait_for(AT_ONCE).await;
         }
-        self.work(relay.work);
-        response.unwrap_or_else(|_| failed())
+        kept.get()
     }
 
     /// Makes calls of the script that nobody waits for.
@@ -313,14 +364,25 @@ impl Isolate {
         }
     }
 
-    async fn save(&self, save: Save, response: &Response) {
-        let body = origin::read(response.body(), save.largest_body()).await;
-        let write = match body {
+    /// Reads a body and keeps it, if it comes to its end in time.
+    async fn save(self: &Rc<Self>, save: Save, body: Option<ReadableStream>) -> Saved {
+        let slow = self.gate.borrow().still_arriving(&save);
+        let _timer = slow.map(|write| {
+            let isolate = Rc::clone(self);
+            let tell = async move { isolate.write(write).await };
+            Timer::after(PATIENCE, move || spawn_local(tell))
+        });
+        let body = origin::read(body, save.largest_body(), Some(save.time())).await;
+        match body {
             Ok(body) => self.gate.borrow_mut().save(save, body, now()),
-            Err(why) => self.gate.borrow_mut().not_saved(&save, why, now()),
-        };
-        if let Some(write) = write {
-            self.write(write).await;
+            Err(why) => self.not_saved(&save, why),
+        }
+    }
+
+    fn not_saved(&self, save: &Save, why: Unread) -> Saved {
+        Saved {
+            kept: false,
+            write: self.gate.borrow_mut().not_saved(save, why, now()),
         }
     }
 
@@ -352,6 +414,13 @@ impl Isolate {
             gate.take_notes().iter().for_each(|note| warn(note));
         }
     }
+}
+
+/// The response in place of one that the runtime refuses. That is a fault of this program, and not to pass
+/// unnoticed.
+fn refused() -> Response {
+    warn("a response could not be built: the runtime refuses its head");
+    failed()
 }
 
 /// The response when even a response could not be made.
