@@ -20,6 +20,8 @@ const TOKEN = "t0ken-of-the-admin";
  */
 export async function setUpRaw({ edge = {}, isolates = 2, vars = {}, ...options }) {
   const raw = await startRawOrigin();
+  // Before the gate is stopped, which waits for what it is still handing on.
+  after(() => raw.close());
   // The store is on the same machine: what it says is what counts here, not how fast.
   const setup = await setUp({
     edge: { origin: raw.url, ...edge },
@@ -27,7 +29,6 @@ export async function setUpRaw({ edge = {}, isolates = 2, vars = {}, ...options 
     vars: { EDGE_ADMIN_TOKEN: TOKEN, ...vars },
     ...options,
   });
-  after(() => raw.close());
   const { gate } = setup;
   const [here, there] = gate.isolates;
 
@@ -145,6 +146,24 @@ export async function setUpRaw({ edge = {}, isolates = 2, vars = {}, ...options 
   };
 
   return { ...setup, raw, here, there, requestsOf, serve, settled, thrice, notShared, shared, crowdApart, purge };
+}
+
+/**
+ * Does something with each item, a few at a time.
+ * @template T, R
+ * @param {Iterable<T>} items
+ * @param {(item: T) => Promise<R>} task
+ * @returns {Promise<R[]>} in the order of the items
+ */
+export async function each(items, task) {
+  const left = [...items].entries();
+  /** @type {R[]} */
+  const done = [];
+  const worker = async () => {
+    for (const [n, item] of left) done[n] = await task(item);
+  };
+  await Promise.all(Array.from({ length: 24 }, worker));
+  return done;
 }
 
 /** The route that {@link setUpRaw} needs to know when something would have been stored. */
