@@ -196,7 +196,7 @@ describe("streams", { concurrency: 5 }, () => {
 
 const head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\n";
 
-test('Cache-Status says "stored" only of what the next request gets', async (t) => {
+test('Cache-Status says "stored" only of what the next request gets', async () => {
   const large = "x".repeat(700_000);
   /** @type {[string, any][]} */
   const answers = [
