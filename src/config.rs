@@ -25,6 +25,7 @@ use serde_json::Value;
 pub use cache::{Cache, Ttl};
 pub use duration::{format_duration, parse_duration};
 pub use error::{ConfigError, Problem};
+pub use shape::is_key_prefix;
 pub(crate) use shape::{Absent, Field, Shape};
 pub use share::parse_share;
 pub use size::{Sizes, format_size, parse_size};
@@ -178,7 +179,7 @@ pub struct Store {
     /// The deadline of one store call.
     #[serde(deserialize_with = "duration::required")]
     pub timeout: Duration,
-    /// What the name of every key starts with.
+    /// What the name of every key starts with ([`is_key_prefix`]).
     pub key_prefix: String,
     /// What happens while the store fails.
     pub on_failure: OnFailure,

@@ -3,6 +3,7 @@
 pub mod breaker;
 pub mod cache;
 pub mod limit;
+pub mod proxy_names;
 pub mod registry;
 pub mod route;
 pub mod subject;

@@ -32,7 +32,9 @@ pub struct Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A setting is wrong. Nothing was sent; mend the setting.
+    /// A setting is wrong: the store's address, or a key prefix that a clustered Redis cannot serve.
+    /// Nothing was carried out, unless [`Error::may_have_run`]. A retry does not help; mend the
+    /// setting.
     Config,
     /// The deadline of the whole call passed. Whether the command ran is unknown, unless
     /// [`Error::may_have_run`] says that it did not. Retry only what may run twice.
@@ -72,6 +74,15 @@ impl ErrorKind {
             Self::Command => "command",
             Self::TooLarge => "too_large",
         }
+    }
+
+    /// Whether only somebody's doing makes such calls succeed again: one of these failures says as much as
+    /// several.
+    pub const fn is_lasting(self) -> bool {
+        matches!(
+            self,
+            Self::Config | Self::Unauthorised | Self::QuotaExhausted
+        )
     }
 
     /// Whether the same call may succeed a little later.

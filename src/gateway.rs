@@ -39,6 +39,7 @@ mod token;
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
 use crate::engine::cache::{Bypass, Target};
+use crate::engine::proxy_names::Reserved;
 use crate::engine::route::segments;
 use crate::engine::subject;
 use crate::error::Error;
@@ -72,6 +73,8 @@ pub struct Gate<B: Body> {
     has_store: bool,
     memory: Memory<B>,
     notes: Vec<String>,
+    /// Whether the notes have told that a setting of the store is wrong.
+    setting_noted: bool,
     /// What opens the admin pages that are not for everybody.
     admin_token: Option<AdminToken>,
 }
@@ -95,6 +98,7 @@ impl<B: Body> Gate<B> {
             has_store,
             memory: Memory::new(memory, config.cache.l1_size, seed),
             notes: Vec::new(),
+            setting_noted: false,
             admin_token: None,
         })
     }
@@ -111,7 +115,7 @@ impl<B: Body> Gate<B> {
         let Ok(path) = segments(target.path) else {
             return Problem::MalformedUrl.into();
         };
-        if let Some(step) = self.admin(head, &path) {
+        if let Some(step) = self.admin(head, target.path, &path) {
             return step;
         }
         let route = self.plan.find(head.method(), &path);
@@ -215,6 +219,9 @@ impl<B: Body> Gate<B> {
         reply: Result<Value, Error>,
         shown: Timestamp,
     ) -> Step<B> {
+        if let Err(error) = &reply {
+            self.note_failure(error);
+        }
         let memory = &mut self.memory.limiter;
         let Some((mut reply, now)) = memory.received(ask, reply, shown) else {
             exchange.store_failed = true;
@@ -379,11 +386,21 @@ impl<B: Body> Gate<B> {
             query: query.as_deref(),
             ..target
         };
-        let address = head.value(&self.plan.client.ip_header);
+        let client = &self.plan.client;
+        let reserved = Reserved {
+            api_key: &client.api_key_header,
+            ip: &client.ip_header,
+            vary: exchange
+                .route
+                .cache
+                .as_ref()
+                .map_or(&[], |cache| &cache.vary),
+        };
+        let address = head.value(&client.ip_header);
         let address = address
             .and_then(|text| subject::address(&text))
             .map(|ip| ip.to_string());
-        let mut fetch = forward::fetch(&self.plan.origin, target, head, address, timeout);
+        let mut fetch = forward::fetch(&self.plan.origin, target, head, reserved, address, timeout);
         exchange.caching.prepare(&mut fetch, now);
         Step::Fetch(fetch, exchange)
     }

@@ -6,6 +6,7 @@
 //!   ([`ErrorKind`](crate::error::ErrorKind)) and hold no secret.
 //! - [`Options`] say where and how.
 
+mod arg;
 mod client;
 mod command;
 mod failure;
@@ -15,8 +16,9 @@ mod script;
 mod value;
 mod wire;
 
+pub use arg::Arg;
 pub use client::RestClient;
-pub use command::{Arg, Command};
+pub use command::Command;
 pub use options::{Options, Token};
 pub use retry::RetryPolicy;
 pub use script::Script;

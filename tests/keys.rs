@@ -38,7 +38,10 @@ struct Done {
 
 impl Rig {
     fn start() -> Self {
-        let redis = RedisServer::start();
+        Self::before(RedisServer::start())
+    }
+
+    fn before(redis: RedisServer) -> Self {
         let rest = RestServer::start(&redis.url(), TOKEN);
         Self {
             _redis: redis,
@@ -382,4 +385,31 @@ fn what_is_asked_wrongly_is_refused_before_anything_is_sent() {
         assert!(!done.stderr.contains("s3cret"), "{done:?}");
         assert!(!done.stderr.contains("short-secret"), "{done:?}");
     }
+}
+
+#[tokio::test]
+async fn keys_of_a_clustered_redis_are_kept_under_a_hash_tag() {
+    let rig = Rig::before(RedisServer::start_cluster());
+    let refused = rig.keys(&["add"]);
+    refused.failed(1, "CROSSSLOT");
+    assert!(
+        refused.stderr.contains(r#"`key_prefix = "{ot}"`"#),
+        "{refused:?}"
+    );
+    assert_eq!(rig.everything().await, [], "nothing was written");
+
+    rig.configure("redis = { key_prefix = '{ot}' }");
+    let key = rig.add(&["--plan", "pro"]);
+    let digest = subject::of_api_key(&key, &subject::domain("{ot}"));
+    let record = rig
+        .redis(json!(["GET", format!("{{ot}}:k:{digest}")]))
+        .await;
+    assert_eq!(record, "1 pro", "where the gate looks for it");
+    rig.add(&["--name", "another"]);
+    assert_eq!(rig.list().len(), 2);
+    rig.keys(&["revoke", &digest[..12]]).ok();
+    let named = rig.keys(&["list", "--prefix", "{ot}"]).ok();
+    assert!(named.stdout.ends_with("another\n") && !named.stdout.contains(&digest[..12]));
+    rig.keys(&["list", "--prefix", "{}"])
+        .failed(2, "some of them in braces");
 }

@@ -37,14 +37,20 @@ struct Done {
 
 impl Rig {
     fn start() -> Self {
-        let redis = RedisServer::start();
+        Self::before(RedisServer::start(), "edge")
+    }
+
+    /// `prefix`: what the configuration has for the keys.
+    fn before(redis: RedisServer, prefix: &str) -> Self {
         let rest = RestServer::start(&redis.url(), TOKEN);
         let directory = TempDir::new();
-        let configuration = "[vars.EDGE]\norigin = 'https://api.example.com'\n\
-             redis = { key_prefix = 'edge' }\n\
+        let configuration = format!(
+            "[vars.EDGE]\norigin = 'https://api.example.com'\n\
+             redis = {{ key_prefix = '{prefix}' }}\n\
              [[vars.EDGE.routes]]\npath = '/book'\n\
-             cache = { ttl = '1s', query = ['symbol'], vary = ['accept'] }\n\
-             [[vars.EDGE.routes]]\npath = '/order'";
+             cache = {{ ttl = '1s', query = ['symbol'], vary = ['accept'] }}\n\
+             [[vars.EDGE.routes]]\npath = '/order'"
+        );
         std::fs::write(directory.path().join("edge.toml"), configuration).unwrap();
         Self {
             _redis: redis,
@@ -229,4 +235,18 @@ async fn what_is_asked_wrongly_is_refused_before_anything_is_sent() {
     }
     rig.purge(&["absent.toml", "--tag", "a"])
         .failed(1, "cannot read absent.toml");
+}
+
+#[tokio::test]
+async fn what_a_clustered_redis_holds_is_purged_under_a_hash_tag() {
+    let rig = Rig::before(RedisServer::start_cluster(), "shop.{ot}");
+    let done = rig.purge(&["edge.toml", "--tag", "book", "--tag", "a", "--url", URL]);
+    assert_eq!(done.ok().stdout.lines().count(), 3);
+    let keys = rig.keys().await;
+    assert!(
+        keys.len() == 3 && keys.iter().all(|key| key.starts_with("shop.{ot}:t:")),
+        "{keys:?}"
+    );
+    rig.purge(&["--prefix", "{ot}", "--tag", "book"]).ok();
+    assert!(rig.keys().await.contains(&"{ot}:t:book".to_owned()));
 }

@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::engine::cache::{
     BodyCoding, CacheKey, CacheRules, Exchange, Freshness, Meta, Target, envelope,
@@ -49,7 +49,7 @@ fn measure(file: &str, body: &[u8]) -> serde_json::Value {
 fn response() -> (CacheKey, Meta, Freshness) {
     let now = Timestamp::from_millis(1_700_000_000_000);
     let target = Target::of("https://api.example/").unwrap();
-    let (headers, rules) = (HeaderMap::new(), CacheRules::default());
+    let (headers, rules) = (Vec::new(), CacheRules::default());
     let key = CacheKey::new(&target, None, &[], &headers);
     let exchange = Exchange {
         method: &Method::GET,

@@ -34,14 +34,15 @@ export function scratchFolder(parent = tmpdir()) {
 
 /**
  * A `redis-server` of its own on a loopback port, which keeps nothing on disk.
+ * @param {string[]} [options] more of its command line
  * @returns {Promise<Redis>}
  */
-export async function startRedis() {
+export async function startRedis(options = []) {
   const dir = scratchFolder();
   const listen = (/** @type {number} */ port) =>
     spawnServer(
       "redis-server",
-      ["--port", `${port}`, "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no"],
+      ["--port", `${port}`, "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no", ...options],
       { ready: /Ready to accept connections/ },
     );
   let port = await freePort();

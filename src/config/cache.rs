@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
-use super::{Letters, VersionSource, duration, parse_duration, version};
+use super::duration::{self, parse_duration};
+use super::version;
+use crate::engine::cache::{Letters, VersionSource};
 
 /// How the responses of a route are cached.
 #[derive(Debug, Clone, Deserialize)]

@@ -7,11 +7,11 @@ mod tags;
 
 use serde_json::{Map, Value};
 
-use crate::engine::route::Pattern;
+use crate::engine::route::{Pattern, PatternError};
 
 use super::duration::parse_duration;
 use super::error::Problem;
-use super::shape::is_name;
+use super::shape::{is_name, texts};
 
 /// What is wrong with a configuration beside its shape.
 pub fn problems(config: &Value) -> Vec<Problem> {
@@ -37,8 +37,15 @@ pub fn problems(config: &Value) -> Vec<Problem> {
             &mut problems,
         );
         origin_quota(config, &path, route, &mut problems);
-        cache::problems(&format!("{path}.cache"), &route["cache"], &mut problems);
+        let cache = &route["cache"];
+        cache::problems(
+            &format!("{path}.cache"),
+            cache,
+            &config["client"],
+            &mut problems,
+        );
         tags::check(&path, route, &mut problems);
+        parameters(&path, route, &mut problems);
         for (m, earlier) in routes.iter().enumerate().take(n) {
             if overlap(earlier, route) {
                 problems.push(Problem::new(
@@ -105,6 +112,19 @@ fn limit_problems(name: &str, limit: &Value, problems: &mut Vec<Problem>) {
     }
 }
 
+/// The path of a route can match.
+fn parameters(path: &str, route: &Value, problems: &mut Vec<Problem>) {
+    let pattern = route["path"].as_str().map(Pattern::parse);
+    if pattern == Some(Err(PatternError::Parameter)) {
+        problems.push(Problem::new(
+            &format!("{path}.path"),
+            "a path without `;`, also written `%3B` (it and what follows it in a segment of a request \
+             are left off before the path is matched, so this one would never match)",
+            Some(&route["path"]),
+        ));
+    }
+}
+
 /// A name in its place names a quota that there is.
 fn origin_quota(config: &Value, path: &str, route: &Value, problems: &mut Vec<Problem>) {
     let none = Map::new();
@@ -130,14 +150,6 @@ fn overlap(a: &Value, b: &Value) -> bool {
     };
     let pattern = |route: &Value| Pattern::parse(route["path"].as_str()?).ok();
     methods && pattern(a).is_some_and(|a| pattern(b) == Some(a))
-}
-
-fn texts(list: &Value) -> Vec<&str> {
-    list.as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect()
 }
 
 #[cfg(test)]

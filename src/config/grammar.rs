@@ -4,23 +4,9 @@ mod cache;
 mod text;
 
 use super::shape::Absent::{Is, Missing, None};
-use super::shape::{Field, Shape};
+use super::shape::{Shape, field};
 use cache::CACHE;
-use text::{HEADER, KEY_PREFIX, METHOD, NAME, ORIGIN, ORIGIN_QUOTA_NAME, PATH, SHARE};
-
-const fn field(
-    name: &'static str,
-    shape: Shape,
-    absent: super::shape::Absent,
-    doc: &'static str,
-) -> Field {
-    Field {
-        name,
-        shape,
-        absent,
-        doc,
-    }
-}
+use text::{DURATION, HEADER, KEY_PREFIX, METHOD, NAME, ORIGIN, ORIGIN_QUOTA_NAME, PATH, SHARE};
 
 /// The whole of it.
 pub const CONFIG: Shape = Shape::Table(&[
@@ -114,7 +100,8 @@ const REDIS: Shape = Shape::Table(&[
         "key_prefix",
         KEY_PREFIX,
         Is("\"ot\""),
-        "What the name of every Redis key starts with.",
+        "What the name of every Redis key starts with. A clustered Redis needs it, or a part of it, in \
+         braces: all keys of the gate then lie in one slot.",
     ),
     field(
         "on_failure",
@@ -289,6 +276,5 @@ const ROUTE: Shape = Shape::Table(&[
     field("cache", CACHE, None, "Makes the route a shared cache."),
 ]);
 
-const DURATION: Shape = Shape::Duration { or_zero: false };
 const PERMITS: Shape = Shape::Integer(1, 1_000_000_000);
 const ON_FAILURE: Shape = Shape::OneOf(&["local", "open", "closed"]);

@@ -266,9 +266,61 @@ pub fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(fit)
 }
 
+/// Whether `text` may be what the names of all keys in the store start with (`redis.key_prefix`): at most
+/// 32 letters, digits, `-`, `_` or `.`, of which some may stand in braces, once.
+///
+/// Braces make these a hash tag: a clustered Redis puts all keys with the same one into one slot, as it
+/// must for a script that reads several. It goes by the first `{` of a key and the first `}` after that,
+/// and not by empty ones, so a prefix holds one whole tag with something in it, or no brace at all. It
+/// stands anywhere in the prefix, because nothing comes before that in a key: `{ot}`, `{ot}-test` and
+/// `shop.{ot}` are three deployments, and an ACL can tell them apart by how they begin.
+///
+/// ```
+/// # use omnitrade_edge::config::is_key_prefix;
+/// assert!(is_key_prefix("ot") && is_key_prefix("{ot}") && is_key_prefix("shop.{ot}"));
+/// assert!(!is_key_prefix("{}") && !is_key_prefix("{ot") && !is_key_prefix("{a}{b}"));
+/// ```
+pub fn is_key_prefix(text: &str) -> bool {
+    let plain = match text.split_once('{') {
+        None => Some((text, "-", "")),
+        Some((before, rest)) => rest
+            .split_once('}')
+            .map(|(tag, after)| (before, tag, after)),
+    };
+    let whole = |(before, tag, after): (&str, &str, &str)| {
+        let rest = [before, after].concat();
+        is_name(tag) && (rest.is_empty() || is_name(&rest))
+    };
+    (1..=32).contains(&text.len()) && plain.is_some_and(whole)
+}
+
 fn join(path: &str, name: &str) -> String {
     match path {
         "" => name.to_owned(),
         _ => format!("{path}.{name}"),
     }
+}
+
+/// A field of a table.
+pub(super) const fn field(
+    name: &'static str,
+    shape: Shape,
+    absent: Absent,
+    doc: &'static str,
+) -> Field {
+    Field {
+        name,
+        shape,
+        absent,
+        doc,
+    }
+}
+
+/// The texts in a list.
+pub(super) fn texts(list: &Value) -> Vec<&str> {
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }

@@ -96,11 +96,11 @@ impl Breaker {
         self.state = State::Closed { failures: 0 };
     }
 
-    /// A call failed. `final_word`: not by chance (a refused token, a used-up plan), so that one
-    /// failure says as much as several.
-    pub fn failed(&mut self, now: Timestamp, final_word: bool) {
+    /// A call failed. `lasting`: a refused token, an exhausted plan or a wrong setting is not transient:
+    /// one such failure opens the breaker.
+    pub fn failed(&mut self, now: Timestamp, lasting: bool) {
         self.state = match self.state {
-            State::Closed { failures } if !final_word && failures + 1 < FAILURES => State::Closed {
+            State::Closed { failures } if !lasting && failures + 1 < FAILURES => State::Closed {
                 failures: failures + 1,
             },
             State::Closed { .. } => State::Open {
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_final_word_opens_at_once() {
+    fn a_lasting_failure_opens_at_once() {
         let mut breaker = Breaker::new(TIMEOUT);
         breaker.failed(at(0), true);
         assert_eq!(breaker.status(), Status::Open);

@@ -45,9 +45,9 @@ mod tests;
 
 pub use candle::{Candle, Candles, Interval, end_time};
 pub use control::{Delta, MaxStale, RequestDirectives, ResponseDirectives, Scope};
-pub use entry::Meta;
+pub use entry::{DIGESTS, Meta};
 pub use exchange::{BodyCoding, Exchange};
-pub use fields::{Elements, Fields, date, elements, field_text, field_value, http_date};
+pub use fields::{Elements, Fields, date, elements, http_date, is_exact, lines, tokens};
 pub use freshness::{Freshness, Lifetime, LifetimeSource, StaleForbidden};
 pub use key::{CacheKey, Target, normal_path};
 pub use l1::{Entry, Insertion, L1};

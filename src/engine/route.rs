@@ -2,7 +2,9 @@
 //!
 //! A path is matched as servers read it and not as it is spelt, so that no spelling slips past a
 //! limit: percent-escapes are decoded segment by segment, case does not matter, nor do repeated
-//! slashes or one at the end.
+//! slashes or one at the end, nor the parameters of a segment. [`segments`] says what that is exactly.
+
+use std::borrow::Cow;
 
 /// A path pattern: literal segments, `{name}` for one segment, `{*name}` for the rest.
 ///
@@ -22,38 +24,48 @@ enum Segment {
 
 /// Why a text is no pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected a path such as \"/v1/books/{{id}}\" or \"/files/{{*rest}}\"")]
-pub struct PatternError;
+pub enum PatternError {
+    /// It is no path with names in braces.
+    #[error("expected a path such as \"/v1/books/{{id}}\" or \"/files/{{*rest}}\"")]
+    Malformed,
+    /// It holds a `;`, and so could never match: no [segment](segments) of a request does.
+    #[error("expected a path without `;`: what follows it is left off before a path is matched")]
+    Parameter,
+}
 
 impl Pattern {
     /// Reads a pattern.
     ///
     /// # Errors
     ///
-    /// If it does not start with `/`, holds braces that are not a whole segment, an empty name or
-    /// a broken percent-escape, or has anything after `{*rest}`.
+    /// If it does not start with `/`, holds braces that are not a whole segment, an empty name,
+    /// a broken percent-escape or a dot segment, has anything after `{*rest}`, or holds a `;`, also
+    /// written `%3B`.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         if !text.starts_with('/') || text.contains(['?', '#']) {
-            return Err(PatternError);
+            return Err(PatternError::Malformed);
+        }
+        if has_parameters(text) {
+            return Err(PatternError::Parameter);
         }
         let mut segments = Vec::new();
         for part in text.split('/').filter(|part| !part.is_empty()) {
             if segments.last() == Some(&Segment::Rest) {
-                return Err(PatternError);
+                return Err(PatternError::Malformed);
             }
             segments.push(match part.strip_prefix('{') {
                 Some(name) => {
-                    let name = name.strip_suffix('}').ok_or(PatternError)?;
+                    let name = name.strip_suffix('}').ok_or(PatternError::Malformed)?;
                     let rest = name.strip_prefix('*');
                     let plain = rest.unwrap_or(name);
                     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
                     if plain.is_empty() || !plain.bytes().all(word) {
-                        return Err(PatternError);
+                        return Err(PatternError::Malformed);
                     }
                     rest.map_or(Segment::One, |_| Segment::Rest)
                 }
-                None if part.contains(['{', '}']) => return Err(PatternError),
-                None => Segment::Literal(folded(part).map_err(|BrokenEscape| PatternError)?),
+                None if part.contains(['{', '}']) => return Err(PatternError::Malformed),
+                None => Segment::Literal(folded(part).map_err(|_| PatternError::Malformed)?),
             });
         }
         Ok(Self { segments })
@@ -74,47 +86,107 @@ impl Pattern {
     }
 }
 
-/// A percent sign that two hexadecimal digits do not follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BrokenEscape;
+/// Why a path cannot be matched: servers disagree about what it means, so nobody should route by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// A percent sign that two hexadecimal digits do not follow.
+    #[error("a percent-escape is broken")]
+    BrokenEscape,
+    /// A segment that is `.` or `..` without its parameters (`/v1/..;x/orders`): some servers leave them
+    /// off first and then go up by one, and the URL Standard has not, as it does with all other dot
+    /// segments.
+    #[error("a dot segment has parameters")]
+    DotSegment,
+}
 
-/// The segments of a request's path, decoded and in lower case.
+/// The segments of a request's path for matching: decoded, without parameters, in lower case.
+///
+/// Percent-escapes are decoded once, segment by segment. Of a segment everything from the first `;` on is
+/// left off, also written `%3B`: a parameter of that segment (RFC 3986 §3.3), which servlet containers
+/// and others take off before they look for a handler. A segment that is empty then is none, as between
+/// two slashes. That is for matching alone: the origin and the cache's key get the path as it is.
+///
+/// Not folded, because servers do not agree on it, is
+///
+/// - an encoded slash: `/a%2Fb` is one segment, `a/b`, and so is a `\` that is escaped, `%5C` (one that is
+///   not is a slash by the URL Standard);
+/// - what is encoded twice: `%253B` is the text `%3b`, no parameter;
+/// - dots and spaces at the end of a segment: `/orders.`, `/orders%20`;
+/// - an extension: `/orders.json`;
+/// - what Unicode folds beside case: `/ordérs` in two normal forms is two paths.
+///
+/// If the origin takes one of these for the same as the plain path, it needs a pattern that claims them
+/// too (`/{*rest}` with the same limits), or must not answer them.
 ///
 /// # Errors
 ///
-/// If a percent-escape is broken: servers disagree about such a path, so nobody should route by it.
+/// If a percent-escape is broken, or if parameters follow a dot segment.
 ///
 /// ```
 /// # use omnitrade_edge::engine::route::segments;
 /// assert_eq!(segments("/API//v1/%6frders/").unwrap(), ["api", "v1", "orders"]);
-/// assert!(segments("/%zz").is_err());
+/// assert_eq!(segments("/api;a=b/v1/;c/orders%3Bd").unwrap(), ["api", "v1", "orders"]);
+/// assert!(segments("/%zz").is_err() && segments("/api/..;/v1").is_err());
 /// ```
-pub fn segments(path: &str) -> Result<Vec<String>, BrokenEscape> {
-    path.split('/')
-        .filter(|part| !part.is_empty())
-        .map(folded)
+pub fn segments(path: &str) -> Result<Vec<String>, PathError> {
+    let folded = path.split('/').map(folded);
+    folded
+        .filter(|part| !part.as_ref().is_ok_and(String::is_empty))
         .collect()
 }
 
-/// A segment, decoded and in lower case. What is not UTF-8 is taken byte by byte.
-fn folded(segment: &str) -> Result<String, BrokenEscape> {
+/// Whether a segment of the path has parameters, which are left off before it is matched.
+pub fn has_parameters(path: &str) -> bool {
+    let escaped = |at: &[u8]| at.eq_ignore_ascii_case(b"%3b");
+    path.contains(';') || path.as_bytes().windows(3).any(escaped)
+}
+
+/// A segment, decoded or not, without its parameters.
+///
+/// ```
+/// # use omnitrade_edge::engine::route::without_parameters;
+/// assert_eq!(without_parameters(b"7;x=1"), b"7");
+/// ```
+pub fn without_parameters(segment: &[u8]) -> &[u8] {
+    segment.split(|b| *b == b';').next().unwrap_or_default()
+}
+
+/// A segment, decoded, without parameters and in lower case. What is not UTF-8 is taken byte by byte.
+fn folded(segment: &str) -> Result<String, PathError> {
+    let decoded = decoded(segment)?;
+    let plain = without_parameters(&decoded);
+    if plain.len() < decoded.len() && matches!(plain, b"." | b"..") {
+        return Err(PathError::DotSegment);
+    }
+    Ok(match std::str::from_utf8(plain) {
+        Ok(text) => text.to_lowercase(),
+        Err(_) => {
+            let text: String = plain.iter().map(|b| char::from(*b)).collect();
+            text.to_lowercase()
+        }
+    })
+}
+
+/// A segment without percent-escapes.
+fn decoded(segment: &str) -> Result<Cow<'_, [u8]>, PathError> {
     if !segment.contains('%') {
-        return Ok(segment.to_lowercase());
+        return Ok(Cow::Borrowed(segment.as_bytes()));
     }
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.bytes();
     while let Some(byte) = rest.next() {
         bytes.push(if byte == b'%' {
-            let high = rest.next().and_then(hex_digit).ok_or(BrokenEscape)?;
-            let low = rest.next().and_then(hex_digit).ok_or(BrokenEscape)?;
-            high << 4 | low
+            let mut digit = || {
+                rest.next()
+                    .and_then(hex_digit)
+                    .ok_or(PathError::BrokenEscape)
+            };
+            digit()? << 4 | digit()?
         } else {
             byte
         });
     }
-    let text = String::from_utf8(bytes)
-        .unwrap_or_else(|e| e.as_bytes().iter().map(|b| char::from(*b)).collect());
-    Ok(text.to_lowercase())
+    Ok(Cow::Owned(bytes))
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {
@@ -170,6 +242,12 @@ mod tests {
             "/API/Book",
             "/api/%62ook",
             "/%61pi/boo%4B",
+            "/api/book;x=1",
+            "/api/book%3Bx=1",
+            "/api/book%3bx=1;y/",
+            "/api;a=b/book",
+            "/;a/api/;/book;",
+            "/%61pi%3B%2F/book;/",
         ] {
             assert_eq!(winner(&["/api/book"], path), Some("/api/book"), "{path}");
         }
@@ -182,8 +260,8 @@ mod tests {
 
     #[test]
     fn a_broken_escape_is_an_error() {
-        for path in ["/%", "/a%2", "/%g0", "/%%31"] {
-            assert_eq!(segments(path), Err(BrokenEscape), "{path}");
+        for path in ["/%", "/a%2", "/%g0", "/%%31", "/a;%", "/a/;%3"] {
+            assert_eq!(segments(path), Err(PathError::BrokenEscape), "{path}");
         }
         assert_eq!(segments("/%ff").unwrap(), ["ÿ"], "not UTF-8, but an escape");
     }
@@ -197,7 +275,77 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_pattern_that_no_path_could_match_is_refused_with_the_reason() {
+        for text in ["/a;b", "/a%3Bb", "/a%3b", "/;", "/a;b/{id}", "/a/{*rest}/;"] {
+            assert_eq!(Pattern::parse(text), Err(PatternError::Parameter), "{text}");
+        }
+        assert!(
+            Pattern::parse("/a%253Bb").is_ok(),
+            "no parameter, but a text"
+        );
+    }
+
+    /// Some servers go up by one there, and none that goes by the URL Standard does.
+    #[test]
+    fn a_dot_segment_with_parameters_is_an_error() {
+        for path in [
+            "/a/..;/b",
+            "/a/.;x/b",
+            "/..%3B",
+            "/%2e%2e;a=b/c",
+            "/a/.%2E%3bx",
+        ] {
+            assert_eq!(segments(path), Err(PathError::DotSegment), "{path}");
+        }
+        for path in ["/a/...;x", "/a/.x;..", "/a/x;/..;", "/a;.."] {
+            assert_eq!(segments(path).is_err(), path.ends_with("/..;"), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_servers_do_not_agree_on_is_not_folded() {
+        for path in [
+            "/api/book.",
+            "/api/book%20",
+            "/api/book.json",
+            "/api%2Fbook",
+            "/api%5Cbook",
+            "/api/book%253Bx",
+            "/api/book,x",
+            "/api/book=x",
+        ] {
+            assert_eq!(winner(&["/api/book"], path), None, "{path}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_parameter_changes_which_pattern_matches(
+            path in "(/(api|v1|book|[a-z%;]{0,3}|b%6Fok|7))(/(api|v1|book|x|.{0,3})){0,3}/?",
+            parameters in proptest::collection::vec("((;|%3B|%3b)[a-zA-Z0-9=;.%+-]{0,4})?", 6),
+        ) {
+            let routes = [
+                "/", "/{*rest}", "/api", "/api/{id}", "/api/book", "/api/v1/{*rest}", "/{a}/{b}/x",
+            ];
+            // One that is broken in itself, or with its parameters, matches nothing.
+            let plain = segments(&path);
+            let mut parameters = parameters.into_iter().chain(std::iter::repeat(String::new()));
+            let spelt: Vec<_> = path
+                .split('/')
+                .enumerate()
+                .map(|(n, part)| match n {
+                    0 => part.to_owned(),
+                    _ => format!("{part}{}", parameters.next().unwrap()),
+                })
+                .collect();
+            let spelt = spelt.join("/");
+            if let (Ok(plain), Ok(spelt_segments)) = (plain, segments(&spelt)) {
+                prop_assert_eq!(&spelt_segments, &plain, "{}", spelt);
+                prop_assert_eq!(winner(&routes, &spelt), winner(&routes, &path));
+            }
+        }
+
         #[test]
         fn any_path_is_read_or_refused(path in ".*") {
             let _ = segments(&path);

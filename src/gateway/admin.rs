@@ -1,8 +1,9 @@
-//! The admin pages under `/__edge/`. None of them ever reaches the origin.
+//! The admin pages under `/__edge/`. None of them ever reaches the origin, however its path is spelt.
 
 use serde_json::json;
 
 use crate::engine::breaker::Status;
+use crate::engine::route::has_parameters;
 
 use super::answer::{Answer, Content};
 use super::body::Body;
@@ -21,10 +22,16 @@ impl<B: Body> Gate<B> {
     }
 
     /// Answers a request under `/__edge/`; `None` for all others.
-    pub(super) fn admin(&self, head: &impl Head, path: &[String]) -> Option<Step<B>> {
+    ///
+    /// A path with parameters (`/__edge;x/purge`) leads to no page: rules in front of the gate that guard
+    /// `/__edge/` would not know it. Nor does it go to the origin.
+    pub(super) fn admin(&self, head: &impl Head, spelt: &str, path: &[String]) -> Option<Step<B>> {
         let (first, page) = path.split_first()?;
         if first != "__edge" {
             return None;
+        }
+        if has_parameters(spelt) {
+            return Some(Problem::NotFound.into());
         }
         let page: Vec<_> = page.iter().map(String::as_str).collect();
         Some(match (page.as_slice(), head.method()) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::config::{By, Keys, Style};
+use crate::engine::cache::is_exact;
 use crate::engine::limit::{Bucket, Buckets, Charge, Role};
 use crate::engine::registry::record_key;
 use crate::engine::subject;
@@ -229,7 +230,8 @@ impl<'a, H: Head> ClientOf<'a, H> {
         Self {
             plan,
             head,
-            api_key: api_key.filter(|key| !key.trim().is_empty()),
+            // Of one that is not known to the octet nobody could say whose it is.
+            api_key: api_key.filter(|key| !key.trim().is_empty() && is_exact(key)),
             address: None,
             digest: None,
         }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::limiter::Work;
 use crate::redis::Value;
 
@@ -78,6 +78,9 @@ impl<B: Body> Gate<B> {
 
     /// Takes what the store said to a call that no client waited for.
     pub fn worked(&mut self, work: &Work, reply: Result<Value, Error>, now: Timestamp) {
+        if let Err(error) = &reply {
+            self.note_failure(error);
+        }
         work.done(reply, &mut self.memory.limiter, now);
     }
 
@@ -98,7 +101,18 @@ impl<B: Body> Gate<B> {
         }
     }
 
-    /// What there is to log since the last time.
+    /// Notes that a call of the store failed. A wrong setting stays wrong until the next deployment, which
+    /// makes new isolates: it is noted once, whatever fails by it. Everything else is noted each time.
+    pub fn note_failure(&mut self, error: &Error) {
+        let is_setting = error.kind() == ErrorKind::Config;
+        if !(is_setting && self.setting_noted) {
+            self.notes.push(format!("store: {error}"));
+        }
+        self.setting_noted |= is_setting;
+    }
+
+    /// What there is to log since the last time: failures of the store that were reported to
+    /// [`Gate::resume`], [`Gate::worked`] or [`Gate::note_failure`], and what it holds that is not understood.
     pub fn take_notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::engine::cache::{
     Bypass, CONDITIONAL, CacheKey, CacheRules, CacheStatus, Entry, Family, Fields, Forward, Lookup,
-    NoVarySearch, RequestDirectives, Target, Use, WhyRevalidate, envelope, evaluate, field_text,
+    NoVarySearch, RequestDirectives, Target, Use, WhyRevalidate, envelope, evaluate, is_exact,
     may_look_up, normal_path, revalidation_headers,
 };
 
@@ -137,6 +137,10 @@ impl<B: Body> Caching<B> {
             Lookup::Allowed(asked) => asked,
             Lookup::Bypass(why) => return Self::Bypass(why),
         };
+        let is_text = |name: &String| head.value(name).is_none_or(|value| is_exact(&value));
+        if !cache.vary.iter().all(is_text) {
+            return Self::Bypass(Bypass::Octets);
+        }
         let exact = key(cache, head, target);
         let url = match search {
             Some(search) => canonical_key(cache, head, target, search),
@@ -325,10 +329,8 @@ impl<B: Body> Caching<B> {
             .remove
             .extend(names.map(|name| name.as_str().to_owned()));
         if !validators.is_empty() {
-            let text = |(name, value): &(http::HeaderName, http::HeaderValue)| {
-                (name.as_str().to_owned(), field_text(value).into_owned())
-            };
-            fetch.set.extend(validators.iter().map(text));
+            let named = |(name, value): (http::HeaderName, String)| (name.to_string(), value);
+            fetch.set.extend(validators.into_iter().map(named));
         }
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::engine::cache::{CONDITIONAL, Fields, Target};
+use crate::engine::proxy_names::{Reserved, speaks_for_proxy};
 
 use super::head::{Head, is_upgrade};
 
@@ -14,7 +15,7 @@ pub struct Fetch {
     pub url: String,
     /// The only headers of the client that go on, by lower-case name, if not all do.
     pub keep: Option<Vec<String>>,
-    /// Headers of the client that are taken off, whether they are kept or not, by lower-case name.
+    /// Headers of the client that are taken off, whether they are in `keep` or not, by lower-case name.
     pub remove: Vec<String>,
     /// Headers that are set.
     pub set: Vec<(String, String)>,
@@ -60,33 +61,6 @@ pub const USUAL: [&str; 11] = [
     "x-request-id",
 ];
 
-/// Headers by which clients could speak in the gate's name, for the origin trusts its one proxy, or
-/// make it answer another request than the one that was limited and keyed.
-const FORWARDING: [&str; 22] = [
-    "forwarded",
-    "true-client-ip",
-    "via",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-scheme",
-    "x-forwarded-server",
-    "x-forwarded-ssl",
-    "x-host",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-host",
-    "x-original-url",
-    "x-real-ip",
-    "x-rewrite-url",
-];
-
 /// A client's request as the origin gets to see it: without the headers that do not reach it.
 #[derive(Debug)]
 pub struct AsForwarded<'a, H> {
@@ -102,7 +76,7 @@ impl<'a, H: Head> AsForwarded<'a, H> {
 
     /// Those of the cache's and of the gate's own reach it with other values than the client's.
     fn reaches(&self, name: &str) -> bool {
-        let own = || CONDITIONAL.iter().any(|n| n == name) || FORWARDING.contains(&name);
+        let own = || CONDITIONAL.iter().any(|n| n == name) || speaks_for_proxy(name);
         self.names
             .is_none_or(|names| names.iter().any(|n| n == name) || own())
     }
@@ -118,21 +92,25 @@ impl<H: Head> Fields for AsForwarded<'_, H> {
     }
 }
 
-/// The request to the origin for a client's request, to the path and the query of `target`.
+/// The request to the origin for a client's request, to the path and the query of `target`. Headers that are
+/// hop-by-hop or `reserved` are taken off, whatever the request is, also if it asks for another protocol.
 pub fn fetch(
     origin: &str,
     target: Target<'_>,
     head: &impl Head,
+    reserved: Reserved<'_>,
     address: Option<String>,
     timeout: Duration,
 ) -> Fetch {
-    let mut remove = named_in_connection(head.value("connection").as_deref());
-    remove.extend(HOP_BY_HOP.into_iter().map(str::to_owned));
-    if is_upgrade(head) {
+    let named = named_in_connection(head.value("connection").as_deref());
+    let upgrade = is_upgrade(head);
+    let hop_by_hop = |name: &str| {
         // The handshake's own: without them there is no other protocol.
-        remove.retain(|name| name != "connection" && name != "upgrade");
-    }
-    remove.extend(FORWARDING.into_iter().map(str::to_owned));
+        let handshake = upgrade && matches!(name, "connection" | "upgrade");
+        !handshake && (HOP_BY_HOP.contains(&name) || named.iter().any(|n| n == name))
+    };
+    let mut remove = head.names();
+    remove.retain(|name| hop_by_hop(name) || reserved.takes_off(name));
     let mut set = vec![
         ("x-forwarded-proto".to_owned(), target.scheme.to_owned()),
         ("x-forwarded-host".to_owned(), target.host.to_owned()),

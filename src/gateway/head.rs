@@ -9,6 +9,10 @@ pub trait Head: Fields {
 
     /// The absolute URL, normalised as the URL Standard asks (no dot segments, lower-case host).
     fn url(&self) -> &str;
+
+    /// The names of all its fields, in lower case, each once. To list them takes time that only a
+    /// request to the origin is worth.
+    fn names(&self) -> Vec<String>;
 }
 
 /// Whether a request asks for another protocol: a WebSocket.

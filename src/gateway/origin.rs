@@ -1,14 +1,13 @@
 //! After the origin: what the client gets, and what is kept.
 
 use bytes::Bytes;
-use http::header::SET_COOKIE;
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use std::rc::Rc;
 
 use crate::clock::Timestamp;
 use crate::engine::cache::{
-    self as engine, CacheStatus, Entry, Fields, Freshened, Meta, WhyNot, freshen, is_origin_error,
-    may_store,
+    self as engine, CacheStatus, DIGESTS, Entry, Fields, Freshened, Meta, WhyNot, freshen,
+    is_origin_error, lines, may_store,
 };
 
 use super::answer::Answer;
@@ -29,8 +28,9 @@ pub trait OriginHead: Fields {
     /// The HTTP status.
     fn status(&self) -> u16;
 
-    /// All fields; asked for only where the answer may be stored.
-    fn headers(&self) -> HeaderMap;
+    /// All field lines, names in lower case; asked for only where the answer may be stored. One that
+    /// cannot be read is there with a value of U+FFFD.
+    fn headers(&self) -> Vec<(String, String)>;
 }
 
 /// Why there is no answer from the origin.
@@ -112,7 +112,8 @@ impl<B: Body> Gate<B> {
                 let mut relay = exchange.relay(origin);
                 relay.write = self.invalidated(head, &exchange.caching, origin);
                 if let Caching::Unsafe(change) = &exchange.caching {
-                    relay.save = self.post_answered(head, change, origin, now);
+                    let save = self.post_answered(head, change, origin, now);
+                    save.into_iter().for_each(|save| relay.keep(save));
                 }
                 Handoff::Relay(relay)
             }
@@ -129,7 +130,7 @@ impl<B: Body> Gate<B> {
         now: Timestamp,
     ) -> Handoff<B> {
         let mut received = origin.headers();
-        received.remove(COST);
+        received.retain(|(name, _)| name != COST);
         let method = head.method().parse().unwrap_or(Method::OPTIONS);
         let answered = engine::Exchange {
             method: &method,
@@ -164,10 +165,10 @@ impl<B: Body> Gate<B> {
             status.ttl_ms = Some(entry.freshness.ttl_left(now));
             let mut answer = answer(&entry, head, status, now);
             // It is for this client, and was not merged.
-            let cookies = received.get_all(SET_COOKIE).iter();
-            for cookie in cookies.filter(|_| !cached.rules.set_cookie) {
-                let cookie = engine::field_text(cookie).into_owned();
-                answer.headers.push(("set-cookie".into(), cookie));
+            if !cached.rules.set_cookie {
+                let cookies = lines(&received, "set-cookie");
+                let cookies = cookies.map(|cookie| ("set-cookie".into(), cookie.to_owned()));
+                answer.headers.extend(cookies);
             }
             let flight = exchange.queue.flight.take();
             if let (Some(digest), Some(_)) = (&flight, &why_not) {
@@ -224,7 +225,7 @@ impl<B: Body> Gate<B> {
                     let shown = not_modified(&entry, head, status, now);
                     relay.instead = shown.map(|shown| exchange.admission.mark(shown));
                     let keeping = self.keeping(head, &exchange.route, &cached, None);
-                    relay.save = Some(Box::new(Save {
+                    relay.keep(Box::new(Save {
                         key,
                         rules: cached.rules,
                         meta,
@@ -299,6 +300,16 @@ impl<B: Body> Relay<B> {
             work: Vec::new(),
         }
     }
+
+    /// Has a copy of the body kept.
+    fn keep(&mut self, save: Box<Save>) {
+        if save.meta.decoded {
+            // Two readers share the body then, so the platform undoes its coding, and codes it anew
+            // for the client, to other bytes.
+            self.remove.extend(DIGESTS.map(str::to_owned));
+        }
+        self.save = Some(save);
+    }
 }
 
 /// What the cache says of an answer of the origin. One that comes straight from there has no age.
@@ -312,7 +323,7 @@ fn cache_headers(status: CacheStatus, origin: &impl OriginHead) -> Vec<(&'static
 }
 
 /// The length that a response says it has.
-pub(super) fn announced(response: &HeaderMap) -> Option<usize> {
+pub(super) fn announced(response: &[(String, String)]) -> Option<usize> {
     response.value("content-length")?.parse().ok()
 }
 

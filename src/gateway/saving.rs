@@ -3,14 +3,14 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 
 use crate::clock::Timestamp;
 use crate::engine::breaker;
 use crate::engine::cache::{
     BodyCoding, CacheKey, CacheRules, Entry, Exchange, Family, Fields, Freshened, LifetimeSource,
     Meta, NoVarySearch, Target, body_is_whole, freshen, invalidates, may_store,
-    same_origin_reference,
+    same_origin_reference, tokens,
 };
 use crate::engine::route::segments;
 
@@ -30,7 +30,7 @@ pub struct Save {
     pub(super) rules: CacheRules,
     pub(super) meta: Meta,
     pub(super) coding: BodyCoding,
-    pub(super) received: HeaderMap,
+    pub(super) received: Vec<(String, String)>,
     /// When the store was asked for the epochs that it is made in.
     pub(super) checked_at: Timestamp,
     /// The largest body that is kept, in bytes.
@@ -86,13 +86,13 @@ impl<B: Body> Gate<B> {
     /// the store, if there is anything to write.
     pub fn save(&mut self, save: Save, body: Bytes, now: Timestamp) -> Option<Write> {
         let now = self.memory.limiter.clock.correct(now);
-        if !body_is_whole(&save.received, save.coding, body.len() as u64) {
+        if !body_is_whole(save.received.as_slice(), save.coding, body.len() as u64) {
             let flight = save.keeping.flight.as_deref();
             return self.ground(flight, Landing::Failed, now);
         }
         let (mut key, mut meta) = (save.key, save.meta);
         let version = save.rules.version.as_ref();
-        meta.version = version.and_then(|source| source.of(&meta, &body));
+        meta.version = version.and_then(|source| source.of(&meta.headers, &body));
         // Another variant came first while this one was on its way: it leads.
         if let Some(leader) = self.memory.l1.get(&key, now).map(|entry| &entry.meta)
             && let Some(family) = Family::of(leader)
@@ -274,7 +274,7 @@ impl<B: Body> Gate<B> {
 /// In which form the platform hands over the body: it undoes the codings `gzip` and `br`, and hands over
 /// the bytes as they are of a coding that it does not know. `None`: of others it depends on the
 /// platform.
-pub(super) fn coding(response: &HeaderMap) -> Option<BodyCoding> {
+pub(super) fn coding(response: &[(String, String)]) -> Option<BodyCoding> {
     let coding = response.value("content-encoding");
     let coding = coding.as_deref().map_or("", str::trim);
     if matches!(coding, "gzip" | "br" | "identity" | "") {
@@ -292,9 +292,7 @@ pub(super) fn coding(response: &HeaderMap) -> Option<BodyCoding> {
             "dcb",
             "dcz",
         ];
-        known
-            .iter()
-            .any(|known| coding.trim().eq_ignore_ascii_case(known))
+        known.iter().any(|known| coding.eq_ignore_ascii_case(known))
     };
-    (!coding.split(',').any(depends)).then_some(BodyCoding::AsReceived)
+    (!tokens(coding).any(depends)).then_some(BodyCoding::AsReceived)
 }

@@ -15,7 +15,7 @@ use crate::engine::limit::sliding_window::{LONGEST_LEASE, TOLERANCE};
 use crate::engine::registry::Standing;
 
 use super::{Ask, Granted, Reply};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::redis::Value;
 
 /// How many subjects each part remembers.
@@ -130,7 +130,7 @@ impl Memory {
         reply: Result<Value, Error>,
         shown: Timestamp,
     ) -> Option<(Reply, Timestamp)> {
-        let reply = reply.map_err(|error| is_final(&error));
+        let reply = reply.map_err(|error| error.kind().is_lasting());
         match reply.and_then(|value| ask.read(value).ok_or(false)) {
             Ok(reply) => {
                 self.breaker.succeeded();
@@ -139,8 +139,8 @@ impl Memory {
                 }
                 Some((reply, self.clock.correct(shown)))
             }
-            Err(final_word) => {
-                self.breaker.failed(self.clock.correct(shown), final_word);
+            Err(lasting) => {
+                self.breaker.failed(self.clock.correct(shown), lasting);
                 None
             }
         }
@@ -150,7 +150,7 @@ impl Memory {
     pub fn heard(&mut self, error: Option<&Error>, now: Timestamp) {
         match error {
             None => self.breaker.succeeded(),
-            Some(error) => self.breaker.failed(now, is_final(error)),
+            Some(error) => self.breaker.failed(now, error.kind().is_lasting()),
         }
     }
 
@@ -173,14 +173,6 @@ impl Memory {
         self.leases.forget(key);
         self.penalties.forget(key);
     }
-}
-
-/// A refused token or a used-up plan is no chance: one is as good as several.
-const fn is_final(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Unauthorised | ErrorKind::QuotaExhausted
-    )
 }
 
 /// Ids of calls: six letters and digits.

@@ -7,10 +7,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Uri};
 
+use super::arg::Arg;
+use super::command::Command;
 use super::options::Endpoint;
+use super::options::Options;
 use super::retry::{Deadline, Progress};
+use super::script::Script;
 use super::script::{Call, Source};
-use super::{Arg, Command, Options, Script, Value, failure, wire};
+use super::value::Value;
+use super::{failure, wire};
 use crate::error::{Error, ErrorKind};
 use crate::transport::Transport;
 

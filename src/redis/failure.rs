@@ -1,8 +1,8 @@
 //! Replies that say no: from an HTTP status and Redis's text to an [`Error`] that is fit for logs.
 
 use http::StatusCode;
+use serde::Deserialize;
 
-use super::wire;
 use crate::error::{Error, ErrorKind};
 
 /// The error that an HTTP reply other than 2xx means.
@@ -12,7 +12,7 @@ pub(super) fn from_reply(status: StatusCode, body: &[u8]) -> Error {
     if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         return from_status(status);
     }
-    let Some(text) = wire::error_text(body) else {
+    let Some(text) = error_text(body) else {
         return from_status(status);
     };
     let error = from_text(&text);
@@ -39,6 +39,10 @@ pub(super) fn from_text(text: &str) -> Error {
         }
     }
     let in_script = text.contains("user_script");
+    // Of a transaction that is discarded nothing has run.
+    if text.starts_with("EXECABORT") && text.contains(CROSS_SLOT) {
+        return Error::new(ErrorKind::Config, false, CLUSTERED);
+    }
     let code = text.split(' ').next().unwrap_or_default();
     for (known, kind, detail) in BY_CODE {
         if code == *known {
@@ -159,6 +163,14 @@ const BY_PHRASE: &[(&str, ErrorKind)] = &[
     ("max concurrent connections exceeded", ErrorKind::Server),
 ];
 
+/// What a clustered Redis says to a script or a transaction whose keys do not all lie in one slot, in the
+/// middle of the text where a transaction is discarded for it.
+const CROSS_SLOT: &str = "CROSSSLOT";
+
+/// What to do about it.
+const CLUSTERED: &str = "CROSSSLOT, this Redis is clustered: put the key prefix, or a part of it, in braces \
+                         (`key_prefix = \"{ot}\"`), so that all keys lie in one slot";
+
 /// Redis's codes that are not about the command. Outside a script they come before anything runs.
 const BY_CODE: &[(&str, ErrorKind, &str)] = &[
     ("WRONGPASS", ErrorKind::Unauthorised, "WRONGPASS"),
@@ -171,6 +183,19 @@ const BY_CODE: &[(&str, ErrorKind, &str)] = &[
     ("CLUSTERDOWN", ErrorKind::Server, "CLUSTERDOWN"),
     ("TRYAGAIN", ErrorKind::Server, "TRYAGAIN"),
     ("READONLY", ErrorKind::Server, "READONLY replica"),
+    (CROSS_SLOT, ErrorKind::Config, CLUSTERED),
+    // Its text goes on with an address.
+    (
+        "MOVED",
+        ErrorKind::Config,
+        "MOVED, another node of this clustered Redis holds the keys: connect to that one, with the key \
+         prefix in braces (`key_prefix = \"{ot}\"`), or to what leads to all nodes",
+    ),
+    (
+        "ASK",
+        ErrorKind::Server,
+        "ASK, the keys are on their way to another node",
+    ),
 ];
 
 /// After these, Redis and its proxies quote the command.
@@ -181,6 +206,17 @@ const MAX_TEXT: usize = 160;
 
 /// The longest word shown, in bytes: below a digest, a UUID or a token.
 const MAX_WORD: usize = 31;
+
+/// The text of `{"error": text}`.
+fn error_text(reply: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Refusal {
+        error: String,
+    }
+    serde_json::from_slice::<Refusal>(reply)
+        .ok()
+        .map(|refusal| refusal.error)
+}
 
 #[cfg(test)]
 mod tests {
@@ -260,6 +296,38 @@ mod tests {
             Some("WRONGTYPE")
         );
         assert_eq!(from_text("something else").redis_code(), None);
+    }
+
+    #[test]
+    fn what_a_clustered_redis_says_is_a_setting_to_mend_and_shows_no_address() {
+        let crossed = "CROSSSLOT Keys in request don't hash to the same slot";
+        for text in [
+            crossed,
+            "EXECABORT Transaction discarded because of: CROSSSLOT Keys in request don't hash",
+        ] {
+            let error = from_text(text);
+            assert_eq!(
+                (error.kind(), error.may_have_run()),
+                (ErrorKind::Config, false)
+            );
+            assert!(
+                error.to_string().contains("`key_prefix = \"{ot}\"`"),
+                "{error}"
+            );
+        }
+        let kinds = [
+            ("MOVED 3999 10.1.2.3:6381", ErrorKind::Config),
+            ("ASK 3999 10.1.2.3:6381", ErrorKind::Server),
+        ];
+        for (text, kind) in kinds {
+            assert_eq!(from_text(text).kind(), kind);
+            assert!(!shown(text).contains("10.1.2.3"), "{}", shown(text));
+        }
+        for status in [400, 500] {
+            let body = format!(r#"{{"error":"{crossed}"}}"#);
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(from_reply(status, body.as_bytes()), from_text(crossed));
+        }
     }
 
     #[test]

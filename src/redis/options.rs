@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-use super::RetryPolicy;
+use super::retry::RetryPolicy;
 use crate::error::{Error, ErrorKind};
 
 /// A secret that opens the store. It prints as `[redacted]`.

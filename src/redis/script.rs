@@ -6,7 +6,8 @@ use std::fmt;
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
-use super::{Arg, wire};
+use super::arg::Arg;
+use super::wire;
 
 /// A Lua script. Its SHA-1s are computed once, so make it once and keep it.
 ///

@@ -10,7 +10,9 @@ use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
-use super::{Arg, Value, failure};
+use super::arg::Arg;
+use super::failure;
+use super::value::Value;
 use crate::error::{Error, ErrorKind};
 
 #[cfg(test)]
@@ -70,17 +72,6 @@ pub(super) fn read_many(
     } else {
         Err(protocol("as many replies as commands are missing"))
     }
-}
-
-/// The text of `{"error": text}`.
-pub(super) fn error_text(reply: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Refusal {
-        error: String,
-    }
-    serde_json::from_slice::<Refusal>(reply)
-        .ok()
-        .map(|refusal| refusal.error)
 }
 
 /// Reads a whole document. serde_json bounds its depth (128), the transport its length.

@@ -1,6 +1,6 @@
 //! A real `redis-server`.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -38,6 +38,42 @@ impl RedisServer {
             }
         }
         panic!("redis-server does not start; is it installed?");
+    }
+
+    /// A cluster of one node that holds all slots.
+    ///
+    /// # Panics
+    ///
+    /// When it is not up in time: Redis gives a new cluster two seconds.
+    pub fn start_cluster() -> Self {
+        for _ in 0..10 {
+            // By default ten thousand above the other one, where there may be none.
+            let bus = free_port().to_string();
+            let mut server = Self {
+                port: free_port(),
+                options: ["--cluster-enabled", "yes", "--cluster-port", &bus]
+                    .map(str::to_owned)
+                    .to_vec(),
+                directory: TempDir::new(),
+                process: None,
+            };
+            if !server.launch() {
+                continue;
+            }
+            let said = server.say("CLUSTER ADDSLOTSRANGE 0 16383");
+            assert_eq!(said.as_deref(), Some("+OK"));
+            eventually("the cluster is up", || {
+                let answer = server.say("SET {ready} 1 PX 1");
+                (answer.as_deref() == Some("+OK")).then_some(())
+            });
+            return server;
+        }
+        panic!("redis-server does not start as a cluster; is it older than 7?");
+    }
+
+    /// The first line of the answer to a command.
+    fn say(&self, command: &str) -> Option<String> {
+        first_line(self.port, command).ok()
     }
 
     /// Its address: `redis://127.0.0.1:PORT`.
@@ -118,15 +154,17 @@ impl Drop for RedisServer {
 
 /// Whether something speaks Redis' protocol there. A demand for a password counts.
 fn answers(port: u16) -> bool {
-    let ask = || -> std::io::Result<u8> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-        stream.write_all(b"PING\r\n")?;
-        let mut first = [0];
-        stream.read_exact(&mut first)?;
-        Ok(first[0])
-    };
-    matches!(ask(), Ok(b'+' | b'-'))
+    first_line(port, "PING").is_ok_and(|line| line.starts_with(['+', '-']))
+}
+
+/// The first line of the answer to a command, without its end.
+fn first_line(port: u16, command: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.write_all(format!("{command}\r\n").as_bytes())?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    Ok(line.trim_end().to_owned())
 }
 
 /// A port of the loopback interface that was free a moment ago.

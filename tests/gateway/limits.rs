@@ -240,3 +240,29 @@ fn a_route_without_limits_and_cache_asks_nobody() {
     assert_eq!((seen.asks, seen.fetches), (0, 1));
     assert_eq!(rig.sent[0].url, "https://api.example/base/free?a=1&b=%20");
 }
+
+/// Servlet containers leave them off before they look for a handler.
+#[test]
+fn no_parameter_of_a_path_slips_past_a_limit_and_the_origin_gets_it() {
+    let mut rig = Rig::new(config());
+    let spellings = [
+        "/both",
+        "/both;x=1",
+        "/both%3Bx=1",
+        "/both;x=1/",
+        "/;a=b/both",
+        "/BOTH%3b;;",
+        "//;/both;",
+    ];
+    for (n, path) in spellings.into_iter().enumerate() {
+        let seen = rig.get(path);
+        assert_eq!(seen.status, if n < 3 { 200 } else { 429 }, "{path}");
+        assert!(
+            seen.header("ratelimit-policy").contains("\"client\""),
+            "{path}"
+        );
+    }
+    let sent: Vec<_> = rig.sent.iter().map(|sent| sent.url.as_str()).collect();
+    let whole = spellings.map(|path| format!("https://api.example/base{path}"));
+    assert_eq!(sent, whole[..3]);
+}

@@ -24,6 +24,7 @@ mod leases;
 mod limits;
 mod market;
 mod messages;
+mod octets;
 mod origin_quota;
 mod outage;
 mod pages;

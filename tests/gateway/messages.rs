@@ -28,8 +28,13 @@ pub fn get(path: &str) -> Request {
 impl Request {
     pub fn with(mut self, name: &str, value: &str) -> Self {
         let name = HeaderName::try_from(name).unwrap();
-        self.headers
-            .append(name, HeaderValue::from_str(value).unwrap());
+        self.headers.append(name, octets(value));
+        self
+    }
+
+    pub fn with_octets(mut self, name: &'static str, value: &[u8]) -> Self {
+        let value = HeaderValue::from_bytes(value).unwrap();
+        self.headers.append(name, value);
         self
     }
 
@@ -58,6 +63,10 @@ impl Head for Request {
     fn url(&self) -> &str {
         &self.url
     }
+
+    fn names(&self) -> Vec<String> {
+        self.headers.keys().map(ToString::to_string).collect()
+    }
 }
 
 /// A response of the origin.
@@ -80,8 +89,15 @@ pub fn response(status: u16, body: &str) -> Response {
 impl Response {
     pub fn with(mut self, name: &str, value: &str) -> Self {
         let name = HeaderName::try_from(name).unwrap();
-        self.headers
-            .append(name, HeaderValue::from_str(value).unwrap());
+        self.headers.append(name, octets(value));
+        self
+    }
+}
+
+impl Response {
+    pub fn with_octets(mut self, name: &'static str, value: &[u8]) -> Self {
+        let value = HeaderValue::from_bytes(value).unwrap();
+        self.headers.append(name, value);
         self
     }
 }
@@ -97,8 +113,12 @@ impl OriginHead for Response {
         self.status
     }
 
-    fn headers(&self) -> HeaderMap {
-        self.headers.clone()
+    fn headers(&self) -> Vec<(String, String)> {
+        let lines = self.headers.iter();
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        lines
+            .map(|(name, value)| (name.to_string(), text(value)))
+            .collect()
     }
 }
 
@@ -140,14 +160,17 @@ impl Seen {
     }
 }
 
+/// A header value as Workers send it: in UTF-8.
+pub fn octets(value: &str) -> HeaderValue {
+    HeaderValue::from_bytes(value.as_bytes()).unwrap()
+}
+
 /// The response that an answer makes; fails for one that could not be sent.
 pub fn made(answer: Answer<Bytes>) -> (u16, HeaderMap, Bytes) {
     let mut headers = HeaderMap::new();
     for (name, value) in &answer.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-        // As JavaScript's `Headers` does: a character for each octet.
-        let octets: Vec<u8> = value.chars().map(|c| u8::try_from(c).unwrap()).collect();
-        headers.append(name, HeaderValue::from_bytes(&octets).unwrap());
+        headers.append(name, octets(value));
     }
     let body = match answer.body {
         Content::Empty => Bytes::new(),

@@ -1,7 +1,7 @@
 //! The store fails, is slow, says nonsense, comes back, or was never there.
 
 use omnitrade_edge::engine::limit::Source;
-use omnitrade_edge::error::ErrorKind;
+use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::redis::Value as Reply;
 use serde_json::{Value, json};
 
@@ -113,8 +113,12 @@ fn after_three_failures_in_a_row_nobody_waits() {
 }
 
 #[test]
-fn a_refused_token_or_a_used_up_plan_needs_no_second_failure() {
-    for kind in [ErrorKind::Unauthorised, ErrorKind::QuotaExhausted] {
+fn what_somebody_has_to_mend_needs_no_second_failure() {
+    for kind in [
+        ErrorKind::Unauthorised,
+        ErrorKind::QuotaExhausted,
+        ErrorKind::Config,
+    ] {
         let mut rig = Rig::new(config());
         rig.store = Store::Down(kind);
         assert_eq!(rig.get("/any").asks, 1);
@@ -303,4 +307,32 @@ fn the_memory_of_the_isolate_serves_while_the_store_is_down() {
     assert!(hit.cache().starts_with("hit"), "{}", hit.cache());
     assert_eq!((hit.asks, hit.fetches), (0, 0));
     assert_eq!(rig.writes, [], "nothing is written to a store that is down");
+}
+
+/// It stays wrong until the next deployment, and each probe of the breaker fails by it.
+#[test]
+fn a_wrong_setting_is_logged_once_per_isolate_and_other_failures_each_time() {
+    let mut rig = Rig::new(config());
+    let noted = |rig: &mut Rig, kind| {
+        rig.store = Store::Down(kind);
+        rig.wait(20_000);
+        assert_eq!(rig.get("/book").asks, 1);
+        rig.gate.take_notes()
+    };
+    let [setting] = &noted(&mut rig, ErrorKind::Config)[..] else {
+        panic!("one note");
+    };
+    assert!(setting.starts_with("store: the store's settings are wrong: "));
+    let timeout = noted(&mut rig, ErrorKind::Timeout);
+    assert!(timeout.len() == 1 && timeout[0].starts_with("store: the store did not answer"));
+    for _ in 0..5 {
+        assert_eq!(noted(&mut rig, ErrorKind::Config), [""; 0]);
+    }
+    assert_eq!(noted(&mut rig, ErrorKind::Timeout), timeout);
+    // Writes and calls that nobody waits for fail by the same.
+    let error = Error::from(ErrorKind::Config);
+    rig.gate.note_failure(&error);
+    assert_eq!(rig.gate.take_notes(), [""; 0]);
+    rig.another_isolate();
+    assert_eq!(noted(&mut rig, ErrorKind::Config), [setting.as_str()]);
 }

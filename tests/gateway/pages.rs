@@ -3,7 +3,7 @@
 use omnitrade_edge::error::ErrorKind;
 use serde_json::{Value, json};
 
-use crate::rig::{Rig, Seen, Store, get};
+use crate::rig::{Rig, Seen, Store, TOKEN, get};
 
 fn config() -> Value {
     json!({
@@ -76,10 +76,37 @@ fn no_page_under_edge_reaches_the_origin() {
     assert_eq!(rig.get("/__edgeways").fetches, 1, "another's page");
 }
 
+/// Rules in front of the gate that guard `/__edge/` would not know such a path.
+#[test]
+fn a_path_with_parameters_leads_to_no_page_and_not_to_the_origin() {
+    let mut rig = Rig::new(config());
+    for path in [
+        "/__edge;x/health",
+        "/__edge/health;x=1",
+        "/__edge/health%3b",
+        "/;/__edge/health",
+        "/%5F_EDGE%3Bx/purge",
+        "/__edge;",
+        "/__edge/;x/purge/",
+    ] {
+        for method in ["GET", "HEAD", "POST"] {
+            let request = get(path).by(method);
+            let seen = rig.send(&request.with("authorization", &format!("Bearer {TOKEN}")));
+            assert_eq!((seen.status, seen.fetches), (404, 0), "{method} {path}");
+        }
+    }
+    let seen = rig.get("/x/;__edge/health");
+    assert_eq!(
+        (seen.status, seen.fetches),
+        (200, 1),
+        "a parameter of `/x/`"
+    );
+}
+
 #[test]
 fn what_is_no_url_of_ours_is_a_clean_refusal() {
     let mut rig = Rig::new(config());
-    for path in ["/%", "/a%2", "/%zz/x", "/a/%e"] {
+    for path in ["/%", "/a%2", "/%zz/x", "/a/%e", "/a/..;/b", "/a/%2e%3Bx/b"] {
         let seen = rig.get(path);
         assert_eq!(
             (seen.status, seen.asks, seen.fetches),

@@ -378,3 +378,26 @@ fn equal_questions_are_purged_together_by_url_and_by_the_tag_of_their_canonical_
         assert_eq!(rig.get("/book?symbol=BTC").fetches, 1, "{body}");
     }
 }
+
+#[test]
+fn a_purge_by_tag_reaches_every_spelling_with_parameters() {
+    let mut rig = Rig::new(config());
+    let spellings = [
+        "/plain/7",
+        "/plain/7;x=1",
+        "/plain;a/7%3By",
+        "/;z/plain/7;/",
+    ];
+    for path in spellings {
+        rig.get(path);
+        assert_eq!(rig.get(path).fetches, 0, "{path}: stored");
+    }
+    let other = "/plain/8;x=1";
+    rig.get(other);
+    assert_eq!(rig.purge(&json!({ "tags": ["plain:7"] })).status, 200);
+    rig.another_isolate();
+    for path in spellings {
+        assert_eq!(rig.get(path).fetches, 1, "{path}: purged");
+    }
+    assert_eq!(rig.get(other).fetches, 0);
+}

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::config::Config;
 use omnitrade_edge::error::{Error, ErrorKind};
@@ -16,8 +16,8 @@ use omnitrade_edge::gateway::{
 use omnitrade_edge::limiter::{Ask, Work};
 use omnitrade_edge::redis::Value;
 
-use crate::messages::made;
 pub use crate::messages::{Request, Response, Seen, get, response};
+use crate::messages::{made, octets};
 use crate::model::ModelStore;
 
 /// When every test begins: at the first millisecond of a sub-bucket of a minute.
@@ -243,7 +243,7 @@ impl Rig {
         }
         for (name, value) in &fetch.set {
             let name = HeaderName::try_from(name).unwrap();
-            headers.insert(name, HeaderValue::from_str(value).unwrap());
+            headers.insert(name, octets(value));
         }
         self.sent.push(Request {
             method: request.method.clone(),
@@ -333,7 +333,7 @@ impl Rig {
                     headers.remove(name.as_str());
                 }
                 for (name, value) in relay.set {
-                    headers.insert(name, HeaderValue::from_str(&value).unwrap());
+                    headers.insert(name, octets(&value));
                 }
                 let body = match request.method.as_str() {
                     "HEAD" => Bytes::new(),

@@ -10,6 +10,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[cfg(feature = "reqwest")]
+mod cluster;
 mod faults;
 mod formats;
 mod protocol;

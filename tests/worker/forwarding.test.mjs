@@ -61,6 +61,28 @@ test("a client cannot speak in the gate's name", async () => {
   assert.equal((await seen({ headers: spoofed })).headers["x-forwarded-for"], undefined, "nor without an address");
 });
 
+test("nor by any other name that states what a proxy knows, in any spelling", async () => {
+  const forged = [
+    "client-ip",
+    "true-client-ip",
+    "x-auth-request-user",
+    "x-edge-limiter",
+    "x-forwarded-email",
+    "x-forwarded-method",
+    "x-forwarded-uri",
+    "x-forwarded-user",
+    "x-original-method",
+    "remote-user",
+  ];
+  const spelt = forged.flatMap((name) => [name, name.replaceAll("-", "_"), name.replaceAll("-", ".")]);
+  const folded = ["X_Forwarded_For", "x_api_key", "cf_connecting_ip", "content_length"];
+  const harmless = ["x-request-id", "x-real-time", "x-client-version", "user_id", "x-api-key"];
+  const names = [...spelt, ...folded, ...harmless];
+  const { headers } = await seen({ headers: Object.fromEntries(names.map((name) => [name, "mine"])) });
+  const reached = Object.keys(headers).filter((name) => headers[name] === "mine");
+  assert.deepEqual(reached.sort(), harmless.sort());
+});
+
 test("hop-by-hop headers, and those that Connection names, end at the gate", async () => {
   const { headers } = await seen({
     headers: {

@@ -69,6 +69,10 @@ for (const path of [
   "/api\\orders\\recent",
   "/api/orders/recent?",
   "/api/orders/recent#fragment",
+  "/api/orders/recent;x=1",
+  "/api/orders/recent%3Bx=1",
+  "/api;a=b/orders/;/recent;/",
+  "/;x/api/x;y/../orders/recent%3b",
 ]) {
   test(`no spelling slips past: ${path}`, async () => {
     assert.equal(await claimedBy(path), "recent");
@@ -88,8 +92,17 @@ test("an escaped slash does not part a segment", async () => {
   assert.equal(await claimedBy("/api%2Forders/recent"), "rest");
 });
 
-for (const path of ["/%", "/%z", "/%zz", "/a%2", "/api/orders/%", "/api/orders/re%xcent"]) {
-  test(`a broken escape is refused, for servers disagree about it: ${path}`, async () => {
+for (const path of [
+  "/%",
+  "/%z",
+  "/%zz",
+  "/a%2",
+  "/api/orders/%",
+  "/api/orders/re%xcent",
+  "/a/..;x/b",
+  "/a/%2e%2e%3b/b",
+]) {
+  test(`a path that servers disagree about is refused: ${path}`, async () => {
     const seen = origin.counters.get().total;
     problem(await ask(gate, path), 400);
     assert.equal(origin.counters.get().total, seen);
@@ -114,7 +127,18 @@ test("the health of the gate is open to all, and not counted", async () => {
 
 test("what the gate keeps for itself never reaches the origin", async () => {
   const seen = origin.counters.get().total;
-  for (const path of ["", "/", "/x", "/health/x", "/metrics", "/../__edge/x", "/%68ealthy", "?x"]) {
+  for (const path of [
+    "",
+    "/",
+    "/x",
+    "/health/x",
+    "/metrics",
+    "/../__edge/x",
+    "/%68ealthy",
+    "?x",
+    ";x/health",
+    "/health;x",
+  ]) {
     problem(await ask(gate, `/__edge${path}`), 404);
   }
   for (const method of ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"]) {

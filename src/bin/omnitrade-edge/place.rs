@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use omnitrade_edge::config::Config;
+use omnitrade_edge::config::{Config, is_key_prefix};
 use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::redis::{Options, RestClient, Token};
 use omnitrade_edge::shell::ReqwestTransport;
@@ -77,10 +77,12 @@ pub fn store_failure(error: &Error) -> Failure {
 
 /// For clap: a prefix as `redis.key_prefix` takes it.
 fn key_prefix(text: &str) -> Result<String, &'static str> {
-    let fit = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    match (1..=32).contains(&text.len()) && text.bytes().all(fit) {
+    match is_key_prefix(text) {
         true => Ok(text.to_owned()),
-        false => Err("expected at most 32 letters, digits, `-`, `_` or `.`"),
+        false => Err(
+            "expected at most 32 letters, digits, `-`, `_` or `.`, some of them in braces or not, \
+             such as \"ot\" or \"{ot}\"",
+        ),
     }
 }
 

@@ -6,10 +6,13 @@ use serde_json::Value;
 
 use super::super::duration::parse_duration;
 use super::super::error::Problem;
-use super::texts;
+use super::super::shape::texts;
+use crate::engine::proxy_names::{Reserved, speaks_for_proxy};
 
 /// What is wrong with the cache at `path`, beside its shape.
-pub fn problems(path: &str, cache: &Value, problems: &mut Vec<Problem>) {
+///
+/// `client`: the table of that name, with the headers that tell who a client is.
+pub fn problems(path: &str, cache: &Value, client: &Value, problems: &mut Vec<Problem>) {
     let mut problem = |field: &str, expected: &str, found: Option<&Value>| {
         problems.push(Problem::new(&format!("{path}.{field}"), expected, found));
     };
@@ -53,6 +56,33 @@ pub fn problems(path: &str, cache: &Value, problems: &mut Vec<Problem>) {
     if given("forward") && declared.is_none() {
         let expected = "a list `query` beside it (without one all headers go to the origin)";
         problem("forward", expected, None);
+    }
+    let vary: Vec<_> = texts(&cache["vary"])
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    for field in ["forward", "vary"] {
+        for (n, name) in texts(&cache[field]).into_iter().enumerate() {
+            if let Some(why) = never_forwarded(name, client, &vary) {
+                let expected = format!("the name of a header that reaches the origin ({why})");
+                problem(&format!("{field}[{n}]"), &expected, Some(&name.into()));
+            }
+        }
+    }
+}
+
+/// Why the gate takes a header of this name off every request, if it does.
+fn never_forwarded(name: &str, client: &Value, vary: &[String]) -> Option<&'static str> {
+    let header = |field: &str| client[field].as_str().unwrap_or_default();
+    let reserved = Reserved {
+        api_key: header("api_key_header"),
+        ip: header("ip_header"),
+        vary,
+    };
+    match (reserved.takes_off(name), speaks_for_proxy(name)) {
+        (false, _) => None,
+        (true, true) => Some("a client could speak for the gate in this one: it is taken off"),
+        (true, false) => Some("servers may take this one for another header: it is taken off"),
     }
 }
 

@@ -4,8 +4,8 @@
 use serde_json::{Map, Value, json};
 
 use super::super::error::Problem;
+use super::super::shape::texts;
 use super::super::share::{LARGEST, parse_share};
-use super::texts;
 use crate::engine::limit::unreserved;
 
 /// What is wrong with the `reserve` and the `cost` of routes.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::error::Problem;
-use super::texts;
+use super::super::shape::texts;
 use crate::engine::cache::{MOST_TAGS, Place, has_parameter, places};
 
 /// No more than the gate reads, and each place stands for what every request to the route can have.

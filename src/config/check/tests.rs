@@ -102,6 +102,12 @@ fn an_error_names_the_path_and_what_was_expected() {
              found \"a\"",
         ),
         (
+            json!({ "routes": [{ "path": "/a%3Bx/{id}" }] }),
+            "routes[0].path: expected a path without `;`, also written `%3B` (it and what follows it \
+             in a segment of a request are left off before the path is matched, so this one would \
+             never match), found \"/a%3Bx/{id}\"",
+        ),
+        (
             json!({ "routes": [{ "path": "/a/{x}" }, { "path": "/A/{y}/" }] }),
             "routes[1].path: expected a path that routes[0] does not claim for the same methods, \
              found \"/A/{y}/\"",
@@ -140,6 +146,33 @@ fn an_unknown_field_is_an_error() {
           such field"
         ]
     );
+}
+
+#[test]
+fn a_key_prefix_holds_one_whole_hash_tag_or_no_brace() {
+    let errors = |prefix: &str| errors(json!({ "redis": { "key_prefix": prefix } }));
+    let longest = "{".to_owned() + &"x".repeat(30) + "}";
+    for right in [
+        "ot",
+        "{ot}",
+        "{ot}-test",
+        "shop.{ot}",
+        "a.{b_c}-d",
+        "{.}",
+        &longest,
+    ] {
+        assert_eq!(errors(right), [""; 0], "{right}");
+    }
+    let longer = longest.clone() + "x";
+    for wrong in [
+        "", "{}", "{", "}", "{ot", "ot}", "}ot{", "{{ot}}", "{ot}}", "{a}{b}", "{a}{", "{}ot",
+        "a{}", "{o t}", "{ot}:", "{é}", &longer,
+    ] {
+        let expected = "redis.key_prefix: expected a prefix of at most 32 letters, digits, `-`, `_` \
+                        or `.`, some of them in braces or not, such as \"ot\" or \"{ot}\", found";
+        let found = Value::from(wrong);
+        assert_eq!(errors(wrong), [format!("{expected} {found}")]);
+    }
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! The grammar of a route's cache.
 
 use super::super::shape::Absent::{Is, None};
-use super::super::shape::Shape;
-use super::text::{FORWARD, HEADER, PARAMETER, TAG, VALUE, VERSION};
-use super::{DURATION, field};
+use super::super::shape::{Shape, field};
+use super::text::{DURATION, FORWARD, HEADER, PARAMETER, TAG, VALUE, VERSION};
 
 /// How the responses of a route are cached.
 pub const CACHE: Shape = Shape::Table(&[

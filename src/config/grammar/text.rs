@@ -1,9 +1,9 @@
 //! The texts of the grammar: what fits each, and how an error says so.
 
 use crate::engine::cache::{VersionSource, places};
-use crate::engine::route::Pattern;
+use crate::engine::route::{Pattern, PatternError};
 
-use super::super::shape::{Shape, is_name};
+use super::super::shape::{Shape, is_key_prefix, is_name};
 use super::super::share::parse_share;
 
 /// The name of a limit.
@@ -26,14 +26,15 @@ pub const SHARE: Shape = Shape::Text {
 
 /// What the name of every Redis key starts with.
 pub const KEY_PREFIX: Shape = Shape::Text {
-    expected: "a prefix of at most 32 letters, digits, `-`, `_` or `.`",
-    fits: |text| is_name(text) && text.len() <= 32,
+    expected: "a prefix of at most 32 letters, digits, `-`, `_` or `.`, some of them in braces or not, \
+               such as \"ot\" or \"{ot}\"",
+    fits: is_key_prefix,
 };
 
-/// The path of a route.
+/// The path of a route. That a `;` in it could never match is said beside the shape.
 pub const PATH: Shape = Shape::Text {
     expected: "a path such as \"/v1/books/{id}\" or \"/files/{*rest}\"",
-    fits: |text| Pattern::parse(text).is_ok(),
+    fits: |text| !matches!(Pattern::parse(text), Err(PatternError::Malformed)),
 };
 
 /// The address of an API.
@@ -101,3 +102,6 @@ fn is_origin(text: &str) -> bool {
 fn is_tag(text: &str) -> bool {
     text.len() <= 128 && text.bytes().all(|b| b.is_ascii_graphic()) && places(text).is_some()
 }
+
+/// A duration other than none.
+pub const DURATION: Shape = Shape::Duration { or_zero: false };

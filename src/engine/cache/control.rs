@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::fields::{Fields, elements, is_token};
-use super::targeted;
+use super::fields::{Fields, elements, is_token, tokens};
 
 /// A directive that carries a number of seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,6 +41,8 @@ pub struct ResponseDirectives {
     pub s_maxage: Delta,
     /// §5.2.2.5; a value, which has no meaning, does not weaken it.
     pub no_store: bool,
+    /// §5.2.2.6.
+    pub no_transform: bool,
     /// §5.2.2.4.
     pub no_cache: Scope,
     /// §5.2.2.7.
@@ -65,14 +66,11 @@ pub struct ResponseDirectives {
 }
 
 impl ResponseDirectives {
-    /// The directives that hold for this cache: those of the first targeted field that is there and
-    /// well-formed (RFC 9213 §2.2), else those of `Cache-Control`.
-    pub fn of<F: Fields + ?Sized>(response: &F) -> Self {
-        targeted::directives(response)
-            .unwrap_or_else(|| Self::parse(&response.value("cache-control").unwrap_or_default()))
-    }
-
     /// The directives of one combined `Cache-Control` value.
+    ///
+    /// A value that is not a list of directives may mean more than can be read from it: whatever
+    /// word in it restricts a cache does so, wherever it stands, and a lifetime that cannot be read
+    /// is over (§4.2.1).
     ///
     /// ```
     /// # use omnitrade_edge::engine::cache::{Delta, ResponseDirectives};
@@ -80,14 +78,41 @@ impl ResponseDirectives {
     /// let directives = ResponseDirectives::parse("Public, MAX-AGE=\"60\", x=1");
     /// assert!(directives.public);
     /// assert_eq!(directives.max_age, Delta::Valid(Duration::from_secs(60)));
+    /// assert!(ResponseDirectives::parse("private; max-age=60").private.is_everything());
     /// ```
     pub fn parse(text: &str) -> Self {
         let mut directives = Self::default();
+        let mut well_formed = true;
         for element in elements(text) {
             let (name, argument) = directive(element);
+            well_formed &= is_token(name) && argument != Argument::Malformed;
             directives.add(&name.to_ascii_lowercase(), &argument);
         }
+        if !well_formed {
+            directives.restrict(text);
+            directives.max_age.doubt("max-age", text);
+            directives.s_maxage.doubt("s-maxage", text);
+        }
         directives
+    }
+
+    /// Takes the restrictions that a malformed value may mean.
+    pub(super) fn restrict(&mut self, text: &str) {
+        for word in words(text) {
+            match word.as_str() {
+                // Whatever `must-understand` was to loosen: it is not sure that it was meant.
+                "no-store" | "must-understand" => {
+                    self.no_store = true;
+                    self.must_understand = false;
+                }
+                "private" => self.private = Scope::Everything,
+                "no-cache" => self.no_cache = Scope::Everything,
+                "no-transform" => self.no_transform = true,
+                "must-revalidate" => self.must_revalidate = true,
+                "proxy-revalidate" => self.proxy_revalidate = true,
+                _ => {}
+            }
+        }
     }
 
     pub(super) fn add(&mut self, name: &str, argument: &Argument<'_>) {
@@ -97,6 +122,7 @@ impl ResponseDirectives {
             "stale-while-revalidate" => self.stale_while_revalidate.add(argument),
             "stale-if-error" => self.stale_if_error.add(argument),
             "no-store" => self.no_store = true,
+            "no-transform" => self.no_transform = true,
             "no-cache" => self.no_cache.add(argument),
             "private" => self.private.add(argument),
             "public" => self.public = true,
@@ -146,20 +172,23 @@ impl RequestDirectives {
             Some(text) => Self::parse(&text),
             // §5.4: "treat the Pragma: no-cache as if Cache-Control: no-cache were present".
             None => Self {
-                no_cache: request.value("pragma").is_some_and(|text| {
-                    elements(&text).any(|element| element.eq_ignore_ascii_case("no-cache"))
-                }),
+                no_cache: request
+                    .value("pragma")
+                    .is_some_and(|text| words(&text).any(|word| word == "no-cache")),
                 ..Self::default()
             },
         }
     }
 
-    /// The directives of one combined `Cache-Control` value.
+    /// The directives of one combined `Cache-Control` value; of a malformed one also the words that
+    /// ask for more than a stored response.
     pub fn parse(text: &str) -> Self {
         let mut directives = Self::default();
         let (mut max_age, mut min_fresh) = (Delta::Absent, Delta::Absent);
+        let mut well_formed = true;
         for element in elements(text) {
             let (name, argument) = directive(element);
+            well_formed &= is_token(name) && argument != Argument::Malformed;
             match name.to_ascii_lowercase().as_str() {
                 "max-age" => max_age.add(&argument),
                 "min-fresh" => min_fresh.add(&argument),
@@ -169,6 +198,11 @@ impl RequestDirectives {
                 "only-if-cached" => directives.only_if_cached = true,
                 _ => {}
             }
+        }
+        if !well_formed {
+            max_age.doubt("max-age", text);
+            directives.no_cache |= words(text).any(|word| word == "no-cache");
+            directives.no_store |= words(text).any(|word| word == "no-store");
         }
         directives.max_age = match max_age {
             Delta::Absent => None,
@@ -186,6 +220,13 @@ impl Delta {
         match self {
             Self::Valid(duration) => Some(duration),
             Self::Absent | Self::Invalid => None,
+        }
+    }
+
+    /// A malformed value may hold the directive where it could not be read.
+    fn doubt(&mut self, name: &str, text: &str) {
+        if *self == Self::Absent && words(text).any(|word| word == name) {
+            *self = Self::Invalid;
         }
     }
 
@@ -270,6 +311,16 @@ fn directive(element: &str) -> (&str, Argument<'_>) {
         trimmed if trimmed.len() == name.len() => (name, argument),
         trimmed => (trimmed, Argument::Malformed),
     }
+}
+
+/// The words of a text in lower case, as the names of directives are made: whatever separates them.
+fn words(text: &str) -> impl Iterator<Item = String> {
+    let words = tokens(text).flat_map(|token| token.split(|c: char| !is_word_char(c)));
+    words.map(str::to_ascii_lowercase)
+}
+
+fn is_word_char(char: char) -> bool {
+    char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.')
 }
 
 /// The content of a quoted string (RFC 9110 §5.6.4); `None` if the text is not exactly one.

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
-
 use super::control::ResponseDirectives;
-use super::exchange::{BodyCoding, Exchange};
-use super::fields::{Fields, elements, field_text, field_value, http_date};
+use super::exchange::{BodyCoding, Exchange, is_coded};
+use super::fields::{Fields, elements, http_date, lines, tokens};
 use super::freshness::{Freshness, age_value};
 use super::key::CacheKey;
 use super::rules::CacheRules;
@@ -20,8 +18,7 @@ pub struct Meta {
     pub key: String,
     /// Its status.
     pub status: u16,
-    /// Its fields, in order, repeated ones repeated; names in lower case, values as
-    /// [`field_text`](super::field_text) gives them.
+    /// Its field lines, in order: names in lower case, and values.
     pub headers: Vec<(String, String)>,
     /// When the request was sent.
     pub request_time: Timestamp,
@@ -57,7 +54,7 @@ impl Meta {
         rules: &CacheRules,
     ) -> Self {
         let response = exchange.response;
-        let decoded = coding == BodyCoding::Decoded && response.contains_key("content-encoding");
+        let decoded = coding == BodyCoding::Decoded && is_coded(response);
         let mut meta = Self {
             key: key.text().to_owned(),
             status: exchange.status.as_u16(),
@@ -114,19 +111,6 @@ impl Meta {
         self.headers.as_slice().value(name).map(Into::into)
     }
 
-    /// Its fields as an [`http::HeaderMap`].
-    pub fn header_map(&self) -> HeaderMap {
-        let mut map = HeaderMap::with_capacity(self.headers.len());
-        for (name, value) in &self.headers {
-            if let (Ok(name), Some(value)) =
-                (HeaderName::try_from(name.as_str()), field_value(value))
-            {
-                map.append(name, value);
-            }
-        }
-        map
-    }
-
     /// Roughly how many bytes it takes in memory.
     pub fn size(&self) -> usize {
         let headers = self.headers.iter().map(|(n, v)| n.len() + v.len());
@@ -143,11 +127,10 @@ impl Meta {
     }
 
     /// Replaces a field by all the lines that `from` has of it.
-    pub(super) fn replace(&mut self, name: &str, from: &HeaderMap) {
+    pub(super) fn replace(&mut self, name: &str, from: &[(String, String)]) {
         self.headers.retain(|(known, _)| known != name);
-        for value in from.get_all(name) {
-            self.headers
-                .push((name.to_owned(), field_text(value).into_owned()));
+        for value in lines(from, name) {
+            self.headers.push((name.to_owned(), value.to_owned()));
         }
     }
 
@@ -165,7 +148,8 @@ impl Meta {
     }
 
     fn forget_coding(&mut self) {
-        self.headers.retain(|(name, _)| name != "content-encoding");
+        let of_coding = |name: &str| name == "content-encoding" || DIGESTS.contains(&name);
+        self.headers.retain(|(name, _)| !of_coding(name));
         if let Some(tag) = self.field("etag")
             && tag.starts_with('"')
         {
@@ -215,7 +199,7 @@ impl Meta {
 }
 
 /// The fields of a response that are kept.
-fn kept(response: &HeaderMap) -> Vec<(String, String)> {
+fn kept(response: &[(String, String)]) -> Vec<(String, String)> {
     let directives = ResponseDirectives::of(response);
     let nominated = nominated(response);
     let named = |name: &str| {
@@ -226,11 +210,9 @@ fn kept(response: &HeaderMap) -> Vec<(String, String)> {
         ];
         lists.into_iter().flatten().any(|known| known == name)
     };
-    response
-        .iter()
-        .map(|(name, value)| (name.as_str(), value))
-        .filter(|(name, _)| !is_excluded(name) && !named(name))
-        .map(|(name, value)| (name.to_owned(), field_text(value).into_owned()))
+    let kept = response.iter();
+    kept.filter(|(name, _)| !is_excluded(name) && !named(name))
+        .cloned()
         .collect()
 }
 
@@ -239,11 +221,16 @@ pub(super) fn is_excluded(name: &str) -> bool {
     EXCLUDED.contains(&name) || name.starts_with("x-ratelimit-")
 }
 
-/// The fields that `Connection` names (RFC 9110 §7.6.1), in lower case.
+/// The fields that `Connection` names (RFC 9110 §7.6.1), in lower case; also where its list is
+/// malformed.
 pub(super) fn nominated<F: Fields + ?Sized>(message: &F) -> Vec<String> {
     let list = message.value("connection").unwrap_or_default();
-    elements(&list).map(str::to_ascii_lowercase).collect()
+    tokens(&list).map(str::to_ascii_lowercase).collect()
 }
+
+/// Digests of a response's bytes as they are coded (RFC 9530 §2 and §3; RFC 3230; RFC 1864): with
+/// the coding undone they describe other bytes.
+pub const DIGESTS: [&str; 4] = ["content-digest", "repr-digest", "digest", "content-md5"];
 
 const EXCLUDED: [&str; 20] = [
     // RFC 9110 §7.6.1: one hop's.

@@ -12,7 +12,8 @@ pub trait Fields {
     /// The value of the field `name` (in lower case); its lines joined with `", "` as RFC 9110 §5.3
     /// allows. `None` if the message has no such field.
     ///
-    /// Octets outside ASCII are the characters U+0080 to U+00FF, as in JavaScript's `Headers`.
+    /// Octets are read as UTF-8, as Workers do. Those that are no UTF-8 become U+FFFD, so that
+    /// different values look alike: [`is_exact`] tells.
     fn value(&self, name: &str) -> Option<Cow<'_, str>>;
 
     /// Whether the message has the field at all.
@@ -24,11 +25,11 @@ pub trait Fields {
 impl Fields for HeaderMap {
     fn value(&self, name: &str) -> Option<Cow<'_, str>> {
         let mut lines = self.get_all(name).iter();
-        let mut value = field_text(lines.next()?);
+        let mut value = text(lines.next()?);
         for line in lines {
             let value = value.to_mut();
             value.push_str(", ");
-            value.push_str(&field_text(line));
+            value.push_str(&text(line));
         }
         Some(value)
     }
@@ -38,6 +39,7 @@ impl Fields for HeaderMap {
     }
 }
 
+/// Field lines in order: names in lower case, and values.
 impl Fields for [(String, String)] {
     fn value(&self, name: &str) -> Option<Cow<'_, str>> {
         let mut lines = self.iter().filter(|(n, _)| n == name).map(|(_, v)| v);
@@ -55,21 +57,30 @@ impl Fields for [(String, String)] {
     }
 }
 
-/// A field value as text: each octet one character, so that [`field_value`] gives it back unchanged.
-pub fn field_text(value: &HeaderValue) -> Cow<'_, str> {
-    match value.to_str() {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => Cow::Owned(value.as_bytes().iter().copied().map(char::from).collect()),
+impl Fields for Vec<(String, String)> {
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.as_slice().value(name)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.as_slice().has(name)
     }
 }
 
-/// The field value that [`field_text`] read; `None` if the text cannot be one.
-pub fn field_value(text: &str) -> Option<HeaderValue> {
-    if text.is_ascii() {
-        return HeaderValue::from_str(text).ok();
-    }
-    let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
-    HeaderValue::from_bytes(&bytes?).ok()
+/// The values of the lines of the field `name` (in lower case).
+pub fn lines<'a>(fields: &'a [(String, String)], name: &'a str) -> impl Iterator<Item = &'a str> {
+    let lines = fields.iter().filter(move |(known, _)| known == name);
+    lines.map(|(_, value)| value.as_str())
+}
+
+/// Whether a field value is known to the octet. One that holds U+FFFD is not: that stands for
+/// octets that are no UTF-8, whichever they were.
+pub fn is_exact(value: &str) -> bool {
+    !value.contains(char::REPLACEMENT_CHARACTER)
+}
+
+fn text(value: &HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
 }
 
 /// A date in any of the three forms of RFC 9110 §5.6.7; `None` if it is not one.
@@ -164,10 +175,17 @@ pub(super) fn trim(text: &str) -> &str {
 
 /// Whether the text is a token (RFC 9110 §5.6.2), as a field name or a directive is.
 pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !text.is_empty() && text.chars().all(is_token_char)
+}
+
+/// The tokens in a text, whatever stands between them: also those of a malformed list.
+pub fn tokens(text: &str) -> impl Iterator<Item = &str> {
+    let tokens = text.split(|c| !is_token_char(c));
+    tokens.filter(|token| !token.is_empty())
+}
+
+fn is_token_char(char: char) -> bool {
+    char.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(char)
 }
 
 const YEAR_10000: u64 = 253_402_300_800;

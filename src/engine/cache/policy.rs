@@ -36,6 +36,9 @@ pub enum Bypass {
     Connection,
     /// Another protocol is asked for.
     Upgrade,
+    /// A header that the route keys by holds octets that are no UTF-8: another request could look
+    /// the same.
+    Octets,
 }
 
 /// Whether the cache may answer this request (RFC 9111 §3, §4).

@@ -83,7 +83,8 @@ impl CacheStatus {
             | Bypass::Precondition
             | Bypass::Content
             | Bypass::Connection
-            | Bypass::Upgrade => Forward::Bypass,
+            | Bypass::Upgrade
+            | Bypass::Octets => Forward::Bypass,
         });
         status.detail = match why {
             Bypass::Method => None,
@@ -92,6 +93,7 @@ impl CacheStatus {
             Bypass::Content => Some("content"),
             Bypass::Connection => Some("connection"),
             Bypass::Upgrade => Some("upgrade"),
+            Bypass::Octets => Some("octets"),
         };
         status
     }

@@ -3,11 +3,11 @@
 use http::Method;
 
 use super::control::{RequestDirectives, ResponseDirectives};
-use super::exchange::{BodyCoding, Exchange};
-use super::fields::{Fields, elements};
+use super::exchange::{BodyCoding, Exchange, is_coded};
+use super::fields::{Fields, elements, is_exact};
 use super::freshness::{Freshness, LifetimeSource, age_value, heuristically_cacheable};
 use super::rules::CacheRules;
-use super::vary::Vary;
+use super::vary::{self, Vary};
 
 /// Why a response is not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,11 @@ pub enum WhyNot {
     SetCookie,
     /// `Vary: *` (§4.1).
     VaryAny,
+    /// A field of the response, or one of the request that it varies by, holds octets that are no
+    /// UTF-8: they are not known here, so it could not be told or matched as it was.
+    Octets,
+    /// `no-transform` (§5.2.2.6) with a content coding: the platform undoes some.
+    NoTransform,
     /// Neither the response nor the route gives it a lifetime.
     NoFreshness,
     /// It could never be used: stale on arrival, and nothing to validate it by.
@@ -49,6 +54,8 @@ impl WhyNot {
             Self::Authorization => "authorization",
             Self::SetCookie => "set-cookie",
             Self::VaryAny => "vary",
+            Self::Octets => "octets",
+            Self::NoTransform => "no-transform",
             Self::NoFreshness => "no-freshness",
             Self::NothingToReuse => "stale",
         }
@@ -109,11 +116,18 @@ pub(super) fn allowed_by_head<F: Fields + ?Sized>(
         return Err(WhyNot::Authorization);
     }
     // §7.3 leaves it to the origin to forbid it; too many do not.
-    if response.contains_key("set-cookie") && !rules.set_cookie {
+    if response.has("set-cookie") && !rules.set_cookie {
         return Err(WhyNot::SetCookie);
     }
-    if Vary::of(response) == Vary::Any {
+    let Vary::By(names) = Vary::of(response) else {
         return Err(WhyNot::VaryAny);
+    };
+    let exact = response.iter().all(|(_, value)| is_exact(value));
+    if !exact || !vary::is_sure(&names, exchange.request) {
+        return Err(WhyNot::Octets);
+    }
+    if directives.no_transform && is_coded(response) {
+        return Err(WhyNot::NoTransform);
     }
     worth_it(exchange, rules)
 }
@@ -157,7 +171,7 @@ fn worth_it<F: Fields + ?Sized>(
 ///
 /// A body that was decoded on the way has another length than the one announced.
 pub fn body_is_whole<F: Fields + ?Sized>(response: &F, coding: BodyCoding, received: u64) -> bool {
-    let decoded = coding == BodyCoding::Decoded && response.has("content-encoding");
+    let decoded = coding == BodyCoding::Decoded && is_coded(response);
     match response.value("content-length") {
         Some(announced) if !decoded => elements(&announced)
             .all(|length| length.parse().is_ok_and(|length: u64| length == received)),

@@ -8,12 +8,12 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use http::HeaderMap;
 use sha2::{Digest, Sha256};
 
 use super::key::{CacheKey, Target};
 use super::query::{DeclaredQuery, canonical_query, unescaped};
 use super::vary::hex;
+use crate::engine::route::without_parameters;
 
 /// The longest that an entry lies in the store.
 pub const LONGEST_STORED: Duration = Duration::from_secs(30 * 86_400);
@@ -77,6 +77,9 @@ impl TagTemplate {
 
     /// The tag of a URL. A parameter that is there several times gives its values with commas between
     /// them, one that is not there an empty text. Percent-escapes are decoded, unless they are broken.
+    /// Segments of the path are counted and told without their parameters, as
+    /// [routes](crate::engine::route::segments) see them, but in the letters that they are written in:
+    /// `/books/7;x=1` has the tag of `/books/7`.
     ///
     /// ```
     /// # use omnitrade_edge::engine::cache::{TagTemplate, Target};
@@ -92,11 +95,10 @@ impl TagTemplate {
                 Part::Text(text) => tag.extend_from_slice(text.as_bytes()),
                 Part::Query(name) => tag.extend(parameter(target.query, name)),
                 Part::Segment(at) => {
-                    let segment = path_segments(target.path).nth(*at);
-                    tag.extend_from_slice(&decoded(segment.unwrap_or_default()));
+                    tag.extend(path_segments(target.path).nth(*at).unwrap_or_default());
                 }
                 Part::Rest(from) => {
-                    let rest = path_segments(target.path).skip(*from).map(decoded);
+                    let rest = path_segments(target.path).skip(*from);
                     tag.extend(rest.collect::<Vec<_>>().join(&b'/'));
                 }
             }
@@ -200,8 +202,11 @@ pub fn url_key(prefix: &str, url: &CacheKey) -> String {
 /// What a URL is purged under: its key, whatever request headers its responses vary by. `declared` as
 /// for [`CacheKey::new`].
 pub fn purged_url(target: &Target<'_>, declared: Option<&DeclaredQuery>) -> CacheKey {
-    CacheKey::new(target, declared, &[], &HeaderMap::new())
+    CacheKey::new(target, declared, &[], NO_FIELDS)
 }
+
+/// A request without header fields.
+const NO_FIELDS: &[(String, String)] = &[];
 
 /// The value that a purge gives to its epoch keys: 16 hexadecimal digits that no other purge gives to
 /// them. `random`: a number that is not likely to come again.
@@ -236,7 +241,8 @@ fn split(text: &str) -> Option<Vec<Result<&str, Place<'_>>>> {
 
 /// Where a parameter stands in the path of a route.
 fn path_part(route: &str, name: &str) -> Option<Part> {
-    path_segments(route).enumerate().find_map(|(at, segment)| {
+    let segments = route.split('/').filter(|segment| !segment.is_empty());
+    segments.enumerate().find_map(|(at, segment)| {
         let found = segment.strip_prefix('{')?.strip_suffix('}')?;
         let part = match found.strip_prefix('*') {
             Some(rest) if rest == name => Part::Rest(at),
@@ -247,9 +253,11 @@ fn path_part(route: &str, name: &str) -> Option<Part> {
     })
 }
 
-/// As routes count them.
-fn path_segments(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter(|segment| !segment.is_empty())
+/// As routes count them: without parameters, and without those that are empty then.
+fn path_segments(path: &str) -> impl Iterator<Item = Vec<u8>> {
+    path.split('/')
+        .map(|segment| without_parameters(&decoded(segment)).to_vec())
+        .filter(|segment| !segment.is_empty())
 }
 
 /// The values of a parameter, with commas between them.

@@ -1,24 +1,49 @@
 //! Targeted cache control (RFC 9213): fields that speak to this kind of cache only.
 
+use std::borrow::Cow;
+
 use super::control::{Argument, ResponseDirectives};
 use super::fields::{Fields, elements, trim};
 
-/// The directives of the first field of [`TARGETS`] that is there, well-formed and not empty.
+impl ResponseDirectives {
+    /// The directives that hold for this cache: those of the first targeted field that is there and
+    /// well-formed (RFC 9213 §2.2), else those of `Cache-Control`.
+    ///
+    /// A targeted field that is malformed does not count, but for the words in it that restrict.
+    pub fn of<F: Fields + ?Sized>(response: &F) -> Self {
+        let (targeted, malformed) = directives(response);
+        let mut directives = targeted
+            .unwrap_or_else(|| Self::parse(&response.value("cache-control").unwrap_or_default()));
+        malformed.iter().for_each(|text| directives.restrict(text));
+        directives
+    }
+}
+
+/// The directives of the first field of [`TARGETS`] that is there, well-formed and not empty; and
+/// the values of those before it, which are not.
 ///
 /// RFC 9213 §2.2: such a cache "MUST ignore" `Cache-Control` and `Expires`; a field that does not
 /// parse, or is empty, is as good as absent.
-pub(super) fn directives<F: Fields + ?Sized>(response: &F) -> Option<ResponseDirectives> {
-    TARGETS
-        .iter()
-        .find_map(|name| dictionary(&response.value(name)?))
+fn directives<F: Fields + ?Sized>(response: &F) -> (Option<ResponseDirectives>, Vec<Cow<'_, str>>) {
+    let mut malformed = Vec::new();
+    for text in TARGETS.iter().filter_map(|name| response.value(name)) {
+        match dictionary(&text) {
+            Some(directives) => return (Some(directives), malformed),
+            None => malformed.push(text),
+        }
+    }
+    (None, malformed)
 }
 
-/// Reads a Dictionary Structured Field (RFC 9651 §3.2), as far as cache directives need it: of
-/// parameters and inner lists, which no directive has, only that they are there.
+/// Reads a Dictionary Structured Field (RFC 9651 §3.2), as far as cache directives need it: of inner
+/// lists, which no directive has, only that they are there; of parameters, which no directive has
+/// either (RFC 9213 §2.1), the words that would restrict if the semicolon was meant as a comma.
 fn dictionary(text: &str) -> Option<ResponseDirectives> {
     let mut members: Vec<(&str, Item<'_>)> = Vec::new();
+    let mut doubtful = Vec::new();
     for element in elements(text) {
-        let member = without_parameters(element);
+        let (member, parameters) = split_parameters(element);
+        doubtful.push(parameters);
         let (key, value) = match member.split_once('=') {
             None => (member, Item::True),
             Some((key, value)) => (key, item(value)?),
@@ -50,6 +75,9 @@ fn dictionary(text: &str) -> Option<ResponseDirectives> {
         };
         directives.add(key, &argument);
     }
+    doubtful
+        .into_iter()
+        .for_each(|text| directives.restrict(text));
     Some(directives)
 }
 
@@ -83,11 +111,11 @@ fn item(value: &str) -> Option<Item<'_>> {
     }
 }
 
-/// The member without its parameters.
-fn without_parameters(element: &str) -> &str {
+/// The member, and its parameters.
+fn split_parameters(element: &str) -> (&str, &str) {
     match element.split_once(';') {
-        Some((member, _)) if !member.contains('"') => trim(member),
-        _ => element,
+        Some((member, parameters)) if !member.contains('"') => (trim(member), parameters),
+        _ => (element, ""),
     }
 }
 

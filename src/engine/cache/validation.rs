@@ -1,12 +1,12 @@
 //! Validation: of what the client has against the cache, and of what the cache has against the
 //! origin (RFC 9111 §4.3, RFC 9110 §13).
 
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, Method, header};
 
 use super::control::ResponseDirectives;
-use super::entry::{Meta, is_excluded, nominated};
+use super::entry::{DIGESTS, Meta, is_excluded, nominated};
 use super::exchange::Exchange;
-use super::fields::{Fields, date, elements, field_value, http_date};
+use super::fields::{Fields, date, elements, http_date, is_exact};
 use super::freshness::age_value;
 use super::rules::CacheRules;
 use super::storage::{WhyNot, allowed_by_head};
@@ -98,13 +98,13 @@ pub fn not_modified_headers(meta: &Meta) -> impl Iterator<Item = (&str, &str)> {
 
 /// The fields by which the origin is asked whether a stored response still holds (RFC 9111 §4.3.1);
 /// none if it has no validator.
-pub fn revalidation_headers(meta: &Meta) -> Vec<(HeaderName, HeaderValue)> {
+pub fn revalidation_headers(meta: &Meta) -> Vec<(HeaderName, String)> {
     [
         (header::IF_NONE_MATCH, "etag"),
         (header::IF_MODIFIED_SINCE, "last-modified"),
     ]
     .into_iter()
-    .filter_map(|(name, validator)| Some((name, field_value(&meta.field(validator)?)?)))
+    .filter_map(|(name, validator)| Some((name, meta.field(validator)?)))
     .collect()
 }
 
@@ -131,7 +131,10 @@ pub fn freshen<F: Fields + ?Sized>(
     rules: &CacheRules,
 ) -> Freshened {
     let head = *exchange.method == Method::HEAD && exchange.status.as_u16() == stored.status;
+    // Fields that are not known to the octet cannot be merged, but the origin can be asked for them.
+    let exact = exchange.response.iter().all(|(_, value)| is_exact(value));
     if !(exchange.status.as_u16() == 304 || head)
+        || !exact
         || !same_representation(stored, exchange)
         || (head && !same_length(stored, body_len, exchange))
     {
@@ -139,13 +142,15 @@ pub fn freshen<F: Fields + ?Sized>(
     }
     let mut meta = stored.clone();
     update(&mut meta, exchange, rules);
+    if meta.decoded && ResponseDirectives::of(meta.headers.as_slice()).no_transform {
+        return Freshened::Mismatch;
+    }
     // The fields as they now are decide whether it may stay.
-    let headers = meta.header_map();
     let merged = Exchange {
         method: exchange.method,
         request: exchange.request,
         status: http::StatusCode::from_u16(meta.status).unwrap_or(exchange.status),
-        response: &headers,
+        response: &meta.headers,
         request_time: exchange.request_time,
         response_time: exchange.response_time,
     };
@@ -194,9 +199,10 @@ fn update<F: Fields + ?Sized>(meta: &mut Meta, exchange: &Exchange<'_, F>, rules
         let lists = [directives.no_cache.fields(), directives.private.fields()];
         lists.into_iter().flatten().any(|known| known == name)
     };
-    for name in new.keys().map(HeaderName::as_str) {
+    for (name, _) in new {
+        let name = name.as_str();
         if !is_excluded(name)
-            && !DESCRIBES_BODY.contains(&name)
+            && !describes_body(name)
             // A cookie is this client's; that the response still holds is everybody's.
             && (name != "set-cookie" || rules.set_cookie)
             && !nominated.iter().any(|n| n == name)
@@ -205,7 +211,7 @@ fn update<F: Fields + ?Sized>(meta: &mut Meta, exchange: &Exchange<'_, F>, rules
         }
     }
     meta.headers.retain(|(name, _)| !named(name));
-    if !new.contains_key("date")
+    if !new.has("date")
         && let Some(date) = http_date(exchange.response_time)
     {
         meta.headers.retain(|(name, _)| name != "date");
@@ -217,13 +223,8 @@ fn update<F: Fields + ?Sized>(meta: &mut Meta, exchange: &Exchange<'_, F>, rules
     meta.settle(exchange.request);
 }
 
-/// Fields that speak of the bytes of the body. RFC 9111 §3.2 lets a cache leave those out that are
-/// "necessary to ensure integrity of the stored response": the stored body stays what it is.
-const DESCRIBES_BODY: [&str; 6] = [
-    "content-encoding",
-    "content-range",
-    "content-md5",
-    "content-digest",
-    "repr-digest",
-    "digest",
-];
+/// Whether a field speaks of the bytes of the body. RFC 9111 §3.2 lets a cache leave those out that
+/// are "necessary to ensure integrity of the stored response": the stored body stays what it is.
+fn describes_body(name: &str) -> bool {
+    matches!(name, "content-encoding" | "content-range") || DIGESTS.contains(&name)
+}

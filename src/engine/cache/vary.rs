@@ -2,13 +2,13 @@
 
 use sha2::{Digest, Sha256};
 
-use super::fields::{Fields, elements, trim};
+use super::fields::{Fields, elements, is_exact, is_token, trim};
 
 /// What `Vary` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Vary {
     /// §4.1: "A stored response with a Vary header field value containing a member "*" always fails
-    /// to match."
+    /// to match." Likewise one with a list that is malformed: it may name what cannot be read.
     Any,
     /// The names of the request headers that count, in lower case, each once; possibly none.
     By(Vec<String>),
@@ -19,7 +19,7 @@ impl Vary {
         let mut names: Vec<String> = Vec::new();
         let list = response.value("vary").unwrap_or_default();
         for name in elements(&list) {
-            if name == "*" {
+            if name == "*" || !is_token(name) {
                 return Self::Any;
             }
             let name = name.to_ascii_lowercase();
@@ -36,8 +36,13 @@ impl Vary {
 /// Only digests of selecting headers are kept: they may be credentials, and entries are written to a
 /// store. §4.1 lets values be normalised first: lines are combined, and white space around the
 /// commas of a list does not count; preferences are brought in order ([`preferences`]).
+///
+/// [`NO_MATCH`] of a value that is not known to the octet: another one could look like it.
 pub(super) fn selector<F: Fields + ?Sized>(request: &F, name: &str) -> Option<String> {
     let value = request.value(name)?;
+    if !is_exact(&value) {
+        return Some(NO_MATCH.to_owned());
+    }
     let mut hash = Sha256::new();
     hash.update(name.as_bytes());
     let mut separator = ":";
@@ -92,6 +97,13 @@ fn preferences(name: &str, value: &str) -> Vec<String> {
     members
 }
 
+/// Whether a response that is chosen by these request headers may answer another request with the
+/// same ones: each is known to the octet.
+pub(super) fn is_sure<F: Fields + ?Sized>(names: &[String], request: &F) -> bool {
+    let exact = |name: &String| request.value(name).is_none_or(|value| is_exact(&value));
+    names.iter().all(exact)
+}
+
 /// Whether a request is the one that these selecting headers stand for.
 pub(super) fn matches<F: Fields + ?Sized>(
     stored: &[(String, Option<String>)],
@@ -111,3 +123,6 @@ pub(super) fn hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
 }
 
 const SELECTOR_BYTES: usize = 16;
+
+/// No digest: nothing is stored with it ([`is_sure`]), so it matches nothing.
+const NO_MATCH: &str = "?";

@@ -6,7 +6,6 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::entry::Meta;
 use super::fields::{Fields, trim};
 
 /// Where a response says how new it is.
@@ -46,18 +45,19 @@ impl VersionSource {
     /// The version of a response with this head and body: decimal digits without leading zeros.
     ///
     /// `None` where it says none, or anything but a whole number of at most 20 digits, zero or more.
-    pub fn of(&self, meta: &Meta, body: &[u8]) -> Option<String> {
+    pub fn of(&self, headers: &[(String, String)], body: &[u8]) -> Option<String> {
         match self {
             Self::Json(path) => in_json(path, body),
-            Self::Header(_) => self.of_head(meta),
+            Self::Header(_) => self.of_head(headers, None),
         }
     }
 
-    /// The same where the body is the one that was stored: what a `304` leaves of the version.
-    pub fn of_head(&self, meta: &Meta) -> Option<String> {
+    /// The same of a response whose body is the one that was stored, of version `known`: what a `304`
+    /// leaves of it.
+    pub fn of_head(&self, headers: &[(String, String)], known: Option<&str>) -> Option<String> {
         match self {
-            Self::Json(_) => meta.version.clone(),
-            Self::Header(name) => digits(trim(&meta.headers.as_slice().value(name)?)),
+            Self::Json(_) => known.map(str::to_owned),
+            Self::Header(name) => digits(trim(&headers.value(name)?)),
         }
     }
 }

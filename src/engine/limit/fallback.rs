@@ -21,7 +21,7 @@ use quick_cache::unsync::Cache;
 use crate::clock::Timestamp;
 
 use super::sliding_window::TOLERANCE;
-use super::{Quota, Verdict};
+use super::verdict::{Quota, Verdict};
 
 /// Local limiters, one for each quota, over one bounded memory of subjects.
 pub struct Fallback {

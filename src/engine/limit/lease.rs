@@ -11,7 +11,7 @@ use quick_cache::unsync::Cache;
 
 use crate::clock::{Timestamp, millis};
 
-use super::Receipt;
+use super::verdict::Receipt;
 
 /// How much more than the demand is fetched, so that a demand that grows is met with few calls.
 const AHEAD: f64 = 1.2;

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use crate::clock::{Timestamp, millis};
 
-use super::{Quota, Verdict};
+use super::verdict::{Quota, Verdict};
 
 /// Sub-buckets in a window, where the window has that many milliseconds.
 const SUB_BUCKETS: u64 = 30;

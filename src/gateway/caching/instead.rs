@@ -1,10 +1,9 @@
 //! What a stored response may stand in for: an origin that failed or must not be called. And whose answer
 //! may stand in for the origin's.
 
-use http::HeaderMap;
-
 use crate::clock::Timestamp;
 use crate::engine::cache::{CacheStatus, Entry, Fields, Forward, OnError, Use, WhyNot, elements};
+use crate::engine::proxy_names::is_another_spelling;
 use crate::limiter::Refresh;
 
 use super::super::answer::Answer;
@@ -28,20 +27,30 @@ impl<B: Body> Cached<B> {
     }
 
     /// Why a response is this client's alone, though it does not say so, if it is: it follows from the
-    /// address that the gate tells the origin, or it finds fault with what is in no key, a `Range` or long
-    /// headers.
+    /// address that the gate tells the origin, or from another spelling of a header that it varies by
+    /// (`X_Tenant`), or it finds fault with what is in no key, a `Range` or long headers.
     pub fn is_for_one(
         &self,
         head: &impl Head,
-        response: &HeaderMap,
+        response: &[(String, String)],
         status: u16,
     ) -> Option<WhyNot> {
         let varies = response.value("vary").unwrap_or_default();
         let by_address = elements(&varies).any(|name| name.eq_ignore_ascii_case("x-forwarded-for"));
         let forwarded = self.forwarded.iter().flat_map(|names| names.iter());
+        let reaches = |name: &String| {
+            let names = self.forwarded.as_ref();
+            names.is_none_or(|names| names.contains(name))
+        };
+        let by_spelling = !varies.is_empty()
+            && head
+                .names()
+                .iter()
+                .filter(|name| reaches(name))
+                .any(|name| elements(&varies).any(|varied| is_another_spelling(name, varied)));
         let bytes = forwarded.filter_map(|name| Some(head.value(name)?.len()));
         let faulty = status == 400 && (head.has("range") || bytes.sum::<usize>() > USUAL_BYTES);
-        match (by_address, faulty) {
+        match (by_address || by_spelling, faulty) {
             (true, _) => Some(WhyNot::VaryAny),
             (_, true) => Some(WhyNot::Status),
             _ => None,

@@ -77,7 +77,8 @@ impl<B: Body> Cached<B> {
     /// Writes into a stored response that was freshened which version it is now.
     pub fn number(&self, meta: &mut Meta) {
         let version = self.rules.version.as_ref();
-        meta.version = version.and_then(|source| source.of_head(meta));
+        let known = meta.version.as_deref();
+        meta.version = version.and_then(|source| source.of_head(&meta.headers, known));
     }
 
     /// Drops what is at hand, if it was made in other epochs than these.

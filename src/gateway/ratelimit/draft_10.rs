@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::engine::limit::Verdict;
 
-use super::{Item, integer, reset, window};
+use super::item::{Item, integer, reset, window};
 
 /// The two of them, each where it has an item.
 pub fn fields(items: &[Item<'_>]) -> Vec<(&'static str, String)> {

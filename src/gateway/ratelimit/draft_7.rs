@@ -1,7 +1,7 @@
 //! `RateLimit` and `RateLimit-Policy` as of draft-ietf-httpapi-ratelimit-headers-07, §3: one limit,
 //! the tightest, as a structured dictionary, and a list of all quotas, which have no names yet.
 
-use super::{Item, integer, reset, tightest, window};
+use super::item::{Item, integer, reset, tightest, window};
 
 /// The list of quotas, and the tightest limit if anything is known of one.
 pub fn fields(items: &[Item<'_>]) -> Vec<(&'static str, String)> {

@@ -3,7 +3,7 @@
 
 use crate::clock::Timestamp;
 
-use super::{Item, tightest};
+use super::item::{Item, tightest};
 
 /// All three of them; none where nothing is known of any limit.
 pub fn fields(items: &[Item<'_>], now: Timestamp) -> Vec<(&'static str, String)> {

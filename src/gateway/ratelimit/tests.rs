@@ -4,7 +4,9 @@ mod properties;
 
 use std::time::Duration;
 
+use super::item::tightest;
 use super::*;
+use crate::engine::limit::{Quota, Verdict};
 
 const LARGEST: u64 = 999_999_999_999_999;
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_040_001);

@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName};
 use js_sys::{Array, try_iter};
 use wasm_bindgen::JsCast;
 use web_sys::{Headers, Request, Response, Url};
 
-use crate::engine::cache::{Fields, field_value};
+use crate::engine::cache::Fields;
 use crate::gateway::{Head, OriginHead};
 
 /// The head of the client's request.
@@ -47,6 +46,11 @@ impl Head for RequestHead {
     fn url(&self) -> &str {
         &self.url
     }
+
+    fn names(&self) -> Vec<String> {
+        let names = self.headers.keys().into_iter().flatten();
+        names.filter_map(|name| name.as_string()).collect()
+    }
 }
 
 /// The head of the origin's answer.
@@ -69,20 +73,17 @@ impl OriginHead for ResponseHead<'_> {
     }
 
     /// `Headers` joins repeated fields, but for `Set-Cookie`, with commas, as RFC 9110 §5.3 allows.
-    fn headers(&self) -> HeaderMap {
-        let mut map = HeaderMap::new();
+    fn headers(&self) -> Vec<(String, String)> {
+        let unread = || char::REPLACEMENT_CHARACTER.to_string();
         let Ok(Some(pairs)) = try_iter(&self.0.headers()) else {
-            return map;
+            return vec![(String::new(), unread())];
         };
-        for pair in pairs.flatten() {
+        let lines = pairs.flatten().map(|pair| {
             let pair: Array = pair.unchecked_into();
-            let (name, value) = (pair.get(0).as_string(), pair.get(1).as_string());
-            let name = name.and_then(|name| HeaderName::try_from(name).ok());
-            if let (Some(name), Some(value)) = (name, value.as_deref().and_then(field_value)) {
-                map.append(name, value);
-            }
-        }
-        map
+            let text = |at| pair.get(at).as_string().unwrap_or_else(unread);
+            (text(0), text(1))
+        });
+        lines.collect()
     }
 }
 

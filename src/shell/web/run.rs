@@ -275,11 +275,7 @@ impl Isolate {
     /// Runs the script; `None` without a store.
     async fn ask(&self, ask: &Ask) -> Option<Result<Value, Error>> {
         let store = self.store.as_ref()?;
-        let reply = store.script(&ADMIT, &ask.keys, &ask.args).await;
-        if let Err(error) = &reply {
-            warn(&format!("store: {error}"));
-        }
-        Some(reply)
+        Some(store.script(&ADMIT, &ask.keys, &ask.args).await)
     }
 
     /// Runs the commands of a purge; `None` without a store.
@@ -295,7 +291,9 @@ impl Isolate {
 
     async fn work(&self, work: &Work) {
         if let Some(reply) = self.ask(&work.ask).await {
-            self.gate.borrow_mut().worked(work, reply, now());
+            let mut gate = self.gate.borrow_mut();
+            gate.worked(work, reply, now());
+            gate.take_notes().iter().for_each(|note| warn(note));
         }
     }
 
@@ -349,7 +347,9 @@ impl Isolate {
             }
         };
         if let Err(error) = written {
-            warn(&format!("store: {error}"));
+            let mut gate = self.gate.borrow_mut();
+            gate.note_failure(&error);
+            gate.take_notes().iter().for_each(|note| warn(note));
         }
     }
 }

@@ -73,9 +73,24 @@ impl Backend {
         }
     }
 
-    /// Connects ahead of the first request, if it can; the log says whether it could.
+    /// Connects ahead of the first request, if it can; the log says whether it could, and what to do if
+    /// Redis is clustered.
     pub async fn warm_up(&self) {
-        let _ = self.link().await;
+        if self.link().await.is_err() {
+            return;
+        }
+        let info = [vec![b"INFO".to_vec(), b"cluster".to_vec()]];
+        // One that does not answer, or may not, says nothing about itself: requests will show it.
+        let told = tokio::time::timeout(CONNECT_TIMEOUT, self.run(&info)).await;
+        if let Ok(Ok(replies)) = told
+            && replies.iter().any(says_clustered)
+        {
+            warn!(
+                "this Redis is clustered: it refuses scripts with keys of several slots (CROSSSLOT). \
+                 Put the gate's `redis.key_prefix` in braces, `key_prefix = \"{{ot}}\"`: all its keys \
+                 then lie in one slot. Serve the node that holds it, or what leads to all nodes"
+            );
+        }
     }
 
     /// Runs `commands` one after the other, others' perhaps in between, and gives one reply to
@@ -184,6 +199,15 @@ impl Link {
     fn abandon(&self) {
         self.alive.store(false, Ordering::Relaxed);
     }
+}
+
+/// Whether this is what `INFO cluster` says of a clustered Redis.
+fn says_clustered(info: &Reply) -> bool {
+    let Reply::Bulk(text) = info else {
+        return false;
+    };
+    text.split(|b| *b == b'\n')
+        .any(|line| line.trim_ascii() == b"cluster_enabled:1")
 }
 
 fn append(pipeline: &mut Pipeline, commands: &[Command]) {

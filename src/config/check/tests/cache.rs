@@ -100,3 +100,51 @@ fn a_version_is_a_place_in_the_body_or_a_header() {
     assert_eq!(version, Some(&VersionSource::Header("x-seq".to_owned())));
     assert_eq!(cache.min_ttl.as_secs(), 2);
 }
+
+#[test]
+fn no_route_forwards_or_keys_by_what_never_reaches_the_origin() {
+    let why = "a client could speak for the gate in this one: it is taken off";
+    let folded = "servers may take this one for another header: it is taken off";
+    for (name, why) in [
+        ("X-Forwarded-User", why),
+        ("x_forwarded_for", why),
+        ("Client-IP", why),
+        ("x-edge-limiter", why),
+        ("via", why),
+        ("x_api_key", folded),
+        ("cf_connecting_ip", folded),
+        ("accept_language", folded),
+    ] {
+        let expected = format!("expected the name of a header that reaches the origin ({why})");
+        let forward = route(json!({ "query": [], "forward": ["accept", name] }));
+        let at = format!("routes[0].cache.forward[1]: {expected}, found \"{name}\"");
+        assert_eq!(forward, [at]);
+        let vary = route(json!({ "vary": [name] }));
+        let at = format!("routes[0].cache.vary[0]: {expected}, found \"{name}\"");
+        assert_eq!(vary, [at]);
+    }
+    let right = json!([
+        "x-request-id",
+        "x-real-time",
+        "X-Api-Key",
+        "cf-connecting-ip",
+        "user_id"
+    ]);
+    assert_eq!(route(json!({ "query": [], "forward": right })), [""; 0]);
+    assert_eq!(route(json!({ "vary": right })), [""; 0]);
+    assert_eq!(route(json!({ "vary": ["x-tenant", "x_tenant"] })), [""; 0]);
+    let one = route(json!({ "query": [], "vary": ["x-tenant"], "forward": ["x_tenant"] }));
+    assert_eq!(one.len(), 1, "{one:?}");
+}
+
+/// The names are those of the configuration at hand.
+#[test]
+fn what_the_gate_reads_by_another_name_is_refused_by_that_one() {
+    let change = json!({
+        "client": { "api_key_header": "X-Edge-Key", "ip_header": "x-real-ip" },
+        "routes": [{ "path": "/a", "cache": { "vary": ["x-edge-key", "x_api_key", "x-real-ip"] } }],
+    });
+    let errors = errors(change);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].starts_with("routes[0].cache.vary[2]: "));
+}

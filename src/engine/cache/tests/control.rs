@@ -75,6 +75,58 @@ fn a_quote_that_never_closes_hides_no_directive() {
 }
 
 #[test]
+fn a_restricting_word_restricts_wherever_it_stands_in_a_malformed_line() {
+    for text in [
+        "private; max-age=0",
+        "private;",
+        "max-age=60 private",
+        "max-age=60\tprivate",
+        "\u{1}private",
+        "private\u{7f}",
+        "x=\"a\" private",
+        "private: yes",
+    ] {
+        assert!(parse(text).private.is_everything(), "{text:?}");
+    }
+    assert!(parse("no-store; foo").no_store);
+    assert!(parse("no-store must-understand").no_store);
+    assert!(!parse("no-store must-understand").must_understand);
+    assert!(parse("foo; no-cache").no_cache.is_everything());
+    assert!(parse("must-revalidate;").must_revalidate);
+    assert!(parse("no-transform;").no_transform);
+}
+
+#[test]
+fn words_in_well_formed_lines_mean_what_they_say_only() {
+    for text in [
+        "x-private",
+        "private-ish=1",
+        "ext=\"private, no-store\"",
+        "a=no-store",
+        "no_store",
+    ] {
+        assert_eq!(parse(text), parse(""), "{text}");
+    }
+}
+
+#[test]
+fn a_lifetime_that_cannot_be_read_is_over_rfc9111_4_2_1() {
+    for text in ["max-age: 60", "max-age 60", "foo; max-age", "max-age=60; x"] {
+        assert_eq!(parse(text).max_age, Delta::Invalid, "{text}");
+    }
+    assert_eq!(parse("foo bar, max-age=1").max_age, seconds(1));
+    assert_eq!(parse("s-maxage:1").s_maxage, Delta::Invalid);
+}
+
+#[test]
+fn a_malformed_request_asks_for_no_less() {
+    let asked = RequestDirectives::parse("no-store; x no-cache");
+    assert!(asked.no_store && asked.no_cache);
+    let asked = RequestDirectives::parse("max-age: 0");
+    assert_eq!(asked.max_age, Some(Duration::ZERO));
+}
+
+#[test]
 fn a_long_row_of_quotes_is_read_in_linear_time() {
     let text = "\"\\".repeat(50_000);
     assert_eq!(parse(&text), parse(""));
@@ -155,6 +207,24 @@ fn pragma_counts_where_there_is_no_cache_control_rfc9111_5_4() {
 
 mod targeted {
     use super::*;
+
+    #[test]
+    fn a_malformed_targeted_field_restricts_but_gives_nothing() {
+        for text in [
+            "private max-age=9",
+            "PRIVATE",
+            "&, private",
+            "max-age=9; private",
+        ] {
+            let directives = of(&[("cdn-cache-control", text)]);
+            assert!(directives.private.is_everything(), "{text}");
+        }
+        let fields = [
+            ("cdn-cache-control", "max-age=9 foo"),
+            ("cache-control", "max-age=1"),
+        ];
+        assert_eq!(of(&fields).max_age, seconds(1));
+    }
 
     fn of(fields: &[(&str, &str)]) -> ResponseDirectives {
         ResponseDirectives::of(&headers(fields))

@@ -32,6 +32,25 @@ fn a_tag_is_filled_from_the_query_and_the_path() {
 }
 
 #[test]
+fn a_tag_is_filled_without_the_parameters_of_the_path() {
+    for path in [
+        "/books/7/x/y",
+        "/books;a/7;x=1/x%3Bb/y;",
+        "/;/books/%3b/7/;x/x/y",
+    ] {
+        let url = format!("https://edge.example{path}");
+        assert_eq!(fill("{path.id}", &url), "7", "{path}");
+        assert_eq!(fill("{path.rest}", &url), "x/y", "{path}");
+    }
+    let query = "https://edge.example/books/7;a?symbol=a;b";
+    assert_eq!(fill("{path.id}:{query.symbol}", query), "7:a;b");
+    assert_eq!(
+        fill("{path.id}", "https://edge.example/books/7%253Bx"),
+        "7%3Bx"
+    );
+}
+
+#[test]
 fn what_is_no_tag_is_refused() {
     for text in [
         "",

@@ -96,9 +96,12 @@ fn a_304_carries_no_metadata_of_the_body_rfc9110_15_4_5() {
 fn the_origin_is_asked_with_the_stored_validators_rfc9111_4_3_1() {
     let modified = date_at(T0);
     let meta = Case::new(&[("etag", "W/\"a\""), ("last-modified", &modified)]).meta();
-    let sent: HeaderMap = revalidation_headers(&meta).into_iter().collect();
-    assert_eq!(sent["if-none-match"], "W/\"a\"");
-    assert_eq!(sent["if-modified-since"], modified.as_str());
+    let sent = revalidation_headers(&meta);
+    let expected = [
+        (http::header::IF_NONE_MATCH, "W/\"a\"".to_owned()),
+        (http::header::IF_MODIFIED_SINCE, modified),
+    ];
+    assert_eq!(sent, expected);
     assert!(revalidation_headers(&Case::new(&[FRESH]).meta()).is_empty());
 }
 

@@ -1,0 +1,457 @@
+//! Names of request headers in which a client could speak for a proxy: the origin trusts its one proxy,
+//! the gate, and takes from such headers who the client is or which request was meant.
+//!
+//! A rule and not a list of names: servers, frameworks and proxies read many spellings of the same few
+//! statements, and new ones come. [`speaks_for_proxy`] is the rule. [`Reserved`] is what the gate takes
+//! off a request, for which it also counts how servers fold names.
+
+/// Whether a header of this name states what only a proxy can know: the client's address, scheme, host or
+/// certificate, the URL or method that was asked for, or the user that a proxy has authenticated.
+///
+/// Case does not count, and neither does which character parts the words: CGI (RFC 3875 §4.1.18) and
+/// with it WSGI, Rack and PHP make one variable of `X-Forwarded-For` and `X_Forwarded_For`, and some
+/// servers of `X.Forwarded.For` too.
+///
+/// ```
+/// # use omnitrade_edge::engine::proxy_names::speaks_for_proxy;
+/// assert!(speaks_for_proxy("X-Forwarded-User") && speaks_for_proxy("x_forwarded_for"));
+/// assert!(speaks_for_proxy("Fastly-Client-IP") && speaks_for_proxy("x-real-ip"));
+/// assert!(!speaks_for_proxy("x-request-id") && !speaks_for_proxy("x-real-time"));
+/// ```
+pub fn speaks_for_proxy(name: &str) -> bool {
+    is_a_proxys(&folded(name))
+}
+
+/// The headers of a client that do not reach the origin, where the gate reads these of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Reserved<'a> {
+    /// The header with the client's API key. It goes on, by exactly this name.
+    pub api_key: &'a str,
+    /// The header with the client's address.
+    pub ip: &'a str,
+    /// The headers by which the route tells answers apart in its cache.
+    pub vary: &'a [String],
+}
+
+impl Reserved<'_> {
+    /// Whether a header of this name is taken off.
+    ///
+    /// Beside what [`speaks_for_proxy`], these are names that a server may fold onto another one, so that
+    /// the origin would obey a header that the gate has not seen: another spelling of the header with the
+    /// API key (else a client could use a key without being counted by it), of the one with the address,
+    /// of those that the cache's keys are made of, of a header that the platform sets
+    /// (`cf_connecting_ip`), and of those by which messages are framed, conditions asked and contents
+    /// negotiated (`content_length`, `accept_language`). A name with `_` that folds onto none of these
+    /// goes on.
+    ///
+    /// ```
+    /// # use omnitrade_edge::engine::proxy_names::Reserved;
+    /// let reserved = Reserved { api_key: "x-api-key", ip: "cf-connecting-ip", vary: &[] };
+    /// assert!(reserved.takes_off("X_Api_Key") && !reserved.takes_off("X-Api-Key"));
+    /// assert!(reserved.takes_off("cf_connecting_ip") && !reserved.takes_off("cf-connecting-ip"));
+    /// assert!(!reserved.takes_off("user_id"));
+    /// ```
+    pub fn takes_off(&self, name: &str) -> bool {
+        if name.eq_ignore_ascii_case(self.api_key) {
+            return false;
+        }
+        let folded = folded(name);
+        // Two spellings that are both in the key take nothing from each other.
+        let keyed = self.vary.iter().any(|own| name.eq_ignore_ascii_case(own));
+        let of_key = |own: &String| is_another_spelling(name, own);
+        is_a_proxys(&folded)
+            || is_another_spelling(name, self.api_key)
+            || is_another_spelling(name, self.ip)
+            || (!keyed && self.vary.iter().any(of_key))
+            || (is_odd(name) && names(&SHADOWED, &folded))
+    }
+}
+
+/// Whether servers that fold names may take one header for another one: the names differ in more than
+/// case, and are the same once folded.
+pub fn is_another_spelling(name: &str, of: &str) -> bool {
+    !name.eq_ignore_ascii_case(of) && folded(name) == folded(of)
+}
+
+/// The name in the form in which the rule has its names: lower case, and `-` for all that is neither a
+/// letter nor a digit.
+fn folded(name: &str) -> String {
+    let fold = |c: char| match c.is_ascii_alphanumeric() {
+        true => c.to_ascii_lowercase(),
+        false => '-',
+    };
+    name.chars().map(fold).collect()
+}
+
+/// Whether a name holds what folding changes, beside case.
+fn is_odd(name: &str) -> bool {
+    !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+fn is_a_proxys(folded: &str) -> bool {
+    let states_who = || {
+        let ends = |stem: &&str| {
+            let rest = folded.strip_prefix(*stem)?.strip_prefix('-')?;
+            Some(STATEMENTS.contains(&rest))
+        };
+        STEMS.iter().any(|stem| ends(stem).unwrap_or_default())
+    };
+    folded.split('-').any(|word| word == "forwarded")
+        || names(&FAMILIES, folded)
+        || SUFFIXES.iter().any(|suffix| folded.ends_with(suffix)) && folded != PLATFORM_ADDRESS
+        || EXACT.contains(&folded)
+        || states_who()
+}
+
+/// Whether one of these is the beginning of the name.
+fn names(prefixes: &[&str], folded: &str) -> bool {
+    prefixes.iter().any(|prefix| folded.starts_with(prefix))
+}
+
+/// What the platform itself sets, whatever the client has sent.
+const PLATFORM_ADDRESS: &str = "cf-connecting-ip";
+
+/// Beginnings of names of which every one speaks for a proxy. A name with the word `forwarded` in it does
+/// so wherever that stands: `Forwarded` (RFC 7239), `X-Forwarded-For`, `X-Original-Forwarded-For`,
+/// `Fly-Forwarded-Proto`.
+const FAMILIES: [&str; 36] = [
+    // Misspellings of `X-Forwarded-…` that servers read: `X-ForwardedFor`, `X-Forward-For`.
+    "x-forwarded",
+    "x-forward-",
+    "forward-for",
+    // The URL, the method, the host or the address before a rewrite: IIS, ingress-nginx, Symfony.
+    "x-original-",
+    "x-originating-",
+    "x-rewrite-",
+    // The method or the URL that is meant in place of the one in the request line: Rack, Rails, Symfony,
+    // Django and ASP.NET middleware. The gate has limited and keyed the one in the request line.
+    "x-http-method",
+    "x-method-override",
+    "x-override-",
+    // Users that a proxy has authenticated: oauth2-proxy, ingress-nginx, Authelia, Authentik, Kong, Grafana,
+    // Kubernetes, Google's Identity-Aware Proxy, Azure App Service, AWS' load balancers.
+    "x-auth-request-",
+    "x-remote-",
+    "remote-",
+    "x-authentik-",
+    "x-authelia-",
+    "x-authenticated-",
+    "x-consumer-",
+    "x-webauth-",
+    "x-goog-authenticated-",
+    "x-goog-iap-",
+    "x-ms-client-principal",
+    "x-ms-token-",
+    "x-amzn-oidc-",
+    // Certificates of clients: RFC 9440, AWS, nginx, HAProxy, IIS.
+    "client-cert",
+    "x-client-cert",
+    "x-amzn-mtls-",
+    "ssl-client-",
+    "x-ssl-",
+    // What Envoy, IIS, Azure Front Door, App Engine and CloudFront tell what is behind them.
+    "x-envoy-",
+    "x-arr-",
+    "x-azure-",
+    "x-waws-",
+    "x-appengine-",
+    "cloudfront-",
+    // Files that the web server is to send in the application's place: Rack takes these from requests.
+    "x-accel-",
+    "x-sendfile-",
+    // The gate's own.
+    "x-edge-",
+];
+
+/// Ends of names that state an address, whoever's they are (`True-Client-IP`, `Fastly-Client-IP`,
+/// `WL-Proxy-Client-IP`, `X-Cluster-Client-IP`, `X-ProxyUser-IP`), or another method (`Http-Method-Override`).
+const SUFFIXES: [&str; 10] = [
+    "-client-ip",
+    "-clientip",
+    "-connecting-ip",
+    "-real-ip",
+    "-remote-ip",
+    "-remote-addr",
+    "-remote-user",
+    "-user-ip",
+    "proxyuser-ip",
+    "-method-override",
+];
+
+/// Of whom a name speaks whose rest is one of [`STATEMENTS`]. With another rest it is harmless:
+/// `X-Real-Time`, `X-Client-Version`, `X-Client-Id`.
+const STEMS: [&str; 8] = [
+    "client",
+    "proxy",
+    "real",
+    "x-client",
+    "x-cluster-client",
+    "x-proxy",
+    "x-real",
+    "x-true-client",
+];
+
+/// What is said of them.
+const STATEMENTS: [&str; 20] = [
+    "addr", "address", "dn", "email", "groups", "host", "ip", "ipv4", "ipv6", "method", "path",
+    "port", "proto", "protocol", "scheme", "uri", "url", "user", "username", "verify",
+];
+
+/// Names that stand alone.
+const EXACT: [&str; 22] = [
+    // The proxies on the way (RFC 9110 §7.6.3).
+    "via",
+    // Hosts and URLs in place of those that were asked for: Symfony, Joomla, Azure App Service.
+    "x-host",
+    "x-http-host-override",
+    "x-forwardedfor",
+    "x-host-override",
+    "disguised-host",
+    // Where an application is mounted and by which scheme it is reached: gunicorn and other WSGI servers.
+    "script-name",
+    "path-info",
+    "x-script-name",
+    "x-scheme",
+    "x-url-scheme",
+    "x-proto",
+    "x-protocol",
+    "front-end-https",
+    // CGI makes `HTTP_PROXY` of it, which HTTP clients take for the address of their proxy.
+    "proxy",
+    // Fastly, and what says that a request is one of its own.
+    "fastly-client",
+    "fastly-ff",
+    "fastly-ssl",
+    // Kong, and Google's API gateways.
+    "x-anonymous-consumer",
+    "x-credential-identifier",
+    "x-apigateway-api-userinfo",
+    "x-endpoint-api-userinfo",
+];
+
+/// Beginnings of what no header may be folded onto, beside the names that the gate takes off anyway:
+/// negotiation and conditions, framing, and what the platform sets.
+const SHADOWED: [&str; 8] = [
+    "accept-",
+    "cache-control",
+    "cf-",
+    "content-",
+    "if-",
+    "keep-alive",
+    "proxy-",
+    "transfer-encoding",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FORGED: [&str; 62] = [
+        "forwarded",
+        "x-forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-uri",
+        "x-forwarded-method",
+        "x-forwarded-user",
+        "x-forwarded-email",
+        "x-forwarded-groups",
+        "x-forwarded-preferred-username",
+        "x-forwarded-access-token",
+        "x-forwarded-client-cert",
+        "x-forwarded-tls-client-cert",
+        "x-original-forwarded-for",
+        "x-vercel-forwarded-for",
+        "fly-forwarded-proto",
+        "forwarded-for",
+        "x-forwardedfor",
+        "client-ip",
+        "x-client-ip",
+        "true-client-ip",
+        "x-cluster-client-ip",
+        "fastly-client-ip",
+        "fly-client-ip",
+        "wl-proxy-client-ip",
+        "proxy-client-ip",
+        "x-real-ip",
+        "x-real-host",
+        "x-azure-clientip",
+        "x-azure-fdid",
+        "x-appengine-user-ip",
+        "x-proxyuser-ip",
+        "do-connecting-ip",
+        "x-original-url",
+        "x-original-uri",
+        "x-original-method",
+        "x-original-host",
+        "x-rewrite-url",
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "http-method-override",
+        "x-auth-request-user",
+        "x-auth-request-redirect",
+        "remote-user",
+        "remote-groups",
+        "x-remote-user",
+        "x-remote-addr",
+        "x-webauth-user",
+        "x-goog-authenticated-user-email",
+        "x-ms-client-principal-id",
+        "x-amzn-oidc-identity",
+        "x-amzn-oidc-data",
+        "client-cert",
+        "x-ssl-client-verify",
+        "x-client-verify",
+        "x-envoy-external-address",
+        "x-edge-limiter",
+        "via",
+        "x-host",
+        "x-scheme",
+        "proxy",
+    ];
+
+    const HARMLESS: [&str; 48] = [
+        "accept",
+        "accept-language",
+        "authorization",
+        "cache-control",
+        "cdn-loop",
+        "cf-connecting-ip",
+        "cf-ipcountry",
+        "cf-ray",
+        "cf-visitor",
+        "client-id",
+        "content-type",
+        "content-length",
+        "cookie",
+        "forward",
+        "host",
+        "if-none-match",
+        "max-forwards",
+        "origin",
+        "priority",
+        "range",
+        "referer",
+        "sec-fetch-site",
+        "traceparent",
+        "tracestate",
+        "user-agent",
+        "x-amz-date",
+        "x-amzn-trace-id",
+        "x-api-key",
+        "x-auth-token",
+        "x-b3-traceid",
+        "x-client-data",
+        "x-client-id",
+        "x-client-version",
+        "x-cloud-trace-context",
+        "x-correlation-id",
+        "x-csrf-token",
+        "x-edgar",
+        "x-hosting",
+        "x-http-version",
+        "x-methods",
+        "x-origin",
+        "x-real-time",
+        "x-realtime",
+        "x-request-id",
+        "x-requested-with",
+        "x-tenant",
+        "x-user-id",
+        "x-viahost",
+    ];
+
+    const RESERVED: Reserved<'static> = Reserved {
+        api_key: "x-api-key",
+        ip: "cf-connecting-ip",
+        vary: &[],
+    };
+
+    #[test]
+    fn names_that_speak_for_a_proxy_are_known_and_harmless_ones_left() {
+        for name in FORGED {
+            assert!(speaks_for_proxy(name) && RESERVED.takes_off(name), "{name}");
+        }
+        for name in HARMLESS {
+            assert!(
+                !speaks_for_proxy(name) && !RESERVED.takes_off(name),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_entry_of_the_rule_is_in_a_form_that_no_name_has() {
+        let families = FAMILIES.iter().chain(&SUFFIXES).chain(&STEMS);
+        for entry in families.chain(&STATEMENTS).chain(&EXACT).chain(&SHADOWED) {
+            assert_eq!(folded(entry), **entry);
+        }
+    }
+
+    #[test]
+    fn another_spelling_of_what_the_gate_reads_does_not_go_on() {
+        for name in [
+            "x_api_key",
+            "X_API-key",
+            "x.api.key",
+            "cf_connecting_ip",
+            "cf_ray",
+            "content_length",
+            "transfer_encoding",
+            "accept_language",
+            "if_none_match",
+        ] {
+            assert!(RESERVED.takes_off(name), "{name}");
+        }
+        for name in ["user_id", "x_request_id", "x_custom", "api_key"] {
+            assert!(!RESERVED.takes_off(name), "{name}");
+        }
+        let other_way = Reserved {
+            api_key: "api_key",
+            ip: "x-real-ip",
+            vary: &["x-tenant".to_owned()],
+        };
+        assert!(other_way.takes_off("api-key") && !other_way.takes_off("API_Key"));
+        assert!(other_way.takes_off("x_tenant") && !other_way.takes_off("X-Tenant"));
+        let both = ["x-tenant", "x_tenant"].map(str::to_owned);
+        let both = Reserved {
+            vary: &both,
+            ..other_way
+        };
+        assert!(!both.takes_off("x-tenant") && !both.takes_off("x_tenant"));
+        assert!(both.takes_off("x.tenant"));
+        assert!(other_way.takes_off("x-real-ip"), "the gate tells it itself");
+    }
+
+    /// What a configuration names as the header with API keys is what clients are to send.
+    #[test]
+    fn a_header_with_api_keys_goes_on_whatever_it_is_called() {
+        let reserved = Reserved {
+            api_key: "X-Edge-Key",
+            ip: "cf-connecting-ip",
+            vary: &[],
+        };
+        assert!(!reserved.takes_off("x-edge-key") && reserved.takes_off("x_edge_key"));
+        assert!(reserved.takes_off("x-edge-limiter"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_spelling_of_a_forged_name_gets_by(
+            n in 0..FORGED.len(),
+            parts in proptest::collection::vec("[-_.!#~]", 8),
+            upper in proptest::collection::vec(any::<bool>(), 48),
+        ) {
+            let mut parts = parts.iter().cycle();
+            let spelt: String = FORGED[n].chars().zip(upper).map(|(c, upper)| match c {
+                '-' => parts.next().unwrap().clone(),
+                c if upper => c.to_ascii_uppercase().to_string(),
+                c => c.to_string(),
+            }).collect();
+            prop_assert!(speaks_for_proxy(&spelt), "{}", spelt);
+            prop_assert!(RESERVED.takes_off(&spelt), "{}", spelt);
+        }
+    }
+}
