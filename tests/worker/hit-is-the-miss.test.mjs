@@ -439,7 +439,7 @@ test("a hit is the miss", async (t) => {
     assert.equal(
       failures.length,
       0,
-      `SEED=${root}, the first of ${failures.length}: ${failures[0]?.told}\nall:\n  ${all}`,
+      `SEED=${root}, the first of ${failures.length} (${hits} hits): ${failures[0]?.told}\nall:\n  ${all}`,
     );
     for (const { made } of batch) cases.delete(made.path);
     calls.clear();
@@ -548,7 +548,7 @@ test("what shares an entry is one question, and purged in each spelling", async 
   const root = seed();
   t.diagnostic(`SEED=${root}`);
   const make = choices(root);
-  const total = times(400);
+  const total = times(200);
   let place = 0;
   const counts = { asked: 0, shared: 0, otherwise: 0 };
   for (let done = 0; done < total; ) {

@@ -127,10 +127,8 @@ for (const [what, folder, target] of /** @type {[string, string, (below: string,
     /** Ways to write what was asked for. @type {((asked: string) => string)[]} */
     const ways = [
       (asked) => asked,
-      (asked) => urlOf(asked).replace("http://", "HTTP://").replace(HOST, `${HOST.toUpperCase()}:80`),
-      lowered,
+      (asked) => lowered(urlOf(asked).replace("http://", "HTTP://").replace(HOST, `${HOST.toUpperCase()}:80`)),
       standard,
-      (asked) => lowered(standard(asked)),
       // An unreserved character may be written with an escape.
       (asked) => asked.replace(/x/g, "%78"),
     ];
@@ -240,8 +238,6 @@ for (const name of ["Location", "Content-Location"]) {
     const host = new URL(raw.url).host;
     /** @type {((below: string, named: string) => string)[]} */
     const ways = [
-      (below, named) => below + named,
-      (below, named) => urlOf(below + named),
       (below, named) =>
         urlOf(below + named)
           .replace("http://", "HTTP://")
