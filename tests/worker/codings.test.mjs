@@ -130,7 +130,7 @@ test("a part of what is stored has no digest of the whole as its own", async () 
   }
 });
 
-test("a digest that a 304 brings is not put beside bytes that it does not describe", async () => {
+test("a digest from a 304 stands beside no bytes that it does not describe", async () => {
   for (const [coding, body] of coded) {
     const path = serve("/plain/", (_, request) => {
       const fields = ['ETag: "v"', "Cache-Control: no-cache", ...digestsOf(body)];

@@ -156,7 +156,7 @@ describe("lists", { concurrency: 6 }, () => {
   ];
 
   for (const value of VARY) {
-    test(`a Vary that does not parse is as *: ${JSON.stringify(value)}`, async () => {
+    test(`not parsed, so as *: Vary: ${JSON.stringify(value)}`, async () => {
       for (const folder of [plain, lasting]) {
         const fields = ["Cache-Control: max-age=600", `Vary: ${value}`];
         const { first } = await notShared(serve(folder, { fields }), folder);

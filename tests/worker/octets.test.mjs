@@ -65,7 +65,7 @@ describe("octets", { concurrency: 6 }, () => {
     ["Cache-Control", `max-age=600, ext="${utf8("李")}"`, []],
     ["Cache-Control", 'max-age=600, ext="\xc2\xa0"', []],
   ])) {
-    test(`a hit keeps ${name}: ${encodeURI(value)}`, async () => {
+    test(`a hit keeps ${name}: ${encodeURI(value).slice(0, 40)}`, async () => {
       const path = serve(plain, { fields: [...(others ?? [FRESH]), `${name}: ${value}`] });
       const { first } = await shared(path, name);
       assert.equal(combined(first, name), value);
@@ -95,7 +95,7 @@ describe("octets", { concurrency: 6 }, () => {
     "Access-Control-Allow-Origin",
     "Warning",
   ]) {
-    test(`octets that are not UTF-8 are relayed, and never stored: ${name}`, async () => {
+    test(`relayed, never stored, where not UTF-8: ${name}`, async () => {
       for (const [folder, value] of NOT_UTF8.flatMap((value) => [plain, lasting].map((folder) => [folder, value]))) {
         const path = serve(folder, { fields: [FRESH, `${name}: ${value}`] });
         const why = `${path} ${name}: ${JSON.stringify(value)}`;
@@ -105,7 +105,7 @@ describe("octets", { concurrency: 6 }, () => {
     });
   }
 
-  test("one line of two that is not UTF-8 is relayed with the other, and never stored", async () => {
+  test("relayed, never stored, where one line of two is not UTF-8", async () => {
     for (const lines of [
       ["X-Line: one", "X-Line: \xff"],
       ["X-Line: \xff", "X-Line: two"],
@@ -185,7 +185,7 @@ describe("octets", { concurrency: 6 }, () => {
     ["a Vary that holds a control octet", [FRESH, "Vary: Origin\x01"]],
     ["a Vary with UTF-8 in a second line", [FRESH, "Vary: Origin", `Vary: ${utf8("é")}`]],
   ])) {
-    test(`it counts, whatever stands beside: ${what}`, async () => {
+    test(`counts whatever stands beside: ${what}`, async () => {
       for (const folder of [plain, lasting]) {
         const path = serve(folder, { fields: lines });
         const { first } = await notShared(path, `${path} ${JSON.stringify(lines)}`);
@@ -232,7 +232,8 @@ describe("octets", { concurrency: 6 }, () => {
     await untilTime(first.receivedAt + 1_100);
     const renewed = await askRaw(here, path);
     assert.equal(renewed.status, 200);
-    assert.equal(requestsOf(path).length, 2, "it was validated");
+    // What a 304 says that cannot be kept is fetched whole.
+    assert.equal(combined(requestsOf(path)[1], "if-none-match"), '"v"', "it was validated");
     await settled();
     const later = [await askRaw(here, path), await askRaw(there, path)];
     return { path, first, renewed, later };
@@ -261,12 +262,12 @@ describe("octets", { concurrency: 6 }, () => {
   });
 
   for (const [what, fields] of /** @type {[string, string[]][]} */ ([
-    ["a cookie of ASCII", [FRESH, "Set-Cookie: n=1"]],
-    ["a cookie of UTF-8", [FRESH, `Set-Cookie: n=${utf8("李")}`]],
-    ["a cookie with a control octet", [FRESH, "Set-Cookie: n=\x01"]],
-    ["a cookie that is not UTF-8", [FRESH, "Set-Cookie: n=\xff"]],
+    ["of ASCII", [FRESH, "Set-Cookie: n=1"]],
+    ["of UTF-8", [FRESH, `Set-Cookie: n=${utf8("李")}`]],
+    ["with a control octet", [FRESH, "Set-Cookie: n=\x01"]],
+    ["not UTF-8", [FRESH, "Set-Cookie: n=\xff"]],
   ])) {
-    test(`a 304 that sets a cookie sets it for no one else: ${what}`, async () => {
+    test(`a 304 sets a cookie for no one else: ${what}`, async () => {
       const { later } = await revalidated(fields);
       for (const reply of later) {
         // Who was validated anew has got a cookie of its own.
@@ -307,10 +308,10 @@ describe("octets", { concurrency: 6 }, () => {
   test("the answer to a POST that later GETs get has the octets that it had", async () => {
     for (const value of [utf8("李é"), "a\x01\x7fb"]) {
       const { post, later } = await posted([`X-Any: ${value}`]);
-      for (const reply of later) {
-        assert.equal(reply.text, post.text, combined(reply, "cache-status"));
-        assert.equal(combined(reply, "x-any"), value);
-      }
+      // An answer to a POST is kept by the isolate alone, which has not asked the store.
+      assert.equal(later[0].text, post.text, combined(later[0], "cache-status"));
+      assert.equal(cacheStatus(later[0]).hit, true);
+      for (const reply of later) assert.equal(combined(reply, "x-any"), value);
     }
   });
 
