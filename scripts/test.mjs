@@ -76,6 +76,11 @@ const steps = [
     command: [...nodeTest, "examples/origin/**/*.test.mjs"],
   },
   {
+    name: "docs",
+    needs: [buildCommandLine],
+    command: [...nodeTest, "tests/docs/**/*.test.mjs"],
+  },
+  {
     name: "build",
     needs: [buildWorker],
   },

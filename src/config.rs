@@ -1,14 +1,15 @@
 //! The configuration: one grammar for the Worker, the npm package and Rust.
 //!
 //! A [`Config`] is valid: [`Config::from_json`] checks everything first and returns all that is
-//! wrong at once. The grammar is data (`config/grammar.rs`), from which the JSON Schema is made
-//! too.
+//! wrong at once. The grammar is data (`config/grammar.rs`), from which the JSON Schema and the
+//! reference page are made too.
 
 mod cache;
 mod check;
 mod duration;
 mod error;
 mod grammar;
+mod reference;
 mod shape;
 mod share;
 mod size;
@@ -111,6 +112,12 @@ impl Config {
             map.extend(head.map(|(name, value)| (name.to_owned(), value.into())));
         }
         schema
+    }
+
+    /// The reference page of the configuration, in Markdown: an example with every field, and a
+    /// section for each table with the types, defaults and meanings of its fields.
+    pub fn reference() -> String {
+        reference::page(&grammar::CONFIG)
     }
 }
 

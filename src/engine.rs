@@ -7,3 +7,4 @@ pub mod proxy_names;
 pub mod registry;
 pub mod route;
 pub mod subject;
+pub mod url;

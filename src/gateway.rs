@@ -109,13 +109,13 @@ impl<B: Body> Gate<B> {
         if head.url().len() > LONGEST_URL {
             return Problem::UrlTooLong.into();
         }
-        let Some(target) = Target::of(head.url()).filter(is_web) else {
+        let Some(target) = Target::of(head.url()) else {
             return Problem::MalformedUrl.into();
         };
-        let Ok(path) = segments(target.path) else {
+        let Ok(path) = segments(target.path()) else {
             return Problem::MalformedUrl.into();
         };
-        if let Some(step) = self.admin(head, target.path, &path) {
+        if let Some(step) = self.admin(head, target.path(), &path) {
             return step;
         }
         let route = self.plan.find(head.method(), &path);
@@ -125,7 +125,7 @@ impl<B: Body> Gate<B> {
                 true => Admission::free(),
                 false => Admission::of(&self.plan, &route, head, &self.memory.limiter, now),
             },
-            caching: self.caching(head, target, &path, &route),
+            caching: self.caching(head, &target, &path, &route),
             store_failed: false,
             work: Vec::new(),
             queue: Queue::default(),
@@ -185,7 +185,7 @@ impl<B: Body> Gate<B> {
     fn caching(
         &self,
         head: &impl Head,
-        target: Target<'_>,
+        target: &Target<'_>,
         path: &[String],
         route: &RoutePlan,
     ) -> Caching<B> {
@@ -201,7 +201,7 @@ impl<B: Body> Gate<B> {
                 }
             }
             Some(cache) => {
-                let search = self.memory.search(target.path);
+                let search = self.memory.search(target.path());
                 let mut caching = Caching::of(cache, head, target, search);
                 caching.believe_l1(cache.l1_max_age.filter(|_| checks));
                 caching
@@ -297,7 +297,7 @@ impl<B: Body> Gate<B> {
         let (target, cache) = (Target::of(head.url())?, exchange.route.cache.as_ref()?);
         let prefix = &self.plan.store.key_prefix;
         let caching = &exchange.caching;
-        caching.lookup(target, cache, prefix, exchange.lease())
+        caching.lookup(&target, cache, prefix, exchange.lease())
     }
 
     /// Goes on without the store: there is none, or it is down for a while yet.
@@ -377,37 +377,23 @@ impl<B: Body> Gate<B> {
             return Problem::MalformedUrl.into();
         };
         let timeout = exchange.route.origin_timeout;
-        let path = exchange.caching.path(target.path);
-        let query = exchange
-            .caching
-            .query(exchange.route.cache.as_ref(), target.query);
-        let target = Target {
-            path: &path,
-            query: query.as_deref(),
-            ..target
+        let cache = exchange.route.cache.as_ref();
+        let Some((path, query)) = exchange.caching.sent(cache, &target, head.url()) else {
+            return Problem::MalformedUrl.into();
         };
+        let url = forward::url(&self.plan.origin, &path, query.as_deref());
         let client = &self.plan.client;
         let reserved = Reserved {
             api_key: &client.api_key_header,
             ip: &client.ip_header,
-            vary: exchange
-                .route
-                .cache
-                .as_ref()
-                .map_or(&[], |cache| &cache.vary),
+            vary: cache.map_or(&[], |cache| &cache.vary),
         };
         let address = head.value(&client.ip_header);
         let address = address
             .and_then(|text| subject::address(&text))
             .map(|ip| ip.to_string());
-        let mut fetch = forward::fetch(&self.plan.origin, target, head, reserved, address, timeout);
+        let mut fetch = forward::fetch(url, &target, head, reserved, address, timeout);
         exchange.caching.prepare(&mut fetch, now);
         Step::Fetch(fetch, exchange)
     }
-}
-
-/// Whether a URL is one of the web's: its scheme and host go into headers.
-fn is_web(target: &Target<'_>) -> bool {
-    let web = ["http", "https"].map(|scheme| target.scheme.eq_ignore_ascii_case(scheme));
-    web.contains(&true) && target.host.bytes().all(|b| b.is_ascii_graphic())
 }

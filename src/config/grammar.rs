@@ -1,21 +1,30 @@
 //! The grammar of the configuration: every field with its shape, default and meaning.
+//!
+//! The JSON Schema and the reference page (`docs/configuration.md`) are made from it, so the texts
+//! here are what users read: Markdown, in which backticks mark fields and values.
 
 mod cache;
 mod text;
 
-use super::shape::Absent::{Is, Missing, None};
+use super::shape::Absent::{Is, Missing, Otherwise};
 use super::shape::{Shape, field};
 use cache::CACHE;
 use text::{DURATION, HEADER, KEY_PREFIX, METHOD, NAME, ORIGIN, ORIGIN_QUOTA_NAME, PATH, SHARE};
 
 /// The whole of it.
 pub const CONFIG: Shape = Shape::Table(&[
-    field("origin", ORIGIN, Missing, "The API behind the gate."),
+    field(
+        "origin",
+        ORIGIN,
+        Missing,
+        "The API behind the gate. A path in it is put before the path of every request.",
+    ),
     field(
         "origin_timeout",
         DURATION,
         Is("\"30s\""),
-        "How long the origin may take to start its answer; then the client gets 504.",
+        "How long the origin may take to start its answer. If it takes longer, the client gets a \
+         stored answer, or else 504.",
     ),
     field(
         "default_limits",
@@ -27,37 +36,47 @@ pub const CONFIG: Shape = Shape::Table(&[
         "headers",
         Shape::OneOf(&["draft-10", "draft-7", "legacy", "none"]),
         Is("\"draft-10\""),
-        "Which headers tell clients their limits: RateLimit and RateLimit-Policy as of that draft of \
-         the IETF's, the X-RateLimit headers (legacy), or none.",
+        "The headers that tell clients their limits: `RateLimit` and `RateLimit-Policy` as that \
+         draft of the IETF defines them, the `X-RateLimit-` headers (`\"legacy\"`), or none.",
     ),
     field(
         "partition_key",
         Shape::Bool,
         Is("false"),
-        "Whether RateLimit and RateLimit-Policy carry `pk`, an opaque name of the bucket that the \
-         client counts in. Only draft-10 has it.",
+        "Whether `RateLimit` and `RateLimit-Policy` carry `pk`, an opaque name of the bucket in \
+         which the client is counted. Only `\"draft-10\"` has this parameter.",
     ),
-    field("client", CLIENT, Is("{}"), "How clients are told apart."),
-    field("redis", REDIS, Is("{}"), "How the store is used."),
-    field("cache", SIZES, Is("{}"), "How much the cache keeps where."),
+    field(
+        "client",
+        CLIENT,
+        Is("{}"),
+        "How the gate tells clients apart.",
+    ),
+    field("redis", REDIS, Is("{}"), "How the gate uses the store."),
+    field(
+        "cache",
+        SIZES,
+        Is("{}"),
+        "How much the cache keeps in the isolate and in Redis.",
+    ),
     field(
         "limits",
         Shape::Map(&LIMIT),
         Is("{}"),
-        "The limits, by name.",
+        "The limits, by name. A limit counts only where a route or `default_limits` names it.",
     ),
     field(
         "origin_quotas",
         Shape::Map(&ORIGIN_QUOTA),
         Is("{}"),
-        "How often all edges together may call the origin, by name: for routes that share such a \
-         quota.",
+        "Quotas of calls to the origin that several routes share, by name. A quota holds for all \
+         isolates together.",
     ),
     field(
         "routes",
         Shape::List(&ROUTE),
         Is("[]"),
-        "What applies to which paths; the most specific path wins.",
+        "What applies to which paths. If several paths match a request, the most specific one wins.",
     ),
 ]);
 
@@ -66,26 +85,27 @@ const CLIENT: Shape = Shape::Table(&[
         "api_key_header",
         HEADER,
         Is("\"x-api-key\""),
-        "The request header with the client's API key.",
+        "The request header that holds the client's API key.",
     ),
     field(
         "ip_header",
         HEADER,
         Is("\"cf-connecting-ip\""),
-        "The request header with the client's address. Name only one that the platform sets itself.",
+        "The request header that holds the client's address. Name only a header that the platform \
+         itself sets.",
     ),
     field(
         "ipv6_prefix",
         Shape::Integer(1, 128),
         Is("64"),
-        "How many bits of an IPv6 address make one client.",
+        "How many leading bits of an IPv6 address identify one client.",
     ),
     field(
         "keys",
         Shape::OneOf(&["any", "registered"]),
         Is("\"any\""),
-        "Which API keys count as keys: any that is sent, or those that are registered \
-         (`omnitrade-edge keys add`); a request with another counts as one without a key.",
+        "Which API keys count as keys: any that is sent, or only those that `omnitrade-edge keys \
+         add` has registered. A request with another key counts as one without a key.",
     ),
 ]);
 
@@ -94,7 +114,7 @@ const REDIS: Shape = Shape::Table(&[
         "timeout",
         DURATION,
         Is("\"150ms\""),
-        "The deadline of one store call, the whole of it.",
+        "The deadline of one store call, repeats included.",
     ),
     field(
         "key_prefix",
@@ -107,7 +127,8 @@ const REDIS: Shape = Shape::Table(&[
         "on_failure",
         ON_FAILURE,
         Is("\"local\""),
-        "What happens while the store fails: local limits, no limits, or 503.",
+        "What decides while the store fails: local limits (`\"local\"`), nothing, so that every \
+         request passes (`\"open\"`), or nothing, so that every request gets 503 (`\"closed\"`).",
     ),
 ]);
 
@@ -116,21 +137,21 @@ const SIZES: Shape = Shape::Table(&[
         "l1_size",
         Shape::Size(0, 64 << 20),
         Is("\"16MB\""),
-        "The memory of one isolate for entries; one that would take more than a quarter of it is not \
-         kept there. An isolate has 128 MB for all.",
+        "The memory that one isolate uses for entries. An entry that would take more than a quarter \
+         of it is not kept there. An isolate has 128 MB in all.",
     ),
     field(
         "max_entry",
         Shape::Size(1 << 10, 4 << 20),
         Is("\"1MB\""),
-        "The largest entry that is written to Redis, as it is written: head and body, compressed. A \
-         larger one stays in the isolate.",
+        "The largest entry that is written to Redis: head and body, after compression. A larger one \
+         stays in the isolate.",
     ),
     field(
         "compress_from",
         Shape::Either(&Shape::Size(0, 4 << 20), &Shape::OneOf(&["off"])),
         Is("\"512B\""),
-        "The size from which a body is compressed for Redis, where that makes it smaller.",
+        "The size from which a body is compressed for Redis, if that makes it smaller.",
     ),
 ]);
 
@@ -139,54 +160,62 @@ const LIMIT: Shape = Shape::Table(&[
         "by",
         Shape::OneOf(&["client", "ip", "api-key", "route", "global"]),
         Missing,
-        "For whom it counts: the API key or else the address (client), the address (ip), the API \
-         key, with requests without one not counted (api-key), everybody on the route (route), or \
-         everybody (global).",
+        "Which requests share a bucket: `\"client\"`: those with the same API key, or, without a key, \
+         from the same address; `\"ip\"`: those from the same address; `\"api-key\"`: those with the \
+         same API key, and requests without one are not counted; `\"route\"`: all requests of one \
+         route; `\"global\"`: all requests.",
     ),
-    field("window", DURATION, Missing, "The window."),
+    field(
+        "window",
+        DURATION,
+        Missing,
+        "The length of the sliding window.",
+    ),
     field(
         "quota",
         PERMITS,
         Missing,
-        "Permits in any interval of the window's length, without an API key.",
+        "Permits in any interval of the window's length, for requests without an API key.",
     ),
     field(
         "keyed_quota",
         PERMITS,
-        None,
-        "Permits with an API key; else the same as without. For `client` and `api-key` only.",
+        Otherwise("`quota`"),
+        "The same for requests with an API key. For `\"client\"` and `\"api-key\"` only.",
     ),
     field(
         "plans",
         Shape::Map(&PERMITS),
         Is("{}"),
-        "Permits of registered keys, by plan. For `client` and `api-key` only; without effect unless \
-         client.keys is \"registered\".",
+        "The same for registered keys, by the key's plan. For `\"client\"` and `\"api-key\"` only; \
+         it has no effect unless `client.keys` is `\"registered\"`.",
     ),
     field(
         "strategy",
         Shape::OneOf(&["exact", "lease"]),
         Is("\"exact\""),
-        "How the store is asked: by every request (exact), or for permits ahead, so that most \
-         requests ask nobody (lease).",
+        "`\"exact\"`: every request asks the store. `\"lease\"`: an isolate fetches permits ahead, so \
+         that most requests make no store call.",
     ),
     field(
         "penalty",
         PENALTY,
-        None,
-        "Holds off a client that goes on after it was refused; no store call is made for it then.",
+        Otherwise("no penalty"),
+        "Holds off a client that goes on after it was refused. During a hold the client's requests \
+         make no store call.",
     ),
     field(
         "mode",
         Shape::OneOf(&["enforce", "shadow"]),
         Is("\"enforce\""),
-        "Whether a refusal counts, or is only reported.",
+        "`\"enforce\"`: the limit refuses requests. `\"shadow\"`: it is counted and reported, and \
+         refuses nothing.",
     ),
     field(
         "on_failure",
         ON_FAILURE,
-        None,
-        "What happens to this limit while the store fails; else as `redis.on_failure` says.",
+        Otherwise("`redis.on_failure`"),
+        "What decides about this limit while the store fails.",
     ),
 ]);
 
@@ -195,20 +224,15 @@ const PENALTY: Shape = Shape::Table(&[
         "after",
         Shape::Integer(1, 1_000_000),
         Is("20"),
-        "How many refusals inside a window bring it.",
+        "How many refusals inside one window start a hold.",
     ),
     field(
         "hold",
         DURATION,
         Is("\"60s\""),
-        "How long the client is held off the first time; each further time twice as long.",
+        "How long the first hold lasts. Each further hold lasts twice as long as the one before.",
     ),
-    field(
-        "max",
-        DURATION,
-        Is("\"1h\""),
-        "The longest that it is held off.",
-    ),
+    field("max", DURATION, Is("\"1h\""), "The longest hold."),
 ]);
 
 const ORIGIN_QUOTA: Shape = Shape::Table(&[
@@ -216,9 +240,14 @@ const ORIGIN_QUOTA: Shape = Shape::Table(&[
         "limit",
         PERMITS,
         Missing,
-        "Calls in any interval of the window's length.",
+        "Calls to the origin in any interval of the window's length.",
     ),
-    field("window", DURATION, Missing, "The window."),
+    field(
+        "window",
+        DURATION,
+        Missing,
+        "The length of the sliding window.",
+    ),
 ]);
 
 const ROUTE: Shape = Shape::Table(&[
@@ -226,54 +255,60 @@ const ROUTE: Shape = Shape::Table(&[
         "path",
         PATH,
         Missing,
-        "The path: `{name}` is one segment, `{*rest}` the rest.",
+        "The path: `{name}` matches one segment, `{*rest}` the rest.",
     ),
     field(
         "methods",
         Shape::List(&METHOD),
-        None,
-        "The methods it claims; else all.",
+        Otherwise("all methods"),
+        "The methods that the route claims.",
     ),
     field(
         "limits",
         Shape::List(&NAME),
         Is("[]"),
-        "Its limits, by name: all or nothing, a refusal by one charges none.",
+        "The limits that count here, by name. A request that one of them refuses is charged to none.",
     ),
     field(
         "cost",
         Shape::Integer(1, 1_000_000),
         Is("1"),
-        "What one request takes from each limit. The origin may say in the response header X-Edge-Cost \
-         what it truly was: that is settled after the response.",
+        "How many permits one request takes from each limit. The origin may name the true cost in \
+         the response header `X-Edge-Cost`; the difference is settled after the response.",
     ),
     field(
         "refund_on",
         Shape::List(&Shape::Integer(400, 599)),
         Is("[]"),
-        "The statuses of the origin's answer upon which the permits come back.",
+        "If the origin answers with one of these statuses, the permits come back.",
     ),
     field(
         "reserve",
         Shape::Map(&SHARE),
         Is("{}"),
         "The share of a limit, by the limit's name, that the route keeps for itself: other routes \
-         cannot use that last part of it, this one can use all.",
+         cannot use that last part of the limit; this route can use all of it.",
     ),
     field(
         "origin_quota",
         Shape::Either(&ORIGIN_QUOTA_NAME, &ORIGIN_QUOTA),
-        None,
-        "How often all edges together may call the origin here: a quota of the route's own, or the \
-         name of one in `origin_quotas`, to share it.",
+        Otherwise("no quota"),
+        "How often all isolates together may call the origin for this route: a quota of the route's \
+         own, or the name of one in `origin_quotas`, which is shared.",
     ),
     field(
         "origin_timeout",
         DURATION,
-        None,
-        "How long the origin may take here; else as the top level says.",
+        Otherwise("the top level's"),
+        "How long the origin may take to start its answer here.",
     ),
-    field("cache", CACHE, None, "Makes the route a shared cache."),
+    field(
+        "cache",
+        CACHE,
+        Otherwise("no cache"),
+        "Makes the route a shared cache. An empty table, `cache = {}`, makes it one that does what \
+         RFC 9111 asks and no more.",
+    ),
 ]);
 
 const PERMITS: Shape = Shape::Integer(1, 1_000_000_000);

@@ -1,5 +1,6 @@
 //! What a configuration may look like, as data: one description from which values are checked (all
-//! errors at once, each with its path), defaults filled in, and the JSON Schema made.
+//! errors at once, each with its path), defaults filled in, and the JSON Schema and the reference
+//! page made.
 
 use serde_json::{Map, Value, json};
 
@@ -60,8 +61,8 @@ pub enum Absent {
     Missing,
     /// This value, in JSON.
     Is(&'static str),
-    /// Nothing: it is optional.
-    None,
+    /// Nothing: it is optional, and this is what applies then, in words.
+    Otherwise(&'static str),
 }
 
 impl Shape {
@@ -209,6 +210,10 @@ impl Field {
                 Some(expected) => format!("{} ({expected})", self.doc),
                 None => self.doc.to_owned(),
             };
+            let doc = match self.absent {
+                Absent::Otherwise(applies) => format!("{doc} Default: {applies}."),
+                _ => doc,
+            };
             map.insert("description".to_owned(), doc.into());
             if let Some(default) = self.default() {
                 map.insert("default".to_owned(), default);
@@ -220,7 +225,7 @@ impl Field {
     fn default(&self) -> Option<Value> {
         match self.absent {
             Absent::Is(json) => serde_json::from_str(json).ok(),
-            Absent::Missing | Absent::None => None,
+            Absent::Missing | Absent::Otherwise(_) => None,
         }
     }
 }

@@ -49,13 +49,13 @@ pub use entry::{DIGESTS, Meta};
 pub use exchange::{BodyCoding, Exchange};
 pub use fields::{Elements, Fields, date, elements, http_date, is_exact, lines, tokens};
 pub use freshness::{Freshness, Lifetime, LifetimeSource, StaleForbidden};
-pub use key::{CacheKey, Target, normal_path};
+pub use key::CacheKey;
 pub use l1::{Entry, Insertion, L1};
 pub use policy::{
     Bypass, Lookup, OnError, Unusable, Use, WhyRevalidate, evaluate, invalidates, is_origin_error,
     may_look_up,
 };
-pub use query::{DeclaredQuery, Letters, canonical_query, normal_query, only_value};
+pub use query::{DeclaredQuery, Letters, canonical_query, only_value};
 pub use range::{Part, requested_part};
 pub use reference::same_origin_reference;
 pub use rules::{CacheRules, Ttl};
@@ -72,3 +72,5 @@ pub use validation::{
 };
 pub use variants::Family;
 pub use version::VersionSource;
+
+pub use super::url::Target;

@@ -6,7 +6,6 @@ mod refresh;
 mod told;
 mod turn;
 
-use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,8 +13,9 @@ use crate::clock::Timestamp;
 use crate::engine::cache::{
     Bypass, CONDITIONAL, CacheKey, CacheRules, CacheStatus, Entry, Family, Fields, Forward, Lookup,
     NoVarySearch, RequestDirectives, Target, Use, WhyRevalidate, envelope, evaluate, is_exact,
-    may_look_up, normal_path, revalidation_headers,
+    may_look_up, revalidation_headers,
 };
+use crate::engine::url::as_written;
 
 use super::answer::Answer;
 use super::body::Body;
@@ -24,7 +24,7 @@ use super::head::Head;
 use super::problem::Problem;
 use super::stored::served;
 use crate::limiter::{self, Refresh};
-pub use keys::{CachePlan, canonical_key, key};
+pub use keys::{CachePlan, canonical_key, counted, key};
 
 /// The cache's view of a request.
 #[derive(Debug)]
@@ -127,7 +127,7 @@ impl<B: Body> Caching<B> {
     pub fn of(
         cache: &CachePlan,
         head: &impl Head,
-        target: Target<'_>,
+        target: &Target<'_>,
         search: Option<&NoVarySearch>,
     ) -> Self {
         let Ok(method) = head.method().parse() else {
@@ -176,7 +176,7 @@ impl<B: Body> Caching<B> {
     }
 
     /// What it makes of an unsafe request to a URL that others `GET` from this `cache`.
-    pub fn unsafe_for(cache: &CachePlan, head: &impl Head, target: Target<'_>) -> Self {
+    pub fn unsafe_for(cache: &CachePlan, head: &impl Head, target: &Target<'_>) -> Self {
         Self::Unsafe(Box::new(Change {
             declared: cache.forwarded.is_some(),
             rules: cache.rules(target),
@@ -209,7 +209,7 @@ impl<B: Body> Caching<B> {
     /// What to ask the store: `prefix` is that of all its keys, `cache` the route's.
     pub fn lookup(
         &self,
-        target: Target<'_>,
+        target: &Target<'_>,
         cache: &CachePlan,
         prefix: &str,
         lease_for: Duration,
@@ -274,27 +274,29 @@ impl<B: Body> Caching<B> {
         }
     }
 
-    /// The path that goes to the origin: where the cache is asked, as the key has it, so that no
-    /// spelling can bring another answer under the same key.
-    pub fn path<'a>(&self, path: &'a str) -> Cow<'a, str> {
-        match self {
-            Self::On(_) => normal_path(path),
-            _ => Cow::Borrowed(path),
+    /// The path and the query that go to the origin of `url`, whose normal form `target` is: where the
+    /// cache is asked, as the key has them, so that no spelling can bring another answer under the
+    /// same key; else as the client wrote them.
+    pub fn sent(
+        &self,
+        cache: Option<&CachePlan>,
+        target: &Target<'_>,
+        url: &str,
+    ) -> Option<(String, Option<String>)> {
+        if let (Self::On(_), Some(cache)) = (self, cache) {
+            return Some((target.path().to_owned(), cache.query(target.query())));
         }
-    }
-
-    /// The query that goes to the origin.
-    pub fn query(&self, cache: Option<&CachePlan>, query: Option<&str>) -> Option<String> {
-        match (self, cache) {
-            (Self::On(_), Some(cache)) => cache.query(query),
+        let (path, query) = as_written(url)?;
+        let query = match (self, cache) {
             // What changes something, and another protocol, are none of the cache's business.
             (Self::Bypass(why), Some(cache))
                 if !matches!(why, Bypass::Method | Bypass::Upgrade) =>
             {
                 cache.query_past_cache(query)
             }
-            _ => query.map(str::to_owned),
-        }
+            _ => query,
+        };
+        Some((path, query))
     }
 
     /// Makes a request for one client into a request for the cache: whole, and conditional on what
@@ -348,13 +350,11 @@ impl<B: Body> Cached<B> {
 
     /// The keys of the epochs of the response: `prefix` is that of all the store's keys, `cache` the
     /// route's.
-    pub fn epoch_keys(&self, target: Target<'_>, cache: &CachePlan, prefix: &str) -> Vec<String> {
-        let query = match (&self.search, target.query) {
-            (Some(search), Some(query)) => search.canonical(query),
-            (_, query) => query.map(str::to_owned),
-        };
-        let query = query.as_deref();
-        cache.epoch_keys(prefix, &Target { query, ..target })
+    pub fn epoch_keys(&self, target: &Target<'_>, cache: &CachePlan, prefix: &str) -> Vec<String> {
+        match &self.search {
+            Some(search) => cache.epoch_keys(prefix, &counted(target, search)),
+            None => cache.epoch_keys(prefix, target),
+        }
     }
 
     fn evaluate(&self, head: &impl Head, now: Timestamp) -> Option<Use> {

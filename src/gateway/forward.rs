@@ -92,11 +92,19 @@ impl<H: Head> Fields for AsForwarded<'_, H> {
     }
 }
 
-/// The request to the origin for a client's request, to the path and the query of `target`. Headers that are
-/// hop-by-hop or `reserved` are taken off, whatever the request is, also if it asks for another protocol.
+/// The URL of a path and a query at the origin. An empty query goes without its `?`.
+pub fn url(origin: &str, path: &str, query: Option<&str>) -> String {
+    match query {
+        Some(query) if !query.is_empty() => format!("{origin}{path}?{query}"),
+        _ => format!("{origin}{path}"),
+    }
+}
+
+/// The request to this `url` of the origin for a client's request to `target`. Headers that are hop-by-hop
+/// or `reserved` are taken off, whatever the request is, also if it asks for another protocol.
 pub fn fetch(
-    origin: &str,
-    target: Target<'_>,
+    url: String,
+    target: &Target<'_>,
     head: &impl Head,
     reserved: Reserved<'_>,
     address: Option<String>,
@@ -112,16 +120,12 @@ pub fn fetch(
     let mut remove = head.names();
     remove.retain(|name| hop_by_hop(name) || reserved.takes_off(name));
     let mut set = vec![
-        ("x-forwarded-proto".to_owned(), target.scheme.to_owned()),
-        ("x-forwarded-host".to_owned(), target.host.to_owned()),
+        ("x-forwarded-proto".to_owned(), target.scheme().to_owned()),
+        ("x-forwarded-host".to_owned(), target.host().to_owned()),
     ];
     if let Some(address) = address {
         set.push(("x-forwarded-for".to_owned(), address));
     }
-    let url = match target.query {
-        Some(query) if !query.is_empty() => format!("{origin}{}?{query}", target.path),
-        _ => format!("{origin}{}", target.path),
-    };
     Fetch {
         url,
         keep: None,

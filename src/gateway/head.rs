@@ -7,7 +7,7 @@ pub trait Head: Fields {
     /// The method, in capitals.
     fn method(&self) -> &str;
 
-    /// The absolute URL, normalised as the URL Standard asks (no dot segments, lower-case host).
+    /// The absolute URL, as it came.
     fn url(&self) -> &str;
 
     /// The names of all its fields, in lower case, each once. To list them takes time that only a

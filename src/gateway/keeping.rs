@@ -62,7 +62,7 @@ impl<B: Body> Gate<B> {
         let cache = route.cache.as_ref().zip(cached.rules.version.as_ref());
         let epoch_keys = cache
             .zip(Target::of(head.url()))
-            .map(|((cache, _), target)| cached.epoch_keys(target, cache, prefix));
+            .map(|((cache, _), target)| cached.epoch_keys(&target, cache, prefix));
         Keeping {
             epoch_keys,
             flight,

@@ -157,8 +157,8 @@ impl<B: Body> Gate<B> {
         now: Timestamp,
     ) -> Option<Box<Save>> {
         let content = origin.value("content-location")?;
-        let named = same_origin_reference(head.url(), &self.plan.origin, &content)?;
-        let same = Target::of(head.url())? == Target::of(&named)?;
+        let target = Target::of(head.url())?;
+        let same = same_origin_reference(&target, &self.plan.origin, &content)? == target;
         if change.declared || head.method() != "POST" || origin.status() != 200 || !same {
             return None;
         }
@@ -224,10 +224,10 @@ impl<B: Body> Gate<B> {
 
     /// What a URL that an answer names is stored under, if it is one of this gate's with a cache.
     fn key_of(&self, head: &impl Head, reference: &str) -> Option<CacheKey> {
-        let url = same_origin_reference(head.url(), &self.plan.origin, reference)?;
-        let target = Target::of(&url)?;
-        let route = self.plan.find("GET", &segments(target.path).ok()?);
-        Some(key(route.cache.as_ref()?, head, target))
+        let base = Target::of(head.url())?;
+        let target = same_origin_reference(&base, &self.plan.origin, reference)?;
+        let route = self.plan.find("GET", &segments(target.path()).ok()?);
+        Some(key(route.cache.as_ref()?, head, &target))
     }
 
     /// The key of the URL of a response, by what it says about the query ([`NoVarySearch`]), which is
@@ -247,10 +247,10 @@ impl<B: Body> Gate<B> {
             return cached.url.clone();
         };
         let url = match &search {
-            Some(search) => canonical_key(cache, head, target, search),
-            None => key(cache, head, target),
+            Some(search) => canonical_key(cache, head, &target, search),
+            None => key(cache, head, &target),
         };
-        self.memory.learn_search(target.path, search);
+        self.memory.learn_search(target.path(), search);
         url
     }
 

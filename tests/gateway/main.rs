@@ -37,6 +37,7 @@ mod rules;
 mod sizes;
 mod stale;
 mod styles;
+mod urls;
 mod variants;
 mod versions;
 mod weights;

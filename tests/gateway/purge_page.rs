@@ -108,15 +108,11 @@ fn what_is_wrong_is_named_and_nothing_is_purged() {
             "urls[0]: expected a URL such as",
         ),
         (
-            json!({ "urls": ["/plain\\1"] }),
+            json!({ "urls": ["/plain/\u{FFFD}"] }),
             "urls[0]: expected a URL such as",
         ),
         (
-            json!({ "urls": ["/plain/a b"] }),
-            "urls[0]: expected a URL such as",
-        ),
-        (
-            json!({ "urls": ["/plain/é"] }),
+            json!({ "urls": ["https://edge.example:x/plain/1"] }),
             "urls[0]: expected a URL such as",
         ),
         (
@@ -177,6 +173,7 @@ fn a_url_is_read_as_clients_send_it() {
     for same in [
         "https://edge.example/plain/1?x=1",
         "HTTPS://Edge.Example:443/plain/./2/../1?x=%31#y",
+        "/plain\\1?x=1",
     ] {
         assert_eq!(key(same), one, "{same}");
     }

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Command::Keys(options) => keys::run(options),
         #[cfg(feature = "reqwest")]
         Command::Purge(options) => purge::run(options),
-        Command::Schema => schema::run(),
+        Command::Schema(options) => schema::run(&options),
         Command::ServeRedis(options) => serve::run(options),
     };
     match result {
@@ -90,7 +90,6 @@ enum Command {
     Keys(keys::Options),
     #[cfg(feature = "reqwest")]
     Purge(purge::Options),
-    /// Print the JSON Schema of the configuration
-    Schema,
+    Schema(schema::Options),
     ServeRedis(serve::Options),
 }

@@ -1,6 +1,5 @@
 //! What names a stored response: the question, made canonical, and its digest.
 
-use std::borrow::Cow;
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
@@ -8,48 +7,7 @@ use sha2::{Digest, Sha256};
 use super::fields::Fields;
 use super::query::{DeclaredQuery, canonical_query};
 use super::vary::{hex, selector};
-
-/// The parts of a request's URL that count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Target<'a> {
-    /// As `https`.
-    pub scheme: &'a str,
-    /// The host, with its port if the URL names one.
-    pub host: &'a str,
-    /// The path; `/` if the URL has none.
-    pub path: &'a str,
-    /// What follows the first `?`, without it.
-    pub query: Option<&'a str>,
-}
-
-impl<'a> Target<'a> {
-    /// Takes an absolute URL apart; `None` if it is not one. A fragment is left out.
-    ///
-    /// ```
-    /// # use omnitrade_edge::engine::cache::Target;
-    /// let target = Target::of("https://api.example/v1/depth?symbol=BTCUSDT#top").unwrap();
-    /// assert_eq!((target.host, target.path), ("api.example", "/v1/depth"));
-    /// assert_eq!(target.query, Some("symbol=BTCUSDT"));
-    /// ```
-    pub fn of(url: &'a str) -> Option<Self> {
-        let (scheme, rest) = url.split_once("://")?;
-        let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
-        let (rest, query) = match rest.split_once('?') {
-            Some((rest, query)) => (rest, Some(query)),
-            None => (rest, None),
-        };
-        let (host, path) = match rest.find('/') {
-            Some(at) => rest.split_at_checked(at)?,
-            None => (rest, "/"),
-        };
-        (!scheme.is_empty() && !host.is_empty()).then_some(Self {
-            scheme,
-            host,
-            path,
-            query,
-        })
-    }
-}
+use crate::engine::url::Target;
 
 /// The name of a stored response.
 ///
@@ -69,23 +27,20 @@ impl CacheKey {
     /// `vary` are the request headers that the route keys by; of their values only digests are in
     /// the text, as they may be credentials.
     ///
-    /// Two spellings of a URL that RFC 3986 §6.2.2 calls equivalent give the same key: the case of
-    /// scheme and host, the default port, `%7e` for `%7E` for `~`.
+    /// All spellings of a URL give the same key: it is made of the normal form ([`Target`]), which is
+    /// what the origin is sent.
     pub fn new<F: Fields + ?Sized>(
         target: &Target<'_>,
         declared: Option<&DeclaredQuery>,
         vary: &[String],
         request: &F,
     ) -> Self {
-        let scheme = target.scheme.to_ascii_lowercase();
-        let host = target.host.to_ascii_lowercase();
-        let port = if scheme == "https" { ":443" } else { ":80" };
-        let query = canonical_query(target.query, declared);
+        let query = canonical_query(target.query(), declared);
         let mut text = String::from(SCHEMA);
         field(&mut text, Some("GET"));
-        field(&mut text, Some(&scheme));
-        field(&mut text, Some(host.strip_suffix(port).unwrap_or(&host)));
-        field(&mut text, Some(&normal(target.path)));
+        field(&mut text, Some(target.scheme()));
+        field(&mut text, Some(target.host()));
+        field(&mut text, Some(target.path()));
         field(&mut text, query.as_deref());
         for name in vary {
             let name = name.to_ascii_lowercase();
@@ -144,11 +99,6 @@ impl CacheKey {
     }
 }
 
-/// A path with normal escapes: what the key is made of, and what goes to the origin.
-pub fn normal_path(path: &str) -> Cow<'_, str> {
-    normal(path)
-}
-
 /// Writes one field so that its end is known: its length, and itself; `-` if it is absent.
 fn field(text: &mut String, value: Option<&str>) {
     text.push(' ');
@@ -157,34 +107,6 @@ fn field(text: &mut String, value: Option<&str>) {
         Some(value) => drop(write!(text, "{}:{value}", value.len())),
         None => text.push('-'),
     }
-}
-
-/// RFC 3986 §6.2.2.1 and §6.2.2.2: escapes in upper case, and none for unreserved characters.
-///
-/// Text with a broken escape stays as it is: an escape taken out beside it could make it whole.
-pub(super) fn normal(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return Cow::Borrowed(text);
-    }
-    normalised(text).map_or(Cow::Borrowed(text), Cow::Owned)
-}
-
-fn normalised(text: &str) -> Option<String> {
-    let mut normal = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(char) = chars.next() {
-        if char != '%' {
-            normal.push(char);
-            continue;
-        }
-        let (high, low) = (chars.next()?.to_digit(16)?, chars.next()?.to_digit(16)?);
-        let byte = u8::try_from(high * 16 + low).ok()?;
-        match char::from(byte) {
-            plain if plain.is_ascii_alphanumeric() || "-._~".contains(plain) => normal.push(plain),
-            _ => drop(write!(normal, "%{byte:02X}")),
-        }
-    }
-    Some(normal)
 }
 
 /// Stands at the head of every key: another one whenever the text changes its meaning.

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use serde::Deserialize;
 
-use super::key::normal;
+use crate::engine::url::{normal_query, normal_word};
 
 /// The parameters that count on a route, and how their values are written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,9 +67,9 @@ impl DeclaredQuery {
     /// none.
     ///
     /// One that is absent has its default; one that is there without a value has no value. Repeated
-    /// ones stay, in their order: which of them counts is the origin's business. Percent-escapes are
-    /// normalised (RFC 3986 §6.2.2), and of the letters in the value those that are ASCII; a value
-    /// with a broken escape stays as it is.
+    /// ones stay, in their order: which of them counts is the origin's business. A value is in its normal
+    /// form ([`Target`](crate::engine::url::Target)); of its letters those that are ASCII change, unless
+    /// an escape in it is broken.
     ///
     /// ```
     /// # use omnitrade_edge::engine::cache::{DeclaredQuery, Letters};
@@ -123,25 +123,13 @@ impl DeclaredQuery {
     }
 }
 
-/// The canonical form of a query: the declared parameters, or where none are declared
-/// ([`normal_query`]) all, in their order.
+/// The canonical form of a query: the declared parameters, or where none are declared all, in their
+/// order.
 pub fn canonical_query(query: Option<&str>, declared: Option<&DeclaredQuery>) -> Option<String> {
     match declared {
         Some(declared) => declared.canonical(query),
-        None => query.map(normal_query),
+        None => query.map(|query| normal_query(query).into_owned()),
     }
-}
-
-/// The whole query with normal escapes, each name and value for itself.
-pub fn normal_query(query: &str) -> String {
-    let pairs: Vec<String> = query
-        .split('&')
-        .map(|pair| match pair.split_once('=') {
-            Some((name, value)) => format!("{}={}", normal(name), normal(value)),
-            None => normal(pair).into_owned(),
-        })
-        .collect();
-    pairs.join("&")
 }
 
 /// The value of a parameter in a canonical query; `None` where it is absent, has none, or is there
@@ -155,9 +143,9 @@ pub fn only_value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     value.filter(|_| values.next().is_none())
 }
 
-/// A value with normal escapes and these letters.
+/// A value in its normal form, with these letters.
 fn written(value: &str, letters: Option<Letters>) -> Cow<'_, str> {
-    let value = normal(value);
+    let value = normal_word(value);
     let (Some(letters), Some(_)) = (letters, decoded(&value)) else {
         return value;
     };
@@ -195,7 +183,7 @@ fn encoded(text: &str) -> String {
 }
 
 /// What a name or a value says, as a form writes it; `None` if an escape is broken.
-fn decoded(text: &str) -> Option<Cow<'_, [u8]>> {
+pub(super) fn decoded(text: &str) -> Option<Cow<'_, [u8]>> {
     match text.contains('+') {
         true => Some(Cow::Owned(unescaped(&text.replace('+', " "))?.into_owned())),
         false => unescaped(text),

@@ -1,6 +1,6 @@
 //! URLs that a response names beside its own (RFC 9111 §4.4, RFC 3986 §5.2).
 
-use super::key::Target;
+use crate::engine::url::{Target, cleaned};
 
 /// The URL that a reference names, seen from the URL `base`, if it is of the same origin; `also` is
 /// another spelling of that origin, as `https://api.example/prefix`, under which the server knows
@@ -10,105 +10,82 @@ use super::key::Target;
 /// that of the target URI."
 ///
 /// ```
-/// # use omnitrade_edge::engine::cache::same_origin_reference;
-/// let base = "https://edge.example/orders/7?x=1";
-/// let of = |reference| same_origin_reference(base, "http://api.internal/v1", reference);
-/// assert_eq!(of("../book").as_deref(), Some("https://edge.example/book"));
-/// assert_eq!(of("http://api.internal/v1/book").as_deref(), Some("https://edge.example/book"));
+/// # use omnitrade_edge::engine::cache::{Target, same_origin_reference};
+/// let base = Target::of("https://edge.example/orders/7?x=1").unwrap();
+/// let of = |reference| same_origin_reference(&base, "http://api.internal/v1", reference);
+/// let book = Target::of("https://edge.example/book");
+/// assert_eq!(of("../book"), book);
+/// assert_eq!(of("http://api.internal/v1/b%6fok"), book);
 /// assert_eq!(of("https://other.example/book"), None);
 /// ```
-pub fn same_origin_reference(base: &str, also: &str, reference: &str) -> Option<String> {
-    let here = Target::of(base)?;
-    let reference = reference.trim();
+pub fn same_origin_reference(
+    base: &Target<'_>,
+    also: &str,
+    reference: &str,
+) -> Option<Target<'static>> {
+    let url = absolute(base, &cleaned(reference))?;
+    let there = Target::of(&url)?;
+    if there.is_of_the_origin_of(base) {
+        return Some(there.into_owned());
+    }
+    let served = Target::of(also)?;
+    let prefix = served.path().trim_end_matches('/');
+    let path = there.path().strip_prefix(prefix)?;
+    if !there.is_of_the_origin_of(&served) || !path.starts_with('/') {
+        return None;
+    }
+    let url = with_query(on(base, path), there.query());
+    Some(Target::of(&url)?.into_owned())
+}
+
+/// The reference as a URL of its own (RFC 3986 §5.2.2; `\` is `/`, as in the URL Standard); `None` if
+/// it is of a scheme that is not of the web.
+fn absolute(base: &Target<'_>, reference: &str) -> Option<String> {
     let reference = reference.split_once('#').map_or(reference, |(url, _)| url);
-    let (path, query) = match absolute(&here, reference)? {
-        Some(url) => {
-            let there = Target::of(&url)?;
-            if same_origin(&there, &here) {
-                (there.path.to_owned(), there.query.map(str::to_owned))
-            } else {
-                let served = Target::of(also)?;
-                let prefix = served.path.trim_end_matches('/');
-                let path = there.path.strip_prefix(prefix)?;
-                if !same_origin(&there, &served) || !path.starts_with('/') {
-                    return None;
-                }
-                (path.to_owned(), there.query.map(str::to_owned))
-            }
-        }
-        None => relative(&here, reference),
-    };
-    let path = without_dots(&path);
-    let (scheme, host) = (here.scheme, here.host);
-    Some(match query {
-        Some(query) => format!("{scheme}://{host}{path}?{query}"),
-        None => format!("{scheme}://{host}{path}"),
-    })
-}
-
-/// The reference as a URL of its own, if it is one; `None` outside: it is no URL of the web.
-fn absolute(here: &Target<'_>, reference: &str) -> Option<Option<String>> {
-    if reference.starts_with("//") {
-        return Some(Some(format!("{}:{reference}", here.scheme)));
-    }
-    let scheme = reference.split(['/', '?']).next().unwrap_or_default();
-    match scheme.split_once(':') {
-        Some(_) if reference.contains("://") => Some(Some(reference.to_owned())),
-        Some(_) => None,
-        None => Some(None),
-    }
-}
-
-fn relative(here: &Target<'_>, reference: &str) -> (String, Option<String>) {
     let (path, query) = match reference.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (reference, None),
     };
-    if path.is_empty() {
-        // RFC 3986 §5.2.2: the base's own path, and its query unless there is another.
-        return (
-            here.path.to_owned(),
-            query.or(here.query).map(str::to_owned),
-        );
-    }
-    let path = match path.starts_with('/') {
-        true => path.to_owned(),
-        false => {
-            let folder = here.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-            format!("{folder}/{path}")
+    let path = path.replace('\\', "/");
+    let path = match scheme(&path) {
+        Some((_, rest)) if rest.starts_with("//") => return Some(with_query(path, query)),
+        // URL Standard, "scheme state": what the base's scheme alone stands before is relative.
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(base.scheme()) => rest,
+        Some(_) => return None,
+        None => &path,
+    };
+    let url = match path {
+        "" => on(base, base.path()),
+        _ if path.starts_with("//") => format!("{}:{path}", base.scheme()),
+        _ if path.starts_with('/') => on(base, path),
+        _ => {
+            let folder = base
+                .path()
+                .rsplit_once('/')
+                .map_or("", |(folder, _)| folder);
+            on(base, &format!("{folder}/{path}"))
         }
     };
-    (path, query.map(str::to_owned))
+    let own = base.query().filter(|_| path.is_empty());
+    Some(with_query(url, query.or(own)))
 }
 
-/// RFC 3986 §5.2.4.
-fn without_dots(path: &str) -> String {
-    let mut kept: Vec<&str> = Vec::new();
-    let segments: Vec<&str> = path.split('/').skip(1).collect();
-    let last = segments.len().saturating_sub(1);
-    for (n, segment) in segments.iter().enumerate() {
-        match segment.to_ascii_lowercase().replace("%2e", ".").as_str() {
-            "." if n == last => kept.push(""),
-            "." => {}
-            ".." => {
-                kept.pop();
-                if n == last {
-                    kept.push("");
-                }
-            }
-            _ => kept.push(segment),
-        }
+/// A scheme (RFC 3986 §3.1), and what follows it.
+fn scheme(reference: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = reference.split_once(':')?;
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    let is_one = scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.bytes().all(fits);
+    is_one.then_some((scheme, rest))
+}
+
+/// The URL of a path on the host of another one.
+fn on(base: &Target<'_>, path: &str) -> String {
+    format!("{}://{}{path}", base.scheme(), base.host())
+}
+
+fn with_query(url: String, query: Option<&str>) -> String {
+    match query {
+        Some(query) => format!("{url}?{query}"),
+        None => url,
     }
-    format!("/{}", kept.join("/"))
-}
-
-fn same_origin(a: &Target<'_>, b: &Target<'_>) -> bool {
-    let origin = |target: &Target<'_>| {
-        let scheme = target.scheme.to_ascii_lowercase();
-        let port = if scheme == "https" { ":443" } else { ":80" };
-        let host = target.host.to_ascii_lowercase();
-        let host = host.strip_suffix(port).unwrap_or(&host).to_owned();
-        (scheme, host)
-    };
-    origin(a) == origin(b)
 }

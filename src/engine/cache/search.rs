@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use super::fields::{Fields, elements};
+use super::query::decoded;
 
 /// What of a query tells responses apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +60,7 @@ impl NoVarySearch {
             .collect();
         if self.any_order {
             // Those of one name stay in their order.
-            kept.sort_by_key(|pair| name(pair).into_owned());
+            kept.sort_by_cached_key(|pair| name(pair).into_owned());
         }
         (!kept.is_empty()).then(|| kept.join("&"))
     }
@@ -67,15 +68,19 @@ impl NoVarySearch {
     fn counts(&self, pair: &str) -> bool {
         let name = name(pair);
         match &self.ignored {
-            Ignored::Only(names) => !names.iter().any(|known| *known == name),
-            Ignored::AllBut(names) => names.iter().any(|known| *known == name),
+            Ignored::Only(names) => !names.iter().any(|known| key(known) == name),
+            Ignored::AllBut(names) => names.iter().any(|known| key(known) == name),
         }
     }
 }
 
-fn name(pair: &str) -> Cow<'_, str> {
-    let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-    super::key::normal_path(name)
+fn name(pair: &str) -> Cow<'_, [u8]> {
+    key(pair.split_once('=').map_or(pair, |(name, _)| name))
+}
+
+/// What a name says, in a query as in the field ("parse a key").
+fn key(name: &str) -> Cow<'_, [u8]> {
+    decoded(name).unwrap_or(Cow::Borrowed(name.as_bytes()))
 }
 
 /// RFC 9651 §3.3.6.

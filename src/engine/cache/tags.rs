@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::key::{CacheKey, Target};
+use super::key::CacheKey;
 use super::query::{DeclaredQuery, canonical_query, unescaped};
 use super::vary::hex;
 use crate::engine::route::without_parameters;
+use crate::engine::url::Target;
 
 /// The longest that an entry lies in the store.
 pub const LONGEST_STORED: Duration = Duration::from_secs(30 * 86_400);
@@ -93,12 +94,12 @@ impl TagTemplate {
         for part in &self.parts {
             match part {
                 Part::Text(text) => tag.extend_from_slice(text.as_bytes()),
-                Part::Query(name) => tag.extend(parameter(target.query, name)),
+                Part::Query(name) => tag.extend(parameter(target.query(), name)),
                 Part::Segment(at) => {
-                    tag.extend(path_segments(target.path).nth(*at).unwrap_or_default());
+                    tag.extend(path_segments(target.path()).nth(*at).unwrap_or_default());
                 }
                 Part::Rest(from) => {
-                    let rest = path_segments(target.path).skip(*from);
+                    let rest = path_segments(target.path()).skip(*from);
                     tag.extend(rest.collect::<Vec<_>>().join(&b'/'));
                 }
             }
@@ -150,9 +151,8 @@ impl Tags {
         target: &Target<'_>,
         declared: Option<&DeclaredQuery>,
     ) -> Vec<String> {
-        let query = canonical_query(target.query, declared);
-        let query = query.as_deref();
-        let tags = self.of(&Target { query, ..*target }).into_iter();
+        let query = canonical_query(target.query(), declared);
+        let tags = self.of(&target.with_query(query.as_deref())).into_iter();
         std::iter::once(url_key(prefix, &purged_url(target, declared)))
             .chain(tags.map(|tag| tag_key(prefix, &tag)))
             .collect()

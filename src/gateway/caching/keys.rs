@@ -77,7 +77,7 @@ impl CachePlan {
     }
 
     /// The rules for the answers to a request.
-    pub fn rules(&self, target: Target<'_>) -> CacheRules {
+    pub fn rules(&self, target: &Target<'_>) -> CacheRules {
         let mut rules = self.rules.clone();
         if self.by_candle {
             rules.ttl = self.candles(target).map(Ttl::Candles);
@@ -92,10 +92,10 @@ impl CachePlan {
 
     /// The query that goes to the origin where the cache is not asked: of parameters that are not
     /// declared it never hears.
-    pub fn query_past_cache(&self, query: Option<&str>) -> Option<String> {
+    pub fn query_past_cache(&self, written: Option<String>) -> Option<String> {
         match &self.declared {
-            Some(declared) => declared.canonical(query),
-            None => query.map(str::to_owned),
+            Some(declared) => declared.canonical(written.as_deref()),
+            None => written,
         }
     }
 
@@ -110,8 +110,8 @@ impl CachePlan {
     }
 
     /// What a request asks about candles; `None` where their length cannot be known.
-    fn candles(&self, target: Target<'_>) -> Option<Candles> {
-        let query = self.query(target.query)?;
+    fn candles(&self, target: &Target<'_>) -> Option<Candles> {
+        let query = self.query(target.query())?;
         Some(Candles {
             interval: Interval::of(only_value(&query, "interval")?)?,
             end: only_value(&query, "endTime").and_then(end_time),
@@ -124,15 +124,19 @@ impl CachePlan {
 pub fn canonical_key(
     cache: &CachePlan,
     head: &impl Head,
-    target: Target<'_>,
+    target: &Target<'_>,
     search: &NoVarySearch,
 ) -> CacheKey {
-    let query = target.query.and_then(|query| search.canonical(query));
-    let query = query.as_deref();
-    key(cache, head, Target { query, ..target })
+    key(cache, head, &counted(target, search))
+}
+
+/// A URL without the parameters that do not count.
+pub fn counted<'a>(target: &'a Target<'_>, search: &NoVarySearch) -> Target<'a> {
+    let query = target.query().and_then(|query| search.canonical(query));
+    target.with_query(query.as_deref())
 }
 
 /// What a request to the route is stored under.
-pub fn key(cache: &CachePlan, head: &impl Head, target: Target<'_>) -> CacheKey {
-    CacheKey::new(&target, cache.declared.as_ref(), &cache.vary, head)
+pub fn key(cache: &CachePlan, head: &impl Head, target: &Target<'_>) -> CacheKey {
+    CacheKey::new(target, cache.declared.as_ref(), &cache.vary, head)
 }

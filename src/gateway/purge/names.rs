@@ -1,18 +1,17 @@
 //! What is to be purged: tags and URLs, as the body of a request or the command line names them.
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
 use serde_json::Value;
 
 use crate::config::{Absent, Config, Field, Shape};
-use crate::engine::cache::{CacheKey, Target, same_origin_reference};
+use crate::engine::cache::{CacheKey, Target};
 use crate::engine::route::segments;
 
 use super::super::body::Body;
+use super::super::caching::counted;
 use super::super::plan::Plan;
 use super::super::problem::Problem;
-use super::super::{Gate, LONGEST_URL, is_web};
+use super::super::{Gate, LONGEST_URL};
 use super::Purge;
 
 /// How many tags and URLs one request may name.
@@ -69,8 +68,7 @@ pub fn is_tag_name(text: &str) -> bool {
 pub fn purged_key(config: &Config, url: &str) -> Result<CacheKey, Unpurgeable> {
     // A configuration that was changed since it was read may name what is not there.
     let plan = Plan::new(config).map_err(|_| Unpurgeable::Uncached)?;
-    let url = absolute(url, None).ok_or(Unpurgeable::NoUrl)?;
-    key(&plan, &url)
+    key(&plan, &named(url, None).ok_or(Unpurgeable::NoUrl)?)
 }
 
 impl<B: Body> Gate<B> {
@@ -113,59 +111,34 @@ impl<B: Body> Gate<B> {
     }
 
     fn name_url(&self, purge: &mut Purge, url: &str, base: &str) -> Result<(), Unpurgeable> {
-        let url = absolute(url, Some(base)).ok_or(Unpurgeable::NoUrl)?;
-        purge.url(&key(&self.plan, &url)?);
+        let target = named(url, Some(base)).ok_or(Unpurgeable::NoUrl)?;
+        let named = key(&self.plan, &target).map_err(|error| match url.starts_with("//") {
+            // More likely a host was meant to follow.
+            true => Unpurgeable::NoUrl,
+            false => error,
+        })?;
+        purge.url(&named);
         // Requests lie under the URL without the parameters that do not count by the API's own word.
-        if let Some(target) = Target::of(&url)
-            && let Some(search) = self.memory.search(target.path)
-        {
-            let query = target.query.and_then(|query| search.canonical(query));
-            let query = query.as_deref();
-            purge.also(&key_of(&self.plan, &Target { query, ..target })?);
+        if let Some(search) = self.memory.search(target.path()) {
+            purge.also(&key(&self.plan, &counted(&target, search))?);
         }
         Ok(())
     }
 }
 
-/// The URL as clients send it; `None` if it is none. One without a host is of that of `base`.
-fn absolute(url: &str, base: Option<&str>) -> Option<String> {
-    let base = if url.starts_with('/') { base? } else { url };
-    let (path, _) = url.split_once('?').unwrap_or((url, ""));
-    if !url.bytes().all(|b| b.is_ascii_graphic()) || path.contains('\\') {
-        return None;
+/// What a URL names, in any spelling in which it can be asked for; `None` if it is none. One that
+/// begins with a slash is a path, of the host of `base`.
+fn named(url: &str, base: Option<&str>) -> Option<Target<'static>> {
+    if !url.starts_with(['/', '\\']) {
+        return Target::of(url).map(Target::into_owned);
     }
-    let url = same_origin_reference(base, base, &spelt(url))?;
-    let web = Target::of(&url).is_some_and(|target| is_web(&target) && !target.host.contains('@'));
-    web.then_some(url)
+    let base = Target::of(base?)?;
+    let url = format!("{}://{}{url}", base.scheme(), base.host());
+    Target::of(&url).map(Target::into_owned)
 }
 
-/// A URL with the escapes that clients give it (URL Standard, "path percent-encode set" and "special-query
-/// percent-encode set").
-fn spelt(url: &str) -> String {
-    let mut spelt = String::with_capacity(url.len());
-    let mut in_query = false;
-    for char in url.chars() {
-        let escaped = match char {
-            '"' | '<' | '>' => true,
-            '\'' => in_query,
-            '`' | '{' | '}' => !in_query,
-            _ => false,
-        };
-        match escaped {
-            true => drop(write!(spelt, "%{:02X}", u32::from(char))),
-            false => spelt.push(char),
-        }
-        in_query |= char == '?';
-    }
-    spelt
-}
-
-fn key(plan: &Plan, url: &str) -> Result<CacheKey, Unpurgeable> {
-    key_of(plan, &Target::of(url).ok_or(Unpurgeable::NoUrl)?)
-}
-
-fn key_of(plan: &Plan, target: &Target<'_>) -> Result<CacheKey, Unpurgeable> {
-    let path = segments(target.path).map_err(|_| Unpurgeable::NoUrl)?;
+fn key(plan: &Plan, target: &Target<'_>) -> Result<CacheKey, Unpurgeable> {
+    let path = segments(target.path()).map_err(|_| Unpurgeable::NoUrl)?;
     let route = plan.find("GET", &path);
     let cache = route.cache.as_ref().ok_or(Unpurgeable::Uncached)?;
     Ok(cache.purged_url(target))

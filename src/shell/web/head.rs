@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use js_sys::{Array, try_iter};
 use wasm_bindgen::JsCast;
-use web_sys::{Headers, Request, Response, Url};
+use web_sys::{Headers, Request, Response};
 
 use crate::engine::cache::Fields;
 use crate::gateway::{Head, OriginHead};
@@ -22,7 +22,7 @@ impl RequestHead {
     pub fn of(request: &Request) -> Self {
         Self {
             method: request.method(),
-            url: normal(request.url()),
+            url: request.url(),
             headers: request.headers(),
         }
     }
@@ -85,30 +85,6 @@ impl OriginHead for ResponseHead<'_> {
         });
         lines.collect()
     }
-}
-
-/// workerd gives a URL as the client spelt it, and resolves it only on the way to the origin. Matched
-/// as it came, `/x/../orders` would slip past the limits of `/orders`. Empty if it is no URL.
-fn normal(url: String) -> String {
-    match is_plain(&url) {
-        true => url,
-        false => Url::new(&url).map_or_else(|_| String::new(), |url| url.href()),
-    }
-}
-
-/// Whether the URL Standard leaves the path as it is; may say no where it would. That spares nearly
-/// all requests a second look at their URL.
-fn is_plain(url: &str) -> bool {
-    let path = url.split_once(['?', '#']).map_or(url, |(path, _)| path);
-    let odd = |byte: u8| byte == b'\\' || !byte.is_ascii_graphic();
-    let dots = |at: &[u8]| {
-        at.starts_with(b"/.")
-            || at
-                .get(..4)
-                .is_some_and(|at| at.eq_ignore_ascii_case(b"/%2e"))
-    };
-    let bytes = path.as_bytes();
-    !bytes.iter().copied().any(odd) && !(0..bytes.len()).any(|n| bytes.get(n..).is_some_and(dots))
 }
 
 fn value(headers: &Headers, name: &str) -> Option<Cow<'static, str>> {

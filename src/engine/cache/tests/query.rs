@@ -63,7 +63,7 @@ fn an_absent_parameter_has_its_default_and_an_empty_one_has_none() {
 fn only_ascii_letters_of_the_decoded_value_change() {
     assert_eq!(
         canonical("symbol=%c3%a4%2fa%7aé1"),
-        "limit=100&symbol=%C3%A4%2FAZé1"
+        "limit=100&symbol=%C3%A4%2FAZ%C3%A91"
     );
     assert_eq!(
         canonical("side=%C3%84%2FB%5auy"),
