@@ -121,7 +121,12 @@ function valuesOf(make) {
     [25, [ascii, control, wide]],
     [15, [ascii, octet, control]],
   ]);
-  return () => make.list(make.between(1, 4), () => make.one(palette)()).join("");
+  // Not a line without a value: workerd drops some of them.
+  return () =>
+    make
+      .list(make.between(1, 4), () => make.one(palette)())
+      .join("")
+      .replace(/^[ \t]*$/, "v");
 }
 
 /** A list in one or more lines, well-formed however odd. @param {Choices} make @param {string} name @param {string[]} members */
@@ -244,7 +249,7 @@ function caseOf(make, n) {
     [0.2, () => digestsOf(body)],
     [0.05, () => "Cache-Control: no-transform"],
     [0.6, () => make.list(make.between(1, 4), () => `X-Any-${make.between(1, 4)}: ${value()}`)],
-    [0.1, () => [`X-Empty:`, `X-Empty: ${value()}`, "X-Empty:   "]],
+    [0.1, () => ["X-Empty:", `X-Empty: ${value()}`, "X-Empty:   "]],
     [0.1, () => `${make.one(["x_odd", "X.Odd", "x'odd", "X|Odd~", "1"])}: ${value()}`],
   ];
   const lines = [
@@ -304,28 +309,36 @@ const said = (request, name) => combined({ fields: request.map(fieldOf) }, name)
 const isUtf8 = (text) => !octets(text).toString("utf8").includes("\ufffd");
 
 /**
+ * Whether a status is told as a failure of the origin: what cannot be handed on, and what Cloudflare
+ * says in the place of an origin that it does not reach.
+ * @param {number} status
+ */
+const isFailure = (status) => status > 599 || (status >= 520 && status <= 527) || status === 530;
+
+/**
  * What is wrong with an answer.
  * @param {Case} made @param {string[]} request @param {RawReply} reply
  * @param {Map<string, { request: string[], reply: RawReply }>} known the answers so far, by the call of the origin that made them
  * @returns {{ hit: boolean, faults: string[] }}
  */
 function judged(made, request, reply, known) {
-  if (made.status > 599) {
-    const own = reply.status === 502 && combined(reply, "content-type") === "application/problem+json";
+  if (isFailure(made.status)) {
+    const own = [502, 504].includes(reply.status) && combined(reply, "content-type") === "application/problem+json";
     return { hit: false, faults: own ? [] : [`a status of ${made.status} is answered ${reply.status}`] };
   }
   const call = combined(reply, "x-call") ?? "";
   const sent = calls.get(call)?.sent;
   if (!sent) return { hit: false, faults: ["no answer of the origin's"] };
-  // workerd takes a field of its own table without a value for none.
   const dated = (combined(sent, "date") ?? "") !== "";
   const faults = [...falseDigests(reply)];
   const first = known.get(call);
   if (first === undefined) {
     known.set(call, { request, reply });
-    const message = /** @type {RawReply} */ ({ ...reply, ...sent, whole: true });
-    const changed = differencesOf(message, reply, dated);
-    const lost = changed.filter((fault) => !isDigestLost(fault, sent) && !fault.endsWith(': "", then undefined'));
+    // workerd drops lines without a value of fields that it knows, and keeps those of others.
+    const [told, got] = [sent, reply].map(({ fields }) => fields.filter(([, value]) => value !== ""));
+    const message = /** @type {RawReply} */ ({ ...reply, ...sent, fields: told, whole: true });
+    const changed = differencesOf(message, { ...reply, fields: got }, dated);
+    const lost = changed.filter((fault) => !isDigestLost(fault, sent));
     return { hit: false, faults: [...faults, ...lost.map((fault) => `not as the origin sent it: ${fault}`)] };
   }
   faults.push(...differencesOf(first.reply, reply, dated));
@@ -391,7 +404,7 @@ test("a hit is the miss", async (t) => {
   const total = times(160);
   let hits = 0;
   for (let done = 0; done < total; ) {
-    /** @type {{ faults: string[], told: string }[]} */
+    /** @type {{ path: string, faults: string[], told: string }[]} */
     const failures = [];
     const batch = make.list(Math.min(80, total - done), () => {
       done++;
@@ -425,6 +438,7 @@ test("a hit is the miss", async (t) => {
           if (faults.length === 0) continue;
           const where = isolate === here ? "here" : "there";
           failures.push({
+            path: made.path,
             faults,
             told:
               `${made.path}, asked ${where}: ${JSON.stringify(request)}\n${faults.join("\n")}\n` +
@@ -435,7 +449,7 @@ test("a hit is the miss", async (t) => {
       await settled(here);
       await settled(there);
     }
-    const all = failures.flatMap(({ faults }) => faults).join("\n  ");
+    const all = failures.flatMap(({ path, faults }) => faults.map((fault) => `${path}: ${fault}`)).join("\n  ");
     assert.equal(
       failures.length,
       0,
