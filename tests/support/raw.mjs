@@ -42,8 +42,9 @@ export function utf8(text) {
  * @typedef {object} Message
  * @property {string[]} [fields] whole lines, without the line's end: `Name: value`
  * @property {Bytes} [body]
- * @property {"length" | "chunked" | "close"} [framing] by `Content-Length` (the default where there is
- *   a body), in chunks, or without any: up to the end of the connection
+ * @property {"length" | "chunked" | "close" | "none"} [framing] by `Content-Length` (the default of
+ *   responses, and of requests that have a body), in chunks, up to the end of the connection, or none:
+ *   what has no body needs none
  */
 
 /**
@@ -62,17 +63,19 @@ export function respond({ status = 200, reason = "OK", fields = [], body = "", f
  * @param {Message & { method?: string, host?: string }} [message]
  */
 export function request(target, { method = "GET", host = "edge.example", fields = [], body, framing } = {}) {
-  const way = framing ?? (body === undefined ? "close" : "length");
+  const way = framing ?? (body === undefined ? "none" : "length");
   return message(`${method} ${target} HTTP/1.1`, { fields: [`Host: ${host}`, ...fields], body, framing: way });
 }
 
 /** @param {string} line @param {Message} message */
 function message(line, { fields = [], body = "", framing }) {
   const content = octets(body);
-  const framed = { length: `Content-Length: ${content.length}`, chunked: "Transfer-Encoding: chunked", close: null };
-  const lines = [line, ...fields, ...(framing && framed[framing] ? [framed[framing]] : []), "", ""];
-  const sent = framing === "chunked" ? Buffer.concat([chunk(content), chunk("")]) : content;
-  return Buffer.concat([octets(lines.join("\r\n")), sent]);
+  const lines = [line, ...fields];
+  if (framing === "length") lines.push(`Content-Length: ${content.length}`);
+  if (framing === "chunked") lines.push("Transfer-Encoding: chunked");
+  const chunks = content.length === 0 ? [chunk("")] : [chunk(content), chunk("")];
+  const sent = framing === "chunked" ? Buffer.concat(chunks) : content;
+  return Buffer.concat([octets([...lines, "", ""].join("\r\n")), sent]);
 }
 
 /** One chunk of a body in chunks; the empty one ends it. @param {Bytes} bytes */
@@ -247,13 +250,26 @@ async function* exactly(inbox, length) {
   return true;
 }
 
+/** @type {WeakMap<import("node:net").Socket, Promise<void>>} */
+const ends = new WeakMap();
+
+/** Kept when a connection is gone. @param {import("node:net").Socket} socket */
+function goneOf(socket) {
+  const known = ends.get(socket);
+  if (known) return known;
+  /** @type {Promise<void>} */
+  const gone = new Promise((resolve) => (socket.destroyed ? resolve() : socket.once("close", () => resolve())));
+  ends.set(socket, gone);
+  return gone;
+}
+
 /**
  * Sends pieces. Gives false if the connection ends before they have left.
  * @param {import("node:net").Socket} socket
  * @param {Pieces} pieces
  */
 async function transmit(socket, pieces) {
-  const gone = new Promise((resolve) => (socket.destroyed ? resolve(null) : socket.once("close", resolve)));
+  const gone = goneOf(socket);
   const isOne = typeof pieces !== "object" || pieces === null || pieces instanceof Uint8Array;
   const all = /** @type {any} */ (isOne ? [pieces] : pieces);
   const next = all[Symbol.asyncIterator]?.() ?? all[Symbol.iterator]();
