@@ -1,13 +1,11 @@
 /** A bad configuration: clients learn that there is one, the log says all that is wrong. */
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
-import { startOrigin } from "../../examples/origin/index.js";
+import { test } from "node:test";
 import { startGate } from "../support/gate.mjs";
 import { freePort } from "../support/servers.mjs";
-import { ask, problem, rateLimit, until } from "./kit.mjs";
+import { ask, problem, rateLimit, startSampleOrigin, until } from "./kit.mjs";
 
-const origin = await startOrigin();
-after(() => origin.close());
+const origin = await startSampleOrigin();
 
 const store = { UPSTASH_REDIS_REST_URL: "https://secret-store.example", UPSTASH_REDIS_REST_TOKEN: "secret-token" };
 const limits = { ten: { by: "ip", window: "60s", quota: 10 } };

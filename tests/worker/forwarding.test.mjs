@@ -1,10 +1,9 @@
 /** What passes through the gate, in both directions, and what does not. */
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
-import { startGate } from "../support/gate.mjs";
 import { freePort } from "../support/servers.mjs";
-import { ask, HOST, problem, setUp, values } from "./kit.mjs";
+import { ask, HOST, problem, setUp, startGateBefore, values } from "./kit.mjs";
 
 const { gate, origin } = await setUp({
   edge: {
@@ -17,11 +16,7 @@ const { gate, origin } = await setUp({
 });
 
 /** A gate before another origin. @param {string} url */
-async function gateBefore(url) {
-  const gate = await startGate({ edge: { origin: url } });
-  after(() => gate.stop());
-  return gate;
-}
+const gateBefore = (url) => startGateBefore({ origin: { url } }, {});
 
 /** What the origin saw. @param {Parameters<typeof ask>[2]} [options] @param {string} [query] */
 async function seen(options, query = "") {

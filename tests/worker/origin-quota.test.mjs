@@ -1,7 +1,6 @@
 /** How often all isolates together call the origin: only real calls count, and what is stored stands in. */
 import assert from "node:assert/strict";
-import { after, afterEach, test } from "node:test";
-import { startGate } from "../support/gate.mjs";
+import { afterEach, test } from "node:test";
 import {
   ask,
   cacheStatus,
@@ -12,7 +11,7 @@ import {
   rateLimit,
   retryAfter,
   setUp,
-  storeVars,
+  startGateBefore,
   until,
   untilTime,
 } from "./kit.mjs";
@@ -66,7 +65,7 @@ const edge = {
   ],
 };
 const setup = await setUp({ isolates: 2, edge });
-const { gate, origin, rest, store, tap } = setup;
+const { gate, origin, store, tap } = setup;
 const [first, second] = gate.isolates;
 afterEach(() => origin.control.set({}));
 
@@ -239,11 +238,7 @@ test("beside leased permits it asks the store for itself, in one call", async ()
 });
 
 test("while the store fails each isolate keeps to it by itself", async () => {
-  const alone = await startGate({
-    edge: { origin: origin.url, ...edge, redis: { timeout: "10s" } },
-    vars: storeVars({ url: tap.url, token: rest.token }),
-  });
-  after(() => alone.stop());
+  const alone = await startGateBefore(setup, { edge });
   tap.fault = "reset";
   try {
     const seen = origin.counters.of(sharedToo);

@@ -1,9 +1,8 @@
 /** `POST /__edge/purge`: what is named is void, here at once and elsewhere within `l1_max_age`. */
 import assert from "node:assert/strict";
-import { after, afterEach, test } from "node:test";
+import { afterEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { startGate } from "../support/gate.mjs";
-import { ask, cacheStatus, costOf, HOST, problem, retryAfter, setUp, until } from "./kit.mjs";
+import { ask, cacheStatus, costOf, HOST, problem, retryAfter, setUp, startGateBefore, until } from "./kit.mjs";
 
 const made = "/__origin/headers";
 const orderbook = "/api/v1/market-data/orderbook";
@@ -210,8 +209,7 @@ test("a store that fails is told, and what the isolate has is dropped all the sa
 });
 
 test("without a store a purge drops what this isolate has, and says so", async () => {
-  const local = await startGate({ edge: { origin: origin.url, ...edge }, vars });
-  after(() => local.stop());
+  const local = await startGateBefore({ origin }, { edge, vars });
   const [one, slow] = [path(), path({ __delay: "300" })];
   const before = await stored(local, one);
   const calls = origin.counters.of(made);
@@ -225,7 +223,6 @@ test("without a store a purge drops what this isolate has, and says so", async (
 });
 
 test("without EDGE_ADMIN_TOKEN there is no such page", async () => {
-  const open = await startGate({ edge: { origin: origin.url, ...edge } });
-  after(() => open.stop());
+  const open = await startGateBefore({ origin }, { edge });
   for (const method of ["POST", "GET"]) assert.equal(problem(await purge(open, {}, { method }), 404).code, "not_found");
 });

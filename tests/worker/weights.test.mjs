@@ -1,7 +1,6 @@
 /** What a request takes: its cost, what the origin says that it was in truth, and nothing where it failed. */
 import assert from "node:assert/strict";
-import { after, afterEach, test } from "node:test";
-import { startGate } from "../support/gate.mjs";
+import { afterEach, test } from "node:test";
 import {
   ask,
   cacheStatus,
@@ -12,7 +11,7 @@ import {
   quotaExceeded,
   rateLimit,
   setUp,
-  storeVars,
+  startGateBefore,
   until,
 } from "./kit.mjs";
 
@@ -53,7 +52,7 @@ const setup = await setUp({
     ],
   },
 });
-const { gate, origin, rest, store, tap } = setup;
+const { gate, origin, store } = setup;
 const [first, second] = gate.isolates;
 afterEach(() => origin.control.set({}));
 
@@ -186,9 +185,7 @@ test("a stored answer in place of a failure is an answer, and paid for", async (
 
 test("the cache keeps nothing of it, and a hit costs what the route says", async () => {
   const cachedRoutes = [{ path: made, limits: ["hundred"], cost: 5, cache: { ttl: "10m" } }];
-  const edge = { origin: origin.url, limits, routes: cachedRoutes, redis: { timeout: "10s" } };
-  const caching = await startGate({ edge, vars: storeVars({ url: tap.url, token: rest.token }), isolates: 2 });
-  after(() => caching.stop());
+  const caching = await startGateBefore(setup, { edge: { limits, routes: cachedRoutes }, isolates: 2 });
   const headers = newClient();
   const path = `${made}?X-Edge-Cost=40&ETag=%22a%22&__body=kept`;
   const miss = await ask(caching.isolates[0], path, { headers });
@@ -223,8 +220,7 @@ test("leased permits come back without a call of the store", async () => {
 });
 
 test("in local mode permits come back too", async () => {
-  const local = await startGate({ edge: { origin: origin.url, limits, routes } });
-  after(() => local.stop());
+  const local = await startGateBefore({ origin }, { edge: { limits, routes } });
   const headers = newClient();
   const one = left(await ask(local, `${made}?X-Edge-Cost=1`, { headers }));
   for (let n = 0; n < 30; n++) {
