@@ -1,7 +1,7 @@
 /** `cache = {}`: a shared cache that does as the origin's headers say (RFC 9111). */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ask, cacheStatus, setUp, until, untilTime } from "./kit.mjs";
+import { ask, cacheStatus, secondsBetween, setUp, until, untilTime } from "./kit.mjs";
 
 const { gate } = await setUp({
   edge: {
@@ -82,7 +82,8 @@ for (const [headers, why] of /** @type {[Record<string, string>, string][]} */ (
 test("Age goes on from what the origin said", async () => {
   const { first, second, hit } = await twice(made({ "Cache-Control": "max-age=600", Age: "100" }));
   assert.equal(hit, true);
-  assert.ok(Number(second.headers.age) >= 100 && Number(second.headers.age) < 160, `Age: ${second.headers.age}`);
+  const age = Number(second.headers.age);
+  assert.ok(age >= 100 && age <= 101 + secondsBetween(first, second), `Age: ${age}`);
   assert.ok(Number(cacheStatus(first).ttl) <= 500);
 });
 
@@ -139,7 +140,7 @@ test("a stale response is revalidated, and a 304 renews it without its body bein
   const { fwd, stored, "fwd-status": forwarded } = cacheStatus(renewed);
   assert.deepEqual({ fwd, stored, forwarded }, { fwd: "stale", stored: true, forwarded: 304 });
   assert.equal(renewed.headers.etag, '"v1"');
-  assert.equal(renewed.headers.age, "0");
+  assert.ok(Number(renewed.headers.age) <= secondsBetween(renewed), `Age: ${renewed.headers.age}`);
 });
 
 test("no-cache from the origin: stored, and revalidated each time", async () => {

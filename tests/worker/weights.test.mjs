@@ -155,10 +155,12 @@ test("the gate's own 502 and 504 cost nothing either, and all limits get their p
   assert.equal(problem(failed, 502).code, "origin_failed");
   assert.equal(left(failed), 100);
   assert.equal(left(failed, "fifty"), 50);
+  const given = async () => (await counted(headers)) + (await counted(headers, "fifty")) === 0;
+  await until(given);
   const late = await ask(first, slow, { headers });
   assert.equal(problem(late, 504).code, "origin_timed_out");
   assert.equal(left(late), 100);
-  await until(async () => (await counted(headers)) + (await counted(headers, "fifty")) === 0);
+  await until(given);
 });
 
 test("what comes back can be taken at once: a client whose requests all fail is never refused", async () => {
