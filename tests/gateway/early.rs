@@ -131,7 +131,7 @@ fn a_hot_entry_is_refreshed_before_it_goes_stale() {
 }
 
 #[test]
-fn an_entry_whose_origin_is_fast_or_that_may_be_served_stale_lives_out_its_time() {
+fn an_entry_of_a_fast_origin_or_that_may_be_stale_lives_out_its_time() {
     for (cache, takes) in [
         (json!({ "ttl": "1s" }), 0),
         (json!({ "ttl": "1s", "stale_while_revalidate": "1s" }), 100),
@@ -184,7 +184,7 @@ fn one_early_refresh_is_under_way_at_a_time() {
 }
 
 #[test]
-fn a_lease_of_the_store_is_used_though_another_request_here_is_about_to_ask() {
+fn a_lease_of_the_store_is_used_though_another_request_is_about_to_ask() {
     let mut rig = Rig::new(json!({
         "origin": "https://api.example",
         "limits": { "keyed": { "by": "api-key", "window": "60s", "quota": 100 } },

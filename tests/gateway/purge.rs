@@ -359,7 +359,7 @@ fn a_purge_that_is_half_done_is_no_success() {
 }
 
 #[test]
-fn a_url_takes_along_the_one_that_it_is_the_same_as_by_the_word_of_the_api() {
+fn a_url_takes_along_the_one_that_the_api_calls_the_same() {
     let mut rig = Rig::new(config());
     rig.next(response(200, "x").with("no-vary-search", "params=(\"utm\")"));
     rig.get("/plain/1?x=1&utm=7");
@@ -382,7 +382,7 @@ fn an_isolate_with_a_wrong_clock_purges_too() {
 }
 
 #[test]
-fn equal_questions_are_purged_together_by_url_and_by_the_tag_of_their_canonical_form() {
+fn equal_questions_are_purged_together_by_url_and_by_their_canonical_tag() {
     let mut config = config();
     let cache = &mut config["routes"][0]["cache"];
     cache["normalize"] = json!({ "symbol": "upper" });

@@ -44,7 +44,7 @@ async function gateWith(t, prefix) {
   return gate;
 }
 
-test("without a hash tag each isolate says once what to do, and goes on by itself", async (t) => {
+test("with no hash tag each isolate says once what to do, and goes on alone", async (t) => {
   const gate = await gateWith(t, "ot");
   const headers = newClient();
   const told = () => gate.logs().filter((line) => line.includes("CROSSSLOT"));

@@ -49,7 +49,7 @@ async function refused(t, bindings) {
   return lines;
 }
 
-test("everything that is wrong is in the log, each with its path and what was expected", async (t) => {
+test("all that is wrong is in the log, with its path and what was expected", async (t) => {
   const lines = await refused(t, {
     edge: {
       default_limits: ["nobody"],

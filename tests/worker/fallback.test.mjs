@@ -80,7 +80,7 @@ test("without a store it limits by itself: local mode", async (t) => {
   assert.deepEqual(gate.logs(), []);
 });
 
-test("Redis dies under load and comes back: no 5xx, local within a second, redis within five", async (t) => {
+test("Redis dies under load: no 5xx, local within 1 s, and back within 5 s", async (t) => {
   const { redis, store } = await startStore(t);
   const gate = await gateBefore(t, store);
   /** @type {import("./kit.mjs").Reply[]} */
@@ -112,7 +112,7 @@ test("Redis dies under load and comes back: no 5xx, local within a second, redis
   assert.deepEqual(await health(gate), { status: "ok", store: "closed" });
 });
 
-test("a store that never answers holds each request no longer than its deadline, and then none", async (t) => {
+test("a store that hangs holds requests up to its deadline, and then none", async (t) => {
   const { tap, store } = await startStore(t);
   const deadline = 1_000;
   const gate = await gateBefore(t, store, { timeout: `${deadline}ms` });
@@ -194,7 +194,7 @@ test("on_failure = open: nobody is limited while the store fails", async (t) => 
   }
 });
 
-test("on_failure = closed: 503 as problem details with Retry-After, and the origin is not asked", async (t) => {
+test("on_failure = closed: a 503 problem with Retry-After, origin not asked", async (t) => {
   const gate = await gateBefore(t, await nowhere());
   for (let n = 0; n < 10; n++) {
     const reply = await ask(gate, closed, { headers: newClient() });
@@ -205,7 +205,7 @@ test("on_failure = closed: 503 as problem details with Retry-After, and the orig
   assert.equal(origin.counters.of(closed), 0);
 });
 
-test("on_failure is each limit's own: one is open, the one beside it is kept locally", async (t) => {
+test("on_failure is each limit's own: one is open, another is kept locally", async (t) => {
   const gate = await gateBefore(t, await nowhere());
   const headers = newClient();
   const replies = [];

@@ -87,7 +87,7 @@ test("draft-10: each limit by its name, whether or not it is enforced", async ()
   assert.match(String(reply.headers.ratelimit), /^"shadow";r=0;t=\d+, "wide";r=98;t=\d+$/);
 });
 
-test("partition_key: both headers name the bucket, the same on each answer, another for each client and limit", async () => {
+test("partition_key: both headers name the bucket, one per client and limit", async () => {
   const client = newClient();
   const keysOf = async (/** @type {Record<string, string>} */ headers) => {
     const reply = await ask(keyed, two, { headers });
@@ -157,7 +157,7 @@ test("legacy: the tightest limit, with the reset in Unix seconds", async () => {
   assert.ok(reset >= refused.sentAt + wait - 1_000 && reset <= refused.receivedAt + wait + 1_000);
 });
 
-test("none: nothing tells of limits, but a refusal still says when to come back", async () => {
+test("none: nothing tells of limits, but refusals say when to come back", async () => {
   const headers = newClient();
   for (let n = 0; n < 3; n++) {
     const reply = await ask(silent, one, { headers });
@@ -195,7 +195,7 @@ for (const [name, gate] of Object.entries(all)) {
   });
 }
 
-test("what the origin says of limits of its own does not stand beside what the gate says", async () => {
+test("what the origin says of its limits does not stand beside the gate's", async () => {
   const path = `${made}?RateLimit=%22theirs%22%3Br%3D1%3Bt%3D1&RateLimit-Policy=%22theirs%22%3Bq%3D1%3Bw%3D1&__body=own`;
   for (let n = 0; n < 2; n++) {
     const reply = await ask(draft10, path, { headers: newClient() });

@@ -35,7 +35,7 @@ for (const [name, error] of /** @type {const} */ ([
   ["as Redis says it", "ERR Unexpected flag in script shebang: allow-key-locking"],
   ["as an older one says it", "ERR Error compiling script (new function): user_script:1: unexpected symbol near '#'"],
 ])) {
-  test(`a store that refuses the line is noticed once, and nobody else notices: ${name}`, async () => {
+  test(`a store that refuses the line is noticed once, and by no client: ${name}`, async () => {
     const store = await startStrict(error);
     const edge = {
       redis: { key_prefix: `strict${name.length}` },

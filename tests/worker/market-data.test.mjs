@@ -39,7 +39,7 @@ const stored = (path, options) =>
     return cacheStatus(reply).hit ? reply : undefined;
   });
 
-test("equal questions are one entry and one call of the origin, however they are spelt", async () => {
+test("equal questions are one entry and one origin call, however spelt", async () => {
   const miss = await ask(first, `${book}?symbol=btcusdt&utm_source=x`);
   assert.equal(miss.status, 200);
   await stored(`${book}?symbol=BTCUSDT`);
@@ -96,7 +96,7 @@ test("closed candles are kept for good, open ones until they close", async () =>
   assert.ok(Math.max(...kept) > 29 * DAY * 1_000, `${kept}`);
 });
 
-test("what is not there is remembered for a moment, and is there again after it", async () => {
+test("what is missing is remembered for a moment, and then asked for again", async () => {
   const path = `${book}?symbol=nothing`;
   const missing = await ask(first, path);
   assert.equal(missing.status, 404);

@@ -85,7 +85,7 @@ async function counted(name) {
   return state === null ? 0 : Number(String(state).split(" ")[6]);
 }
 
-test("a route's own quota bounds the calls of all isolates, and who is refused is charged nothing", async () => {
+test("a route's own quota bounds all isolates, and a refusal charges nothing", async () => {
   const headers = newClient();
   for (const isolate of gate.isolates) assert.equal((await ask(isolate, own, { headers })).status, 201);
   for (const isolate of [first, second, first, second]) {
@@ -135,7 +135,7 @@ test("it is charged in the same call of the store, with one command more", async
   assert.deepEqual(pays, { evalsha: 1, mget: 1, set: 2, calls: 1 });
 });
 
-test("what the cache answers does not count, in whichever isolate, and asks in one call", async () => {
+test("what the cache answers counts in no isolate, and asks in one call", async () => {
   const path = `${made}?__body=hit`;
   assert.equal(cacheStatus(await ask(first, path, { headers: newClient() })).stored, true);
   await until(async () => (await store.keys()).some((key) => key.startsWith("ot:c:")));
@@ -166,7 +166,7 @@ test("a client that wants a stored answer or none takes nothing from it", async 
   spent(await ask(first, `${klines}?symbol=BTCUSDT&interval=1m`, { headers: newClient() }));
 });
 
-test("a stale answer that may be refreshed is served on, and refreshed no more than the quota allows", async () => {
+test("a stale answer is served on, and refreshed as far as the quota allows", async () => {
   const path = `${ticker}?symbol=BTCUSDT`;
   const old = await ask(first, path, { headers: newClient() });
   assert.equal(old.status, 200);
@@ -196,7 +196,7 @@ test("who may not call does not keep others from refreshing", async () => {
   assert.equal(await store.run("GET", lease), takenAt, "nobody has taken it");
 });
 
-test("a stale answer stands in for a call up to its ceiling, and then it is 503", async () => {
+test("a stale answer stands in for a call up to its ceiling, then it is 503", async () => {
   const path = `${trades}?symbol=BTCUSDT`;
   const old = await ask(first, path, { headers: newClient() });
   assert.equal(cacheStatus(old).stored, true);

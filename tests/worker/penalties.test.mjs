@@ -83,7 +83,7 @@ test("after so many refusals a client is held off, told so and for how long", as
   assert.match(String(held.headers["cache-control"]), /no-store/);
 });
 
-test("no store and no origin is asked while it lasts, and it becomes no longer", async () => {
+test("while it lasts no store or origin is asked, and it becomes no longer", async () => {
   const headers = newClient();
   await provoke(headers, long);
   const seen = origin.counters.get().total;
@@ -101,7 +101,7 @@ test("no store and no origin is asked while it lasts, and it becomes no longer",
   assert.equal(origin.counters.get().total, seen);
 });
 
-test("the refusal that brings a hold tells of it, the next hold is longer, and Retry-After is true", async () => {
+test("the refusal that brings a hold tells its true end; the next is longer", async () => {
   const headers = newClient();
   const bringing = await provoke(headers, brief);
   quotaExceeded(bringing);
@@ -159,7 +159,7 @@ test("a hold is a refusal for the cache, too", async () => {
   assert.deepEqual(cacheStatus(held), { detail: "refused" });
 });
 
-test("a HEAD request of a client that is held off gets the head of the answer", async () => {
+test("a HEAD of a client that is held off gets the head of the answer", async () => {
   const headers = newClient();
   await provoke(headers, long);
   const held = await ask(first, long, { method: "HEAD", headers });

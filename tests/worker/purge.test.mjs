@@ -62,7 +62,7 @@ function stored(isolate, path, headers = {}) {
   });
 }
 
-test("a purge by tag is known here and to who reads the store at once, and elsewhere within l1_max_age", async () => {
+test("a purge by tag counts at once, in others' memory within l1_max_age", async () => {
   const [one, other] = [path({ x: "A" }), path({ x: "B" })];
   const before = await stored(first, one);
   const unharmed = await stored(first, other);
@@ -102,7 +102,7 @@ test("a purge of one symbol leaves the books of the others", async () => {
   assert.equal(origin.counters.of(orderbook) - calls, 1);
 });
 
-test("what is on its way from the origin during a purge is served to nobody after it", async () => {
+test("what the origin sends during a purge is served to nobody after it", async () => {
   const slow = path({ x: "slow", __delay: "400" });
   const before = origin.counters.of(made);
   const leader = ask(first, slow);
@@ -144,7 +144,7 @@ test("a purge by URL covers all its variants, and no other URL", async () => {
   for (const text of await all(third)) assert.ok(!again.includes(text), text);
 });
 
-test("it costs one call of the store, and in there one command for each tag and URL", async () => {
+test("it costs one call of the store, with one command for each tag and URL", async () => {
   const names = {
     tags: ["a", "b", "a"],
     urls: [`${orderbook}?symbol=A&limit=3&utm=1`, `${orderbook}?limit=3&symbol=A`],
@@ -196,7 +196,7 @@ test("what is wrong is named", async () => {
   assert.equal((await first.fetch("/__edge/purge", init)).status, 413);
 });
 
-test("a store that fails is told, and what the isolate has is dropped all the same", async () => {
+test("a store that fails is told, and the isolate drops what it has anyhow", async () => {
   const one = path();
   const before = await stored(first, one);
   tap.fault = 503;

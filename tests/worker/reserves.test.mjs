@@ -31,7 +31,7 @@ const [first, second] = gate.isolates;
 /** @param {import("./kit.mjs").Reply} reply */
 const left = (reply, limit = "orders") => rateLimit(reply)[limit].r ?? assert.fail();
 
-test("cancelling passes when placing is refused, by every isolate, and is refused when all is used", async () => {
+test("cancelling passes where placing is refused, until all is used", async () => {
   const headers = newClient();
   for (let n = 7; n >= 0; n--) {
     const reply = await ask(n % 2 ? first : second, place, { headers });

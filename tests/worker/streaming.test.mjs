@@ -68,7 +68,7 @@ function memory(gate) {
   return most;
 }
 
-test("the first piece of an upload is with the origin before the last is sent", async () => {
+test("an upload's first piece is with the origin before the last is sent", async () => {
   const arrived = arrival();
   const upload = start("/upload", "POST");
   const answered = once(upload, "response");

@@ -102,7 +102,7 @@ for (const said of ["-1", "1.5", "0x7", "seven", "", "7, 7", "999999999999999999
   });
 }
 
-test("what costs more than is left is taken all the same, and the next is refused", async () => {
+test("what costs more than is left is taken anyhow, and the next is refused", async () => {
   const headers = newClient();
   assert.equal(left(await ask(first, `${made}?X-Edge-Cost=250`, { headers })), 0);
   await until(async () => (await counted(headers)) === 250);
@@ -118,7 +118,7 @@ test("a client cannot say what it costs", async () => {
   assert.equal(left(await ask(first, made, { headers })), 95);
 });
 
-test("the true cost is settled by one call after the response, and none where it is the same", async () => {
+test("the true cost is settled by one call after the response, if it differs", async () => {
   const headers = newClient();
   const check = { evalsha: 1, mget: 1, set: 1 };
   assert.deepEqual(await costOf(setup, () => ask(first, `${made}?X-Edge-Cost=5`, { headers })), { ...check, calls: 1 });
@@ -148,7 +148,7 @@ test("a status that is not named is paid for", async () => {
   assert.equal(await counted(headers), 10);
 });
 
-test("the gate's own 502 and 504 cost nothing either, and all limits get their permits back", async () => {
+test("the gate's own 502 and 504 give all limits their permits back", async () => {
   const headers = newClient();
   origin.control.set({ fail: "reset", only: three });
   const failed = await ask(first, three, { headers });
@@ -163,7 +163,7 @@ test("the gate's own 502 and 504 cost nothing either, and all limits get their p
   await until(given);
 });
 
-test("what comes back can be taken at once: a client whose requests all fail is never refused", async () => {
+test("what comes back can be used at once: failing requests are not refused", async () => {
   const headers = newClient();
   for (let n = 0; n < 30; n++) {
     const reply = await ask(first, `${made}?__status=503`, { headers });
