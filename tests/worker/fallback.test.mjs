@@ -81,7 +81,7 @@ test("without a store it limits by itself: local mode", async (t) => {
 });
 
 test("Redis dies under load: no 5xx, local within 1 s, and back within 5 s", async (t) => {
-  const { redis, store } = await startStore(t);
+  const { redis, store } = await startStore({ scope: t });
   const gate = await gateBefore(t, store);
   /** @type {import("./kit.mjs").Reply[]} */
   const replies = [];
@@ -113,7 +113,7 @@ test("Redis dies under load: no 5xx, local within 1 s, and back within 5 s", asy
 });
 
 test("a store that hangs holds requests up to its deadline, and then none", async (t) => {
-  const { tap, store } = await startStore(t);
+  const { tap, store } = await startStore({ scope: t });
   const deadline = 1_000;
   const gate = await gateBefore(t, store, { timeout: `${deadline}ms` });
   assert.equal(limiter(await ask(gate, many)), "redis");
@@ -141,7 +141,7 @@ test("a store that hangs holds requests up to its deadline, and then none", asyn
 });
 
 test("a Redis that is paused behind its REST server is no different", async (t) => {
-  const { redis, store } = await startStore(t);
+  const { redis, store } = await startStore({ scope: t });
   const gate = await gateBefore(t, store, { timeout: "200ms" });
   await until(async () => limiter(await ask(gate, many)) === "redis");
   redis.pause();
@@ -159,7 +159,7 @@ test("a Redis that is paused behind its REST server is no different", async (t) 
 
 for (const fault of /** @type {const} */ (["reset", "stall", "nonsense", 500, 503, 429, 404])) {
   test(`a store that answers with ${fault}: local, and the client notices nothing`, async (t) => {
-    const { tap, store } = await startStore(t);
+    const { tap, store } = await startStore({ scope: t });
     const gate = await gateBefore(t, store, { timeout: fault === "stall" ? "200ms" : "10s" });
     tap.fault = fault;
     for (let n = 0; n < 8; n++) {
@@ -172,7 +172,7 @@ for (const fault of /** @type {const} */ (["reset", "stall", "nonsense", 500, 50
 }
 
 test("a wrong token: local at once, and the log says why without the token", async (t) => {
-  const { store } = await startStore(t);
+  const { store } = await startStore({ scope: t });
   const token = "wrong-0123456789-token";
   const gate = await gateBefore(t, { url: store.url, token }, { timeout: "10s" });
   const reply = await ask(gate, many);

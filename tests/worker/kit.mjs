@@ -31,25 +31,28 @@ export async function setUp(options) {
   return { ...around, gate: await startGateBefore(around, options) };
 }
 
-/** All that a gate has around it, for files that start their gates one by one. */
-export async function surroundings() {
-  const [origin, store] = await Promise.all([startSampleOrigin(), startStore()]);
+/**
+ * All that a gate has around it, for files that start their gates one by one.
+ * @param {Parameters<typeof startStore>[0]} [options] of the store
+ */
+export async function surroundings(options) {
+  const [origin, store] = await Promise.all([startSampleOrigin(), startStore(options)]);
   return { origin, ...store };
 }
 
-/** The sample API. @param {Scope} [scope] */
-export async function startSampleOrigin(scope = { after }) {
+/** The sample API. */
+export async function startSampleOrigin() {
   const origin = await startOrigin();
-  scope.after(() => origin.close());
+  after(() => origin.close());
   return origin;
 }
 
 /**
  * A Redis behind its REST server, and a tap on the way there, whose address is the store's.
- * @param {Scope} [scope]
+ * @param {{ redisOptions?: string[], scope?: Scope }} [options]
  */
-export async function startStore(scope = { after }) {
-  const redis = await startRedis();
+export async function startStore({ redisOptions, scope = { after } } = {}) {
+  const redis = await startRedis(redisOptions);
   const rest = await startRestRedis({ redisUrl: redis.url });
   const tap = await startTap(rest.url);
   scope.after(async () => {
@@ -76,15 +79,11 @@ export async function startGateBefore({ origin, store }, { edge = {}, vars = {},
   return gate;
 }
 
-/**
- * Has a server listen on a free port, and gives its address.
- * @param {import("node:http").Server} server
- * @param {Scope} [scope]
- */
-export async function listen(server, scope = { after }) {
+/** Has a server listen on a free port, and gives its address. @param {import("node:http").Server} server */
+export async function listen(server) {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  scope.after(async () => {
+  after(async () => {
     server.close();
     server.closeAllConnections();
   });
