@@ -60,7 +60,7 @@ function told({ headers }) {
  * @param {import("./kit.mjs").Reply} reply
  */
 function withoutReset(reply) {
-  // A window of an hour, of which a thirtieth more may have to pass.
+  // The window is an hour, and is counted in thirtieths, the oldest of them whole.
   const late = secondsBetween(reply);
   const isTrue = (/** @type {number} */ seconds) => seconds >= 3_600 - late && seconds <= 3_721 + late;
   return JSON.stringify(told(reply))

@@ -19,7 +19,12 @@ export const PATIENCE = 20_000;
  * @typedef {{ after: (end: () => Promise<unknown>) => void }} Scope
  */
 
-/** @typedef {Omit<Parameters<typeof startGate>[0], "edge"> & { edge?: Record<string, any> }} GateOptions */
+/**
+ * What a gate is started with; its configuration need not name the origin.
+ * @typedef {Omit<Parameters<typeof startGate>[0], "edge"> & {
+ *   edge?: Record<string, any>,
+ * }} GateOptions
+ */
 
 /**
  * The sample API, a Redis behind its REST server, a tap on the way there, and the gate before them
@@ -79,7 +84,10 @@ export async function startGateBefore({ origin, store }, { edge = {}, vars = {},
   return gate;
 }
 
-/** Has a server listen on a free port, and gives its address. @param {import("node:http").Server} server */
+/**
+ * Has a server listen on a free port, and gives its address.
+ * @param {import("node:http").Server} server
+ */
 export async function listen(server) {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
