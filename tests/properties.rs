@@ -304,7 +304,7 @@ proptest! {
     }
 
     #[test]
-    fn a_state_of_a_wrong_clock_frees_nobody_once_it_is_mended_and_holds_nobody_off_for_long(
+    fn a_state_of_a_mended_clock_frees_nobody_and_holds_nobody_off_for_long(
         (quota, calls) in calls(),
         off in 1_001_u64..10_000_000_000,
         ahead in any::<bool>(),

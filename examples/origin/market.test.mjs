@@ -111,7 +111,7 @@ describe("market data", () => {
     }
   });
 
-  test("no price lies outside its candle, and an open candle's bounds never narrow", async () => {
+  test("no price lies outside its candle, and an open one never narrows", async () => {
     for (const interval of ["1s", "1m", "1h"]) {
       let earlier = { openTime: 0, low: "0", high: "0" };
       for (let i = 0; i < 20; i++) {

@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leader_that_waited_for_another_isolate_has_all_its_time_for_the_origin() {
+    fn a_leader_that_waited_for_an_isolate_has_all_its_time_for_the_origin() {
         let mut flights = Flights::new();
         let timeout = Duration::from_secs(2);
         flights.board("k", Duration::ZERO, timeout, at(0));

@@ -230,7 +230,7 @@ fn isolates_that_all_draw_leases_admit_the_whole_quota_window_by_window() {
 }
 
 #[test]
-fn whoever_spends_at_the_end_of_leases_and_comes_back_a_window_later_gets_no_more() {
+fn spending_at_the_end_of_leases_and_again_a_window_later_gets_no_more() {
     let mut store = Store::start();
     let mut at_the_end = 0;
     for count in 1..=8 {

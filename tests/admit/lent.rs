@@ -50,7 +50,7 @@ fn assert_counted_for_a_window(store: &mut Store, charge: &Charge, void: Timesta
 }
 
 #[test]
-fn what_is_spent_at_the_last_instant_of_a_lease_is_counted_for_a_window_after() {
+fn what_is_spent_at_the_last_instant_of_a_lease_counts_for_a_window_after() {
     let mut store = Store::start();
     store.begin(START);
     let charge = limit("a", 3, 60);
@@ -76,7 +76,7 @@ fn what_a_wrong_clock_was_lent_is_counted_for_a_window_after_it_is_mended() {
 }
 
 #[test]
-fn what_was_lent_before_the_window_was_cut_anew_is_counted_until_the_end_of_its_lease() {
+fn permits_lent_before_the_window_was_cut_anew_count_until_the_lease_ends() {
     let mut store = Store::start();
     for finer in [30, 59] {
         store.begin(START);

@@ -86,7 +86,7 @@ fn a_refusal_is_refused_again() {
 }
 
 #[test]
-fn a_repeat_after_so_many_calls_that_its_id_is_forgotten_is_told_so_and_charged_nothing() {
+fn a_repeat_whose_id_is_forgotten_is_told_so_and_charged_nothing() {
     let mut rig = Rig::start();
     let charge = limit("a", 1_000, 60);
     let at = now();

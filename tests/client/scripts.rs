@@ -107,7 +107,7 @@ async fn a_script_shares_one_deadline_over_both_requests() {
 }
 
 #[tokio::test]
-async fn a_store_that_refuses_key_locking_gets_the_plain_script_in_the_same_call() {
+async fn a_store_refusing_key_locking_gets_the_plain_script_in_the_same_call() {
     for refusal in REFUSALS {
         for status in [400, 200, 500] {
             let client = client([
@@ -190,7 +190,7 @@ async fn no_other_error_gives_key_locking_up() {
 }
 
 #[tokio::test]
-async fn a_plain_script_that_fails_after_a_refusal_is_not_tried_with_locking_again() {
+async fn a_plain_script_failing_after_a_refusal_is_not_tried_with_locking_again() {
     let wrong = r#"{"error":"WRONGTYPE x"}"#;
     let client = client([
         reply(400, NO_SCRIPT),

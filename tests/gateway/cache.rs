@@ -195,6 +195,38 @@ fn what_must_not_be_stored_is_not() {
 }
 
 #[test]
+fn what_one_client_brought_about_is_not_stored_for_all() {
+    let config = || {
+        let cache = json!({ "ttl": "10s", "negative_ttl": "5s", "query": ["symbols"] });
+        json!({ "origin": "https://api.example", "routes": [{ "path": "/q", "cache": cache }] })
+    };
+    let long = "x".repeat(20_000);
+    for (name, value) in [("range", "bytes=x"), ("x-request-id", long.as_str())] {
+        let mut rig = Rig::new(config());
+        rig.next(response(400, "no"));
+        rig.send(&get("/q").with(name, value));
+        assert_eq!(rig.get("/q").status, 200, "{name}");
+    }
+    let mut rig = Rig::new(config());
+    rig.next(response(400, "no"));
+    rig.send(&get("/q").with("x-request-id", "7"));
+    assert_eq!(rig.get("/q").status, 400, "the question itself is wrong");
+
+    let mut rig = Rig::new(config());
+    rig.next(response(200, "for .7").with("vary", "Accept, X-Forwarded-For"));
+    rig.get("/q");
+    assert_eq!(rig.get("/q").fetches, 1);
+
+    let mut rig = Rig::new(config());
+    let named = "/q?symbols=A&evil=1";
+    let answer = response(200, "evil").with("cache-control", "max-age=60");
+    rig.next(answer.with("content-location", named));
+    rig.send(&get(named).by("POST").with("cookie", "s=1"));
+    rig.next(response(200, "good"));
+    assert_eq!(rig.get("/q?symbols=A").text(), "good");
+}
+
+#[test]
 fn a_body_that_breaks_off_is_not_saved() {
     let mut rig = Rig::new(config());
     rig.next(response(200, "half of").with("content-length", "14"));

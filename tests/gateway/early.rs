@@ -87,6 +87,37 @@ fn a_store_that_fails_keeps_nobody_from_refreshing() {
 }
 
 #[test]
+fn a_refresh_that_failed_is_tried_again_after_a_second_by_one_isolate() {
+    let cache = json!({ "ttl": "1s", "stale_while_revalidate": "60s" });
+    let mut rig = Rig::new(config(cache));
+    rig.get("/free");
+    let mut other = rig.beside();
+    rig.swap_stores(&mut other);
+    other.get("/free");
+    rig.swap_stores(&mut other);
+    rig.wait(1_100);
+    rig.next(response(500, "x"));
+    rig.get("/free");
+    let (sent, asks) = (rig.sent.len() + other.sent.len(), other.asks.len());
+    for _ in 0..90 {
+        rig.wait(5);
+        rig.swap_stores(&mut other);
+        other.get("/free");
+        rig.swap_stores(&mut other);
+        rig.wait(5);
+        rig.get("/free");
+    }
+    assert_eq!(rig.sent.len() + other.sent.len(), sent, "it was 0.9 s ago");
+    assert!(other.asks.len() - asks <= 4, "nor is the store asked often");
+    rig.wait(200);
+    rig.swap_stores(&mut other);
+    other.wait(1_000);
+    other.next(response(200, "new"));
+    other.get("/free");
+    assert_eq!(other.get("/free").text(), "new");
+}
+
+#[test]
 fn a_hot_entry_is_refreshed_before_it_goes_stale() {
     let (calls, waited) = take_turns(json!({ "ttl": "1s" }), 100, 20_000);
     assert!(
@@ -100,7 +131,7 @@ fn a_hot_entry_is_refreshed_before_it_goes_stale() {
 }
 
 #[test]
-fn an_entry_whose_origin_is_fast_or_that_may_be_served_stale_lives_out_its_time() {
+fn an_entry_of_a_fast_origin_or_that_may_be_stale_lives_out_its_time() {
     for (cache, takes) in [
         (json!({ "ttl": "1s" }), 0),
         (json!({ "ttl": "1s", "stale_while_revalidate": "1s" }), 100),
@@ -153,7 +184,7 @@ fn one_early_refresh_is_under_way_at_a_time() {
 }
 
 #[test]
-fn a_lease_of_the_store_is_used_though_another_request_here_is_about_to_ask() {
+fn a_lease_of_the_store_is_used_though_another_request_is_about_to_ask() {
     let mut rig = Rig::new(json!({
         "origin": "https://api.example",
         "limits": { "keyed": { "by": "api-key", "window": "60s", "quota": 100 } },

@@ -1,16 +1,21 @@
 //! Purges, as the gate sees them: the epochs that entries carry, and when it asks for them.
 
+use omnitrade_edge::error::ErrorKind;
+use omnitrade_edge::gateway::Step;
 use serde_json::json;
 
-use crate::rig::{Rig, get, response};
+use crate::rig::{Rig, Store, follower, get, response};
 
-/// `/book` has tags, `/free` has none, `/own` says how long memory is believed.
+/// `/free` has no tags, `/strict` and `/own` say how long memory is believed.
 fn config() -> serde_json::Value {
     json!({
         "origin": "https://api.example",
+        "limits": { "ip": { "by": "ip", "window": "60s", "quota": 1000 } },
         "routes": [
             { "path": "/book", "cache": { "ttl": "60s", "tags": ["book", "s:{query.symbol}"] } },
             { "path": "/free", "cache": { "ttl": "60s" } },
+            { "path": "/limited", "limits": ["ip"], "cache": { "ttl": "60s", "tags": ["book"] } },
+            { "path": "/strict", "cache": { "ttl": "60s", "tags": ["book"], "l1_max_age": "0s" } },
             { "path": "/own", "cache": { "ttl": "60s", "l1_max_age": "250ms" } },
         ],
     })
@@ -73,12 +78,7 @@ fn what_was_asked_for_before_a_purge_and_comes_after_it_is_void() {
     let request = get("/book?symbol=A");
     let mut beside = rig.beside();
     // The request is on its way to the origin when the purge comes.
-    let step = rig.gate.decide(&request, rig.shown());
-    let omnitrade_edge::gateway::Step::Ask(ask, exchange) = step else {
-        panic!("{step:?}");
-    };
-    let (reply, now) = (rig.reply(&ask), rig.shown());
-    let step = rig.gate.resume(&request, &ask, exchange, reply, now);
+    let step = rig.begin(&request);
     purge(&mut rig, "book");
     rig.next(response(200, "old"));
     rig.carry_on(&request, step);
@@ -92,6 +92,72 @@ fn what_was_asked_for_before_a_purge_and_comes_after_it_is_void() {
     std::mem::swap(&mut rig.model, &mut beside.model);
     rig.wait(1_000);
     assert_ne!(rig.get("/book?symbol=A").text(), "old");
+}
+
+#[test]
+fn who_comes_after_a_purge_is_not_given_what_was_on_its_way_before() {
+    for path in ["/book", "/limited"] {
+        let mut rig = Rig::new(config());
+        let request = get(path);
+        let leads = rig.begin(&request);
+        assert!(matches!(leads, Step::Fetch(..)), "{path}");
+        rig.wait(100);
+        purge(&mut rig, "book");
+        rig.wait(2_000);
+        let late = rig.begin(&request);
+        let late = follower(late);
+        rig.wait(400);
+        rig.next(response(200, "old"));
+        rig.carry_on(&request, leads);
+        rig.wait(5);
+        rig.next(response(200, "new"));
+        let step = rig.gate.waited(&request, late, rig.shown());
+        assert_eq!(rig.carry_on(&request, step).text(), "new", "{path}");
+    }
+}
+
+#[test]
+fn nobody_is_given_what_another_request_is_about_to_check() {
+    let mut rig = Rig::new(config());
+    rig.next(response(200, "old"));
+    rig.get("/strict");
+    rig.wait(5_000);
+    purge(&mut rig, "book");
+    rig.wait(1_000);
+    let request = get("/strict");
+    assert!(matches!(
+        rig.gate.decide(&request, rig.shown()),
+        Step::Ask(..)
+    ));
+    let second = follower(rig.gate.decide(&request, rig.shown()));
+    rig.wait(5);
+    let step = rig.gate.waited(&request, second, rig.shown());
+    rig.next(response(200, "new"));
+    assert_eq!(rig.carry_on(&request, step).text(), "new");
+}
+
+#[test]
+fn what_the_store_agrees_with_is_one_entry_and_not_what_lies_there_now() {
+    let mut rig = Rig::new(config());
+    let request = get("/book");
+    let slow = rig.begin(&request);
+    rig.wait(3_100);
+    purge(&mut rig, "book");
+    rig.wait(500);
+    rig.next(response(200, "new"));
+    assert_eq!(rig.get("/book").text(), "new");
+    rig.wait(1_100);
+    let Step::Ask(asked, exchange) = rig.gate.decide(&request, rig.shown()) else {
+        panic!("it is to be checked");
+    };
+    let reply = rig.reply(&asked);
+    rig.next(response(200, "old"));
+    rig.carry_on(&request, slow);
+    let now = rig.shown();
+    let step = rig.gate.resume(&request, &asked, exchange, reply, now);
+    assert_eq!(rig.carry_on(&request, step).text(), "new");
+    rig.wait(900);
+    assert_eq!(rig.get("/book").text(), "new");
 }
 
 #[test]
@@ -112,7 +178,7 @@ fn without_tags_memory_is_believed_as_long_as_it_lives() {
 fn a_store_that_fails_leaves_memory_as_it_is() {
     let mut rig = Rig::new(config());
     rig.get("/book?symbol=A");
-    rig.store = crate::rig::Store::Down(omnitrade_edge::error::ErrorKind::Unreachable);
+    rig.store = Store::Down(ErrorKind::Unreachable);
     for _ in 0..20 {
         rig.wait(1_000);
         assert_eq!(rig.get("/book?symbol=A").fetches, 0);
@@ -122,14 +188,14 @@ fn a_store_that_fails_leaves_memory_as_it_is() {
 #[test]
 fn what_was_kept_while_the_store_failed_is_dropped_when_it_is_back() {
     let mut rig = Rig::new(config());
-    rig.store = crate::rig::Store::Down(omnitrade_edge::error::ErrorKind::Unreachable);
+    rig.store = Store::Down(ErrorKind::Unreachable);
     rig.get("/book?symbol=A");
     assert_eq!(rig.get("/book?symbol=A").fetches, 0);
     assert!(
         rig.writes.is_empty(),
         "nobody knows in which epochs it was made"
     );
-    rig.store = crate::rig::Store::Up;
+    rig.store = Store::Up;
     let mut fetches = 0;
     for _ in 0..30 {
         rig.wait(1_000);

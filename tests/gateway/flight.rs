@@ -7,7 +7,7 @@ use omnitrade_edge::error::ErrorKind;
 use omnitrade_edge::gateway::{Exchange, Failure, Handoff, Step, Unread};
 use serde_json::{Value, json};
 
-use crate::rig::{Rig, Seen, Store, get, response};
+use crate::rig::{Rig, Seen, Store, follower, get, response};
 
 fn config() -> Value {
     json!({
@@ -16,6 +16,7 @@ fn config() -> Value {
         "routes": [
             { "path": "/book", "cache": { "ttl": "10s" } },
             { "path": "/limited", "limits": ["ip"], "cache": { "ttl": "10s" } },
+            { "path": "/tagged", "cache": { "ttl": "10s", "tags": ["book"] } },
         ],
     })
 }
@@ -24,32 +25,13 @@ type Flying = (omnitrade_edge::gateway::forward::Fetch, Exchange<Bytes>);
 
 /// Goes on until the request has to wait or to go to the origin.
 fn start(rig: &mut Rig, path: &str) -> Step<Bytes> {
-    let step = rig.gate.decide(&get(path), rig.shown());
-    ask(rig, path, step)
-}
-
-/// Asks the store as long as that is to be done.
-fn ask(rig: &mut Rig, path: &str, mut step: Step<Bytes>) -> Step<Bytes> {
-    let request = get(path);
-    while let Step::Ask(ask, exchange) = step {
-        let reply = rig.reply(&ask);
-        let now = rig.shown();
-        step = rig.gate.resume(&request, &ask, exchange, reply, now);
-    }
-    step
+    rig.begin(&get(path))
 }
 
 fn leader(step: Step<Bytes>) -> Flying {
     match step {
         Step::Fetch(fetch, exchange) => (fetch, exchange),
         other => panic!("expected a request to the origin: {other:?}"),
-    }
-}
-
-fn follower(step: Step<Bytes>) -> Exchange<Bytes> {
-    match step {
-        Step::Wait(_, exchange) => exchange,
-        other => panic!("expected a wait: {other:?}"),
     }
 }
 
@@ -61,7 +43,7 @@ fn look(rig: &mut Rig, path: &str, exchange: Exchange<Bytes>) -> Step<Bytes> {
 /// The same, and asks the store where nobody did for it.
 fn look_and_ask(rig: &mut Rig, path: &str, exchange: Exchange<Bytes>) -> Step<Bytes> {
     let step = look(rig, path, exchange);
-    ask(rig, path, step)
+    rig.ask_store(&get(path), step)
 }
 
 fn finish(rig: &mut Rig, path: &str, step: Step<Bytes>) -> Seen {
@@ -353,6 +335,28 @@ fn requests_for_one_client_wait_for_nobody() {
     let reply = rig.reply(&ask);
     let now = rig.shown();
     leader(rig.gate.resume(&own, &ask, exchange, reply, now));
+}
+
+#[test]
+fn a_client_that_wants_it_from_the_origin_waits_for_nobody() {
+    for wish in ["no-cache", "max-age=0", "max-age=1", "min-fresh=9"] {
+        for path in ["/tagged", "/book", "/limited"] {
+            let mut rig = Rig::new(config());
+            rig.get(path);
+            rig.wait(3_000);
+            let before = rig.now;
+            let request = get(path).with("cache-control", wish);
+            let seen = rig.send(&request);
+            assert_eq!(rig.now, before, "{path} {wish}");
+            assert_eq!((seen.asks, seen.fetches), (1, 1), "{path} {wish}");
+            // Two of them go beside each other.
+            rig.wait(3_000);
+            let first = rig.begin(&request);
+            let second = rig.begin(&request);
+            assert!(matches!(first, Step::Fetch(..)), "{path} {wish}");
+            assert!(matches!(second, Step::Fetch(..)), "{path} {wish}");
+        }
+    }
 }
 
 #[test]

@@ -54,7 +54,7 @@ const OTHERS: [&str; 9] = [
 ];
 
 #[test]
-fn by_default_only_harmless_headers_reach_the_origin_of_a_route_that_declares_its_query() {
+fn a_route_that_declares_its_query_hands_on_only_harmless_headers() {
     let mut rig = rig(json!({ "ttl": "1s", "query": [] }));
     let all: Vec<_> = HARMLESS.into_iter().chain(OTHERS).collect();
     rig.send(&with_all(&all));
@@ -70,7 +70,7 @@ fn by_default_only_harmless_headers_reach_the_origin_of_a_route_that_declares_it
 }
 
 #[test]
-fn what_is_listed_takes_the_place_of_the_default_and_what_is_keyed_by_goes_along() {
+fn listed_headers_replace_the_default_and_those_of_the_key_go_along() {
     let mut rig = rig(json!({
         "ttl": "1s", "query": [], "forward": ["X-Api-Key"], "vary": ["X-Tenant"],
     }));
@@ -112,7 +112,7 @@ fn a_request_that_the_cache_does_not_handle_keeps_its_headers() {
 }
 
 #[test]
-fn the_conditions_of_the_cache_and_ranges_of_the_client_still_reach_the_origin() {
+fn conditions_of_the_cache_and_ranges_of_clients_still_reach_the_origin() {
     let mut rig = rig(json!({ "ttl": "1s", "query": [], "forward": [] }));
     rig.next(book("[1]"));
     rig.send(&get("/book").with("if-none-match", "\"mine\""));
@@ -170,7 +170,7 @@ fn what_did_reach_it_still_tells_answers_apart() {
 
 /// RFC 9111 §3.5 is about answers to requests with credentials: the origin must have seen some.
 #[test]
-fn an_answer_is_for_one_client_only_if_its_credentials_reached_the_origin_rfc9111_3_5() {
+fn only_credentials_that_reached_the_origin_make_it_private_rfc9111_3_5() {
     for (forward, shared) in [(json!(null), false), (json!(["accept"]), true)] {
         let mut rig = rig(json!({ "ttl": "9s", "query": [], "forward": forward }));
         rig.send(&get("/book").with("authorization", "Bearer mine"));

@@ -137,7 +137,7 @@ fn leases_serve_on_without_a_store_until_they_are_void() {
 }
 
 #[test]
-fn an_exact_limit_beside_a_leased_one_is_asked_alone_and_gives_its_permit_back() {
+fn an_exact_limit_beside_a_lease_is_asked_alone_and_gives_its_permit_back() {
     let mut rig = Rig::new(config(1_000));
     for _ in 0..10 {
         rig.get("/any");

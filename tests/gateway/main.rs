@@ -14,7 +14,6 @@ mod bounds;
 mod cache;
 mod clock;
 mod conditions;
-mod crowds;
 mod early;
 mod epochs;
 mod flight;

@@ -51,7 +51,7 @@ mod questions {
     }
 
     #[test]
-    fn equal_ones_are_one_call_of_the_origin_and_it_is_asked_in_their_canonical_form() {
+    fn equal_ones_are_one_call_of_the_origin_in_their_canonical_form() {
         let mut rig = books();
         rig.next(book("[1]"));
         rig.get("/book?symbol=btcusdt&utm=1");
@@ -112,7 +112,7 @@ mod questions {
     }
 
     #[test]
-    fn a_change_forgets_what_is_stored_for_the_same_question_however_it_is_spelt() {
+    fn a_change_forgets_what_is_stored_for_the_same_question_however_spelt() {
         let mut rig = books();
         rig.get("/book?symbol=BTCUSDT");
         hit(&rig.get("/book?symbol=BTCUSDT"), "l1");

@@ -1,9 +1,12 @@
 //! How often all edges together may call the origin.
 
+use std::time::Duration;
+
 use omnitrade_edge::error::ErrorKind;
+use omnitrade_edge::gateway::Step;
 use serde_json::{Value, json};
 
-use crate::rig::{Rig, Store, get, response};
+use crate::rig::{Rig, Store, follower, get, response};
 
 fn config() -> Value {
     json!({
@@ -143,6 +146,32 @@ fn a_stale_entry_beyond_its_ceiling_is_not_served() {
     assert_eq!(rig.get("/coins/1").status, 200);
     rig.wait(1);
     assert_eq!(rig.get("/coins/1").status, 503);
+}
+
+#[test]
+fn nobody_waits_for_an_origin_whose_quota_is_spent() {
+    let mut rig = Rig::new(json!({
+        "origin": "https://api.example",
+        "routes": [{
+            "path": "/{id}",
+            "origin_quota": { "limit": 1, "window": "60s" },
+            "cache": { "ttl": "1s", "stale_if_error": "1h" },
+        }],
+    }));
+    rig.get("/1");
+    rig.wait(2_000);
+    for (path, status) in [("/1", 200), ("/2", 503)] {
+        rig.another_isolate();
+        let request = get(path);
+        let start = rig.now;
+        let first = rig.gate.decide(&request, rig.shown());
+        let second = follower(rig.gate.decide(&request, rig.shown()));
+        assert_eq!(rig.carry_on(&request, first).status, status);
+        let pause = Duration::from_millis(5);
+        let seen = rig.carry_on(&request, Step::Wait(pause, second));
+        assert_eq!(seen.status, status);
+        assert!(rig.now.since(start) < Duration::from_millis(100), "{path}");
+    }
 }
 
 #[test]

@@ -311,7 +311,7 @@ fn the_memory_of_the_isolate_serves_while_the_store_is_down() {
 
 /// It stays wrong until the next deployment, and each probe of the breaker fails by it.
 #[test]
-fn a_wrong_setting_is_logged_once_per_isolate_and_other_failures_each_time() {
+fn a_wrong_setting_is_logged_once_per_isolate_and_other_failures_always() {
     let mut rig = Rig::new(config());
     let noted = |rig: &mut Rig, kind| {
         rig.store = Store::Down(kind);

@@ -40,7 +40,7 @@ fn provoke(rig: &mut Rig) -> u64 {
 }
 
 #[test]
-fn after_so_many_refusals_a_client_is_held_off_and_told_so_without_store_calls() {
+fn after_so_many_refusals_a_client_is_held_off_and_told_without_the_store() {
     let mut rig = Rig::new(config());
     assert_eq!(
         provoke(&mut rig),

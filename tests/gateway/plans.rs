@@ -118,7 +118,7 @@ fn a_revoked_key_loses_what_was_fetched_ahead_within_ten_seconds() {
 }
 
 #[test]
-fn a_refusal_of_a_registered_key_is_remembered_and_not_held_against_the_address() {
+fn a_registered_keys_refusal_is_remembered_and_not_against_its_address() {
     let mut rig = Rig::new(config());
     register(&mut rig, "k", "1");
     let statuses: Vec<_> = (0..7)

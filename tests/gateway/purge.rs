@@ -184,6 +184,29 @@ fn what_is_under_way_during_a_purge_is_not_kept() {
 }
 
 #[test]
+fn what_is_void_does_not_take_the_place_of_what_is_not() {
+    let mut rig = Rig::new(json!({
+        "origin": "https://api.example.com",
+        "routes": [{ "path": "/plain", "cache": { "ttl": "60s" } }],
+    }));
+    let request = get("/plain");
+    let slow = rig.begin(&request);
+    rig.wait(3_100);
+    let mut other = rig.beside();
+    rig.swap_stores(&mut other);
+    other.purge(&json!({ "urls": ["/plain"] }));
+    rig.swap_stores(&mut other);
+    rig.next(response(200, "new"));
+    assert_eq!(rig.get("/plain").text(), "new");
+    rig.next(response(200, "old"));
+    rig.carry_on(&request, slow);
+    for _ in 0..3 {
+        assert_eq!(rig.get("/plain").text(), "new");
+        rig.wait(10_000);
+    }
+}
+
+#[test]
 fn a_purge_by_tag_is_of_those_that_have_it() {
     let mut rig = Rig::new(config());
     let paths = ["/book?symbol=A", "/book?symbol=B", "/plain/1", "/plain/2"];
@@ -336,7 +359,7 @@ fn a_purge_that_is_half_done_is_no_success() {
 }
 
 #[test]
-fn a_url_takes_along_the_one_that_it_is_the_same_as_by_the_word_of_the_api() {
+fn a_url_takes_along_the_one_that_the_api_calls_the_same() {
     let mut rig = Rig::new(config());
     rig.next(response(200, "x").with("no-vary-search", "params=(\"utm\")"));
     rig.get("/plain/1?x=1&utm=7");
@@ -359,7 +382,7 @@ fn an_isolate_with_a_wrong_clock_purges_too() {
 }
 
 #[test]
-fn equal_questions_are_purged_together_by_url_and_by_the_tag_of_their_canonical_form() {
+fn equal_questions_are_purged_together_by_url_and_by_their_canonical_tag() {
     let mut config = config();
     let cache = &mut config["routes"][0]["cache"];
     cache["normalize"] = json!({ "symbol": "upper" });

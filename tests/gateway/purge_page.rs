@@ -187,6 +187,19 @@ fn a_url_is_read_as_clients_send_it() {
     }
 }
 
+#[test]
+fn a_url_is_purged_as_a_browser_would_write_it() {
+    let mut rig = Rig::new(json!({
+        "origin": "https://api.example.com",
+        "routes": [{ "path": "/plain", "cache": { "ttl": "60s" } }],
+    }));
+    rig.get("/plain?symbols=[%22A%22,%27%3Cb%3E%27]");
+    let seen = rig.purge(&json!({ "urls": ["/plain?symbols=[\"A\",'<b>']"] }));
+    assert_eq!(seen.status, 200);
+    rig.another_isolate();
+    assert_eq!(rig.get("/plain?symbols=[%22A%22,%27%3Cb%3E%27]").fetches, 1);
+}
+
 proptest! {
     #[test]
     fn any_body_is_answered(body: Vec<u8>, url in ".{0,60}", tag: String) {

@@ -159,6 +159,28 @@ impl Rig {
         self.carry_on(request, step)
     }
 
+    /// Begins with a request, and goes on until it waits, is answered or goes to the origin.
+    pub fn begin(&mut self, request: &Request) -> Step<Bytes> {
+        let step = self.gate.decide(request, self.shown());
+        self.ask_store(request, step)
+    }
+
+    /// Asks the store as long as that is to be done.
+    pub fn ask_store(&mut self, request: &Request, mut step: Step<Bytes>) -> Step<Bytes> {
+        while let Step::Ask(ask, exchange) = step {
+            let reply = self.reply(&ask);
+            let now = self.shown();
+            step = self.gate.resume(request, &ask, exchange, reply, now);
+        }
+        step
+    }
+
+    /// Gives the store to another isolate, which goes by the time of this one from then on.
+    pub fn swap_stores(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.model, &mut other.model);
+        other.now = other.now.max(self.now);
+    }
+
     /// The store's reply to a call.
     pub fn reply(&mut self, ask: &Ask) -> Result<Value, Error> {
         self.asks.push(ask.clone());
@@ -394,6 +416,15 @@ impl Rig {
                 }
             }
         }
+    }
+}
+
+/// What a request has that waits for another one.
+#[track_caller]
+pub fn follower(step: Step<Bytes>) -> Exchange<Bytes> {
+    match step {
+        Step::Wait(_, exchange) => exchange,
+        other => panic!("expected a wait: {other:?}"),
     }
 }
 

@@ -236,7 +236,7 @@ fn a_digest_of_the_stored_body_outlives_a_304_rfc9111_3_2() {
 }
 
 #[test]
-fn parameters_that_the_response_calls_irrelevant_do_not_count_no_vary_search() {
+fn parameters_that_responses_call_irrelevant_do_not_count_no_vary_search() {
     let mut rig = ttl();
     let answer = || response(200, "a").with("no-vary-search", "params=(\"utm\")");
     rig.next(answer());
@@ -258,7 +258,7 @@ fn parameters_that_the_response_calls_irrelevant_do_not_count_no_vary_search() {
 }
 
 #[test]
-fn a_response_that_does_not_say_so_itself_answers_its_own_query_alone_no_vary_search() {
+fn a_response_that_does_not_say_so_answers_its_query_alone_no_vary_search() {
     let mut rig = ttl();
     rig.next(response(200, "plain"));
     rig.get("/book/a?x=1");

@@ -73,10 +73,10 @@ fn what_stays_in_the_isolate_is_still_fetched_by_one_of_those_who_miss_it() {
     // Another isolate is told by the store that nothing will come.
     let mut other = rig.beside();
     std::mem::swap(&mut rig.model, &mut other.model);
-    let Step::Fetch(fetch, leader) = start(&mut other) else {
+    let Step::Fetch(fetch, leader) = other.begin(&get("/a")) else {
         panic!("the first goes to the origin");
     };
-    let Step::Wait(_, waiting) = start(&mut other) else {
+    let Step::Wait(_, waiting) = other.begin(&get("/a")) else {
         panic!("the second waits for it");
     };
     other.carry_on(&get("/a"), Step::Fetch(fetch, leader));
@@ -84,20 +84,9 @@ fn what_stays_in_the_isolate_is_still_fetched_by_one_of_those_who_miss_it() {
     assert_eq!(other.carry_on(&get("/a"), step).fetches, 0);
 }
 
-/// Asks until the request waits, is answered or goes to the origin.
-fn start(rig: &mut Rig) -> Step<Bytes> {
-    let request = get("/a");
-    let mut step = rig.gate.decide(&request, rig.shown());
-    while let Step::Ask(ask, exchange) = step {
-        let reply = rig.reply(&ask);
-        step = rig.gate.resume(&request, &ask, exchange, reply, rig.now);
-    }
-    step
-}
-
 /// What becomes of an answer that says it has so many bytes.
 fn announced(rig: &mut Rig, length: usize) -> bool {
-    match start(rig) {
+    match rig.begin(&get("/a")) {
         Step::Fetch(_, exchange) => buffers(rig, exchange, length),
         other => panic!("{other:?}"),
     }

@@ -127,6 +127,27 @@ fn past_its_time_the_origin_is_asked_first() {
 }
 
 #[test]
+fn a_lifetime_that_is_made_shorter_counts_at_once() {
+    for (stale, refreshed) in [(Some("1d"), true), (None, false)] {
+        let of_ttl = |ttl| {
+            let cache = json!({ "ttl": ttl, "stale_while_revalidate": stale });
+            json!({ "origin": "https://api.example", "routes": [{ "path": "/b", "cache": cache }] })
+        };
+        let mut before = Rig::new(of_ttl("1h"));
+        before.next(response(200, "old"));
+        before.get("/b");
+        let mut after = Rig::new(of_ttl("1s"));
+        before.swap_stores(&mut after);
+        after.wait(2_000);
+        let start = after.now;
+        after.next(response(200, "new"));
+        let seen = after.get("/b");
+        assert_eq!((seen.refreshed, after.now), (refreshed, start));
+        assert_eq!(after.get("/b").text(), "new");
+    }
+}
+
+#[test]
 fn a_stale_entry_stands_in_for_a_failed_origin_up_to_the_ceiling() {
     let failures = [
         Ok(response(500, "broken")),

@@ -115,7 +115,7 @@ fn legacy_and_draft_7_follow_the_local_limits_too() {
 }
 
 #[test]
-fn with_none_a_client_is_told_nothing_but_who_decided_and_when_to_come_back() {
+fn with_none_clients_are_told_only_who_decided_and_when_to_come_back() {
     for seen in three(&mut Rig::new(config("none"))) {
         assert_eq!(told(&seen), [""; 0]);
     }

@@ -140,6 +140,22 @@ fn of_two_that_come_at_once_the_second_does_not_replace_the_first() {
 }
 
 #[test]
+fn who_turns_to_a_variant_gives_the_lease_of_the_first_one_back() {
+    let mut rig = Rig::new(json!({
+        "origin": "https://api.example",
+        "routes": [{ "path": "/v", "cache": { "ttl": "1s", "stale_while_revalidate": "2s" } }],
+    }));
+    ask(&mut rig, "/v", "de");
+    rig.wait(1_500);
+    rig.another_isolate();
+    ask(&mut rig, "/v", "fr");
+    let sent = rig.sent.len();
+    rig.next(response(200, "de").with("vary", "X-Tongue"));
+    let seen = rig.send(&spoken("/v", "de"));
+    assert_eq!((seen.refreshed, rig.sent.len() - sent), (true, 1));
+}
+
+#[test]
 fn a_variant_is_revalidated_for_itself_rfc9111_4_3_1() {
     let mut rig = rig();
     for tongue in ["de", "en"] {

@@ -1,10 +1,11 @@
 //! Routes whose responses say how new they are.
 
 use bytes::Bytes;
+use omnitrade_edge::error::ErrorKind;
 use omnitrade_edge::gateway::Step;
 use serde_json::{Value, json};
 
-use crate::rig::{Response, Rig, get, response};
+use crate::rig::{Response, Rig, Store, get, response};
 
 fn config() -> Value {
     json!({
@@ -32,13 +33,7 @@ fn book(id: &str) -> Response {
 
 /// Asks until the request goes to the origin.
 fn on_its_way(rig: &mut Rig, path: &str) -> Step<Bytes> {
-    let request = get(path);
-    let mut step = rig.gate.decide(&request, rig.shown());
-    while let Step::Ask(ask, exchange) = step {
-        let reply = rig.reply(&ask);
-        let now = rig.shown();
-        step = rig.gate.resume(&request, &ask, exchange, reply, now);
-    }
+    let step = rig.begin(&get(path));
     assert!(matches!(step, Step::Fetch(..)), "{step:?}");
     step
 }
@@ -119,6 +114,19 @@ fn after_an_older_answer_the_store_is_left_alone_for_a_moment_too() {
     rig.wait(60);
     rig.get("/open");
     assert_eq!(rig.asks.len(), asks + 1);
+}
+
+#[test]
+fn an_older_version_stays_out_also_while_the_store_is_gone() {
+    let mut rig = Rig::new(config());
+    rig.next(book("10"));
+    rig.get("/open");
+    rig.wait(1_500);
+    rig.store = Store::Down(ErrorKind::Unreachable);
+    rig.next(book("9"));
+    rig.get("/open");
+    let seen = rig.get("/open");
+    assert!(seen.text().contains(":10}"), "{}", seen.text());
 }
 
 #[test]

@@ -146,7 +146,7 @@ async fn a_redis_that_dies_is_noticed_at_once_and_one_that_returns_too() {
 }
 
 #[tokio::test]
-async fn a_redis_that_was_swapped_between_two_requests_is_not_noticed_by_clients() {
+async fn clients_do_not_notice_a_redis_that_was_swapped_between_two_requests() {
     let mut redis = RedisServer::start();
     let rest = RestServer::start(&redis.url(), TOKEN);
     for round in 1..=5 {

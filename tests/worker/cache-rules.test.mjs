@@ -1,7 +1,7 @@
 /** `cache = {}`: a shared cache that does as the origin's headers say (RFC 9111). */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ask, cacheStatus, setUp, until, untilTime } from "./kit.mjs";
+import { ask, cacheStatus, secondsBetween, setUp, until, untilTime } from "./kit.mjs";
 
 const { gate } = await setUp({
   edge: {
@@ -82,7 +82,8 @@ for (const [headers, why] of /** @type {[Record<string, string>, string][]} */ (
 test("Age goes on from what the origin said", async () => {
   const { first, second, hit } = await twice(made({ "Cache-Control": "max-age=600", Age: "100" }));
   assert.equal(hit, true);
-  assert.ok(Number(second.headers.age) >= 100 && Number(second.headers.age) < 160, `Age: ${second.headers.age}`);
+  const age = Number(second.headers.age);
+  assert.ok(age >= 100 && age <= 101 + secondsBetween(first, second), `Age: ${age}`);
   assert.ok(Number(cacheStatus(first).ttl) <= 500);
 });
 
@@ -96,7 +97,7 @@ test("Vary: each value of the header has its own response", async () => {
   assert.notEqual((await get(path)).text, en.first.text, "without the header it is yet another");
 });
 
-test("what is for one Authorization is not shared, unless it says that it may be", async () => {
+test("what is for one Authorization is not shared, unless it says it may be", async () => {
   const path = made({ "Cache-Control": "max-age=600" });
   const mine = await get(path, { authorization: "Bearer one" });
   assert.equal(cacheStatus(mine).stored, undefined);
@@ -129,7 +130,7 @@ test("the client's no-store and no-cache are heard", async () => {
   assert.notEqual(forced.text, first.text);
 });
 
-test("a stale response is revalidated, and a 304 renews it without its body being sent again", async () => {
+test("a stale response is revalidated, and a 304 renews it without a body", async () => {
   const path = `${made({ "Cache-Control": "max-age=1", ETag: '"v1"' })}&__revalidate=1`;
   const { first } = await twice(path);
   await untilTime(first.receivedAt + 1_000);
@@ -139,7 +140,7 @@ test("a stale response is revalidated, and a 304 renews it without its body bein
   const { fwd, stored, "fwd-status": forwarded } = cacheStatus(renewed);
   assert.deepEqual({ fwd, stored, forwarded }, { fwd: "stale", stored: true, forwarded: 304 });
   assert.equal(renewed.headers.etag, '"v1"');
-  assert.equal(renewed.headers.age, "0");
+  assert.ok(Number(renewed.headers.age) <= secondsBetween(renewed), `Age: ${renewed.headers.age}`);
 });
 
 test("no-cache from the origin: stored, and revalidated each time", async () => {
@@ -161,7 +162,7 @@ test("by Last-Modified too", async () => {
   assert.equal((await get(path, { "if-modified-since": date })).status, 304);
 });
 
-test("an unsafe request that succeeds makes what is stored for its URL invalid", async () => {
+test("an unsafe request that succeeds makes what its URL has stored invalid", async () => {
   const path = made({ "Cache-Control": "max-age=600" });
   const { first } = await twice(path);
   assert.equal((await ask(gate, path, { method: "POST" })).status, 200);
@@ -176,7 +177,7 @@ test("hop-by-hop headers and those of one client are not stored", async () => {
   assert.equal(second.headers["keep-alive"], undefined);
 });
 
-test("a cache before this one has its say in Cache-Status, as long as it was asked", async () => {
+test("a cache before this one is in Cache-Status, as long as it was asked", async () => {
   const { first, second } = await twice(made({ "Cache-Control": "max-age=600", "Cache-Status": "Origin; hit" }));
   assert.match(String(first.headers["cache-status"]), /^Origin; hit, omnitrade-edge; fwd=/);
   assert.match(String(second.headers["cache-status"]), /^omnitrade-edge; hit/);

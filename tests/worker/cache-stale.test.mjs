@@ -38,7 +38,7 @@ async function gone(path, ttl = TTL) {
   return reply;
 }
 
-test("a stale response is served at once, and refreshed behind it by one request", async () => {
+test("a stale response is served at once, and one request refreshes it", async () => {
   const path = `${made}?__body=swr{n}`;
   const old = await gone(path);
   const seen = origin.counters.of(made);
@@ -151,7 +151,7 @@ test("while it is fresh nobody notices that the origin is gone", async () => {
   assert.equal(cacheStatus(reply).hit, true);
 });
 
-test("with nothing stored the failure of the origin is shown, with the limits' headers", async () => {
+test("with nothing stored an origin's failure is shown, with limits' headers", async () => {
   origin.control.set({ fail: "reset", only: book });
   const reply = await ask(first, `${book}?symbol=LTCUSDT`, { headers: newClient() });
   problem(reply, 502);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
-import { ask, cacheStatus, newClient, problem, setUp, until } from "./kit.mjs";
+import { ask, cacheStatus, newClient, problem, secondsBetween, setUp, until } from "./kit.mjs";
 
 const book = "/api/v1/market-data/orderbook";
 const echo = "/__origin/echo";
@@ -33,7 +33,7 @@ const stored = (path, options) =>
     return cacheStatus(reply).hit ? reply : undefined;
   });
 
-test("the first request goes to the origin and is stored, the second is a hit with its age", async () => {
+test("the first request is stored, and the second is a hit with its age", async () => {
   const path = `${book}?symbol=BTCUSDT`;
   const miss = await ask(first, path, { headers: newClient() });
   assert.equal(miss.status, 200);
@@ -41,7 +41,7 @@ test("the first request goes to the origin and is stored, the second is a hit wi
   assert.ok(fwd === "uri-miss" || fwd === "miss", `fwd=${fwd}`);
   assert.equal(kept, true);
   assert.equal(hit, undefined);
-  assert.ok(Number(ttl) >= 595 && Number(ttl) <= 600, `ttl=${ttl}`);
+  assert.ok(Number(ttl) >= 599 - secondsBetween(miss) && Number(ttl) <= 600, `ttl=${ttl}`);
 
   const again = await stored(path);
   assert.deepEqual(again.body, miss.body);
@@ -141,7 +141,7 @@ test("a client's own condition does not keep the response out of the cache", asy
   assert.equal(whole.text, "whole");
 });
 
-test("a range of what is not stored passes through, and of what is stored is cut from it", async () => {
+test("a range is cut from what is stored, and else passes through", async () => {
   const path = "/__origin/range";
   const part = await ask(first, path, { headers: { range: "bytes=10-19" } });
   assert.equal(part.status, 206);

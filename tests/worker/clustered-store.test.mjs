@@ -1,50 +1,36 @@
 /** A clustered Redis: without a hash tag the gate says what is wrong, with one all works. */
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { startOrigin } from "../../examples/origin/index.js";
-import { startGate } from "../support/gate.mjs";
-import { freePort, startRedis, startRestRedis } from "../support/servers.mjs";
-import { ask, cacheStatus, commandsOf, limiter, newClient, rateLimit, storeVars, until } from "./kit.mjs";
+import { freePort } from "../support/servers.mjs";
+import { ask, cacheStatus, limiter, newClient, rateLimit, startGateBefore, surroundings, until } from "./kit.mjs";
 
 const book = "/api/v1/market-data/orderbook?symbol=BTCUSDT";
 
-const [origin, redis] = await Promise.all([
-  startOrigin(),
-  startRedis(["--cluster-enabled", "yes", "--cluster-port", `${await freePort()}`]),
-]);
-const rest = await startRestRedis({ redisUrl: redis.url });
-const store = commandsOf(rest);
+const around = await surroundings({
+  redisOptions: ["--cluster-enabled", "yes", "--cluster-port", `${await freePort()}`],
+});
+const { store } = around;
 await store.run("CLUSTER", "ADDSLOTSRANGE", 0, 16383);
 await until(async () => /cluster_state:ok/.test(await store.run("CLUSTER", "INFO")));
-after(async () => {
-  await Promise.all([origin.close(), rest.stop()]);
-  await redis.stop();
-});
 
 /**
  * @param {import("node:test").TestContext} t
  * @param {string} prefix
  */
-async function gateWith(t, prefix) {
-  const gate = await startGate({
-    edge: {
-      origin: origin.url,
-      redis: { timeout: "10s", key_prefix: prefix },
-      limits: {
-        "per-ip": { by: "ip", window: "60s", quota: 100 },
-        all: { by: "global", window: "60s", quota: 1000 },
-      },
-      routes: [{ path: "/api/{*rest}", limits: ["per-ip", "all"], cache: { ttl: "10m", query: ["symbol"] } }],
+function gateWith(t, prefix) {
+  const edge = {
+    redis: { key_prefix: prefix },
+    limits: {
+      "per-ip": { by: "ip", window: "60s", quota: 100 },
+      all: { by: "global", window: "60s", quota: 1000 },
     },
-    vars: storeVars(rest),
-    isolates: 2,
-  });
-  t.after(() => gate.stop());
-  return gate;
+    routes: [{ path: "/api/{*rest}", limits: ["per-ip", "all"], cache: { ttl: "10m", query: ["symbol"] } }],
+  };
+  return startGateBefore(around, { edge, isolates: 2 }, t);
 }
 
-test("without a hash tag each isolate says once what to do, and goes on by itself", async (t) => {
+test("with no hash tag each isolate says once what to do, and goes on alone", async (t) => {
   const gate = await gateWith(t, "ot");
   const headers = newClient();
   const told = () => gate.logs().filter((line) => line.includes("CROSSSLOT"));

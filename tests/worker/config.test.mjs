@@ -1,13 +1,11 @@
 /** A bad configuration: clients learn that there is one, the log says all that is wrong. */
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
-import { startOrigin } from "../../examples/origin/index.js";
+import { test } from "node:test";
 import { startGate } from "../support/gate.mjs";
 import { freePort } from "../support/servers.mjs";
-import { ask, problem, rateLimit, until } from "./kit.mjs";
+import { ask, problem, rateLimit, startSampleOrigin, until } from "./kit.mjs";
 
-const origin = await startOrigin();
-after(() => origin.close());
+const origin = await startSampleOrigin();
 
 const store = { UPSTASH_REDIS_REST_URL: "https://secret-store.example", UPSTASH_REDIS_REST_TOKEN: "secret-token" };
 const limits = { ten: { by: "ip", window: "60s", quota: 10 } };
@@ -51,7 +49,7 @@ async function refused(t, bindings) {
   return lines;
 }
 
-test("everything that is wrong is in the log, each with its path and what was expected", async (t) => {
+test("all that is wrong is in the log, with its path and what was expected", async (t) => {
   const lines = await refused(t, {
     edge: {
       default_limits: ["nobody"],

@@ -1,7 +1,6 @@
 /** What an isolate knows goes on serving without a store: its cache, its limits, and what was used before. */
 import assert from "node:assert/strict";
-import { after, afterEach, test } from "node:test";
-import { startGate } from "../support/gate.mjs";
+import { afterEach, test } from "node:test";
 import {
   ask,
   cacheStatus,
@@ -11,6 +10,7 @@ import {
   rateLimit,
   reducedCapacity,
   setUp,
+  startGateBefore,
   until,
   untilTime,
 } from "./kit.mjs";
@@ -106,14 +106,8 @@ test("a local refusal does not outlive the failure of the store", async () => {
 
 test("local limits keep their window too, and Retry-After is true of them", async () => {
   const window = 2_000;
-  const local = await startGate({
-    edge: {
-      origin: origin.url,
-      default_limits: ["four"],
-      limits: { four: { by: "ip", window: `${window}ms`, quota: 4 } },
-    },
-  });
-  after(() => local.stop());
+  const limits = { four: { by: "ip", window: `${window}ms`, quota: 4 } };
+  const local = await startGateBefore({ origin }, { edge: { default_limits: ["four"], limits } });
   const headers = newClient();
   /** @type {import("./kit.mjs").Reply[]} */
   const admitted = [];

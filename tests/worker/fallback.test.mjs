@@ -1,10 +1,8 @@
 /** The store fails: the gate goes on, within the deadline, and comes back with it. */
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { startOrigin } from "../../examples/origin/index.js";
-import { startGate } from "../support/gate.mjs";
-import { freePort, startRedis, startRestRedis } from "../support/servers.mjs";
+import { freePort } from "../support/servers.mjs";
 import {
   ask,
   limiter,
@@ -14,8 +12,9 @@ import {
   rateLimit,
   reducedCapacity,
   retryAfter,
-  startTap,
-  storeVars,
+  startGateBefore,
+  startSampleOrigin,
+  startStore,
   until,
 } from "./kit.mjs";
 
@@ -26,13 +25,9 @@ const closed = "/__origin/status/206";
 const mixed = "/__origin/status/207";
 const book = "/api/v1/market-data/orderbook";
 
-const origin = await startOrigin();
-after(() => origin.close());
+const origin = await startSampleOrigin();
 
-/** @param {Record<string, any>} [redis] */
-const edge = (redis = {}) => ({
-  origin: origin.url,
-  redis,
+const edge = {
   limits: {
     many: { by: "ip", window: "60s", quota: 1_000_000 },
     ten: { by: "ip", window: "60s", quota: 10 },
@@ -47,30 +42,16 @@ const edge = (redis = {}) => ({
     { path: mixed, limits: ["ten", "open"] },
     { path: book, limits: ["many"], cache: { ttl: "10m", query: ["symbol"] } },
   ],
-});
+};
 
 /**
- * A gate of a test's own, before this store.
+ * A gate of a test's own before this store, for which it waits as long as it does by default.
  * @param {import("node:test").TestContext} t
  * @param {{ url: string, token: string } | undefined} store
  * @param {Record<string, any>} [redis]
  */
-async function gateBefore(t, store, redis) {
-  const gate = await startGate({ edge: edge(redis), vars: store ? storeVars(store) : {} });
-  t.after(() => gate.stop());
-  return gate;
-}
-
-/** @param {import("node:test").TestContext} t */
-async function startStore(t) {
-  const redis = await startRedis();
-  const rest = await startRestRedis({ redisUrl: redis.url });
-  const tap = await startTap(rest.url);
-  t.after(async () => {
-    await tap.close();
-    await Promise.all([rest.stop(), redis.stop()]);
-  });
-  return { redis, tap, url: tap.url, token: rest.token };
+function gateBefore(t, store, redis) {
+  return startGateBefore({ origin, store }, { edge: { ...edge, redis: { timeout: undefined, ...redis } } }, t);
 }
 
 /** A store that nobody listens for. */
@@ -99,8 +80,8 @@ test("without a store it limits by itself: local mode", async (t) => {
   assert.deepEqual(gate.logs(), []);
 });
 
-test("Redis dies under load and comes back: no 5xx, local within a second, redis within five", async (t) => {
-  const store = await startStore(t);
+test("Redis dies under load: no 5xx, local within 1 s, and back within 5 s", async (t) => {
+  const { redis, store } = await startStore({ scope: t });
   const gate = await gateBefore(t, store);
   /** @type {import("./kit.mjs").Reply[]} */
   const replies = [];
@@ -111,10 +92,10 @@ test("Redis dies under load and comes back: no 5xx, local within a second, redis
   const latest = () => limiter(replies.at(-1) ?? assert.fail());
   await until(() => replies.length > 20 && latest() === "redis");
 
-  await store.redis.kill();
+  await redis.kill();
   const killed = Date.now();
   await sleep(2_500);
-  await store.redis.restart();
+  await redis.restart();
   const restarted = Date.now();
   await until(() => latest() === "redis");
   const back = Date.now();
@@ -131,12 +112,12 @@ test("Redis dies under load and comes back: no 5xx, local within a second, redis
   assert.deepEqual(await health(gate), { status: "ok", store: "closed" });
 });
 
-test("a store that never answers holds each request no longer than its deadline, and then none", async (t) => {
-  const store = await startStore(t);
+test("a store that hangs holds requests up to its deadline, and then none", async (t) => {
+  const { tap, store } = await startStore({ scope: t });
   const deadline = 1_000;
   const gate = await gateBefore(t, store, { timeout: `${deadline}ms` });
   assert.equal(limiter(await ask(gate, many)), "redis");
-  store.tap.fault = "hang";
+  tap.fault = "hang";
   const waiting = await Promise.all(Array.from({ length: 3 }, () => ask(gate, many)));
   for (const reply of waiting) {
     assert.equal(reply.status, 201);
@@ -147,23 +128,23 @@ test("a store that never answers holds each request no longer than its deadline,
   assert.deepEqual(await health(gate), { status: "degraded", store: "open" });
 
   // Only a probe may go to the store now, one at a time.
-  const calls = store.tap.calls;
+  const calls = tap.calls;
   const replies = await Promise.all(Array.from({ length: 50 }, () => ask(gate, many)));
-  assert.ok(store.tap.calls - calls <= 1, `${store.tap.calls - calls} calls`);
+  assert.ok(tap.calls - calls <= 1, `${tap.calls - calls} calls`);
   for (const reply of replies) assert.equal(limiter(reply), "local");
   const waited = replies.filter((reply) => reply.receivedAt - reply.sentAt >= deadline);
-  assert.ok(waited.length <= store.tap.calls - calls, `${waited.length} waited`);
+  assert.ok(waited.length <= tap.calls - calls, `${waited.length} waited`);
 
-  store.tap.fault = null;
+  tap.fault = null;
   await until(async () => limiter(await ask(gate, many)) === "redis", { within: 5_000 + deadline });
   assert.deepEqual(await health(gate), { status: "ok", store: "closed" });
 });
 
 test("a Redis that is paused behind its REST server is no different", async (t) => {
-  const store = await startStore(t);
+  const { redis, store } = await startStore({ scope: t });
   const gate = await gateBefore(t, store, { timeout: "200ms" });
   await until(async () => limiter(await ask(gate, many)) === "redis");
-  store.redis.pause();
+  redis.pause();
   try {
     for (let n = 0; n < 10; n++) {
       const reply = await ask(gate, many);
@@ -171,16 +152,16 @@ test("a Redis that is paused behind its REST server is no different", async (t) 
       assert.equal(limiter(reply), "local");
     }
   } finally {
-    store.redis.resume();
+    redis.resume();
   }
   await until(async () => limiter(await ask(gate, many)) === "redis", { within: 10_000 });
 });
 
 for (const fault of /** @type {const} */ (["reset", "stall", "nonsense", 500, 503, 429, 404])) {
   test(`a store that answers with ${fault}: local, and the client notices nothing`, async (t) => {
-    const store = await startStore(t);
+    const { tap, store } = await startStore({ scope: t });
     const gate = await gateBefore(t, store, { timeout: fault === "stall" ? "200ms" : "10s" });
-    store.tap.fault = fault;
+    tap.fault = fault;
     for (let n = 0; n < 8; n++) {
       const reply = await ask(gate, many);
       assert.equal(reply.status, 201);
@@ -191,7 +172,7 @@ for (const fault of /** @type {const} */ (["reset", "stall", "nonsense", 500, 50
 }
 
 test("a wrong token: local at once, and the log says why without the token", async (t) => {
-  const store = await startStore(t);
+  const { store } = await startStore({ scope: t });
   const token = "wrong-0123456789-token";
   const gate = await gateBefore(t, { url: store.url, token }, { timeout: "10s" });
   const reply = await ask(gate, many);
@@ -213,7 +194,7 @@ test("on_failure = open: nobody is limited while the store fails", async (t) => 
   }
 });
 
-test("on_failure = closed: 503 as problem details with Retry-After, and the origin is not asked", async (t) => {
+test("on_failure = closed: a 503 problem with Retry-After, origin not asked", async (t) => {
   const gate = await gateBefore(t, await nowhere());
   for (let n = 0; n < 10; n++) {
     const reply = await ask(gate, closed, { headers: newClient() });
@@ -224,7 +205,7 @@ test("on_failure = closed: 503 as problem details with Retry-After, and the orig
   assert.equal(origin.counters.of(closed), 0);
 });
 
-test("on_failure is each limit's own: one is open, the one beside it is kept locally", async (t) => {
+test("on_failure is each limit's own: one is open, another is kept locally", async (t) => {
   const gate = await gateBefore(t, await nowhere());
   const headers = newClient();
   const replies = [];

@@ -1,10 +1,9 @@
 /** What passes through the gate, in both directions, and what does not. */
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
-import { startGate } from "../support/gate.mjs";
 import { freePort } from "../support/servers.mjs";
-import { ask, HOST, problem, setUp, values } from "./kit.mjs";
+import { ask, HOST, problem, setUp, startGateBefore, values } from "./kit.mjs";
 
 const { gate, origin } = await setUp({
   edge: {
@@ -17,11 +16,7 @@ const { gate, origin } = await setUp({
 });
 
 /** A gate before another origin. @param {string} url */
-async function gateBefore(url) {
-  const gate = await startGate({ edge: { origin: url } });
-  after(() => gate.stop());
-  return gate;
-}
+const gateBefore = (url) => startGateBefore({ origin: { url } }, {});
 
 /** What the origin saw. @param {Parameters<typeof ask>[2]} [options] @param {string} [query] */
 async function seen(options, query = "") {
@@ -30,7 +25,7 @@ async function seen(options, query = "") {
   return JSON.parse(reply.text);
 }
 
-test("the origin sees one hop: the client's address, the host and the scheme it called", async () => {
+test("the origin sees one hop: the address, host and scheme of the client", async () => {
   const { headers, ip, ips } = await seen({ headers: { "cf-connecting-ip": "192.0.2.44" } });
   assert.equal(headers["x-forwarded-for"], "192.0.2.44");
   assert.equal(headers["x-forwarded-host"], HOST);
@@ -202,7 +197,7 @@ test("HEAD tells the length that GET would have", async () => {
   assert.equal(head.headers["content-length"], "14");
 });
 
-test("conditions and ranges are the origin's business where nothing is cached", async () => {
+test("conditions and ranges are the origin's affair where nothing is cached", async () => {
   const part = await ask(gate, "/__origin/range", { headers: { range: "bytes=1-3" } });
   assert.equal(part.status, 206);
   assert.deepEqual([...part.body], [1, 2, 3]);
@@ -218,7 +213,7 @@ test("a compressed body passes through", async () => {
   assert.equal(JSON.parse(gunzipSync(reply.body).toString()).items.length, 200);
 });
 
-test("an origin that does not answer in time: 504 as problem details, and no longer wait", async () => {
+test("an origin that does not answer in time: a 504 problem, no longer wait", async () => {
   const reply = await ask(gate, "/__origin/hang");
   problem(reply, 504);
   const took = reply.receivedAt - reply.sentAt;

@@ -4,14 +4,12 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { createTestHarness } from "wrangler";
-import { startOrigin } from "../../examples/origin/index.js";
 import { root } from "../../scripts/lib/process.mjs";
 import { scratchFolder } from "../../scripts/lib/servers.mjs";
 import { readWranglerConfig } from "../../scripts/lib/wrangler.mjs";
-import { startRedis, startRestRedis } from "../support/servers.mjs";
+import { storeVars, surroundings } from "./kit.mjs";
 
-const [origin, redis] = await Promise.all([startOrigin(), startRedis()]);
-const rest = await startRestRedis({ redisUrl: redis.url });
+const { origin, store } = await surroundings();
 
 const { name, compatibility_date, compatibility_flags, vars } = readWranglerConfig();
 const config = join(scratchFolder(), "wrangler.json");
@@ -24,8 +22,7 @@ writeFileSync(
     compatibility_flags,
     vars: {
       EDGE: { .../** @type {object} */ (vars.EDGE), origin: origin.url, redis: { timeout: "10s" } },
-      UPSTASH_REDIS_REST_URL: rest.url,
-      UPSTASH_REDIS_REST_TOKEN: rest.token,
+      ...storeVars(store),
     },
   }),
 );
@@ -36,10 +33,7 @@ Object.assign(process.env, {
   WRANGLER_WRITE_LOGS: "false",
 });
 const harness = createTestHarness({ workers: [{ configPath: config }] });
-after(async () => {
-  await Promise.all([harness.close(), origin.close()]);
-  await Promise.all([rest.stop(), redis.stop()]);
-});
+after(() => harness.close());
 await harness.listen();
 
 test("it is up", async () => {

@@ -258,7 +258,7 @@ for (const [name, bytes] of /** @type {[string, string][]} */ ([
   });
 }
 
-test("nothing that came back, and nothing in the log, tells of what is behind the gate", async () => {
+test("no answer and no line of the log tells of what is behind the gate", async () => {
   tap.fault = "reset";
   for (let n = 0; n < 4; n++) await send(gate, book, { headers: newClient() });
   tap.fault = null;

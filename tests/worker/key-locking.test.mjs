@@ -1,22 +1,13 @@
 /** The script asks for locks of its keys only; a store that does not know that is noticed, once. */
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { createServer } from "node:http";
-import { after, test } from "node:test";
-import { startOrigin } from "../../examples/origin/index.js";
-import { startGate } from "../support/gate.mjs";
-import { startRedis, startRestRedis } from "../support/servers.mjs";
-import { ask, limiter, newClient, rateLimit, storeVars } from "./kit.mjs";
+import { test } from "node:test";
+import { ask, limiter, listen, newClient, rateLimit, startGateBefore, surroundings } from "./kit.mjs";
 
 const FIRST_LINE = "#!lua flags=allow-key-locking\n";
 const path = "/__origin/status/201";
 
-const [origin, redis] = await Promise.all([startOrigin(), startRedis()]);
-const rest = await startRestRedis({ redisUrl: redis.url });
-after(async () => {
-  await origin.close();
-  await Promise.all([rest.stop(), redis.stop()]);
-});
+const { origin, rest } = await surroundings();
 
 /**
  * A REST server that refuses a script with the line, before one that takes it.
@@ -37,33 +28,21 @@ async function startStrict(error) {
     const reply = await fetch(rest.url, { method: "POST", headers, body });
     to.writeHead(reply.status, { "content-type": "application/json" }).end(await reply.text());
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  after(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
-  return { url: `http://127.0.0.1:${port}`, token: rest.token, asked };
+  return { url: await listen(server), token: rest.token, asked };
 }
 
 for (const [name, error] of /** @type {const} */ ([
   ["as Redis says it", "ERR Unexpected flag in script shebang: allow-key-locking"],
   ["as an older one says it", "ERR Error compiling script (new function): user_script:1: unexpected symbol near '#'"],
 ])) {
-  test(`a store that refuses the line is noticed once, and nobody else notices: ${name}`, async () => {
+  test(`a store that refuses the line is noticed once, and by no client: ${name}`, async () => {
     const store = await startStrict(error);
-    const gate = await startGate({
-      edge: {
-        origin: origin.url,
-        redis: { timeout: "10s", key_prefix: `strict${name.length}` },
-        default_limits: ["ten"],
-        limits: { ten: { by: "ip", window: "10m", quota: 10 } },
-      },
-      vars: storeVars(store),
-      isolates: 2,
-    });
-    after(() => gate.stop());
+    const edge = {
+      redis: { key_prefix: `strict${name.length}` },
+      default_limits: ["ten"],
+      limits: { ten: { by: "ip", window: "10m", quota: 10 } },
+    };
+    const gate = await startGateBefore({ origin, store }, { edge, isolates: 2 });
     for (const isolate of gate.isolates) {
       const start = store.asked.length;
       const headers = newClient();

@@ -15,30 +15,88 @@ import { startRedis, startRestRedis } from "../support/servers.mjs";
 export const PATIENCE = 20_000;
 
 /**
- * The sample API, a Redis behind its REST server, a tap on the way there, and the gate before them
- * all; ended after the tests of the file. The store's deadline is long, so that a slow machine does
- * not look like a failing store.
- * @param {object} options
- * @param {Record<string, any>} [options.edge] the configuration, but for the origin
- * @param {number} [options.isolates]
- * @param {Record<string, string>} [options.vars] bindings beside those of the configuration and the store
- * @param {string} [options.script] another Worker than the built one
+ * What ends when: after all tests of the file, or after one.
+ * @typedef {{ after: (end: () => Promise<unknown>) => void }} Scope
  */
-export async function setUp({ edge = {}, isolates = 1, vars = {}, script }) {
-  const [origin, redis] = await Promise.all([startOrigin(), startRedis()]);
+
+/**
+ * What a gate is started with; its configuration need not name the origin.
+ * @typedef {Omit<Parameters<typeof startGate>[0], "edge"> & {
+ *   edge?: Record<string, any>,
+ * }} GateOptions
+ */
+
+/**
+ * The sample API, a Redis behind its REST server, a tap on the way there, and the gate before them
+ * all; ended after the tests of the file.
+ * @param {GateOptions} options
+ */
+export async function setUp(options) {
+  const around = await surroundings();
+  return { ...around, gate: await startGateBefore(around, options) };
+}
+
+/**
+ * All that a gate has around it, for files that start their gates one by one.
+ * @param {Parameters<typeof startStore>[0]} [options] of the store
+ */
+export async function surroundings(options) {
+  const [origin, store] = await Promise.all([startSampleOrigin(), startStore(options)]);
+  return { origin, ...store };
+}
+
+/** The sample API. */
+export async function startSampleOrigin() {
+  const origin = await startOrigin();
+  after(() => origin.close());
+  return origin;
+}
+
+/**
+ * A Redis behind its REST server, and a tap on the way there, whose address is the store's.
+ * @param {{ redisOptions?: string[], scope?: Scope }} [options]
+ */
+export async function startStore({ redisOptions, scope = { after } } = {}) {
+  const redis = await startRedis(redisOptions);
   const rest = await startRestRedis({ redisUrl: redis.url });
   const tap = await startTap(rest.url);
-  const gate = await startGate({
-    edge: { origin: origin.url, ...edge, redis: { timeout: "10s", ...edge.redis } },
-    vars: { ...storeVars({ url: tap.url, token: rest.token }), ...vars },
-    isolates,
-    script,
-  });
-  after(async () => {
-    await Promise.all([gate.stop(), tap.close(), origin.close()]);
+  scope.after(async () => {
+    await tap.close();
     await Promise.all([rest.stop(), redis.stop()]);
   });
-  return { origin, redis, rest, tap, gate, store: commandsOf(rest) };
+  return { redis, rest, tap, store: { url: tap.url, token: rest.token, ...commandsOf(rest) } };
+}
+
+/**
+ * A gate before an origin and, unless it shall be in local mode, a store. The store's deadline is
+ * long, so that a slow machine does not look like a failing store.
+ * @param {{ origin: { url: string }, store?: { url: string, token: string } }} around
+ * @param {GateOptions} options
+ * @param {Scope} [scope]
+ */
+export async function startGateBefore({ origin, store }, { edge = {}, vars = {}, ...options }, scope = { after }) {
+  const gate = await startGate({
+    edge: { origin: origin.url, ...edge, redis: { timeout: "10s", ...edge.redis } },
+    vars: store ? { ...storeVars(store), ...vars } : vars,
+    ...options,
+  });
+  scope.after(() => gate.stop());
+  return gate;
+}
+
+/**
+ * Has a server listen on a free port, and gives its address.
+ * @param {import("node:http").Server} server
+ */
+export async function listen(server) {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  after(async () => {
+    server.close();
+    server.closeAllConnections();
+  });
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  return `http://127.0.0.1:${port}`;
 }
 
 /** @param {{ url: string, token: string }} store */
@@ -293,6 +351,15 @@ export function limiter({ headers }) {
 export function retryAfter({ headers }) {
   assert.match(String(headers["retry-after"]), /^[1-9]\d*$/);
   return Number(headers["retry-after"]);
+}
+
+/**
+ * How many seconds have passed at most since the gate made one answer, when it made another.
+ * @param {Reply} first
+ * @param {Reply} [last] without it: how long the one answer took
+ */
+export function secondsBetween(first, last = first) {
+  return (last.receivedAt - first.sentAt) / 1_000;
 }
 
 /**

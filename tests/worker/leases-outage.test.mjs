@@ -55,7 +55,7 @@ async function counted(limit, client) {
   return Number(String(state).split(" ")[6]);
 }
 
-test("permits at hand are spent while the store is gone, and then the local limits go on", async () => {
+test("with the store gone permits at hand are spent, then local limits go on", async () => {
   const headers = newClient();
   await warmUp(long, headers);
   tap.fault = "reset";
@@ -137,7 +137,7 @@ test("permits that are void are not spent, store or no store", async () => {
   assert.ok(leased > 0);
 });
 
-test("permits that nobody spends go back by themselves, for other isolates to give out", async () => {
+test("permits that nobody spends go back, for other isolates to give out", async () => {
   const headers = newClient();
   await warmUp(brief, headers);
   const admitted = 100 + 1;

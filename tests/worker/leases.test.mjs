@@ -78,7 +78,7 @@ test("who comes rarely is counted one by one: nothing is fetched for nobody", as
   assert.equal(rateLimit(await ask(gate.isolates[1], hot, { headers })).hot.r, 99_998);
 });
 
-test("a client is never told of more than is left, and its own requests count at once", async () => {
+test("a client is told of no more than is left, its own requests included", async () => {
   const headers = newClient();
   let last = 100_000;
   for (let n = 1; n <= 100; n++) {
@@ -89,7 +89,7 @@ test("a client is never told of more than is left, and its own requests count at
   }
 });
 
-test("no window ever holds more than the quota, with three isolates hammered at once", async () => {
+test("no window ever exceeds the quota, with three isolates hammered at once", async () => {
   const headers = newClient();
   /** @type {import("./kit.mjs").Reply[]} */
   const admitted = [];
@@ -175,7 +175,7 @@ test("beside an exact limit, one call asks for all that is open", async () => {
   assert.ok(cost.calls >= 10 && cost.calls <= 15, JSON.stringify(cost));
 });
 
-test("with a cache on the route, one call asks for limits and entry, and a hit at hand costs none", async () => {
+test("one call asks for limits and cache entry, and a hit at hand costs none", async () => {
   const headers = newClient();
   await warmUp(headers);
   const [first, second] = gate.isolates;

@@ -41,7 +41,7 @@ test("anonymous clients are told apart by their address", async () => {
   assert.equal(await left(perClient, two, "client"), 4);
 });
 
-test("clients with a key are told apart by it, wherever they come from, and have a quota of their own", async () => {
+test("a key tells clients apart wherever they are, with a quota of its own", async () => {
   const headers = { ...newClient(), "x-api-key": "alpha" };
   const reply = await ask(gate, perClient, { headers });
   assert.equal(rateLimit(reply).client.q, 50);
@@ -101,7 +101,7 @@ test("no address and what is none share one subject, and are never unlimited", a
   assert.equal(await left(perIp, spoofed, "ip"), 3, "no other header names the client");
 });
 
-test("a limit by route counts everybody on that route, whatever its parameters", async () => {
+test("a limit by route counts all on that route, whatever its parameters", async () => {
   assert.equal(await left("/__origin/status/250", newClient(), "route"), 19);
   assert.equal(await left("/__origin/status/251", newClient(), "route"), 18);
 });

@@ -33,7 +33,7 @@ for (const isolate of gate.isolates) await ask(isolate, one, { headers: newClien
 /** @param {() => Promise<unknown>} request */
 const costOf = (request) => kitCostOf({ store, tap }, request);
 
-test("a check is three commands in one call, a refusal two, a remembered refusal none", async () => {
+test("a check is three commands in one call, a refusal two, remembered none", async () => {
   const headers = newClient();
   const check = async (/** @type {number} */ status, /** @type {string} */ limiter) => {
     const reply = await ask(first, one, { headers });
@@ -61,7 +61,7 @@ test("two limits cost one command more than one", async () => {
   assert.deepEqual(cost, { evalsha: 1, mget: 1, set: 2, calls: 1 });
 });
 
-test("a limited request that reads the cache costs no more than one that does not", async () => {
+test("reading the cache costs a limited request nothing more", async () => {
   const path = `${cached}?symbol=ETHUSDT`;
   const headers = newClient();
   const get = async (/** @type {import("../support/gate.mjs").Isolate} */ isolate) => {
@@ -101,7 +101,7 @@ test("two isolates share one quota: of a hundred at once exactly fifty pass", as
   for (const reply of of(202)) assert.equal(reply.headers["x-edge-limiter"], "redis");
 });
 
-test("a key is sent to the origin and nowhere else: not to the store, not to the log", async () => {
+test("a key goes to the origin alone: not to the store, not to the log", async () => {
   const headers = { ...newClient(), "x-api-key": secret };
   for (const path of [one, `${cached}?symbol=SOLUSDT`, "/__origin/echo"]) await ask(first, path, { headers });
   const echo = await ask(first, "/__origin/echo", { headers });

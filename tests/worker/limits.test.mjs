@@ -38,7 +38,7 @@ const { gate, origin } = await setUp({
 });
 const [, other] = gate.isolates;
 
-test("every answer says the policy, what is left of it and when more comes back", async () => {
+test("every answer says the policy, what is left and when more comes back", async () => {
   const headers = newClient();
   for (let left = 9; left >= 0; left--) {
     const reply = await ask(gate, tenAMinute, { headers });
@@ -51,7 +51,7 @@ test("every answer says the policy, what is left of it and when more comes back"
   }
 });
 
-test("the eleventh request of an anonymous client is refused, as problem details", async () => {
+test("an anonymous client's eleventh request is refused, as problem details", async () => {
   const headers = newClient();
   for (let n = 0; n < 10; n++) assert.equal((await ask(gate, tenAMinute, { headers })).status, 201);
   const seen = origin.counters.of(tenAMinute);
@@ -135,7 +135,7 @@ test("a refusal by one limit charges none of the others", async () => {
   assert.equal(rateLimit(await ask(gate, wideOnly, { headers: address })).wide.r, 96);
 });
 
-test("a request takes its cost, and a cheaper one may pass where a dear one may not", async () => {
+test("a request takes its cost; a cheap one passes where a dear one may not", async () => {
   const headers = newClient();
   assert.equal(rateLimit(await ask(gate, dear, { headers })).ten.r, 6);
   assert.equal(rateLimit(await ask(gate, dear, { headers })).ten.r, 2);

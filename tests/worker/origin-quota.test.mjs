@@ -1,7 +1,6 @@
 /** How often all isolates together call the origin: only real calls count, and what is stored stands in. */
 import assert from "node:assert/strict";
-import { after, afterEach, test } from "node:test";
-import { startGate } from "../support/gate.mjs";
+import { afterEach, test } from "node:test";
 import {
   ask,
   cacheStatus,
@@ -12,7 +11,7 @@ import {
   rateLimit,
   retryAfter,
   setUp,
-  storeVars,
+  startGateBefore,
   until,
   untilTime,
 } from "./kit.mjs";
@@ -66,7 +65,7 @@ const edge = {
   ],
 };
 const setup = await setUp({ isolates: 2, edge });
-const { gate, origin, rest, store, tap } = setup;
+const { gate, origin, store, tap } = setup;
 const [first, second] = gate.isolates;
 afterEach(() => origin.control.set({}));
 
@@ -86,7 +85,7 @@ async function counted(name) {
   return state === null ? 0 : Number(String(state).split(" ")[6]);
 }
 
-test("a route's own quota bounds the calls of all isolates, and who is refused is charged nothing", async () => {
+test("a route's own quota bounds all isolates, and a refusal charges nothing", async () => {
   const headers = newClient();
   for (const isolate of gate.isolates) assert.equal((await ask(isolate, own, { headers })).status, 201);
   for (const isolate of [first, second, first, second]) {
@@ -136,7 +135,7 @@ test("it is charged in the same call of the store, with one command more", async
   assert.deepEqual(pays, { evalsha: 1, mget: 1, set: 2, calls: 1 });
 });
 
-test("what the cache answers does not count, in whichever isolate, and asks in one call", async () => {
+test("what the cache answers counts in no isolate, and asks in one call", async () => {
   const path = `${made}?__body=hit`;
   assert.equal(cacheStatus(await ask(first, path, { headers: newClient() })).stored, true);
   await until(async () => (await store.keys()).some((key) => key.startsWith("ot:c:")));
@@ -167,7 +166,7 @@ test("a client that wants a stored answer or none takes nothing from it", async 
   spent(await ask(first, `${klines}?symbol=BTCUSDT&interval=1m`, { headers: newClient() }));
 });
 
-test("a stale answer that may be refreshed is served on, and refreshed no more than the quota allows", async () => {
+test("a stale answer is served on, and refreshed as far as the quota allows", async () => {
   const path = `${ticker}?symbol=BTCUSDT`;
   const old = await ask(first, path, { headers: newClient() });
   assert.equal(old.status, 200);
@@ -197,7 +196,7 @@ test("who may not call does not keep others from refreshing", async () => {
   assert.equal(await store.run("GET", lease), takenAt, "nobody has taken it");
 });
 
-test("a stale answer stands in for a call up to its ceiling, and then it is 503", async () => {
+test("a stale answer stands in for a call up to its ceiling, then it is 503", async () => {
   const path = `${trades}?symbol=BTCUSDT`;
   const old = await ask(first, path, { headers: newClient() });
   assert.equal(cacheStatus(old).stored, true);
@@ -239,11 +238,7 @@ test("beside leased permits it asks the store for itself, in one call", async ()
 });
 
 test("while the store fails each isolate keeps to it by itself", async () => {
-  const alone = await startGate({
-    edge: { origin: origin.url, ...edge, redis: { timeout: "10s" } },
-    vars: storeVars({ url: tap.url, token: rest.token }),
-  });
-  after(() => alone.stop());
+  const alone = await startGateBefore(setup, { edge });
   tap.fault = "reset";
   try {
     const seen = origin.counters.of(sharedToo);

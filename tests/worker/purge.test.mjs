@@ -1,9 +1,8 @@
 /** `POST /__edge/purge`: what is named is void, here at once and elsewhere within `l1_max_age`. */
 import assert from "node:assert/strict";
-import { after, afterEach, test } from "node:test";
+import { afterEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { startGate } from "../support/gate.mjs";
-import { ask, cacheStatus, costOf, HOST, problem, retryAfter, setUp, until } from "./kit.mjs";
+import { ask, cacheStatus, costOf, HOST, problem, retryAfter, setUp, startGateBefore, until } from "./kit.mjs";
 
 const made = "/__origin/headers";
 const orderbook = "/api/v1/market-data/orderbook";
@@ -63,7 +62,7 @@ function stored(isolate, path, headers = {}) {
   });
 }
 
-test("a purge by tag is known here and to who reads the store at once, and elsewhere within l1_max_age", async () => {
+test("a purge by tag counts at once, in others' memory within l1_max_age", async () => {
   const [one, other] = [path({ x: "A" }), path({ x: "B" })];
   const before = await stored(first, one);
   const unharmed = await stored(first, other);
@@ -103,7 +102,7 @@ test("a purge of one symbol leaves the books of the others", async () => {
   assert.equal(origin.counters.of(orderbook) - calls, 1);
 });
 
-test("what is on its way from the origin during a purge is served to nobody after it", async () => {
+test("what the origin sends during a purge is served to nobody after it", async () => {
   const slow = path({ x: "slow", __delay: "400" });
   const before = origin.counters.of(made);
   const leader = ask(first, slow);
@@ -145,7 +144,7 @@ test("a purge by URL covers all its variants, and no other URL", async () => {
   for (const text of await all(third)) assert.ok(!again.includes(text), text);
 });
 
-test("it costs one call of the store, and in there one command for each tag and URL", async () => {
+test("it costs one call of the store, with one command for each tag and URL", async () => {
   const names = {
     tags: ["a", "b", "a"],
     urls: [`${orderbook}?symbol=A&limit=3&utm=1`, `${orderbook}?limit=3&symbol=A`],
@@ -197,7 +196,7 @@ test("what is wrong is named", async () => {
   assert.equal((await first.fetch("/__edge/purge", init)).status, 413);
 });
 
-test("a store that fails is told, and what the isolate has is dropped all the same", async () => {
+test("a store that fails is told, and the isolate drops what it has anyhow", async () => {
   const one = path();
   const before = await stored(first, one);
   tap.fault = 503;
@@ -210,8 +209,7 @@ test("a store that fails is told, and what the isolate has is dropped all the sa
 });
 
 test("without a store a purge drops what this isolate has, and says so", async () => {
-  const local = await startGate({ edge: { origin: origin.url, ...edge }, vars });
-  after(() => local.stop());
+  const local = await startGateBefore({ origin }, { edge, vars });
   const [one, slow] = [path(), path({ __delay: "300" })];
   const before = await stored(local, one);
   const calls = origin.counters.of(made);
@@ -225,7 +223,6 @@ test("without a store a purge drops what this isolate has, and says so", async (
 });
 
 test("without EDGE_ADMIN_TOKEN there is no such page", async () => {
-  const open = await startGate({ edge: { origin: origin.url, ...edge } });
-  after(() => open.stop());
+  const open = await startGateBefore({ origin }, { edge });
   for (const method of ["POST", "GET"]) assert.equal(problem(await purge(open, {}, { method }), 404).code, "not_found");
 });

@@ -15,7 +15,7 @@ const { gate, origin } = await setUp({
   },
 });
 
-test("of fifty clients over two isolates one asks the origin each time it goes stale, and nobody waits for it", async () => {
+test("of fifty clients on two isolates one refreshes, and none waits for it", async () => {
   const path = `${made}?__body={n}&__delay=60`;
   // Alone, so that its answer is what all others begin with.
   const base = Number((await ask(gate.isolates[0], path)).text) - 1;

@@ -75,7 +75,7 @@ for (const [args, quota] of /** @type {const} */ ([
   });
 }
 
-test("a key that nobody registered counts as none: it shares the bucket of its address", async () => {
+test("a key that nobody registered counts as none: its address counts", async () => {
   const client = newClient();
   for (let n = 4; n >= 0; n--) {
     const headers = n % 2 ? client : { ...client, "x-api-key": `made-up-${n}` };
@@ -174,7 +174,7 @@ test("a revoked key's leased permits end within ten seconds", async () => {
   assert.equal(limiter(last), "redis");
 });
 
-test("while the store fails, keys stand as they last stood, and unknown ones count as none", async () => {
+test("while the store fails keys stand as last known, unknown ones as none", async () => {
   const { key } = await newKey("--plan", "pro");
   const [known, unknown] = [from(key), from("never-seen")];
   await ask(first, perClient, { headers: known });

@@ -1,8 +1,7 @@
 /** The last part of a limit, which one route keeps for itself: cancelling passes when placing is refused. */
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
-import { startGate } from "../support/gate.mjs";
-import { ask, limiter, newClient, quotaExceeded, rateLimit, setUp, until, untilTime } from "./kit.mjs";
+import { test } from "node:test";
+import { ask, limiter, newClient, quotaExceeded, rateLimit, setUp, startGateBefore, until, untilTime } from "./kit.mjs";
 
 const place = "/__origin/status/201";
 const cancel = "/__origin/status/202";
@@ -32,7 +31,7 @@ const [first, second] = gate.isolates;
 /** @param {import("./kit.mjs").Reply} reply */
 const left = (reply, limit = "orders") => rateLimit(reply)[limit].r ?? assert.fail();
 
-test("cancelling passes when placing is refused, by every isolate, and is refused when all is used", async () => {
+test("cancelling passes where placing is refused, until all is used", async () => {
   const headers = newClient();
   for (let n = 7; n >= 0; n--) {
     const reply = await ask(n % 2 ? first : second, place, { headers });
@@ -95,8 +94,7 @@ test("permits that are fetched ahead leave the reserve alone", async () => {
 });
 
 test("in local mode there is a reserve too", async () => {
-  const local = await startGate({ edge: { origin: origin.url, limits, routes } });
-  after(() => local.stop());
+  const local = await startGateBefore({ origin }, { edge: { limits, routes } });
   const headers = newClient();
   const refused = await until(async () => {
     const reply = await ask(local, place, { headers });

@@ -50,7 +50,7 @@ for (const fault of /** @type {const} */ (["hang", "reset", 500])) {
     ["without limits", `${made}?__body=${fault}-{n}&__delay=400`, new RegExp(`^${fault}-\\d+$`)],
     ["with limits", `${limited}?symbol=BTCUSDT&limit=${String(fault).length + 10}`, /"symbol":"BTCUSDT"|"bids"/],
   ]) {
-    test(`a store that fails by ${fault} in the middle of a flight leaves nobody without an answer, ${what}`, async () => {
+    test(`a store that fails by ${fault} in mid-flight leaves nobody without an answer, ${what}`, async () => {
       origin.control.set({ latency: 400, only: limited });
       const pathname = String(path).split("?")[0];
       const before = origin.counters.of(pathname);
@@ -77,7 +77,7 @@ for (const [fault, statuses] of /** @type {const} */ ([
   ["reset", [502]],
   [503, [503]],
 ])) {
-  test(`followers of a leader whose origin fails by ${fault} are told so soon, and the next request is clean`, async () => {
+  test(`a leader fails by ${fault}: followers are told soon, and the next is clean`, async () => {
     const path = `${made}?__body=followers-${fault}-{n}`;
     origin.control.set({ latency: 300, fail: fault, only: made });
     const before = origin.counters.of(made);
@@ -96,7 +96,7 @@ for (const [fault, statuses] of /** @type {const} */ ([
   });
 }
 
-test("followers of a leader whose origin breaks off in the middle of its answer get a whole one", async () => {
+test("followers of a leader whose answer breaks off get a whole one", async () => {
   const path = "/__origin/short";
   const replies = await Promise.allSettled(Array.from({ length: 10 }, () => ask(first, path)));
   // Whoever is given the origin's answer itself sees it break off; nobody is given a part as if it were the whole.

@@ -71,7 +71,7 @@ test("another type of value: taken for empty", async () => {
   assert.equal(rateLimit(reply).exact.r, 999);
 });
 
-test("a state that is damaged anyhow makes no request fail, and none of the store's calls", async () => {
+test("a state damaged in any way fails no request and no call of the store", async () => {
   const seed = Date.now() % 2 ** 31;
   const random = lcg(seed);
   gate.clearLogs();

@@ -4,9 +4,8 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer, request } from "node:http";
-import { after, test } from "node:test";
-import { startGate } from "../support/gate.mjs";
-import { ask, setUp, until } from "./kit.mjs";
+import { test } from "node:test";
+import { ask, listen, setUp, startGateBefore, until } from "./kit.mjs";
 
 const MB = 1_000_000;
 const LARGE = 50 * MB;
@@ -24,17 +23,10 @@ const { gate, origin } = await setUp({
 
 /** An origin that a test leads by the hand, piece by piece. */
 const hand = createServer();
-hand.listen(0, "127.0.0.1");
-await once(hand, "listening");
-const { port } = /** @type {import("node:net").AddressInfo} */ (hand.address());
-const handGate = await startGate({
-  edge: { origin: `http://127.0.0.1:${port}`, routes: [{ path: "/cached/{*rest}", cache: { ttl: "10m" } }] },
-});
-after(async () => {
-  await handGate.stop();
-  hand.close();
-  hand.closeAllConnections();
-});
+const handGate = await startGateBefore(
+  { origin: { url: await listen(hand) } },
+  { edge: { routes: [{ path: "/cached/{*rest}", cache: { ttl: "10m" } }] } },
+);
 
 /**
  * What the origin got of the next request.
@@ -76,7 +68,7 @@ function memory(gate) {
   return most;
 }
 
-test("the first piece of an upload is with the origin before the last is sent", async () => {
+test("an upload's first piece is with the origin before the last is sent", async () => {
   const arrived = arrival();
   const upload = start("/upload", "POST");
   const answered = once(upload, "response");
@@ -169,10 +161,10 @@ test("fifty megabytes go up and come down unchanged", async () => {
   }
 });
 
-const cachingGate = await startGate({
-  edge: { origin: origin.url, routes: [{ path: "/__origin/stream", cache: { ttl: "10m" } }] },
-});
-after(() => cachingGate.stop());
+const cachingGate = await startGateBefore(
+  { origin },
+  { edge: { routes: [{ path: "/__origin/stream", cache: { ttl: "10m" } }] } },
+);
 
 for (const [name, gated] of /** @type {const} */ ([
   ["a body", gate],

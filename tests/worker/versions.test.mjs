@@ -1,11 +1,8 @@
 /** Routes whose answers say how new they are, and what is compressed in Redis. */
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { createServer } from "node:http";
-import { after, test } from "node:test";
-import { startGate } from "../support/gate.mjs";
-import { startRedis, startRestRedis } from "../support/servers.mjs";
-import { ask, cacheStatus, commandsOf, costOf, startTap, storeVars, until } from "./kit.mjs";
+import { test } from "node:test";
+import { ask, cacheStatus, costOf, listen, startGateBefore, startStore, until } from "./kit.mjs";
 
 /** What the origin answers to each request, in the order in which they arrive. @type {Answer[]} */
 let answers = [];
@@ -18,32 +15,22 @@ const api = createServer(async (_, to) => {
   await hold;
   to.writeHead(200, { "content-type": "application/json" });
   to.end(JSON.stringify({ levels: Array(fill).fill(["89049.81", "0.023290"]), timestamp }));
-}).listen(0, "127.0.0.1");
-await once(api, "listening");
-const { port } = /** @type {import("node:net").AddressInfo} */ (api.address());
+});
 
-const redis = await startRedis();
-const rest = await startRestRedis({ redisUrl: redis.url });
-const tap = await startTap(rest.url);
-const store = commandsOf(rest);
+const { store, tap } = await startStore();
 const cache = { ttl: "300ms", stale_while_revalidate: "10s" };
-const gate = await startGate({
-  edge: {
-    origin: `http://127.0.0.1:${port}`,
-    redis: { timeout: "10s" },
-    routes: [
-      { path: "/book/{name}", cache: { ...cache, version: "json:timestamp" } },
-      { path: "/plain/{name}", cache },
-    ],
+const gate = await startGateBefore(
+  { origin: { url: await listen(api) }, store },
+  {
+    edge: {
+      routes: [
+        { path: "/book/{name}", cache: { ...cache, version: "json:timestamp" } },
+        { path: "/plain/{name}", cache },
+      ],
+    },
+    isolates: 2,
   },
-  vars: storeVars({ url: tap.url, token: rest.token }),
-  isolates: 2,
-});
-after(async () => {
-  api.close();
-  await Promise.all([gate.stop(), tap.close()]);
-  await Promise.all([rest.stop(), redis.stop()]);
-});
+);
 const [first, second] = gate.isolates;
 
 /** @param {{ url: string }} isolate @param {string} path */

@@ -118,7 +118,7 @@ test("the close of one side reaches the other", async () => {
   assert.equal((await closed)[0], 1_009);
 });
 
-test("a handshake is counted, a message is not, and the one too many is refused with 429", async () => {
+test("a handshake is counted, a message is not, and one too many gets a 429", async () => {
   const client = newClient();
   const sockets = Array.from({ length: 3 }, () => connect(client));
   await Promise.all(sockets.map((socket) => once(socket, "open")));

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_may_end_early_is_believed_for_so_long_and_tells_the_truth_till_then() {
+    fn one_that_may_end_early_is_believed_for_so_long_and_true_till_then() {
         let mut denied = DenyCache::new(8);
         let at = Timestamp::from_millis;
         let believed = Duration::from_millis(400);

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn each_hold_is_twice_as_long_up_to_the_longest_and_good_behaviour_is_rewarded() {
+    fn holds_double_up_to_the_longest_and_good_behaviour_is_rewarded() {
         let mut penalties = Penalties::new(8);
         let mut now = at(0);
         for seconds in [60, 120, 200, 200] {

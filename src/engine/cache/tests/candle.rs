@@ -140,7 +140,7 @@ fn open_ttl_counts_from_the_arrival_and_ends_with_the_candle() {
 }
 
 #[test]
-fn an_answer_whose_last_candle_had_settled_when_it_was_asked_for_never_changes() {
+fn an_answer_whose_last_candle_had_settled_when_asked_for_never_changes() {
     // Closed at 22:13:00, 20 seconds before; it settles within 30.
     let end = CLOSE - MINUTE - ms(1);
     let rules = open_for(SECOND, candles("1m", Some(end)));

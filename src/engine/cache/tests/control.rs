@@ -154,7 +154,7 @@ fn qualified_directives_name_fields_rfc9111_5_2_2_4_and_7() {
 }
 
 #[test]
-fn a_qualified_directive_that_is_malformed_or_repeated_bare_holds_for_everything() {
+fn a_qualified_directive_malformed_or_repeated_bare_holds_for_everything() {
     for text in [
         "private",
         "private=\"\"",

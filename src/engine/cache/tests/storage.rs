@@ -161,7 +161,7 @@ fn a_star_anywhere_in_vary_is_never_stored_rfc9111_4_1() {
 }
 
 #[test]
-fn must_understand_stores_what_it_understands_despite_no_store_rfc9111_5_2_2_3() {
+fn must_understand_overrides_no_store_where_understood_rfc9111_5_2_2_3() {
     let text = [("cache-control", "max-age=60, must-understand, no-store")];
     assert_eq!(Case::new(&text).store(&rules()), Ok(()));
     assert_eq!(
@@ -178,7 +178,7 @@ fn without_a_lifetime_nothing_is_stored_rfc9111_3() {
 }
 
 #[test]
-fn what_is_stale_on_arrival_is_stored_only_to_be_validated_or_served_on_error() {
+fn what_is_stale_on_arrival_is_stored_for_validation_and_errors_only() {
     let stale = ("cache-control", "max-age=0");
     let store = |fields: &[_], rules| Case::new(fields).store(&rules);
     assert_eq!(store(&[stale], rules()), Err(WhyNot::NothingToReuse));

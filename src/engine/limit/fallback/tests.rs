@@ -165,7 +165,7 @@ fn what_is_kept_for_others_is_not_taken() {
 }
 
 #[test]
-fn what_is_given_back_can_be_taken_again_and_what_is_found_out_later_counts() {
+fn what_is_given_back_can_be_taken_again_and_costs_found_later_count() {
     let mut local = Fallback::new(8);
     let charge = one("a", per_minute(10), 1);
     while local.admit(&[&charge], at(0))[0].met {}

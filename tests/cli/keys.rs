@@ -1,152 +1,40 @@
-//! `keys`, the built program, against a real Redis behind `serve-redis`.
-#![cfg(all(feature = "cli", feature = "reqwest"))]
-#![allow(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test that finds nothing there should fail"
-)]
-
-mod common;
-
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
+//! `keys` registers the clients' keys, lists them and revokes them.
 
 use omnitrade_edge::engine::subject;
 use serde_json::{Value, json};
 
-use common::redis::{RedisServer, free_port};
-use common::rest::{PROGRAM, RestServer};
-use common::{TempDir, eventually};
+use crate::common::eventually;
+use crate::common::redis::RedisServer;
+use crate::rig::{DAY, Rig, TOKEN, nowhere};
 
-const TOKEN: &str = "t0ken-of-the-store";
-const DAY: i64 = 86_400_000;
-
-/// A store, and a directory in which the program is called.
-struct Rig {
-    _redis: RedisServer,
-    rest: RestServer,
-    directory: TempDir,
+/// Adds a new key and gives it.
+#[track_caller]
+fn add(rig: &Rig, args: &[&str]) -> String {
+    let done = rig.run(&[&["add"], args].concat()).ok();
+    let key = done.stdout.strip_suffix('\n').unwrap();
+    assert!(!done.stderr.contains(key), "{done:?}");
+    key.to_owned()
 }
 
-/// How a call of the program ended.
-#[derive(Debug)]
-struct Done {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+#[track_caller]
+fn list(rig: &Rig) -> Vec<Value> {
+    let text = rig.run(&["list", "--json"]).ok().stdout;
+    serde_json::from_str(&text).unwrap()
 }
 
-impl Rig {
-    fn start() -> Self {
-        Self::before(RedisServer::start())
-    }
-
-    fn before(redis: RedisServer) -> Self {
-        let rest = RestServer::start(&redis.url(), TOKEN);
-        Self {
-            _redis: redis,
-            rest,
-            directory: TempDir::new(),
-        }
-    }
-
-    fn keys(&self, args: &[&str]) -> Done {
-        self.keys_with(args, "")
-    }
-
-    fn keys_with(&self, args: &[&str], stdin: &str) -> Done {
-        self.call(self.rest.url(), TOKEN, args, stdin)
-    }
-
-    fn call(&self, url: &str, token: &str, args: &[&str], stdin: &str) -> Done {
-        let mut process = Command::new(PROGRAM)
-            .arg("keys")
-            .args(args)
-            .current_dir(self.directory.path())
-            .env("UPSTASH_REDIS_REST_URL", url)
-            .env("UPSTASH_REDIS_REST_TOKEN", token)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // It may have ended without reading it.
-        let _ = process.stdin.take().unwrap().write_all(stdin.as_bytes());
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = process.wait_with_output().unwrap();
-        let done = Done {
-            code: status.code(),
-            stdout: String::from_utf8(stdout).unwrap(),
-            stderr: String::from_utf8(stderr).unwrap(),
+/// All that is in Redis: each key's name, value, and milliseconds to live.
+async fn everything(rig: &Rig) -> Vec<(String, Value, i64)> {
+    let mut all = Vec::new();
+    for name in rig.names().await {
+        let read = match rig.redis(json!(["TYPE", name])).await.as_str() {
+            Some("hash") => "HGETALL",
+            _ => "GET",
         };
-        assert!(!done.stderr.contains(TOKEN), "{done:?}");
-        done
+        let value = rig.redis(json!([read, name])).await;
+        let left = rig.redis(json!(["PTTL", name])).await;
+        all.push((name, value, left.as_i64().unwrap()));
     }
-
-    /// Adds a new key and gives it.
-    #[track_caller]
-    fn add(&self, args: &[&str]) -> String {
-        let done = self.keys(&[&["add"], args].concat()).ok();
-        let key = done.stdout.strip_suffix('\n').unwrap();
-        assert!(!done.stderr.contains(key), "{done:?}");
-        key.to_owned()
-    }
-
-    #[track_caller]
-    fn list(&self) -> Vec<Value> {
-        let text = self.keys(&["list", "--json"]).ok().stdout;
-        serde_json::from_str(&text).unwrap()
-    }
-
-    fn configure(&self, text: &str) {
-        let edge = "[vars.EDGE]\norigin = 'https://api.example.com'\n";
-        std::fs::write(
-            self.directory.path().join("wrangler.toml"),
-            [edge, text].concat(),
-        )
-        .unwrap();
-    }
-
-    async fn redis(&self, command: Value) -> Value {
-        let (status, mut reply) = self.rest.command(command).await;
-        assert_eq!(status, 200, "{reply}");
-        reply["result"].take()
-    }
-
-    /// All that is in Redis: each key's name, value, and milliseconds to live.
-    async fn everything(&self) -> Vec<(String, Value, i64)> {
-        let mut all = Vec::new();
-        for name in self.redis(json!(["KEYS", "*"])).await.as_array().unwrap() {
-            let read = match self.redis(json!(["TYPE", name])).await.as_str() {
-                Some("hash") => "HGETALL",
-                _ => "GET",
-            };
-            let value = self.redis(json!([read, name])).await;
-            let left = self.redis(json!(["PTTL", name])).await;
-            let name = name.as_str().unwrap().to_owned();
-            all.push((name, value, left.as_i64().unwrap()));
-        }
-        all
-    }
-}
-
-impl Done {
-    #[track_caller]
-    fn ok(self) -> Self {
-        assert_eq!(self.code, Some(0), "{self:?}");
-        self
-    }
-
-    /// It failed with this code, printed nothing, and said this.
-    #[track_caller]
-    fn failed(&self, code: i32, said: &str) {
-        assert_eq!(self.code, Some(code), "{self:?}");
-        assert_eq!(self.stdout, "", "{self:?}");
-        assert!(self.stderr.contains(said), "{self:?}");
-    }
+    all
 }
 
 fn digest(key: &str) -> String {
@@ -155,9 +43,9 @@ fn digest(key: &str) -> String {
 
 #[tokio::test]
 async fn a_key_is_added_listed_and_revoked() {
-    let rig = Rig::start();
+    let rig = Rig::start("keys");
     let done = rig
-        .keys(&["add", "--plan", "pro", "--name", "Acme Ltd"])
+        .run(&["add", "--plan", "pro", "--name", "Acme Ltd"])
         .ok();
     let key = done.stdout.trim_end();
     let digest = digest(key);
@@ -170,44 +58,44 @@ async fn a_key_is_added_listed_and_revoked() {
     let record = json!(["GET", format!("ot:k:{digest}")]);
     assert_eq!(rig.redis(record.clone()).await, "1 pro");
 
-    let other = rig.add(&[]);
-    let lines = rig.keys(&["list"]).ok().stdout;
+    let other = add(&rig, &[]);
+    let lines = rig.run(&["list"]).ok().stdout;
     let lines: Vec<_> = lines.lines().collect();
     assert_eq!(lines.len(), 2);
     assert!(lines[0].starts_with(&format!("{id}  pro  2")), "{lines:?}");
     assert!(lines[0].ends_with("Z  Acme Ltd"), "{lines:?}");
     assert!(lines[1].ends_with("Z  -"), "{lines:?}");
 
-    let done = rig.keys(&["revoke", &id[..8].to_uppercase()]).ok();
+    let done = rig.run(&["revoke", &id[..8].to_uppercase()]).ok();
     assert_eq!(done.stdout, format!("revoked {id}\n"));
     assert_eq!(rig.redis(record).await, Value::Null);
-    let left = rig.list();
+    let left = list(&rig);
     assert_eq!(left.len(), 1);
     assert_eq!(left[0]["digest"], self::digest(&other));
-    let again = rig.keys(&["revoke", id]);
+    let again = rig.run(&["revoke", id]);
     again.failed(1, "error: no such key is registered");
 
-    rig.keys_with(&["revoke", "--key-stdin"], &other).ok();
-    assert_eq!(rig.everything().await, [], "nothing is left behind");
-    assert_eq!(rig.keys(&["list"]).ok().stdout, "");
+    rig.run_with(&["revoke", "--key-stdin"], &other).ok();
+    assert_eq!(everything(&rig).await, [], "nothing is left behind");
+    assert_eq!(rig.run(&["list"]).ok().stdout, "");
 }
 
 #[tokio::test]
 async fn no_key_is_in_redis_and_all_that_is_there_expires() {
-    let rig = Rig::start();
+    let rig = Rig::start("keys");
     let old = "an-existing-key-of-a-client";
     let done = rig
-        .keys_with(
+        .run_with(
             &["add", "--key-stdin", "--valid-for", "30d"],
             &format!(" {old}\n"),
         )
         .ok();
     assert_eq!(done.stdout, "", "what was given is not printed");
     assert!(!done.stderr.contains(old), "{done:?}");
-    let new = rig.add(&["--valid-for", "90d", "--log", "trace"]);
-    rig.add(&["--valid-for", "1d"]);
+    let new = add(&rig, &["--valid-for", "90d", "--log", "trace"]);
+    add(&rig, &["--valid-for", "1d"]);
 
-    let all = rig.everything().await;
+    let all = everything(&rig).await;
     assert_eq!(all.len(), 4);
     for (name, value, left) in all {
         for key in [old, &new] {
@@ -230,14 +118,17 @@ async fn no_key_is_in_redis_and_all_that_is_there_expires() {
 
 #[tokio::test]
 async fn a_key_that_is_registered_is_renewed() {
-    let rig = Rig::start();
-    let key = rig.add(&["--plan", "pro", "--name", "Acme", "--valid-for", "10d"]);
-    let before = rig.list().remove(0);
+    let rig = Rig::start("keys");
+    let key = add(
+        &rig,
+        &["--plan", "pro", "--name", "Acme", "--valid-for", "10d"],
+    );
+    let before = list(&rig).remove(0);
     let renew = |args: &[&str]| {
-        let done = rig.keys_with(&[&["add", "--key-stdin"], args].concat(), &key);
+        let done = rig.run_with(&[&["add", "--key-stdin"], args].concat(), &key);
         let done = done.ok();
         assert!(done.stderr.starts_with("renewed "), "{done:?}");
-        rig.list().remove(0)
+        list(&rig).remove(0)
     };
 
     let longer = renew(&["--valid-for", "20d"]);
@@ -253,7 +144,7 @@ async fn a_key_that_is_registered_is_renewed() {
         (&json!("max"), &json!("New"))
     );
     assert!(until(&other) < until(&before));
-    assert_eq!(rig.list().len(), 1);
+    assert_eq!(list(&rig).len(), 1);
     let record = format!("ot:k:{}", digest(&key));
     assert_eq!(rig.redis(json!(["GET", record])).await, "1 max");
     let left = rig.redis(json!(["PTTL", record])).await;
@@ -262,11 +153,11 @@ async fn a_key_that_is_registered_is_renewed() {
 
 #[tokio::test]
 async fn what_has_expired_is_not_listed_and_leaves_the_index() {
-    let rig = Rig::start();
-    let stays = rig.add(&[]);
-    rig.add(&["--valid-for", "1ms"]);
+    let rig = Rig::start("keys");
+    let stays = add(&rig, &[]);
+    add(&rig, &["--valid-for", "1ms"]);
     let listed = eventually("the other expires", || {
-        let listed = rig.list();
+        let listed = list(&rig);
         (listed.len() == 1).then_some(listed)
     });
     assert_eq!(listed[0]["digest"], digest(&stays));
@@ -278,8 +169,8 @@ async fn what_has_expired_is_not_listed_and_leaves_the_index() {
 
 #[tokio::test]
 async fn what_others_wrote_into_the_index_does_no_harm() {
-    let rig = Rig::start();
-    let key = rig.add(&[]);
+    let rig = Rig::start("keys");
+    let key = add(&rig, &[]);
     let (a, b) = ("a".repeat(32), format!("{}b", "a".repeat(31)));
     let bad = r#"{"name":"\u001b[2J","added":1,"until":2}"#;
     rig.redis(json!(["HSET", "ot:k:index", &a, bad, &b, "x", "y", "z"]))
@@ -288,33 +179,33 @@ async fn what_others_wrote_into_the_index_does_no_harm() {
         rig.redis(json!(["SET", format!("ot:k:{name}"), "1", "EX", 60]))
             .await;
     }
-    let done = rig.keys(&["list"]).ok();
+    let done = rig.run(&["list"]).ok();
     assert_eq!(done.stdout.lines().count(), 1, "{done:?}");
     assert!(done.stdout.starts_with(&digest(&key)[..12]), "{done:?}");
     assert!(!done.stderr.contains("\x1b[2J"), "{done:?}");
     assert!(done.stderr.contains("not understood"), "{done:?}");
 
-    let ambiguous = rig.keys(&["revoke", &a[..12]]);
+    let ambiguous = rig.run(&["revoke", &a[..12]]);
     ambiguous.failed(1, "found that of 2: give more digits");
-    rig.keys(&["revoke", &a]).ok();
-    rig.keys(&["revoke", &b]).ok();
-    assert_eq!(rig.list().len(), 1);
+    rig.run(&["revoke", &a]).ok();
+    rig.run(&["revoke", &b]).ok();
+    assert_eq!(list(&rig).len(), 1);
 }
 
 #[test]
 fn a_store_that_fails_is_named_by_its_failure_alone() {
-    let rig = Rig::start();
-    let absent = format!("http://127.0.0.1:{}", free_port());
+    let rig = Rig::start("keys");
+    let absent = nowhere();
     for verb in [&["add"][..], &["list"], &["revoke", "0123456789ab"]] {
-        let wrong = rig.call(rig.rest.url(), "wrong-token", verb, "");
+        let wrong = rig.run_at(rig.rest.url(), "wrong-token", verb, "");
         wrong.failed(1, "error: the store refused the token");
-        let away = rig.call(&absent, TOKEN, verb, "");
+        let away = rig.run_at(&absent, TOKEN, verb, "");
         away.failed(1, "error: the store cannot be reached");
         for done in [wrong, away] {
             assert!(!done.stderr.contains("127.0.0.1"), "{done:?}");
             assert!(!done.stderr.contains("wrong-token"), "{done:?}");
         }
-        let nonsense = rig.call("s3cret", TOKEN, verb, "");
+        let nonsense = rig.run_at("s3cret", TOKEN, verb, "");
         nonsense.failed(2, "url: expected an address");
         assert!(!nonsense.stderr.contains("s3cret"), "{nonsense:?}");
     }
@@ -322,39 +213,40 @@ fn a_store_that_fails_is_named_by_its_failure_alone() {
 
 #[test]
 fn the_configuration_says_the_prefix_and_the_plans() {
-    let rig = Rig::start();
+    let rig = Rig::start("keys");
     rig.configure(
+        "wrangler.toml",
         "[vars.EDGE.redis]\nkey_prefix = 'edge'\n\
          [vars.EDGE.limits.a]\nby = 'client'\nwindow = '60s'\nquota = 1\n\
          plans = { pro = 2, free = 1 }",
     );
-    let unknown = rig.keys(&["add", "--plan", "gold"]);
+    let unknown = rig.run(&["add", "--plan", "gold"]);
     unknown.failed(
         2,
         r#"--plan: expected a plan that a limit knows (free, pro), found "gold""#,
     );
-    let key = rig.add(&["--plan", "pro"]);
+    let key = add(&rig, &["--plan", "pro"]);
     let domain = subject::domain("edge");
-    assert_eq!(rig.list()[0]["digest"], subject::of_api_key(&key, &domain));
-    let elsewhere = rig.keys(&["list", "--prefix", "ot"]).ok();
+    assert_eq!(list(&rig)[0]["digest"], subject::of_api_key(&key, &domain));
+    let elsewhere = rig.run(&["list", "--prefix", "ot"]).ok();
     assert_eq!(elsewhere.stdout, "");
 
-    rig.configure("nonsense = 1");
-    rig.keys(&["list"]).failed(1, "wrangler.toml: nonsense: ");
+    rig.configure("wrangler.toml", "nonsense = 1");
+    rig.run(&["list"]).failed(1, "wrangler.toml: nonsense: ");
     let prefix = ["--prefix", "edge"];
-    let named = rig.keys(&[&["list", "--config", "wrangler.toml"], &prefix[..]].concat());
+    let named = rig.run(&[&["list", "--config", "wrangler.toml"], &prefix[..]].concat());
     named.failed(1, "nonsense");
     // Nothing that lies about keeps a key from being revoked.
     let revoke = [&["revoke", "--key-stdin"], &prefix[..]].concat();
-    rig.keys_with(&revoke, &key).ok();
-    rig.keys(&["list", "--config", "absent.toml"])
+    rig.run_with(&revoke, &key).ok();
+    rig.run(&["list", "--config", "absent.toml"])
         .failed(1, "cannot read absent.toml");
 }
 
 #[test]
 fn what_is_asked_wrongly_is_refused_before_anything_is_sent() {
-    let rig = Rig::start();
-    let away = format!("http://127.0.0.1:{}", free_port());
+    let rig = Rig::start("keys");
+    let away = nowhere();
     let long = "x".repeat(65);
     for (args, stdin, said) in [
         (&["add", "--plan", "a b"][..], "", "at most 64 letters"),
@@ -380,7 +272,7 @@ fn what_is_asked_wrongly_is_refused_before_anything_is_sent() {
             "cannot be used",
         ),
     ] {
-        let done = rig.call(&away, TOKEN, args, stdin);
+        let done = rig.run_at(&away, TOKEN, args, stdin);
         done.failed(2, said);
         assert!(!done.stderr.contains("s3cret"), "{done:?}");
         assert!(!done.stderr.contains("short-secret"), "{done:?}");
@@ -389,27 +281,27 @@ fn what_is_asked_wrongly_is_refused_before_anything_is_sent() {
 
 #[tokio::test]
 async fn keys_of_a_clustered_redis_are_kept_under_a_hash_tag() {
-    let rig = Rig::before(RedisServer::start_cluster());
-    let refused = rig.keys(&["add"]);
+    let rig = Rig::before(RedisServer::start_cluster(), "keys");
+    let refused = rig.run(&["add"]);
     refused.failed(1, "CROSSSLOT");
     assert!(
         refused.stderr.contains(r#"`key_prefix = "{ot}"`"#),
         "{refused:?}"
     );
-    assert_eq!(rig.everything().await, [], "nothing was written");
+    assert_eq!(everything(&rig).await, [], "nothing was written");
 
-    rig.configure("redis = { key_prefix = '{ot}' }");
-    let key = rig.add(&["--plan", "pro"]);
+    rig.configure("wrangler.toml", "redis = { key_prefix = '{ot}' }");
+    let key = add(&rig, &["--plan", "pro"]);
     let digest = subject::of_api_key(&key, &subject::domain("{ot}"));
     let record = rig
         .redis(json!(["GET", format!("{{ot}}:k:{digest}")]))
         .await;
     assert_eq!(record, "1 pro", "where the gate looks for it");
-    rig.add(&["--name", "another"]);
-    assert_eq!(rig.list().len(), 2);
-    rig.keys(&["revoke", &digest[..12]]).ok();
-    let named = rig.keys(&["list", "--prefix", "{ot}"]).ok();
+    add(&rig, &["--name", "another"]);
+    assert_eq!(list(&rig).len(), 2);
+    rig.run(&["revoke", &digest[..12]]).ok();
+    let named = rig.run(&["list", "--prefix", "{ot}"]).ok();
     assert!(named.stdout.ends_with("another\n") && !named.stdout.contains(&digest[..12]));
-    rig.keys(&["list", "--prefix", "{}"])
+    rig.run(&["list", "--prefix", "{}"])
         .failed(2, "some of them in braces");
 }

@@ -1,0 +1,16 @@
+//! The commands `check`, `keys` and `purge` of the built program, which end by themselves. Those
+//! that need a store have a real Redis behind `serve-redis`.
+#![cfg(all(feature = "cli", feature = "reqwest"))]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that finds nothing there should fail"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod check;
+mod keys;
+mod purge;
+mod rig;

@@ -1,0 +1,163 @@
+//! Calls the built program, and says how it ended.
+
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::common::TempDir;
+use crate::common::redis::{RedisServer, free_port};
+use crate::common::rest::{PROGRAM, RestServer};
+
+/// The token that the store accepts.
+pub const TOKEN: &str = "t0ken-of-the-store";
+
+/// In milliseconds.
+pub const DAY: i64 = 86_400_000;
+
+/// Where the program is called: a directory with the files of one test.
+pub struct Folder(TempDir);
+
+impl Folder {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self(TempDir::new())
+    }
+
+    /// Writes a file of this name, or writes it anew.
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.0.path().join(name), text).unwrap();
+    }
+
+    /// Calls the program here, without a store.
+    pub fn call(&self, args: &[&str]) -> Done {
+        self.run(self.program(args), "")
+    }
+
+    fn program(&self, args: &[&str]) -> Command {
+        let mut program = Command::new(PROGRAM);
+        program
+            .args(args)
+            .current_dir(self.0.path())
+            .env_remove("UPSTASH_REDIS_REST_URL")
+            .env_remove("UPSTASH_REDIS_REST_TOKEN");
+        program
+    }
+
+    fn run(&self, mut program: Command, stdin: &str) -> Done {
+        let mut process = program
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It may have ended without reading it.
+        let _ = process.stdin.take().unwrap().write_all(stdin.as_bytes());
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = process.wait_with_output().unwrap();
+        let done = Done {
+            code: status.code(),
+            stdout: String::from_utf8(stdout).unwrap(),
+            stderr: String::from_utf8(stderr).unwrap(),
+        };
+        assert!(!done.stderr.contains(TOKEN), "{done:?}");
+        done
+    }
+}
+
+/// One command of the program, the store that it works on, and the directory that it is called in.
+pub struct Rig {
+    command: &'static str,
+    _redis: RedisServer,
+    pub rest: RestServer,
+    folder: Folder,
+}
+
+impl Rig {
+    /// For `command`, with an empty store.
+    pub fn start(command: &'static str) -> Self {
+        Self::before(RedisServer::start(), command)
+    }
+
+    /// For `command`, with this store.
+    pub fn before(redis: RedisServer, command: &'static str) -> Self {
+        Self {
+            command,
+            rest: RestServer::start(&redis.url(), TOKEN),
+            _redis: redis,
+            folder: Folder::new(),
+        }
+    }
+
+    /// Writes a configuration: `text` follows its origin.
+    pub fn configure(&self, file: &str, text: &str) {
+        let edge = "[vars.EDGE]\norigin = 'https://api.example.com'\n";
+        self.folder.write(file, &[edge, text].concat());
+    }
+
+    /// Calls the command on the store.
+    pub fn run(&self, args: &[&str]) -> Done {
+        self.run_with(args, "")
+    }
+
+    /// The same, with something to read.
+    pub fn run_with(&self, args: &[&str], stdin: &str) -> Done {
+        self.run_at(self.rest.url(), TOKEN, args, stdin)
+    }
+
+    /// Calls the command on another store.
+    pub fn run_at(&self, url: &str, token: &str, args: &[&str], stdin: &str) -> Done {
+        let mut program = self.folder.program(&[&[self.command], args].concat());
+        program
+            .env("UPSTASH_REDIS_REST_URL", url)
+            .env("UPSTASH_REDIS_REST_TOKEN", token);
+        self.folder.run(program, stdin)
+    }
+
+    /// What the store replies to a command.
+    pub async fn redis(&self, command: Value) -> Value {
+        let (status, mut reply) = self.rest.command(command).await;
+        assert_eq!(status, 200, "{reply}");
+        reply["result"].take()
+    }
+
+    /// The names of all keys in the store, in order.
+    pub async fn names(&self) -> Vec<String> {
+        let names = self.redis(json!(["KEYS", "*"])).await;
+        let mut names: Vec<String> = serde_json::from_value(names).unwrap();
+        names.sort();
+        names
+    }
+}
+
+/// The address of a store that is not there.
+pub fn nowhere() -> String {
+    format!("http://127.0.0.1:{}", free_port())
+}
+
+/// How a call of the program ended.
+#[derive(Debug)]
+pub struct Done {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Done {
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self
+    }
+
+    /// It failed with this code, printed nothing, and said this.
+    #[track_caller]
+    pub fn failed(&self, code: i32, said: &str) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert_eq!(self.stdout, "", "{self:?}");
+        assert!(self.stderr.contains(said), "{self:?}");
+    }
+}
