@@ -231,7 +231,14 @@ for (const type of ["text/event-stream", "Text/Event-Stream;charset=utf-8", "mul
   test(`a response of ${type} is not stored, and nobody waits for it`, async () => {
     const path = fresh("/cached");
     const head = `HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\nTransfer-Encoding: chunked\r\n\r\n`;
-    origin.answer = () => [Buffer.concat([Buffer.from(head), chunk("one")]), new Promise(() => {})];
+    origin.answer = async function* () {
+      yield head;
+      for (;;) {
+        yield chunk("one");
+        // workerd notices that a client has left when there is something to hand on.
+        yield 100;
+      }
+    };
     const clients = [];
     const started = Date.now();
     for (let n = 0; n < 3; n++) {
@@ -239,7 +246,7 @@ for (const type of ["text/event-stream", "Text/Event-Stream;charset=utf-8", "mul
       client.send(request(path));
       const answer = await client.head();
       assert.match(linesOf(answer, "cache-status").join(), /; detail=stream$/);
-      assert.equal(String((await client.body(answer).next()).value), "one");
+      assert.match(String((await client.body(answer).next()).value), /^(one)+$/);
       clients.push(client);
     }
     assert.ok(Date.now() - started < 2_900, `${Date.now() - started} ms`);
