@@ -20,7 +20,7 @@ import { ensureLinters, ensureNextest, ensureRust, ensureWasmTarget } from "./li
  */
 
 const warnings = ["--", "-D", "warnings"];
-const wasm = ["--target", "wasm32-unknown-unknown", "--features", "worker,npm"];
+const wasm = ["--target", "wasm32-unknown-unknown", "--features", "worker"];
 // The tests wait more than they compute.
 const nodeTest = ["node", "--test", "--test-reporter=spec", "--test-timeout=120000", "--test-concurrency=2"];
 
@@ -30,7 +30,7 @@ const steps = [
     name: "fmt",
     lint: true,
     needs: [ensureLinters],
-    command: ["cargo", "fmt", "--check"],
+    command: ["cargo", "fmt", "--all", "--check"],
   },
   {
     name: "clippy",
@@ -42,7 +42,7 @@ const steps = [
     name: "clippy-wasm",
     lint: true,
     needs: [ensureLinters, ensureWasmTarget],
-    command: ["cargo", "clippy", "--lib", ...wasm, ...warnings],
+    command: ["cargo", "clippy", "--workspace", "--lib", ...wasm, ...warnings],
   },
   {
     name: "native",
