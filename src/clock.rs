@@ -54,8 +54,8 @@ impl Sub<Duration> for Timestamp {
     }
 }
 
-#[doc(hidden)]
 /// Whole milliseconds of a duration, rounded down; the largest `u64` if it has more.
+#[doc(hidden)]
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

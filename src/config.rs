@@ -127,6 +127,7 @@ impl Config {
 
     /// The reference page of the configuration, in Markdown: an example with every field, and a
     /// section for each table with the types, defaults and meanings of its fields.
+    #[doc(hidden)]
     pub fn reference() -> String {
         reference::page(&grammar::CONFIG)
     }

@@ -50,6 +50,12 @@ fn only_the_crate_can_be_published() {
 }
 
 #[test]
+fn all_packages_of_the_workspace_have_one_version() {
+    let [published, wasm] = ["omnitrade-edge", "omnitrade-edge-wasm"].map(package_of);
+    assert_eq!(published["version"], wasm["version"]);
+}
+
+#[test]
 fn the_crate_asks_for_ranges_of_versions_and_not_for_worker() {
     let package = package_of("omnitrade-edge");
     for dependency in package["dependencies"].as_array().unwrap() {
@@ -87,6 +93,8 @@ fn the_package_has_all_sources_and_nothing_else() {
     .map(str::to_owned)
     .into();
     files_in(Path::new("src"), &mut expected);
+    files_in(Path::new("examples"), &mut expected);
+    expected.retain(|path| !path.starts_with("examples/") || path.ends_with(".rs"));
     assert!(
         expected
             .iter()

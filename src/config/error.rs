@@ -53,8 +53,8 @@ impl ConfigError {
         Self { problems }
     }
 
-    #[doc(hidden)]
     /// An error of the environment around the configuration: a missing binding, say.
+    #[doc(hidden)]
     pub fn of(path: &str, message: &str) -> Self {
         Self::new(vec![Problem {
             path: path.to_owned(),
