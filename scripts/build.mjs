@@ -10,7 +10,7 @@ import { bootstrap } from "./lib/bootstrap.mjs";
 import { Failure, main, root, run } from "./lib/process.mjs";
 import { ensureWorkerTools } from "./lib/toolchain.mjs";
 
-const WORKER_SOURCES = ["src", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "scripts/build.mjs"];
+const WORKER_SOURCES = ["src", "wasm", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "scripts/build.mjs"];
 
 /** @type {Record<string, () => Promise<void>>} */
 const parts = { worker: buildWorker };
@@ -22,7 +22,8 @@ export async function buildWorker() {
   if ((await newest(WORKER_SOURCES)) < (await newest(["build/index_bg.wasm"]))) return;
   const { workerBuild, wasmBindgen } = await ensureWorkerTools();
   const bin = join(root, "node_modules/.bin");
-  await run(workerBuild, ["--release", "--", "--features", "worker"], {
+  // The output's path is relative to the member.
+  await run(workerBuild, ["--release", "--out-dir", "../build", "wasm", "--", "--features", "worker"], {
     // Without these it would download its own, and without the last two not the pinned ones.
     env: {
       WASM_BINDGEN_BIN: wasmBindgen,

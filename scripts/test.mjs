@@ -20,7 +20,8 @@ import { ensureLinters, ensureNextest, ensureRust, ensureWasmTarget } from "./li
  */
 
 const warnings = ["--", "-D", "warnings"];
-const wasm = ["--target", "wasm32-unknown-unknown", "--features", "worker,npm"];
+const wasm = ["--target", "wasm32-unknown-unknown", "--features", "worker"];
+const doc = { command: ["cargo", "doc", "--all-features", "--no-deps"], env: { RUSTDOCFLAGS: "-D warnings" } };
 // The tests wait more than they compute.
 const nodeTest = ["node", "--test", "--test-reporter=spec", "--test-timeout=120000", "--test-concurrency=2"];
 
@@ -30,7 +31,7 @@ const steps = [
     name: "fmt",
     lint: true,
     needs: [ensureLinters],
-    command: ["cargo", "fmt", "--check"],
+    command: ["cargo", "fmt", "--all", "--check"],
   },
   {
     name: "clippy",
@@ -42,7 +43,7 @@ const steps = [
     name: "clippy-wasm",
     lint: true,
     needs: [ensureLinters, ensureWasmTarget],
-    command: ["cargo", "clippy", "--lib", ...wasm, ...warnings],
+    command: ["cargo", "clippy", "--workspace", "--lib", ...wasm, ...warnings],
   },
   {
     name: "native",
@@ -58,8 +59,12 @@ const steps = [
     name: "doc",
     lint: true,
     needs: [ensureRust],
-    command: ["cargo", "doc", "--all-features", "--no-deps"],
-    env: { RUSTDOCFLAGS: "-D warnings" },
+    ...doc,
+  },
+  {
+    name: "public-api",
+    needs: [buildDoc],
+    command: [...nodeTest, "tests/public_api.test.mjs"],
   },
   {
     name: "biome",
@@ -99,6 +104,13 @@ const steps = [
 async function requireRedis() {
   const problem = await ensureRedisServer();
   if (problem) throw new Failure(`these tests need a redis-server: ${problem}`);
+}
+
+/** As the step before does, which leaves nothing to do here. */
+async function buildDoc() {
+  await ensureRust();
+  const [program, ...args] = doc.command;
+  await run(program, args, { env: doc.env });
 }
 
 /** With the features of the native tests, whose compiled dependencies it shares. */

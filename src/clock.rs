@@ -1,5 +1,6 @@
 //! Time as the rest of the crate sees it: milliseconds since the Unix epoch, always a parameter.
 
+#[doc(hidden)]
 pub mod calendar;
 
 use std::cell::Cell;
@@ -54,6 +55,7 @@ impl Sub<Duration> for Timestamp {
 }
 
 /// Whole milliseconds of a duration, rounded down; the largest `u64` if it has more.
+#[doc(hidden)]
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,8 +1,8 @@
 //! The configuration: one grammar for the Worker, the npm package and Rust.
 //!
 //! A [`Config`] is valid: [`Config::from_json`] checks everything first and returns all that is
-//! wrong at once. The grammar is data (`config/grammar.rs`), from which the JSON Schema and the
-//! reference page are made too.
+//! wrong at once. There is no other way to make one. The grammar is data (`config/grammar.rs`), from
+//! which the JSON Schema and the reference page are made too.
 
 mod cache;
 mod check;
@@ -24,15 +24,24 @@ use serde::de::{Deserializer, Error as _};
 use serde_json::Value;
 
 pub use cache::{Cache, Ttl};
+#[doc(hidden)]
 pub use duration::{format_duration, parse_duration};
 pub use error::{ConfigError, Problem};
+#[doc(hidden)]
 pub use shape::is_key_prefix;
 pub(crate) use shape::{Absent, Field, Shape};
+#[doc(hidden)]
 pub use share::parse_share;
-pub use size::{Sizes, format_size, parse_size};
+pub use size::Sizes;
+#[doc(hidden)]
+pub use size::{format_size, parse_size};
 
+#[doc(inline)]
 pub use crate::engine::cache::{Letters, VersionSource};
-pub use crate::engine::limit::{OnFailure, unreserved};
+#[doc(inline)]
+pub use crate::engine::limit::OnFailure;
+#[doc(hidden)]
+pub use crate::engine::limit::unreserved;
 
 /// What the gate does, checked.
 ///
@@ -53,6 +62,7 @@ pub use crate::engine::limit::{OnFailure, unreserved};
 /// ```
 #[derive(Debug, Clone, Deserialize)]
 #[serde(remote = "Self")]
+#[non_exhaustive]
 pub struct Config {
     /// The API behind the gate: scheme, host and an optional path prefix, no slash at its end.
     pub origin: String,
@@ -117,6 +127,7 @@ impl Config {
 
     /// The reference page of the configuration, in Markdown: an example with every field, and a
     /// section for each table with the types, defaults and meanings of its fields.
+    #[doc(hidden)]
     pub fn reference() -> String {
         reference::page(&grammar::CONFIG)
     }
@@ -142,6 +153,7 @@ impl<'de> Deserialize<'de> for Config {
 
 /// Which headers tell clients their limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 pub enum Style {
     /// `RateLimit-Policy` and `RateLimit` as of draft-ietf-httpapi-ratelimit-headers-10.
     #[serde(rename = "draft-10")]
@@ -159,6 +171,7 @@ pub enum Style {
 
 /// How clients are told apart.
 #[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
 pub struct Client {
     /// The request header with the client's API key.
     pub api_key_header: String,
@@ -173,6 +186,7 @@ pub struct Client {
 /// Which API keys count as keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Keys {
     /// Any that is sent.
     Any,
@@ -183,6 +197,7 @@ pub enum Keys {
 
 /// How the store is used.
 #[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
 pub struct Store {
     /// The deadline of one store call.
     #[serde(deserialize_with = "duration::required")]
@@ -195,6 +210,7 @@ pub struct Store {
 
 /// One limit.
 #[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
 pub struct Limit {
     /// For whom it counts.
     pub by: By,
@@ -224,6 +240,7 @@ pub struct Limit {
 /// For whom a limit counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum By {
     /// The API key, else the address.
     Client,
@@ -240,6 +257,7 @@ pub enum By {
 /// How the store is asked about a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Strategy {
     /// By every request.
     Exact,
@@ -249,6 +267,7 @@ pub enum Strategy {
 
 /// How a client is held off that goes on after it was refused; no store call is made for it then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 pub struct Penalty {
     /// How many refusals inside a window bring it.
     pub after: u64,
@@ -263,6 +282,7 @@ pub struct Penalty {
 /// Whether a limit's refusal counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Mode {
     /// It does.
     Enforce,
@@ -272,6 +292,7 @@ pub enum Mode {
 
 /// What applies to the requests of one path.
 #[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
 pub struct Route {
     /// The path, as configured.
     pub path: String,
@@ -286,8 +307,8 @@ pub struct Route {
     /// The statuses of the origin's answer upon which the permits come back.
     pub refund_on: Vec<u16>,
     /// The share of a limit, in hundredths from 1 to 90 and by the limit's name, that the route
-    /// keeps for itself. Other routes cannot use that last part of it ([`unreserved`] says what they
-    /// can), this one can use all.
+    /// keeps for itself. Other routes cannot use that last part of it (what remains to
+    /// them is rounded down), this one can use all.
     #[serde(deserialize_with = "share::by_name")]
     pub reserve: BTreeMap<String, u64>,
     /// How often all edges together may call the origin here; as often as they like if absent.
@@ -303,6 +324,7 @@ pub struct Route {
 
 /// How often all edges together may call the origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 pub struct OriginQuota {
     /// Calls in any interval of the window's length.
     pub limit: u64,
@@ -314,6 +336,7 @@ pub struct OriginQuota {
 /// Where a route's origin quota is written.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
+#[non_exhaustive]
 pub enum OriginQuotaOf {
     /// Under this name in [`Config::origin_quotas`]; shared with all routes that name it.
     Named(String),

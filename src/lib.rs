@@ -1,36 +1,140 @@
-//! An edge gate for HTTP APIs: sliding-window rate limits and a shared cache over Redis, reached
-//! through Upstash's REST protocol, and local limits whenever Redis is gone.
+//! Sliding-window rate limits over Redis, reached through Upstash's REST protocol, with local limits
+//! whenever Redis fails; and the client of that protocol by itself.
 //!
-//! # Layers
+//! The same engine is a Cloudflare Worker that stands in front of an HTTP API, limits its clients and
+//! caches its responses. The [repository](https://github.com/omnitrade/omnitrade-edge) describes the
+//! Worker; this page is for programs that use the crate.
 //!
-//! Each uses only those below it (`tests/layering.rs` holds the code to that).
+//! # Limit
 //!
-//! | layer | what it is |
-//! |---|---|
-//! | [`shell`] | the platforms: the Cloudflare Worker, `reqwest`. All input and output happens here |
-//! | [`gateway`] | the sequence of limits, cache, store and origin, as a machine without I/O |
-//! | [`limiter`] | what a request is counted against, in the store or without it |
-//! | [`config`] | the grammar of the configuration, parsed once into valid types |
-//! | [`engine`] | pure decisions: limits, breaker, routes, the cache's policy (RFC 9111) |
-//! | [`redis`] | a client of Upstash's REST protocol over any transport |
-//! | [`transport`] | the seam to the network |
-//! | [`error`] | what can go wrong with the store, and what a caller may do about it |
-//! | [`clock`] | time, always a parameter |
+//! A [`RateLimiter`](limiter::RateLimiter) holds any number of subjects to one
+//! [`Rule`](limiter::Rule). No window of the rule's length ever admits more than the quota, over all
+//! processes together. [`limit`](limiter::RateLimiter::limit) never fails: while the store does, the
+//! process limits by itself, and the result says so.
+//!
+#![cfg_attr(feature = "reqwest", doc = "```")]
+#![cfg_attr(not(feature = "reqwest"), doc = "```ignore")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), omnitrade_edge::error::Error> {
+//! use std::time::Duration;
+//!
+//! use omnitrade_edge::limiter::{RateLimiter, Reason, Rule};
+//! use omnitrade_edge::redis::{Options, RestClient};
+//! use omnitrade_edge::shell::ReqwestTransport;
+//!
+//! // Nothing listens there. With a store's own address and token, the store decides.
+//! let options = Options::new("http://127.0.0.1:1", "token");
+//! let redis = RestClient::new(ReqwestTransport::new()?, options)?;
+//! let rule = Rule::new(100, Duration::from_secs(60)).named("per-user");
+//! let limiter = RateLimiter::new(redis, rule);
+//!
+//! let limited = limiter.limit("user-7", 1).await;
+//! assert!(limited.success);
+//! assert_eq!(limited.reason, Some(Reason::Timeout));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Ask Redis
+//!
+//! A [`RestClient`](redis::RestClient) sends commands, pipelines, transactions and scripts over any
+//! [`Transport`](transport::Transport). One deadline bounds a whole call, a command is repeated only if
+//! it may run twice, and an [`Error`](error::Error) says what the caller can do and holds no secret.
+//! A transport is one HTTP exchange, so a test can answer without a network:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), omnitrade_edge::error::Error> {
+//! use std::time::Duration;
+//!
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use omnitrade_edge::clock::Timestamp;
+//! use omnitrade_edge::redis::{Command, Options, RestClient};
+//! use omnitrade_edge::transport::{Transport, TransportError};
+//!
+//! struct Canned(&'static str);
+//!
+//! impl Transport for Canned {
+//!     async fn send(
+//!         &self,
+//!         _request: Request<Bytes>,
+//!         _timeout: Duration,
+//!         _max_bytes: usize,
+//!     ) -> Result<Response<Bytes>, TransportError> {
+//!         Ok(Response::new(Bytes::from_static(self.0.as_bytes())))
+//!     }
+//!
+//!     fn now(&self) -> Timestamp {
+//!         Timestamp::from_millis(0)
+//!     }
+//!
+//!     async fn sleep(&self, _duration: Duration) {}
+//!
+//!     fn random(&self) -> f64 {
+//!         0.5
+//!     }
+//! }
+//!
+//! let options = Options::new("https://example.upstash.io", "token");
+//! let redis = RestClient::new(Canned(r#"{"result":"7"}"#), options)?;
+//! let reply = redis.command(&Command::new("GET").arg("counter")).await?;
+//! assert_eq!(reply.as_number(), Some(7));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Check a configuration
+//!
+//! A [`Config`](config::Config) is what the Worker runs by: the `[vars.EDGE]` of its `wrangler.toml`.
+//! Parsing it reports all that is wrong at once, and
+//! [`Config::schema`](config::Config::schema) is the JSON Schema for editors.
+//!
+//! ```
+//! use omnitrade_edge::config::Config;
+//!
+//! let wrong = r#"{
+//!     "origin": "https://api.example.com",
+//!     "limits": { "per-ip": { "by": "ip", "window": "60", "quota": 10 } },
+//!     "default_limits": ["per-ip"]
+//! }"#;
+//! let error = wrong.parse::<Config>().unwrap_err();
+//! assert!(error.problems().iter().any(|problem| problem.path == "limits.per-ip.window"));
+//! ```
 //!
 //! # Features
 //!
-//! - `reqwest` (default): the HTTP client under the REST client, natively and on wasm.
-//! - `worker`: the Cloudflare Worker; compiles to nothing but on wasm32.
-//! - `npm`: the gate over the Fetch API without the Worker, for other bindings; compiles to nothing
-//!   but on wasm32.
-//! - `cli`: the command line `omnitrade-edge`.
+//! | feature | what it adds |
+//! |---|---|
+//! | `reqwest` (default) | [`ReqwestTransport`](shell::ReqwestTransport), over rustls natively and over `fetch` on wasm32 |
+//! | `cli` | the command line `omnitrade-edge`: `cargo install omnitrade-edge --features cli`; nothing in the library |
+//! | `worker` | what the Worker is built from, on wasm32 only; not for other programs |
+//!
+//! # Versions
+//!
+//! Semantic versioning covers what these pages show. The crate makes some more items public for its
+//! own command line, Worker, tests and benches; those are hidden here and can change in any release.
+//! Types that will grow are `#[non_exhaustive]`. The oldest Rust that compiles the crate is the
+//! `rust-version` of its manifest; raising it is no breaking change.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// Hidden are the modules below that only our own programs use. A feature for them would have to be on
+// in every test, bench and build of ours, and would leave code without a caller when it is off.
+
+// The layers from the top: each uses only those below it, which tests/layering.rs holds the code to.
+
+pub mod shell;
+
+#[doc(hidden)]
+pub mod gateway;
+
+pub mod config;
+pub mod limiter;
+
+#[doc(hidden)]
+pub mod engine;
 
 pub mod clock;
-pub mod config;
-pub mod engine;
 pub mod error;
-pub mod gateway;
-pub mod limiter;
 pub mod redis;
-pub mod shell;
 pub mod transport;

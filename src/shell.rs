@@ -6,7 +6,9 @@ mod reqwest;
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::ReqwestTransport;
 
-#[cfg(all(target_arch = "wasm32", any(feature = "worker", feature = "npm")))]
+#[cfg(all(target_arch = "wasm32", feature = "worker"))]
+#[doc(hidden)]
 pub mod web;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
-mod worker;
+#[doc(hidden)]
+pub mod worker;

@@ -17,8 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::ModelStore;
 use omnitrade_edge::clock::Timestamp;
-use omnitrade_edge::engine::limit::{Source, penalty};
-use omnitrade_edge::limiter::{Limited, RateLimiter, Reason, Rule};
+use omnitrade_edge::limiter::{Limited, Penalty, RateLimiter, Reason, Rule, Source};
 use omnitrade_edge::redis::{Options, RestClient, RetryPolicy, Value};
 use omnitrade_edge::transport::{Transport, TransportError};
 use serde_json::json;
@@ -50,10 +49,7 @@ impl Wire {
     }
 
     fn limiter(&self, rule: Rule) -> RateLimiter<Self> {
-        let retry = RetryPolicy {
-            base: Duration::ZERO,
-            ..RetryPolicy::default()
-        };
+        let retry = RetryPolicy::default().base(Duration::ZERO);
         let options = Options::new("https://store.example", "token").retry_policy(retry);
         RateLimiter::new(RestClient::new(self.clone(), options).unwrap(), rule)
     }
@@ -336,11 +332,8 @@ async fn without_a_store_it_limits_by_itself() {
 #[tokio::test]
 async fn who_goes_on_after_refusals_is_held_off() {
     let wire = Wire::new();
-    let penalty = penalty::Rule {
-        after: 3,
-        hold: Duration::from_secs(300),
-        max: Duration::from_secs(300),
-    };
+    let hold = Duration::from_secs(300);
+    let penalty = Penalty::new(3, hold, hold);
     let limiter = wire.limiter(Rule::new(1, minute()).with_penalty(penalty));
     limit(&limiter, "a").await;
     for _ in 0..3 {

@@ -13,6 +13,7 @@ use crate::engine::cache::{Letters, VersionSource};
 
 /// How the responses of a route are cached.
 #[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
 pub struct Cache {
     /// How long a response is fresh that does not say so itself.
     #[serde(default)]
@@ -61,8 +62,7 @@ pub struct Cache {
     /// those of [`vary`](Self::vary); if absent, a few that are known to be harmless.
     #[serde(default)]
     pub forward: Option<Vec<String>>,
-    /// Names under which entries are purged together
-    /// ([`TagTemplate`](crate::engine::cache::TagTemplate)).
+    /// Names under which entries are purged together.
     pub tags: Vec<String>,
     /// For how long an isolate believes what it has in memory without asking the store whether it was
     /// purged.
@@ -81,6 +81,7 @@ impl Cache {
 
 /// How long a response is fresh that does not say so itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ttl {
     /// So long.
     For(Duration),

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Problem {
     /// The full path of the field, `limits.per-client.window`.
     pub path: String,
@@ -53,6 +54,7 @@ impl ConfigError {
     }
 
     /// An error of the environment around the configuration: a missing binding, say.
+    #[doc(hidden)]
     pub fn of(path: &str, message: &str) -> Self {
         Self::new(vec![Problem {
             path: path.to_owned(),

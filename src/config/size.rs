@@ -7,6 +7,7 @@ use serde::de::{Deserializer, Error as _};
 
 /// How much the cache keeps where, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 pub struct Sizes {
     /// The memory of one isolate for entries, at most 64 MB. An entry that would take more than a
     /// quarter of it is not kept there.

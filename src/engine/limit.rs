@@ -68,6 +68,7 @@ pub struct Bucket {
 /// What happens to a limit while the store fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum OnFailure {
     /// The isolate limits by itself.
     Local,
@@ -152,6 +153,7 @@ impl Charge {
 
 /// Who decided about a request: the value of `X-Edge-Limiter`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Source {
     /// Nobody: no limit applied, or the store is down and the limit is open then.
     None,

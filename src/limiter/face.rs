@@ -52,6 +52,7 @@ pub struct RateLimiter<T> {
 
 /// How a request fared. The fields are named as in `@upstash/ratelimit`, where it has them.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Limited {
     /// Whether it may pass.
     pub success: bool,
@@ -76,6 +77,7 @@ pub struct Limited {
 
 /// Why the store did not decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Reason {
     /// It did not answer in time, or failed otherwise: the local limits decided. `timeout` in
     /// `@upstash/ratelimit`.

@@ -7,7 +7,15 @@ use crate::clock::Timestamp;
 /// How often and how long after a failure a call is tried again.
 ///
 /// This bounds retries; whether one is allowed at all is the error's and the command's to say.
+///
+/// ```
+/// # use omnitrade_edge::redis::RetryPolicy;
+/// # use std::time::Duration;
+/// let policy = RetryPolicy::default().retries(4).cap(Duration::from_millis(200));
+/// assert_eq!((policy.retries, policy.base), (4, Duration::from_millis(25)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RetryPolicy {
     /// Attempts after the first.
     pub retries: u32,
@@ -18,6 +26,27 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// Sets how many attempts may follow the first.
+    #[must_use]
+    pub const fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Sets the longest wait before the first retry.
+    #[must_use]
+    pub const fn base(mut self, base: Duration) -> Self {
+        self.base = base;
+        self
+    }
+
+    /// Sets the longest wait of all.
+    #[must_use]
+    pub const fn cap(mut self, cap: Duration) -> Self {
+        self.cap = cap;
+        self
+    }
+
     /// The wait before retry number `retry`, counted from 0, for a `random` number in `[0, 1)`.
     ///
     /// It lies between half of the step and the step, so that clients that failed together do not
@@ -27,7 +56,7 @@ impl RetryPolicy {
     /// # use omnitrade_edge::redis::RetryPolicy;
     /// # use std::time::Duration;
     /// let ms = Duration::from_millis;
-    /// let policy = RetryPolicy { retries: 9, base: ms(20), cap: ms(100) };
+    /// let policy = RetryPolicy::default().base(ms(20)).cap(ms(100));
     /// assert_eq!(policy.wait(0, 0.0), ms(10));
     /// assert_eq!(policy.wait(1, 0.5), ms(30));
     /// assert_eq!(policy.wait(8, 0.5), ms(75));

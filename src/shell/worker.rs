@@ -1,4 +1,5 @@
-//! The Cloudflare Worker: reads its bindings once, and hands every request to the gate.
+//! The Cloudflare Worker: reads its bindings once, and hands every request to the gate. `wasm/`
+//! exports [`handle`] to JavaScript.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -6,7 +7,6 @@ use std::rc::Rc;
 use js_sys::{JSON, Reflect};
 use wasm_bindgen::prelude::*;
 use web_sys::{Request, Response};
-use worker::Env;
 
 use crate::config::{Config, ConfigError};
 use crate::error::Error;
@@ -27,11 +27,10 @@ extern "C" {
     fn log_error(message: &str);
 }
 
-/// The Worker's `fetch` handler. It answers with a response where it can, and with a promise only
-/// where something has to be waited for.
-#[wasm_bindgen]
-pub fn fetch(request: Request, env: Env, context: ExecutionContext) -> JsValue {
-    let isolate = ISOLATE.with(|isolate| isolate.get_or_init(|| start(env.as_ref())).clone());
+/// What the Worker's `fetch` handler does, given the bindings as `env`. It returns a response if it can
+/// answer at once, and a promise of one if it has to wait.
+pub fn handle(request: Request, env: &JsValue, context: ExecutionContext) -> JsValue {
+    let isolate = ISOLATE.with(|isolate| isolate.get_or_init(|| start(env)).clone());
     match isolate {
         Some(isolate) => isolate.handle(request, context),
         None => respond(Problem::Misconfigured.answer())

@@ -158,11 +158,7 @@ async fn a_repeatable_script_is_not_sent_again_once_the_time_is_up() {
 async fn a_repeatable_script_keeps_to_the_policy() {
     let none = client_with(options().retries(0), [broken()]);
     assert!(none.script(&script(), &["k"], [1]).await.is_err());
-    let policy = RetryPolicy {
-        retries: 3,
-        base: ms(10),
-        cap: ms(20),
-    };
+    let policy = RetryPolicy::default().retries(3).base(ms(10)).cap(ms(20));
     let steps = (0..4).map(|_| broken());
     let three = client_with(options().retry_policy(policy), steps);
     assert!(three.script(&script(), &["k"], [1]).await.is_err());

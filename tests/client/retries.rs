@@ -76,11 +76,7 @@ async fn retries_end_and_remember_that_an_attempt_may_have_run() {
 
 #[tokio::test]
 async fn waits_grow_within_their_bounds_and_with_the_random_number() {
-    let policy = RetryPolicy {
-        retries: 4,
-        base: ms(100),
-        cap: ms(300),
-    };
+    let policy = RetryPolicy::default().retries(4).base(ms(100)).cap(ms(300));
     for (random, expected) in [(0.0, [50, 100, 150, 150]), (0.5, [75, 150, 225, 225])] {
         let options = options().timeout(ms(5_000)).retry_policy(policy);
         let client = client_with(options, (0..5).map(|_| reply(500, "")));
@@ -95,11 +91,8 @@ async fn waits_grow_within_their_bounds_and_with_the_random_number() {
 
 #[tokio::test]
 async fn the_deadline_holds_over_retries_and_no_wait_is_in_vain() {
-    let options = options().retry_policy(RetryPolicy {
-        retries: 99,
-        base: ms(40),
-        cap: ms(40),
-    });
+    let policy = RetryPolicy::default().retries(99).base(ms(40)).cap(ms(40));
+    let options = options().retry_policy(policy);
     let client = client_with(options, (0..99).map(|_| failed(TransportError::Broken)));
     let start = client.transport().now();
     let error = client.command(&get()).await.unwrap_err();
@@ -151,11 +144,7 @@ fn no_policy_makes_the_wait_overflow() {
         (Duration::MAX, Duration::MAX),
         (Duration::ZERO, Duration::MAX),
     ] {
-        let policy = RetryPolicy {
-            retries: u32::MAX,
-            base,
-            cap,
-        };
+        let policy = RetryPolicy::default().retries(u32::MAX).base(base).cap(cap);
         for (retry, random) in [
             (0, 1.0),
             (31, f64::INFINITY),

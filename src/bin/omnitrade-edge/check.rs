@@ -83,6 +83,7 @@ impl fmt::Display for Summary<'_> {
             match client.keys {
                 Keys::Any => "",
                 Keys::Registered => " if the key is registered",
+                _ => UNDESCRIBED,
             },
             client.ip_header,
             client.ipv6_prefix
@@ -136,6 +137,7 @@ fn describe_headers(config: &Config) -> Option<String> {
         Style::Draft7 => "RateLimit as of the IETF's draft 7",
         Style::Legacy => "X-RateLimit-Limit, -Remaining and -Reset",
         Style::None => "none tell clients their limits",
+        _ => UNDESCRIBED,
     };
     let in_vain = config.partition_key && config.headers != Style::Draft10;
     let note = if in_vain {
@@ -153,6 +155,7 @@ fn describe_limit(limit: &Limit, keys: Keys) -> String {
         By::ApiKey => "each API key",
         By::Route => "each route",
         By::Global => "everybody together",
+        _ => UNDESCRIBED,
     };
     let window = format_duration(limit.window);
     let mut text = format!("{} per {window} for {by}", limit.quota);
@@ -160,6 +163,7 @@ fn describe_limit(limit: &Limit, keys: Keys) -> String {
         let key = match keys {
             Keys::Any => "an API key",
             Keys::Registered => "a registered API key",
+            _ => UNDESCRIBED,
         };
         let _ = write!(text, ", {quota} with {key}");
     }
@@ -169,9 +173,11 @@ fn describe_limit(limit: &Limit, keys: Keys) -> String {
     if !limit.plans.is_empty() && keys == Keys::Any {
         text.push_str(" (plans have no effect unless client.keys is \"registered\")");
     }
-    if limit.strategy == Strategy::Lease {
-        text.push_str(", permits fetched ahead");
-    }
+    text.push_str(match limit.strategy {
+        Strategy::Exact => "",
+        Strategy::Lease => ", permits fetched ahead",
+        _ => UNDESCRIBED,
+    });
     if let Some(penalty) = limit.penalty {
         let _ = write!(
             text,
@@ -182,9 +188,11 @@ fn describe_limit(limit: &Limit, keys: Keys) -> String {
             format_duration(penalty.max)
         );
     }
-    if limit.mode == Mode::Shadow {
-        text.push_str(", only reported");
-    }
+    text.push_str(match limit.mode {
+        Mode::Enforce => "",
+        Mode::Shadow => ", only reported",
+        _ => UNDESCRIBED,
+    });
     if let Some(choice) = limit.on_failure {
         let _ = write!(text, ", when the store fails {}", on_failure(choice));
     }
@@ -222,6 +230,7 @@ fn describe_route(route: &Route) -> String {
         Some(OriginQuotaOf::Own(quota)) => {
             let _ = write!(text, ", {}", describe_origin_quota(*quota));
         }
+        Some(_) => text.push_str(UNDESCRIBED),
         None => {}
     }
     if let Some(timeout) = route.origin_timeout {
@@ -239,6 +248,7 @@ fn on_failure(choice: OnFailure) -> &'static str {
         OnFailure::Local => "each isolate limits by itself",
         OnFailure::Open => "nobody is limited",
         OnFailure::Closed => "nobody is served",
+        _ => UNDESCRIBED,
     }
 }
 
@@ -248,6 +258,10 @@ fn names(names: &[String]) -> String {
         names => names.join(" and "),
     }
 }
+
+/// Stands for a choice that the library has and this command has no words for. A test sees to it that
+/// there is none.
+const UNDESCRIBED: &str = " (not described)";
 
 #[cfg(test)]
 mod tests;

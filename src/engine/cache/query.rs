@@ -19,6 +19,7 @@ pub struct DeclaredQuery {
 /// The letters that the values of a parameter are written with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Letters {
     /// Capitals.
     Upper,

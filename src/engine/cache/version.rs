@@ -10,6 +10,7 @@ use super::fields::{Fields, trim};
 
 /// Where a response says how new it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum VersionSource {
     /// In its JSON: the names and indices that lead there, from the outermost.
     Json(Vec<String>),

@@ -13,6 +13,7 @@ use super::sliding_window::TOLERANCE;
 
 /// When a client is held off, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rule {
     /// So many refusals inside a window bring a hold.
     pub after: u64,
@@ -20,6 +21,14 @@ pub struct Rule {
     pub hold: Duration,
     /// The longest hold. A client that was not held for as long again starts anew.
     pub max: Duration,
+}
+
+impl Rule {
+    /// `after` refusals inside a window bring a hold of `hold`; each further one is twice as long, up
+    /// to `max`.
+    pub const fn new(after: u64, hold: Duration, max: Duration) -> Self {
+        Self { after, hold, max }
+    }
 }
 
 /// The clients that were refused lately, by the key of the limit's state. Bounded: who is evicted

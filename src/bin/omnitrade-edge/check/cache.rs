@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use omnitrade_edge::config::{Cache, Letters, Ttl, VersionSource, format_duration};
 
-use super::names;
+use super::{UNDESCRIBED, names};
 
 /// What is kept, for how long, and what it is told apart by.
 pub fn describe_cache(cache: &Cache) -> String {
@@ -40,6 +40,7 @@ pub fn describe_cache(cache: &Cache) -> String {
         let _ = match &**version {
             VersionSource::Json(path) => write!(text, ", the newest by {} in it", path.join(".")),
             VersionSource::Header(name) => write!(text, ", the newest by its header {name}"),
+            _ => text.write_str(UNDESCRIBED),
         };
     }
     if let Some(query) = &cache.query {
@@ -49,6 +50,7 @@ pub fn describe_cache(cache: &Cache) -> String {
         let letters = match letters {
             Letters::Upper => "capitals",
             Letters::Lower => "small letters",
+            _ => UNDESCRIBED,
         };
         let _ = write!(text, ", {parameter} in {letters}");
     }
@@ -80,6 +82,7 @@ fn lifetime(cache: &Cache) -> String {
             let most = format_duration(most);
             format!("until its last candle closes, {most} at most while that is open")
         }
+        (Some(_), _) => UNDESCRIBED.to_owned(),
     };
     let for_good = match cache.ttl {
         Some(Ttl::Candle) => ", for 30d when all had closed",

@@ -36,6 +36,68 @@ fn a_right_configuration_is_told_in_words() {
 }
 
 #[test]
+fn every_choice_of_the_grammar_has_words() {
+    let schema = Config::schema();
+    let choices = |pointer: &str| {
+        let node = schema.pointer(pointer).expect(pointer);
+        let words = node["enum"].as_array().expect(pointer);
+        words
+            .iter()
+            .map(|word| word.as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let limit = "/properties/limits/additionalProperties/properties";
+    let cache = "/properties/routes/items/properties/cache/properties";
+    let mut told = 0;
+    for (pointer, at) in [
+        (
+            "/properties/client/properties/keys".to_owned(),
+            "/client/keys",
+        ),
+        ("/properties/headers".to_owned(), "/headers"),
+        (
+            "/properties/redis/properties/on_failure".to_owned(),
+            "/redis/on_failure",
+        ),
+        (format!("{limit}/by"), "/limits/l/by"),
+        (format!("{limit}/mode"), "/limits/l/mode"),
+        (format!("{limit}/strategy"), "/limits/l/strategy"),
+        (format!("{limit}/on_failure"), "/limits/l/on_failure"),
+        (
+            format!("{cache}/normalize/additionalProperties"),
+            "/routes/0/cache/normalize/q",
+        ),
+    ] {
+        for word in choices(&pointer) {
+            let mut config = serde_json::json!({
+                "origin": "https://api.example.com",
+                "headers": "draft-10",
+                "client": { "keys": "any" },
+                "redis": { "on_failure": "local" },
+                "limits": {
+                    "keyed": { "by": "client", "window": "60s", "quota": 1, "keyed_quota": 2 },
+                    "l": {
+                        "by": "ip", "window": "60s", "quota": 1,
+                        "mode": "enforce", "strategy": "exact", "on_failure": "local",
+                    },
+                },
+                "routes": [{ "path": "/a", "limits": ["l"], "cache": {
+                    "ttl": "1s", "query": ["q"], "normalize": { "q": "upper" },
+                } }],
+            });
+            *config.pointer_mut(at).expect(at) = word.clone().into();
+            let summary = Summary(&Config::from_json(config).expect(&word)).to_string();
+            assert!(
+                !summary.contains(UNDESCRIBED),
+                "{at} = {word:?}:\n{summary}"
+            );
+            told += 1;
+        }
+    }
+    assert!(told >= 20, "{told}");
+}
+
+#[test]
 fn what_a_cache_stores_beyond_the_usual_is_told() {
     let told = |fields: &str| {
         let text = format!(

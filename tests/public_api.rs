@@ -1,0 +1,213 @@
+//! What a program of another crate can write: each name that the documentation shows, used as it is
+//! meant. It compiles for as long as no name, argument or result has changed, and
+//! `public_api.test.mjs` holds its imports against the documentation.
+#![cfg(feature = "reqwest")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that finds nothing there should fail"
+)]
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use omnitrade_edge::clock::{ManualClock, Timestamp, seconds_up};
+use omnitrade_edge::config::{
+    By, Cache, Client, Config, ConfigError, Keys, Letters, Limit, Mode,
+    OnFailure as ConfigOnFailure, OriginQuota, OriginQuotaOf, Penalty as PenaltyConfig, Problem,
+    Route, Sizes, Store, Strategy, Style, Ttl, VersionSource,
+};
+use omnitrade_edge::error::{Error, ErrorKind};
+use omnitrade_edge::limiter::{
+    Limited, OnFailure, Penalty, Pending, Quota, RateLimiter, Reason, Rule, Source,
+};
+use omnitrade_edge::redis::{Arg, Command, Options, RestClient, RetryPolicy, Script, Token, Value};
+use omnitrade_edge::shell::ReqwestTransport;
+use omnitrade_edge::transport::{Transport, TransportError};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A transport of one's own: it never reaches anybody, and its clock moves when told.
+#[derive(Clone, Default)]
+struct Nowhere {
+    clock: Rc<ManualClock>,
+    sent: Rc<Cell<u32>>,
+}
+
+impl Transport for Nowhere {
+    async fn send(
+        &self,
+        _request: http::Request<Bytes>,
+        _timeout: Duration,
+        _max_bytes: usize,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        self.sent.set(self.sent.get() + 1);
+        Err(TransportError::Connect)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.clock.advance(duration);
+    }
+
+    fn random(&self) -> f64 {
+        0.5
+    }
+}
+
+fn options() -> Options {
+    Options::new("https://store.example", Token::from("token"))
+        .timeout(Duration::from_millis(150))
+        .retry_policy(
+            RetryPolicy::default()
+                .retries(1)
+                .base(Duration::ZERO)
+                .cap(MINUTE),
+        )
+        .max_reply_bytes(1 << 20)
+        .base64(true)
+}
+
+#[tokio::test]
+async fn a_limiter_is_built_asked_and_read_by_public_names() {
+    let nowhere = Nowhere::default();
+    let redis = RestClient::new(nowhere.clone(), options().retries(0)).unwrap();
+    let rule = Rule::new(2, MINUTE)
+        .named("per-user")
+        .prefixed("{ot}")
+        .leased()
+        .on_failure(OnFailure::Local)
+        .with_penalty(Penalty::new(3, MINUTE, MINUTE * 10));
+    let Quota { permits, window } = rule.quota();
+    assert_eq!((permits, window), (2, MINUTE));
+
+    let limiter = RateLimiter::new(redis, rule);
+    let limited: Limited = limiter.limit("user", 1).await;
+    let reset: Timestamp = limited.reset;
+    assert!(limited.success && reset >= nowhere.now());
+    assert_eq!(limited.reason, Some(Reason::Timeout));
+    assert_eq!(limited.source, Source::Local);
+    assert_eq!(limited.policy, "per-user");
+    assert_eq!(limited.limit, 2);
+    assert!(limited.remaining < 2);
+    assert_eq!(seconds_up(limited.retry_after), 0);
+    let pending: Option<Pending> = limited.pending;
+    if let Some(pending) = pending {
+        limiter.finish(pending).await;
+    }
+    assert!(nowhere.sent.get() >= 1);
+
+    let all: Vec<Limited> = limiter.limit_many(&[("user", 1), ("other", 1)]).await;
+    assert_eq!(all.len(), 2);
+    let error: Error = limiter.peek("user").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    assert!(limiter.refund("user", 1).await.is_err());
+    assert!(limiter.reset("user").await.is_err());
+    limiter.return_unspent().await;
+}
+
+#[tokio::test]
+async fn a_limiter_without_a_store_needs_only_a_clock() {
+    let limiter = RateLimiter::local(ReqwestTransport::new().unwrap(), Rule::new(1, MINUTE));
+    assert!(limiter.limit("a", 1).await.success);
+    let refused = limiter.limit("a", 1).await;
+    assert!(!refused.success);
+    assert!(refused.retry_after > Duration::ZERO);
+}
+
+#[tokio::test]
+async fn the_client_reports_what_a_caller_can_do() {
+    let redis = RestClient::new(Nowhere::default(), options()).unwrap();
+    let get = Command::new("GET")
+        .args(["k"])
+        .arg(Arg::Int(1))
+        .idempotent(true);
+    let error = redis.command(&get).await.unwrap_err();
+    assert_eq!((error.code(), error.may_have_run()), ("unreachable", false));
+    assert!(error.retry_is_safe(false) && error.kind().is_transient());
+    assert_eq!(error.redis_code(), None);
+    let both = [Command::new("GET").arg("a"), Command::new("GET").arg("b")];
+    assert!(redis.pipeline(&both).await.is_err());
+    assert!(redis.multi(&both).await.is_err());
+    let script = Script::new("return 1").repeatable();
+    let reply: Result<Value, Error> = redis.script(&script, &["k"], [1]).await;
+    assert!(reply.is_err());
+    let settings = RestClient::new(Nowhere::default(), Options::new("nowhere", "token"));
+    assert_eq!(
+        settings.err().map(|error| error.kind()),
+        Some(ErrorKind::Config)
+    );
+}
+
+#[test]
+fn every_part_of_a_configuration_can_be_named_and_read() {
+    let config: Config = r#"{
+        "origin": "https://api.example.com/",
+        "limits": { "l": {
+            "by": "ip", "window": "1m", "quota": 10,
+            "penalty": { "after": 5, "hold": "1m", "max": "1h" }
+        } },
+        "origin_quotas": { "q": { "limit": 9, "window": "1s" } },
+        "routes": [{
+            "path": "/a", "limits": ["l"], "origin_quota": "q",
+            "cache": {
+                "ttl": "1s", "query": ["s"], "normalize": { "s": "upper" }, "version": "header:x-v"
+            }
+        }]
+    }"#
+    .parse()
+    .unwrap();
+    assert_eq!(config.origin, "https://api.example.com");
+    assert_eq!(
+        (config.headers, config.partition_key),
+        (Style::Draft10, false)
+    );
+    let Client {
+        keys, ipv6_prefix, ..
+    } = config.client;
+    assert_eq!((keys, ipv6_prefix), (Keys::Any, 64));
+    let on_failure: ConfigOnFailure = config.redis.on_failure;
+    let Store { timeout, .. } = config.redis;
+    assert_eq!(
+        (on_failure, timeout),
+        (OnFailure::Local, Duration::from_millis(150))
+    );
+    let Sizes { l1_size, .. } = config.cache;
+    assert!(l1_size > 0);
+
+    let limit: &Limit = config.limits.get("l").unwrap();
+    assert_eq!(
+        (limit.by, limit.strategy, limit.mode),
+        (By::Ip, Strategy::Exact, Mode::Enforce)
+    );
+    let penalty: PenaltyConfig = limit.penalty.unwrap();
+    assert_eq!((penalty.after, penalty.max), (5, MINUTE * 60));
+    let quota: &OriginQuota = config.origin_quotas.get("q").unwrap();
+    assert_eq!(quota.limit, 9);
+
+    let route: &Route = config.routes.first().unwrap();
+    assert_eq!(route.origin_quota, Some(OriginQuotaOf::Named("q".into())));
+    let cache: &Cache = route.cache.as_ref().unwrap();
+    assert_eq!(cache.ttl, Some(Ttl::For(Duration::from_secs(1))));
+    assert_eq!(cache.normalize.get("s"), Some(&Letters::Upper));
+    assert_eq!(
+        cache.version.as_deref(),
+        Some(&VersionSource::Header("x-v".into()))
+    );
+}
+
+#[test]
+fn a_wrong_configuration_names_each_problem_with_its_path() {
+    let error: ConfigError = "{}".parse::<Config>().unwrap_err();
+    let problem: &Problem = error.problems().first().unwrap();
+    assert_eq!(problem.path, "origin");
+    assert!(problem.message.starts_with("expected"));
+    assert!(error.to_string().contains("origin: expected"));
+    assert!(Config::schema().get("properties").is_some());
+    assert!(Config::from_json(serde_json::json!({ "origin": "https://a.example" })).is_ok());
+}

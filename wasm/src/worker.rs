@@ -1,0 +1,15 @@
+//! The Cloudflare Worker's exports.
+
+use omnitrade_edge::shell::web::ExecutionContext;
+use omnitrade_edge::shell::worker::handle;
+use wasm_bindgen::prelude::*;
+use web_sys::Request;
+// Linked for its exports: worker-build's `index.js` starts the module anew after a panic by them.
+use worker as _;
+
+/// The `fetch` handler. It answers with a response if it can answer at once, and with a promise if it
+/// has to wait.
+#[wasm_bindgen]
+pub fn fetch(request: Request, env: JsValue, context: ExecutionContext) -> JsValue {
+    handle(request, &env, context)
+}
