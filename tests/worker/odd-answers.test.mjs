@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startGate } from "../support/gate.mjs";
-import { askRaw, chunk, connectRaw, END, linesOf, request, respond, startRawOrigin } from "../support/raw.mjs";
+import { askRaw, chunk, connectRaw, END, linesOf, RESET, request, respond, startRawOrigin } from "../support/raw.mjs";
 import { cacheStatus, problem, rateLimit, until } from "./kit.mjs";
 
 const origin = await startRawOrigin();
@@ -185,6 +185,23 @@ for (const [what, parts, whole] of /** @type {const} */ ([
     if (whole) await until(async () => cacheStatus(await askRaw(gate, path)).hit);
     else assert.equal(cacheStatus(await askRaw(gate, path)).hit, undefined);
   });
+}
+
+for (const [framing, end] of /** @type {const} */ ([
+  ["Content-Length: 9", END],
+  ["Content-Length: 9", RESET],
+  ["Transfer-Encoding: chunked", END],
+  ["Transfer-Encoding: chunked", RESET],
+])) {
+  for (const part of ["", "part"]) {
+    test(`what breaks off at once does so for the client: ${framing}, "${part}", ${String(end)}`, async () => {
+      const sent = part && framing.startsWith("T") ? chunk(part) : part;
+      origin.queue = [[`HTTP/1.1 200 OK\r\n${framing}\r\n\r\n`, sent, 10, end]];
+      const reply = await askRaw(gate, fresh("/cached"));
+      assert.deepEqual([reply.status, reply.text, reply.whole], [200, part, false]);
+      assert.equal(cacheStatus(reply).stored, undefined);
+    });
+  }
 }
 
 test("a body that is not over in time is given up, and its connection ends with its clients", async () => {

@@ -153,7 +153,9 @@ describe("streams", { concurrency: 8 }, () => {
         const clients = [await follow(t, here, path)];
         clients.push(await follow(t, there, path));
         await sleep(stays);
-        for (const { close } of clients) close();
+        // A client that only closes its side may still read, for all that workerd knows before it writes.
+        const leave = what.startsWith("stalled") ? "reset" : "close";
+        for (const client of clients) client[leave]();
         const left = Date.now();
         await until(() => requestsOf(path).every(({ connection }) => connection.closed), { within: 10_000 });
         const took = Date.now() - left;

@@ -240,11 +240,7 @@ impl Upload {
 
     /// The next piece from the client; `None` at the end.
     async fn piece(&self, room: &Uint8Array) -> Result<Option<Uint8Array>, JsValue> {
-        let part = JsFuture::from(self.from.read_with_array_buffer_view(room)).await?;
-        match Reflect::get(&part, &"done".into())?.is_truthy() {
-            true => Ok(None),
-            false => Ok(Some(Reflect::get(&part, &"value".into())?.dyn_into()?)),
-        }
+        piece(&JsFuture::from(self.from.read_with_array_buffer_view(room)).await?)
     }
 }
 
@@ -264,13 +260,21 @@ pub fn let_go(response: &Response) {
     }
 }
 
+/// What there is of a body that was not read to its end.
+pub struct Part {
+    /// Why not.
+    pub why: Unread,
+    /// What has come.
+    pub bytes: Bytes,
+}
+
 /// Reads a body to its end, of at most `most` bytes and in so much `time`, if there is a bound; no
 /// stream is an empty one.
 pub async fn read(
     body: Option<ReadableStream>,
     most: usize,
     time: Option<Duration>,
-) -> Result<Bytes, Unread> {
+) -> Result<Bytes, Part> {
     let Some(stream) = body else {
         return Ok(Bytes::new());
     };
@@ -285,28 +289,32 @@ pub async fn read(
         })
     });
     let mut body = BytesMut::new();
-    loop {
-        let part = JsFuture::from(reader.read()).await;
-        if late.get() {
-            return Err(Unread::TooSlow);
+    let why = loop {
+        let chunk = chunk(&reader).await;
+        match chunk {
+            _ if late.get() => break Unread::TooSlow,
+            Err(_) => break Unread::Broken,
+            Ok(None) => return Ok(body.freeze()),
+            Ok(Some(chunk)) if body.len() + chunk.length() as usize > most => {
+                ignore(reader.cancel());
+                break Unread::TooLong;
+            }
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk.to_vec()),
         }
-        let part = part.map_err(broken)?;
-        if Reflect::get(&part, &"done".into())
-            .map_err(broken)?
-            .is_truthy()
-        {
-            return Ok(body.freeze());
-        }
-        let chunk = Reflect::get(&part, &"value".into()).map_err(broken)?;
-        let chunk: Uint8Array = chunk.dyn_into().map_err(broken)?;
-        if body.len() + chunk.length() as usize > most {
-            ignore(reader.cancel());
-            return Err(Unread::TooLong);
-        }
-        body.extend_from_slice(&chunk.to_vec());
-    }
+    };
+    let bytes = body.freeze();
+    Err(Part { why, bytes })
 }
 
-fn broken(_: JsValue) -> Unread {
-    Unread::Broken
+/// The next piece of a body; `None` at its end.
+async fn chunk(reader: &ReadableStreamDefaultReader) -> Result<Option<Uint8Array>, JsValue> {
+    piece(&JsFuture::from(reader.read()).await?)
+}
+
+/// What a reader gave.
+fn piece(read: &JsValue) -> Result<Option<Uint8Array>, JsValue> {
+    match Reflect::get(read, &"done".into())?.is_truthy() {
+        true => Ok(None),
+        false => Ok(Some(Reflect::get(read, &"value".into())?.dyn_into()?)),
+    }
 }

@@ -1,6 +1,10 @@
 //! Responses: the gate's own, and the origin's handed on.
 
+use std::time::Duration;
+
+use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Headers, ReadableStream, Response, ResponseInit};
 
 use crate::gateway::{Answer, Body, Content, Relay};
@@ -8,6 +12,7 @@ use crate::gateway::{Answer, Body, Content, Relay};
 use super::body::JsBody;
 use super::origin::ignore;
 use super::pipe::pipe;
+use super::platform::sleep;
 
 /// The response that an answer makes.
 ///
@@ -66,26 +71,61 @@ pub fn relay(
     Ok(response)
 }
 
-/// Prepares the client's `body` for a response that waits for its end; gives whether it may.
+/// How the head of a response waits for the end of its body, while a copy of that is being read.
+pub enum Wait {
+    /// Not at all.
+    No,
+    /// It does.
+    Yes,
+    /// It does, and the body has been put through a pipe, for so many bytes if that is known.
+    Piped(Option<u64>),
+}
+
+/// Prepares the client's `body` for a response that waits for its end.
 ///
-/// A copy of the body is being read meanwhile. What has come by then would reach the client only together
-/// with what comes next: the runtime keeps it while it waits for the origin. A pipe that is there from the
-/// beginning passes it on. To put one in would undo a coding. So a coded response waits only if it says how
-/// long it is: then it was made before it was sent, and comes at once.
-pub fn may_wait(origin: &Response, body: &mut Option<ReadableStream>) -> bool {
+/// What has come by then would reach the client only together with what comes next: the runtime keeps it
+/// while it waits for the origin. A pipe that is there from the beginning passes it on. To put one in
+/// would undo a coding. So a coded response waits only if it says how long it is: then it was made before
+/// it was sent, and comes at once.
+pub fn prepare(origin: &Response, body: &mut Option<ReadableStream>) -> Wait {
     let field = |name| origin.headers().get(name).ok().flatten();
     let length = field("content-length").and_then(|length| length.parse().ok());
     let is_coded = field("content-encoding").is_some_and(|coding| !coding.trim().is_empty());
-    let Some(from) = body.as_ref().filter(|_| !is_coded) else {
-        return length.is_some() || body.is_none();
+    let Some(from) = body.as_ref() else {
+        return Wait::Yes;
     };
-    let Ok((readable, writable)) = pipe(length) else {
-        return false;
-    };
-    // If either end breaks off, so does the other.
-    ignore(from.pipe_to(&writable));
-    *body = Some(readable);
-    true
+    match pipe(length) {
+        _ if is_coded => length.map_or(Wait::No, |_| Wait::Yes),
+        Ok((readable, writable)) => {
+            // If either end breaks off, so does the other.
+            ignore(from.pipe_to(&writable));
+            *body = Some(readable);
+            Wait::Piped(length)
+        }
+        Err(_) => Wait::No,
+    }
+}
+
+/// The body of a response that broke off before its head was sent: the client gets the part that came, and
+/// sees it break off.
+///
+/// # Errors
+///
+/// As [`pipe`].
+pub fn broken_off(length: Option<u64>, part: &[u8]) -> Result<ReadableStream, JsValue> {
+    let (readable, writable) = pipe(length)?;
+    let to = writable.get_writer()?;
+    let part = Uint8Array::from(part);
+    spawn_local(async move {
+        let written = (part.length() > 0).then(|| JsFuture::from(to.write_with_chunk(&part)));
+        // Of a body that is broken from the beginning not even the head would be sent.
+        sleep(Duration::ZERO).await;
+        if let Some(written) = written {
+            let _ = written.await;
+        }
+        ignore(to.abort());
+    });
+    Ok(readable)
 }
 
 /// The same response, to be changed.

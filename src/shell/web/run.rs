@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use js_sys::Math;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::{future_to_promise, spawn_local};
@@ -21,7 +22,9 @@ use crate::shell::ReqwestTransport;
 
 use super::body::JsBody;
 use super::head::{RequestHead, ResponseHead};
+use super::origin::Part;
 use super::platform::{ExecutionContext, Hold, Signal, Timer, keep_alive, now, sleep, warn};
+use super::respond::Wait;
 use super::{origin, respond};
 
 /// The longest that work goes on after a response: the platform ends it after 30 s.
@@ -97,6 +100,18 @@ enum Advance {
     Failed,
 }
 
+/// What has become of a copy of a body by now.
+enum Copy {
+    /// It is still arriving.
+    Pending,
+    /// It is kept.
+    Kept,
+    /// It is not.
+    NotKept,
+    /// It is not, for it broke off after this part.
+    Broken(Bytes),
+}
+
 impl Run {
     async fn carry_out(self, mut step: Step<JsBody>) -> Response {
         let mut held = None;
@@ -134,7 +149,7 @@ impl Run {
                     let Some(save) = relay.save else {
                         return origin::let_go(&origin);
                     };
-                    let saved = self.isolate.save(*save, origin.body()).await;
+                    let (saved, _) = self.isolate.save(*save, origin.body()).await;
                     if let Some(write) = saved.write {
                         self.isolate.write(write).await;
                     }
@@ -167,6 +182,7 @@ impl Run {
             }
             Step::Read(reading) => {
                 let body = origin::read(self.request.body(), reading.most(), None).await;
+                let body = body.map_err(|part| part.why);
                 let mut gate = self.isolate.gate.borrow_mut();
                 Advance::Step(gate.body_read(&self.head, reading, body, now()))
             }
@@ -233,23 +249,30 @@ impl Run {
         });
         self.work(std::mem::take(&mut relay.work));
         let mut body = origin.body();
-        let kept = match relay.save.take() {
-            Some(save) => {
-                let (copy, wait) = match &relay.instead {
-                    // Nobody else reads it.
-                    Some(_) => (Ok(body.take()), true),
-                    None => {
-                        // One stream for the client, one for the cache.
-                        let copy = origin.clone().map(|copy| copy.body());
-                        body = origin.body();
-                        let wait = relay.tells() && respond::may_wait(origin, &mut body);
-                        (copy, wait)
-                    }
-                };
-                self.keep(*save, copy, written, wait).await
+        let mut kept = false;
+        if let Some(save) = relay.save.take() {
+            let (copy, wait) = match &relay.instead {
+                // Nobody else reads it.
+                Some(_) => (Ok(body.take()), Wait::Yes),
+                None => {
+                    // One stream for the client, one for the cache.
+                    let copy = origin.clone().map(|copy| copy.body());
+                    body = origin.body();
+                    let wait = match relay.tells() {
+                        true => respond::prepare(origin, &mut body),
+                        false => Wait::No,
+                    };
+                    (copy, wait)
+                }
+            };
+            match (self.keep(*save, copy, written, &wait).await, wait) {
+                (Copy::Kept, _) => kept = true,
+                (Copy::Broken(part), Wait::Piped(length)) => {
+                    body = respond::broken_off(length, &part).ok();
+                }
+                _ => {}
             }
-            None => false,
-        };
+        }
         let cache_status = relay.cache_status.take().map(|said| said.when(kept));
         let response = match relay.instead.take() {
             Some(answer) => respond::respond(answer.when(kept)),
@@ -258,25 +281,28 @@ impl Run {
         response.unwrap_or_else(|_| refused())
     }
 
-    /// Keeps a copy, and writes it to the store once what there is to write first is `written`. Gives whether
-    /// it is kept already. Where it is to `wait` for that, it does not wait for a body that does not come at
-    /// once.
+    /// Keeps a copy, and writes it to the store once what there is to write first is `written`. Gives what has
+    /// become of it. Where it is to `wait` for that, it does not wait for a body that does not come at once.
     async fn keep(
         &self,
         save: Save,
         copy: Result<Option<ReadableStream>, JsValue>,
         written: Option<Rc<Signal>>,
-        wait: bool,
-    ) -> bool {
-        let (kept, over) = (Rc::new(Cell::new(false)), Rc::new(Signal::new()));
+        wait: &Wait,
+    ) -> Copy {
+        let (state, over) = (Rc::new(Cell::new(Copy::Pending)), Rc::new(Signal::new()));
         let isolate = Rc::clone(&self.isolate);
-        let (tell_kept, tell_over) = (Rc::clone(&kept), Rc::clone(&over));
+        let (tell, tell_over) = (Rc::clone(&state), Rc::clone(&over));
         keep_alive(&self.context, async move {
-            let saved = match copy {
+            let (saved, part) = match copy {
                 Ok(copy) => isolate.save(save, copy).await,
-                Err(_) => isolate.not_saved(&save, Unread::Broken),
+                Err(_) => (isolate.not_saved(&save, Unread::Broken), None),
             };
-            tell_kept.set(saved.kept);
+            tell.set(match part {
+                _ if saved.kept => Copy::Kept,
+                Some(part) if part.why == Unread::Broken => Copy::Broken(part.bytes),
+                _ => Copy::NotKept,
+            });
             tell_over.give();
             if let Some(written) = written {
                 written.wait().await;
@@ -285,10 +311,10 @@ impl Run {
                 isolate.write(write).await;
             }
         });
-        if wait {
+        if !matches!(wait, Wait::No) {
             over.wait_for(AT_ONCE).await;
         }
-        kept.get()
+        state.replace(Copy::Pending)
     }
 
     /// Makes calls of the script that nobody waits for.
@@ -365,7 +391,11 @@ impl Isolate {
     }
 
     /// Reads a body and keeps it, if it comes to its end in time.
-    async fn save(self: &Rc<Self>, save: Save, body: Option<ReadableStream>) -> Saved {
+    async fn save(
+        self: &Rc<Self>,
+        save: Save,
+        body: Option<ReadableStream>,
+    ) -> (Saved, Option<Part>) {
         let slow = self.gate.borrow().still_arriving(&save);
         let _timer = slow.map(|write| {
             let isolate = Rc::clone(self);
@@ -374,8 +404,8 @@ impl Isolate {
         });
         let body = origin::read(body, save.largest_body(), Some(save.time())).await;
         match body {
-            Ok(body) => self.gate.borrow_mut().save(save, body, now()),
-            Err(why) => self.not_saved(&save, why),
+            Ok(body) => (self.gate.borrow_mut().save(save, body, now()), None),
+            Err(part) => (self.not_saved(&save, part.why), Some(part)),
         }
     }
 
