@@ -204,7 +204,7 @@ for (const [framing, end] of /** @type {const} */ ([
   }
 }
 
-test("a body that is not over in time is given up, and its connection ends with its clients", async () => {
+test("a late body is given up, and its connection ends with its clients", async () => {
   const path = fresh("/cached");
   const forever = async function* () {
     yield "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -225,7 +225,7 @@ test("a body that is not over in time is given up, and its connection ends with 
   assert.equal(cacheStatus(reply).hit, undefined);
 });
 
-test("a body that is not over in time reaches its client whole all the same, and is not stored", async () => {
+test("a late body reaches its client whole, and is not stored", async () => {
   const path = fresh("/cached");
   const parts = Array.from({ length: 6 }, (_, n) => `part ${n};`);
   const slowly = function* () {

@@ -178,7 +178,7 @@ describe("streams", { concurrency: 8 }, () => {
     });
   }
 
-  test("a body that ends within its deadline is stored, however many pieces it has", async () => {
+  test("a body that ends in time is stored, however many pieces it has", async () => {
     const path = serve("/lasting/", async function* (call) {
       yield "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
       for (let n = 0; n < 10; n++) yield* [chunk(`piece ${call}.${n}\n`), 30];

@@ -109,7 +109,7 @@ for (const [method, body] of [
   });
 }
 
-test("an upload that stalls holds its connection to the origin no longer than the timeout", async () => {
+test("an upload that stalls holds its connection no longer than the timeout", async () => {
   const client = await send(head(LENGTH), "some");
   const { connection } = await received();
   problem(await client.reply(), 504);
