@@ -1,8 +1,8 @@
 //! The configuration: one grammar for the Worker, the npm package and Rust.
 //!
 //! A [`Config`] is valid: [`Config::from_json`] checks everything first and returns all that is
-//! wrong at once. There is no other way to make one. The grammar is data (`config/grammar.rs`), from
-//! which the JSON Schema and the reference page are made too.
+//! wrong at once. There is no other way to make one. The grammar is data (`config/grammar.rs`),
+//! from which the JSON Schema and the reference page are made too.
 
 mod cache;
 mod check;
@@ -26,7 +26,7 @@ use serde_json::Value;
 pub use cache::{Cache, Ttl};
 #[doc(hidden)]
 pub use duration::{format_duration, parse_duration};
-pub use error::{ConfigError, Problem};
+pub use error::{ConfigError, ConfigProblem};
 #[doc(hidden)]
 pub use shape::is_key_prefix;
 pub(crate) use shape::{Absent, Field, Shape};
@@ -37,7 +37,7 @@ pub use size::Sizes;
 pub use size::{format_size, parse_size};
 
 #[doc(inline)]
-pub use crate::engine::cache::{Letters, VersionSource};
+pub use crate::engine::http_cache::{Letters, VersionSource};
 #[doc(inline)]
 pub use crate::engine::limit::OnFailure;
 #[doc(hidden)]

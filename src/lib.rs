@@ -1,16 +1,17 @@
-//! Sliding-window rate limits over Redis, reached through Upstash's REST protocol, with local limits
-//! whenever Redis fails; and the client of that protocol by itself.
+//! Sliding-window rate limits over Redis, reached through Upstash's REST protocol, with local
+//! limits whenever Redis fails; and the client of that protocol by itself.
 //!
-//! The same engine is a Cloudflare Worker that stands in front of an HTTP API, limits its clients and
-//! caches its responses. The [repository](https://github.com/omnitrade/omnitrade-edge) describes the
-//! Worker; this page is for programs that use the crate.
+//! The same engine is a Cloudflare Worker that stands in front of an HTTP API, limits its clients
+//! and caches its responses. The [repository](https://github.com/omnitrade/omnitrade-edge)
+//! describes the Worker; this page is for programs that use the crate.
 //!
 //! # Limit
 //!
 //! A [`RateLimiter`](limiter::RateLimiter) holds any number of subjects to one
-//! [`Rule`](limiter::Rule). No window of the rule's length ever admits more than the quota, over all
-//! processes together. [`limit`](limiter::RateLimiter::limit) never fails: while the store does, the
-//! process limits by itself, and the result says so.
+//! [`Rule`](limiter::Rule). As long as the store decides, no window of the rule's length
+//! admits more than the quota, over all processes together.
+//! [`limit`](limiter::RateLimiter::limit) never fails: while the store does, the process limits by
+//! itself, and the result says so.
 //!
 #![cfg_attr(feature = "reqwest", doc = "```")]
 #![cfg_attr(not(feature = "reqwest"), doc = "```ignore")]
@@ -38,9 +39,9 @@
 //! # Ask Redis
 //!
 //! A [`RestClient`](redis::RestClient) sends commands, pipelines, transactions and scripts over any
-//! [`Transport`](transport::Transport). One deadline bounds a whole call, a command is repeated only if
-//! it may run twice, and an [`Error`](error::Error) says what the caller can do and holds no secret.
-//! A transport is one HTTP exchange, so a test can answer without a network:
+//! [`Transport`](transport::Transport). One deadline bounds a whole call, a command is repeated
+//! only if it may run twice, and an [`Error`](error::Error) says what the caller can do and holds
+//! no secret. A transport is one HTTP exchange, so a test can answer without a network:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -86,8 +87,8 @@
 //!
 //! # Check a configuration
 //!
-//! A [`Config`](config::Config) is what the Worker runs by: the `[vars.EDGE]` of its `wrangler.toml`.
-//! Parsing it reports all that is wrong at once, and
+//! A [`Config`](config::Config) is what the Worker runs by: the `[vars.EDGE]` of its
+//! `wrangler.toml`. Parsing it reports all that is wrong at once, and
 //! [`Config::schema`](config::Config::schema) is the JSON Schema for editors.
 //!
 //! ```
@@ -106,30 +107,40 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `reqwest` (default) | [`ReqwestTransport`](shell::ReqwestTransport), over rustls natively and over `fetch` on wasm32 |
-//! | `cli` | the command line `omnitrade-edge`: `cargo install omnitrade-edge --features cli`; nothing in the library |
+//! | `reqwest` (default) | [`ReqwestTransport`](shell::ReqwestTransport); on wasm32 it uses `fetch` |
+//! | `cli` | the command line, for `cargo install omnitrade-edge --features cli` |
 //! | `worker` | what the Worker is built from, on wasm32 only; not for other programs |
 //!
 //! # Versions
 //!
 //! Semantic versioning covers what these pages show. The crate makes some more items public for its
-//! own command line, Worker, tests and benches; those are hidden here and can change in any release.
-//! Types that will grow are `#[non_exhaustive]`. The oldest Rust that compiles the crate is the
-//! `rust-version` of its manifest; raising it is no breaking change.
+//! own command line, Worker, tests and benches; those are hidden here and can change in any
+//! release. Types that will grow are `#[non_exhaustive]`. The oldest Rust that compiles the crate
+//! is the `rust-version` of its manifest; raising it is no breaking change.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// Hidden are the modules below that only our own programs use. A feature for them would have to be on
-// in every test, bench and build of ours, and would leave code without a caller when it is off.
+// Hidden are the modules below that only our own programs use. A feature for them would have to be
+// on in every test, bench and build of ours, and would leave code without a caller when it is off.
 
-// The layers from the top: each uses only those below it, which tests/layering.rs holds the code to.
+// The layers from the top: each uses only those below it (tests/layering.rs). `limiter` and `cache` do
+// not know each other; `gateway` asks them in turn.
 
 pub mod shell;
 
 #[doc(hidden)]
 pub mod gateway;
 
-pub mod config;
+#[doc(hidden)]
+pub mod cache;
 pub mod limiter;
+
+#[doc(hidden)]
+pub mod store;
+
+pub mod config;
+
+#[doc(hidden)]
+pub mod message;
 
 #[doc(hidden)]
 pub mod engine;

@@ -3,25 +3,23 @@
 //! [`RateLimiter`] limits by itself, for Rust programs. [`Rule`] says how much, [`Limited`] how a
 //! request fared.
 
-// - `Ask` and `Reply` are the two ends of the one script (`ADMIT`, `admit.lua`).
-// - `Memory` is what an isolate remembers between requests: plain data with deadlines.
-// - `Check` is one request on its way through both, as a machine without I/O: the gateway drives it
-//   beside the cache, `RateLimiter` by itself.
-mod ask;
+// - `LimitMemory` is what an isolate remembers between requests: plain data with deadlines.
+// - `Check` is one request on its way through memory and store, as a machine without I/O: the gateway
+//   drives it beside the cache, `RateLimiter` by itself.
 mod check;
-mod face;
 mod memory;
+mod rate_limiter;
 
 #[doc(hidden)]
-pub use ask::{ADMIT, Ask, Granted, LimitReply, Looked, Lookup, Outcome, Refresh, Reply, Stored};
+pub use check::settle::Work;
 #[doc(hidden)]
-pub use check::{Check, Refusal, Work};
-pub use face::{Limited, Pending, RateLimiter, Reason, Rule};
+pub use check::{Check, LimitView, Refusal};
 #[doc(hidden)]
-pub use memory::{ClockGuard, Memory};
+pub use memory::LimitMemory;
+pub use rate_limiter::{Limited, Pending, RateLimiter, Reason, Rule};
 
 // What the signatures above name, from a module that is hidden.
 #[doc(inline)]
-pub use crate::engine::limit::penalty::Rule as Penalty;
+pub use crate::engine::limit::penalty::Penalty;
 #[doc(inline)]
 pub use crate::engine::limit::{OnFailure, Quota, Source};

@@ -17,7 +17,8 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 #[test]
 fn the_published_crate_is_an_rlib_and_the_wasm_member_a_cdylib() {
-    // Cargo builds a cdylib of a library for every dependent, and leaves LTO out of one that is both.
+    // Cargo builds a cdylib of a library for every dependent, and leaves LTO out of one that is
+    // both.
     for (package, kind) in [
         ("omnitrade-edge", "rlib"),
         ("omnitrade-edge-wasm", "cdylib"),

@@ -15,9 +15,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use omnitrade_edge::clock::{ManualClock, Timestamp, seconds_up};
 use omnitrade_edge::config::{
-    By, Cache, Client, Config, ConfigError, Keys, Letters, Limit, Mode,
-    OnFailure as ConfigOnFailure, OriginQuota, OriginQuotaOf, Penalty as PenaltyConfig, Problem,
-    Route, Sizes, Store, Strategy, Style, Ttl, VersionSource,
+    By, Cache, Client, Config, ConfigError, ConfigProblem, Keys, Letters, Limit, Mode,
+    OnFailure as ConfigOnFailure, OriginQuota, OriginQuotaOf, Penalty as PenaltyConfig, Route,
+    Sizes, Store, Strategy, Style, Ttl, VersionSource,
 };
 use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::limiter::{
@@ -204,7 +204,7 @@ fn every_part_of_a_configuration_can_be_named_and_read() {
 #[test]
 fn a_wrong_configuration_names_each_problem_with_its_path() {
     let error: ConfigError = "{}".parse::<Config>().unwrap_err();
-    let problem: &Problem = error.problems().first().unwrap();
+    let problem: &ConfigProblem = error.problems().first().unwrap();
     assert_eq!(problem.path, "origin");
     assert!(problem.message.starts_with("expected"));
     assert!(error.to_string().contains("origin: expected"));

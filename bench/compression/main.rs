@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 use omnitrade_edge::clock::Timestamp;
-use omnitrade_edge::engine::cache::{
+use omnitrade_edge::engine::http_cache::{
     BodyCoding, CacheKey, CacheRules, Exchange, Freshness, Meta, Target, envelope,
 };
 use serde_json::json;

@@ -9,7 +9,7 @@ use serde::de::{Deserializer, Error as _};
 
 use super::duration::{self, parse_duration};
 use super::version;
-use crate::engine::cache::{Letters, VersionSource};
+use crate::engine::http_cache::{Letters, VersionSource};
 
 /// How the responses of a route are cached.
 #[derive(Debug, Clone, Deserialize)]

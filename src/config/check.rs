@@ -10,11 +10,11 @@ use serde_json::{Map, Value};
 use crate::engine::route::{Pattern, PatternError};
 
 use super::duration::parse_duration;
-use super::error::Problem;
+use super::error::ConfigProblem;
 use super::shape::{is_name, texts};
 
 /// What is wrong with a configuration beside its shape.
-pub fn problems(config: &Value) -> Vec<Problem> {
+pub fn problems(config: &Value) -> Vec<ConfigProblem> {
     let mut problems = Vec::new();
     let none = Map::new();
     let limits = config["limits"].as_object().unwrap_or(&none);
@@ -48,7 +48,7 @@ pub fn problems(config: &Value) -> Vec<Problem> {
         parameters(&path, route, &mut problems);
         for (m, earlier) in routes.iter().enumerate().take(n) {
             if overlap(earlier, route) {
-                problems.push(Problem::new(
+                problems.push(ConfigProblem::new(
                     &format!("{path}.path"),
                     &format!("a path that routes[{m}] does not claim for the same methods"),
                     Some(&route["path"]),
@@ -61,16 +61,21 @@ pub fn problems(config: &Value) -> Vec<Problem> {
 }
 
 /// Each names a limit, and none twice.
-fn names(limits: &Map<String, Value>, path: &str, names: &Value, problems: &mut Vec<Problem>) {
+fn names(
+    limits: &Map<String, Value>,
+    path: &str,
+    names: &Value,
+    problems: &mut Vec<ConfigProblem>,
+) {
     let names = texts(names);
     for (n, name) in names.iter().enumerate() {
         let found = Value::from(*name);
         let path = format!("{path}[{n}]");
         if !limits.contains_key(*name) {
             let expected = one_of("the name of a limit", limits, "limits");
-            problems.push(Problem::new(&path, &expected, Some(&found)));
+            problems.push(ConfigProblem::new(&path, &expected, Some(&found)));
         } else if names.iter().take(n).any(|earlier| earlier == name) {
-            problems.push(Problem::new(&path, "each limit once", Some(&found)));
+            problems.push(ConfigProblem::new(&path, "each limit once", Some(&found)));
         }
     }
 }
@@ -84,7 +89,7 @@ fn one_of(what: &str, table: &Map<String, Value>, table_name: &str) -> String {
     }
 }
 
-fn limit_problems(name: &str, limit: &Value, problems: &mut Vec<Problem>) {
+fn limit_problems(name: &str, limit: &Value, problems: &mut Vec<ConfigProblem>) {
     let without_keys = matches!(limit["by"].as_str(), Some("ip" | "route" | "global"));
     let plans = limit["plans"].as_object().is_some_and(|p| !p.is_empty());
     let of_keys = [
@@ -94,7 +99,7 @@ fn limit_problems(name: &str, limit: &Value, problems: &mut Vec<Problem>) {
     for (field, given) in of_keys {
         if given && without_keys {
             // On a limit by address a made-up key would buy a larger quota.
-            problems.push(Problem::new(
+            problems.push(ConfigProblem::new(
                 &format!("limits.{name}.{field}"),
                 "no such field where `by` is neither \"client\" nor \"api-key\"",
                 None,
@@ -104,7 +109,7 @@ fn limit_problems(name: &str, limit: &Value, problems: &mut Vec<Problem>) {
     let penalty = &limit["penalty"];
     let duration = |field: &str| parse_duration(penalty[field].as_str()?);
     if duration("max").is_some_and(|max| duration("hold").is_some_and(|hold| hold > max)) {
-        problems.push(Problem::new(
+        problems.push(ConfigProblem::new(
             &format!("limits.{name}.penalty.hold"),
             &format!("a duration no longer than `max`, {}", penalty["max"]),
             Some(&penalty["hold"]),
@@ -113,10 +118,10 @@ fn limit_problems(name: &str, limit: &Value, problems: &mut Vec<Problem>) {
 }
 
 /// The path of a route can match.
-fn parameters(path: &str, route: &Value, problems: &mut Vec<Problem>) {
+fn parameters(path: &str, route: &Value, problems: &mut Vec<ConfigProblem>) {
     let pattern = route["path"].as_str().map(Pattern::parse);
     if pattern == Some(Err(PatternError::Parameter)) {
-        problems.push(Problem::new(
+        problems.push(ConfigProblem::new(
             &format!("{path}.path"),
             "a path without `;`, also written `%3B` (it and what follows it in a segment of a request \
              are left off before the path is matched, so this one would never match)",
@@ -126,14 +131,14 @@ fn parameters(path: &str, route: &Value, problems: &mut Vec<Problem>) {
 }
 
 /// A name in its place names a quota that there is.
-fn origin_quota(config: &Value, path: &str, route: &Value, problems: &mut Vec<Problem>) {
+fn origin_quota(config: &Value, path: &str, route: &Value, problems: &mut Vec<ConfigProblem>) {
     let none = Map::new();
     let known = config["origin_quotas"].as_object().unwrap_or(&none);
     if let Value::String(name) = &route["origin_quota"]
         && is_name(name)
         && !known.contains_key(name)
     {
-        problems.push(Problem::new(
+        problems.push(ConfigProblem::new(
             &format!("{path}.origin_quota"),
             &one_of("the name of an origin quota", known, "origin_quotas"),
             Some(&route["origin_quota"]),

@@ -5,14 +5,14 @@ use serde_json::Value;
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Problem {
+pub struct ConfigProblem {
     /// The full path of the field, `limits.per-client.window`.
     pub path: String,
     /// What was expected there and what was found.
     pub message: String,
 }
 
-impl Problem {
+impl ConfigProblem {
     pub(super) fn new(path: &str, expected: &str, found: Option<&Value>) -> Self {
         let message = match found {
             Some(value) => format!("expected {expected}, found {}", shown(value)),
@@ -33,7 +33,7 @@ impl Problem {
     }
 }
 
-impl std::fmt::Display for Problem {
+impl std::fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.path.as_str() {
             "" => f.write_str(&self.message),
@@ -45,25 +45,25 @@ impl std::fmt::Display for Problem {
 /// A configuration that cannot be used, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
 }
 
 impl ConfigError {
-    pub(crate) const fn new(problems: Vec<Problem>) -> Self {
+    pub(crate) const fn new(problems: Vec<ConfigProblem>) -> Self {
         Self { problems }
     }
 
     /// An error of the environment around the configuration: a missing binding, say.
     #[doc(hidden)]
     pub fn of(path: &str, message: &str) -> Self {
-        Self::new(vec![Problem {
+        Self::new(vec![ConfigProblem {
             path: path.to_owned(),
             message: message.to_owned(),
         }])
     }
 
     /// All that is wrong, in the order of the paths.
-    pub fn problems(&self) -> &[Problem] {
+    pub fn problems(&self) -> &[ConfigProblem] {
         &self.problems
     }
 }

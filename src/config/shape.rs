@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::duration::parse_duration;
-use super::error::Problem;
+use super::error::ConfigProblem;
 use super::size::{format_size, parse_size};
 
 /// The shape of a value.
@@ -67,7 +67,7 @@ pub enum Absent {
 
 impl Shape {
     /// Checks `value`, fills in defaults, and adds what is wrong to `problems`.
-    pub fn check(&self, value: &mut Value, path: &str, problems: &mut Vec<Problem>) {
+    pub fn check(&self, value: &mut Value, path: &str, problems: &mut Vec<ConfigProblem>) {
         match (self, &mut *value) {
             (Self::List(item), Value::Array(items)) => {
                 for (n, each) in items.iter_mut().enumerate() {
@@ -79,7 +79,7 @@ impl Shape {
                     let path = join(path, name);
                     if !is_name(name) {
                         let expected = "a name of at most 64 letters, digits, `-`, `_` or `.`";
-                        problems.push(Problem::new(&path, expected, None));
+                        problems.push(ConfigProblem::new(&path, expected, None));
                     }
                     item.check(each, &path, problems);
                 }
@@ -94,12 +94,12 @@ impl Shape {
                     .find(|shape| shape.resembles(value))
                 {
                     Some(shape) => shape.check(value, path, problems),
-                    None => problems.push(Problem::new(path, &self.expected(), Some(value))),
+                    None => problems.push(ConfigProblem::new(path, &self.expected(), Some(value))),
                 }
             }
             (_, value) => {
                 if !self.fits(value) {
-                    problems.push(Problem::new(path, &self.expected(), Some(value)));
+                    problems.push(ConfigProblem::new(path, &self.expected(), Some(value)));
                 }
             }
         }
@@ -234,13 +234,13 @@ fn check_table(
     fields: &[Field],
     map: &mut Map<String, Value>,
     path: &str,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<ConfigProblem>,
 ) {
     for name in map.keys() {
         if !fields.iter().any(|field| field.name == name) {
             let known: Vec<_> = fields.iter().map(|field| field.name).collect();
             let expected = format!("one of the fields {}", known.join(", "));
-            problems.push(Problem::unknown(&join(path, name), &expected));
+            problems.push(ConfigProblem::unknown(&join(path, name), &expected));
         }
     }
     for field in fields {
@@ -255,7 +255,7 @@ fn check_table(
             (None, None) => {
                 map.remove(field.name);
                 if matches!(field.absent, Absent::Missing) {
-                    problems.push(Problem::missing(&path, &field.shape.expected()));
+                    problems.push(ConfigProblem::missing(&path, &field.shape.expected()));
                 }
             }
         }

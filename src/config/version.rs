@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::de::{Deserialize as _, Deserializer, Error as _};
 
-use crate::engine::cache::VersionSource;
+use crate::engine::http_cache::VersionSource;
 
 /// For `#[serde(deserialize_with)]` of an `Option`.
 pub(super) fn optional<'de, D>(deserializer: D) -> Result<Option<Arc<VersionSource>>, D::Error>

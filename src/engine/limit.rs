@@ -37,7 +37,7 @@ pub struct Charge {
     /// Whether permits are fetched ahead.
     pub leased: bool,
     /// Whether, and how, a client is held off that goes on after refusals.
-    pub penalty: Option<penalty::Rule>,
+    pub penalty: Option<penalty::Penalty>,
 }
 
 /// Where a request may be counted: that can depend on whether the client's API key is registered.

@@ -1,26 +1,35 @@
 //! The admin pages under `/__edge/`. None of them ever reaches the origin, however its path is spelt.
+//!
+//! `POST /__edge/purge` makes entries void by tag and by URL, here and in the store. The page reads a
+//! body that [`names`] them, has the store set their epochs, and answers once the store has confirmed
+//! that. What this isolate holds is dropped in any case, and twice: before the store is asked, in case
+//! it never answers, and after, because of what was read meanwhile.
 
+mod names;
+
+use bytes::Bytes;
 use serde_json::json;
 
+use crate::cache::{Purge, Purged};
+use crate::clock::Timestamp;
 use crate::engine::breaker::Status;
 use crate::engine::route::has_parameters;
+use crate::error::Error;
+use crate::message::answer::{Answer, Content};
+use crate::message::body::{Body, BodyError};
+use crate::message::head::Head;
+use crate::redis::Value;
 
-use super::answer::{Answer, Content};
-use super::body::Body;
-use super::head::Head;
+use super::gate::Gate;
 use super::problem::Problem;
-use super::step::Step;
-use super::token::AdminToken;
-use super::{Gate, answer, purge};
+use super::step::{BodyRequest, Step};
+
+pub use names::{Unpurgeable, is_tag_name, purged_key};
+
+/// The longest body that the page for purges takes, in bytes.
+const LONGEST_BODY: usize = 64 << 10;
 
 impl<B: Body> Gate<B> {
-    /// The same gate with the admin pages that this token opens; without one they are not there.
-    #[must_use]
-    pub fn with_admin_token(mut self, token: Option<AdminToken>) -> Self {
-        self.admin_token = token;
-        self
-    }
-
     /// Answers a request under `/__edge/`; `None` for all others.
     ///
     /// A path with parameters (`/__edge;x/purge`) leads to no page: rules in front of the gate that guard
@@ -48,7 +57,7 @@ impl<B: Body> Gate<B> {
                 Some(token) if !token.opens(head.value("authorization").as_deref()) => {
                     Problem::Unauthorised.into()
                 }
-                Some(_) => purge::read(head),
+                Some(_) => purge_page(head),
             },
             _ => Problem::NotFound.into(),
         })
@@ -57,15 +66,87 @@ impl<B: Body> Gate<B> {
     /// How this isolate sees the store. The gate itself is up, or it would not answer: 200 in any
     /// case.
     fn health(&self) -> Answer<B> {
-        let store = match (self.has_store, self.memory.limiter.breaker.status()) {
-            (false, _) => "none",
-            (true, status) => status.as_str(),
-        };
-        let degraded = self.has_store && self.memory.limiter.breaker.status() != Status::Closed;
+        let store = self.link.status().map_or("none", Status::as_str);
+        let degraded = self.link.exists() && !self.link.is_up();
         let status = if degraded { "degraded" } else { "ok" };
         let body = json!({ "status": status, "store": store });
-        let mut answer = answer::Answer::text(200, "application/json", body.to_string());
+        let mut answer = Answer::text(200, "application/json", body.to_string());
         answer.set("cache-control", "no-store".to_owned());
         answer
     }
+
+    /// Takes the body of a request that is to purge.
+    pub fn body_read(
+        &mut self,
+        head: &impl Head,
+        _: BodyRequest,
+        body: Result<Bytes, BodyError>,
+        local_now: Timestamp,
+    ) -> Step<B> {
+        let now = self.link.now(local_now);
+        let body = match body {
+            Ok(body) if body.len() <= LONGEST_BODY => body,
+            Ok(_) | Err(BodyError::TooLong) => return Problem::BodyTooLarge.into(),
+            Err(BodyError::Broken | BodyError::TooSlow) => {
+                return Problem::MalformedBody {
+                    expected: "expected the body to come to its end",
+                }
+                .into();
+            }
+        };
+        let random = self.link.random();
+        let mut purge = Purge::new(&self.plan.store.key_prefix, random);
+        if let Err(problem) = names::read(&body, head.url(), &self.plan, &self.cache, &mut purge) {
+            return problem.into();
+        }
+        self.cache.purge(now);
+        if !self.link.exists() {
+            let purged = purge.named().to_json();
+            return told(&json!({ "purged": purged, "scope": "isolate" }));
+        }
+        match self.link.allows(now) {
+            true => Step::Purge(purge),
+            false => self.unconfirmed(Some(Purged::default()), now),
+        }
+    }
+
+    /// Takes what the store said to a purge.
+    pub fn purged(
+        &mut self,
+        purge: &Purge,
+        replies: Result<Vec<Result<Value, Error>>, Error>,
+        local_now: Timestamp,
+    ) -> Step<B> {
+        let now = self.link.now(local_now);
+        self.cache.purge(now);
+        self.link.heard(replies.as_ref().err(), now);
+        match replies {
+            Ok(replies) => match purge.confirmed(&replies) {
+                (done, true) => told(&json!({ "purged": done.to_json() })),
+                (done, false) => self.unconfirmed(Some(done), now),
+            },
+            Err(error) => self.unconfirmed((!error.may_have_run()).then(Purged::default), now),
+        }
+    }
+
+    fn unconfirmed(&self, done: Option<Purged>, now: Timestamp) -> Step<B> {
+        let retry_after = self.link.down_for(now).unwrap_or_default();
+        Problem::PurgeUnconfirmed { done, retry_after }.into()
+    }
+}
+
+/// What to do about a request to the page for purges from a client that may purge.
+fn purge_page<B: Body>(head: &impl Head) -> Step<B> {
+    let announced = head.value("content-length");
+    let announced = announced.and_then(|length| length.trim().parse::<usize>().ok());
+    match announced.is_some_and(|length| length > LONGEST_BODY) {
+        true => Problem::BodyTooLarge.into(),
+        false => Step::Read(BodyRequest { most: LONGEST_BODY }),
+    }
+}
+
+fn told<B: Body>(body: &serde_json::Value) -> Step<B> {
+    let mut answer = Answer::text(200, "application/json", body.to_string());
+    answer.set("cache-control", "no-store".to_owned());
+    answer.into()
 }

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::config::{By, Keys, Style};
-use crate::engine::cache::is_exact;
+use crate::engine::http_cache::is_exact;
 use crate::engine::limit::{Bucket, Buckets, Charge, Role};
 use crate::engine::registry::record_key;
 use crate::engine::subject;
-use crate::limiter::{Ask, Check, Memory, Refusal, Reply, Work};
+use crate::limiter::{Check, LimitMemory, Refusal, Work};
+use crate::message::answer::Answer;
+use crate::message::body::Body;
+use crate::message::head::Head;
+use crate::store::{Ask, Link, Reply};
 
-use super::answer::Answer;
-use super::body::Body;
-use super::head::Head;
 use super::plan::{LimitPlan, Plan, RoutePlan};
 use super::problem::Problem;
 use super::ratelimit;
@@ -36,7 +37,7 @@ impl Admission {
         plan: &Plan,
         route: &RoutePlan,
         head: &impl Head,
-        memory: &Memory,
+        memory: &LimitMemory,
         now: Timestamp,
     ) -> Self {
         let mut client = ClientOf::new(plan, head);
@@ -74,33 +75,39 @@ impl Admission {
         Self {
             check: Check::new(charges, record, memory, now),
             limits,
-            decided_at: Timestamp::from_millis(0),
+            decided_at: now,
             style: plan.headers,
             partition_key: plan.partition_key,
         }
     }
 
     /// No limits at all.
-    pub const fn free() -> Self {
+    pub const fn free(now: Timestamp) -> Self {
         Self {
             check: Check::free(),
             limits: Vec::new(),
-            decided_at: Timestamp::from_millis(0),
+            decided_at: now,
             style: Style::None,
             partition_key: false,
         }
     }
 
     /// Decides as far as memory can. Whether the store has to be asked about the limits.
-    pub fn recall(&mut self, memory: &mut Memory, now: Timestamp) -> Result<bool, Problem> {
+    pub fn recall(&mut self, memory: &mut LimitMemory, now: Timestamp) -> Result<bool, Problem> {
         self.decided_at = now;
         let open = self.check.recall(memory, now);
         open.map_err(|refusal| self.problem(refusal))
     }
 
     /// Asks the store about what is open; `origin`: also whether the origin may be called.
-    pub fn ask(&mut self, origin: bool, memory: &mut Memory, now: Timestamp) -> Ask {
-        self.check.ask(origin, memory, now)
+    pub fn ask(
+        &mut self,
+        origin: bool,
+        memory: &mut LimitMemory,
+        link: &mut Link,
+        now: Timestamp,
+    ) -> Ask {
+        self.check.ask(origin, memory, link, now)
     }
 
     /// Takes what the store said. `None`: it could not tell.
@@ -108,7 +115,7 @@ impl Admission {
         &mut self,
         reply: &mut Reply,
         asked_at: Timestamp,
-        memory: &mut Memory,
+        memory: &mut LimitMemory,
         now: Timestamp,
     ) -> Result<Option<()>, Problem> {
         self.decided_at = now;
@@ -119,7 +126,7 @@ impl Admission {
     /// Decides without the store: absent, or failing for the next `down_for`.
     pub fn locally(
         &mut self,
-        memory: &mut Memory,
+        memory: &mut LimitMemory,
         now: Timestamp,
         down_for: Option<Duration>,
     ) -> Result<(), Problem> {
@@ -129,7 +136,7 @@ impl Admission {
     }
 
     /// Whether the origin must not be called before somebody allowed it, and might.
-    pub fn origin_unpaid(&mut self, memory: &mut Memory, now: Timestamp) -> bool {
+    pub fn origin_unpaid(&mut self, memory: &mut LimitMemory, now: Timestamp) -> bool {
         self.check.recall_origin(memory, now);
         self.check.origin_unpaid() && self.check.origin_refused().is_none()
     }
@@ -140,8 +147,13 @@ impl Admission {
     }
 
     /// Fetches permits ahead, where they are spent fast.
-    pub fn fetch_ahead(&self, memory: &mut Memory, now: Timestamp) -> Option<Work> {
-        self.check.fetch_ahead(memory, now)
+    pub fn fetch_ahead(
+        &self,
+        memory: &mut LimitMemory,
+        link: &mut Link,
+        now: Timestamp,
+    ) -> Option<Work> {
+        self.check.fetch_ahead(memory, link, now)
     }
 
     fn problem(&self, refusal: Refusal) -> Problem {

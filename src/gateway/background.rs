@@ -1,119 +1,119 @@
-//! What no client waits for: refreshes, calls of the script after an answer, and what there is to log.
+//! What no client waits for: refreshes, the bodies of responses that are stored, and calls of the
+//! script after an answer.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
-use crate::error::{Error, ErrorKind};
-use crate::limiter::Work;
-use crate::redis::Value;
+use bytes::Bytes;
 
-use super::Gate;
+use crate::cache::{Fill, Inserted, Miss, Phase};
+use crate::clock::Timestamp;
+use crate::engine::http_cache::CacheKey;
+use crate::error::Error;
+use crate::limiter::Work;
+use crate::message::body::{Body, BodyError};
+use crate::message::head::Head;
+use crate::redis::Value;
+use crate::store::Write;
+
 use super::admission::Admission;
-use super::body::Body;
-use super::caching::Caching;
-use super::flight::Landing;
-use super::head::Head;
-use super::saving::Write;
-use super::step::{Exchange, Queue, Step};
+use super::context::Context;
+use super::gate::Gate;
+use super::step::Step;
 
 impl<B: Body> Gate<B> {
-    /// How the entry is refreshed behind the client's back; `None`: somebody else does it.
+    /// How the entry is refreshed after the answer; `None`: somebody else does it.
     ///
     /// The store is asked first, unless it was already: another isolate may be at it, or done.
     pub(super) fn refresh(
         &mut self,
         head: &impl Head,
-        exchange: &mut Exchange<B>,
-        caching: Caching<B>,
+        context: &mut Context<B>,
+        miss: Miss<B>,
         now: Timestamp,
     ) -> Option<Step<B>> {
-        let lease = exchange.lease();
-        let mine = caching.may_refresh()
-            && self.may_call_origin(exchange, now)
-            && (caching.take_turn(&mut self.memory, now, lease)
-                || exchange.behind
-                || caching.holds_lease());
+        let lease = context.route.cache.as_ref()?.lease();
+        let mine = !miss.lookup.is_refreshed_elsewhere()
+            && self.may_call_origin(context, now)
+            && (miss.take_lease(&mut self.cache, lease, now)
+                || context.is_background
+                || miss.lookup.holds_lease());
         if !mine {
             return None;
         }
-        let mut behind = Exchange {
-            route: Rc::clone(&exchange.route),
-            admission: Admission::free(),
-            store_failed: exchange.store_failed,
-            work: Vec::new(),
-            queue: Queue::default(),
-            release: None,
-            behind: true,
-            caching,
-        };
-        if !behind.caching.was_asked()
-            && self.store_allows(&mut behind, now)
-            && let Some(ask) = self.ask_cache(head, &behind, now)
+        let asked = miss.lookup.was_asked();
+        let cache = Phase::Miss(Box::new(miss));
+        let mut background = Context::new(Rc::clone(&context.route), Admission::free(now), cache);
+        background.is_background = true;
+        background.store_failed = context.store_failed;
+        if !asked
+            && self.store_allows(&mut background, now)
+            && let Some(ask) = self.ask_for_entry(head, &background, now)
         {
-            return Some(Step::Ask(ask, behind));
+            return Some(Step::Ask(ask, background));
         }
-        Some(self.fetch(head, behind, now))
+        Some(self.fetch(head, background, now))
     }
 
-    /// The origin failed a refresh behind the client's back: it is asked again after a pause, and not only
-    /// when the leases to do so are over. What there is to write lets other isolates do so, too.
-    pub(super) fn refresh_failed(
-        &mut self,
-        exchange: &Exchange<B>,
-        now: Timestamp,
-    ) -> Option<Write> {
-        let Caching::On(cached) = &exchange.caching else {
-            return None;
-        };
-        if !exchange.behind {
-            return None;
+    /// Stores a response whose body has been read to its end, at `local_now` by the isolate's clock.
+    pub fn filled(&mut self, fill: Fill, body: Bytes, local_now: Timestamp) -> Inserted {
+        let (now, store_is_up) = (self.link.now(local_now), self.link.is_up());
+        let inserted = fill.finish(body, &mut self.cache, store_is_up, now);
+        self.unless_down(inserted)
+    }
+
+    /// The body of a response that was to be stored broke off, is too large, or was not over in time.
+    pub fn fill_failed(&mut self, fill: &Fill, why: BodyError, local_now: Timestamp) -> Inserted {
+        let now = self.link.now(local_now);
+        let inserted = fill.fail(why, &mut self.cache, now);
+        self.unless_down(inserted)
+    }
+
+    /// The body of a response that is to be stored still arrives
+    /// [`LONGEST_WAIT`](crate::cache::LONGEST_WAIT) after its head: what to write tells other isolates
+    /// that they need not wait for it.
+    pub fn still_arriving(&self, fill: &Fill) -> Option<Write> {
+        let write = fill.still_arriving(&self.cache);
+        write.filter(|_| self.link.is_up())
+    }
+
+    fn unless_down(&self, inserted: Inserted) -> Inserted {
+        Inserted {
+            write: inserted.write.filter(|_| self.link.is_up()),
+            ..inserted
         }
-        let digest = cached.key.hex();
-        let pause = Landing::Failed.pause();
-        self.memory.refreshing_until(&digest, now + pause);
-        let kept = cached.found.as_ref()?.entry.meta.response_time;
-        (cached.holds_lease() && self.store_is_up()).then(|| self.hold_off(&digest, kept, pause))
+    }
+
+    /// Takes what the store said to a call of [`KEEP`](crate::store::KEEP): what it did not take is not
+    /// kept here either.
+    pub fn kept(&mut self, entry: &CacheKey, reply: &Value) {
+        if reply.as_int() != Some(1) {
+            self.cache.entries.remove(entry);
+        }
     }
 
     /// Takes what the store said to a call that no client waited for.
-    pub fn worked(&mut self, work: &Work, reply: Result<Value, Error>, now: Timestamp) {
+    pub fn worked(&mut self, call: &Work, reply: Result<Value, Error>, local_now: Timestamp) {
         if let Err(error) = &reply {
             self.note_failure(error);
         }
-        work.done(reply, &mut self.memory.limiter, now);
+        call.done(reply, &mut self.limits, &mut self.link, local_now);
     }
 
     /// After how long [`Gate::sweep`] should be called; `None`: it need not be, or somebody is at it.
-    pub fn sweep_after(&mut self, now: Timestamp) -> Option<Duration> {
-        let now = self.memory.limiter.clock.correct(now);
-        self.memory.limiter.sweep_after(now)
+    pub fn sweep_after(&mut self, local_now: Timestamp) -> Option<Duration> {
+        let now = self.link.now(local_now);
+        self.limits.sweep_after(&self.link, now)
     }
 
     /// Returns the unspent permits of clients that did not come back: a call of the script to make, if
     /// there are any.
-    pub fn sweep(&mut self, now: Timestamp) -> Option<Work> {
-        let now = self.memory.limiter.clock.correct(now);
-        self.memory.limiter.swept();
-        match self.store_is_up() {
-            true => Work::returning(&mut self.memory.limiter, now),
+    pub fn sweep(&mut self, local_now: Timestamp) -> Option<Work> {
+        let now = self.link.now(local_now);
+        self.limits.swept();
+        match self.link.is_up() {
+            true => Work::returning(&mut self.limits, &mut self.link, now),
             false => None,
         }
-    }
-
-    /// Notes that a call of the store failed. A wrong setting stays wrong until the next deployment, which
-    /// makes new isolates: it is noted once, whatever fails by it. Everything else is noted each time.
-    pub fn note_failure(&mut self, error: &Error) {
-        let is_setting = error.kind() == ErrorKind::Config;
-        if !(is_setting && self.setting_noted) {
-            self.notes.push(format!("store: {error}"));
-        }
-        self.setting_noted |= is_setting;
-    }
-
-    /// What there is to log since the last time: failures of the store that were reported to
-    /// [`Gate::resume`], [`Gate::worked`] or [`Gate::note_failure`], and what it holds that is not understood.
-    pub fn take_notes(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.notes)
     }
 }

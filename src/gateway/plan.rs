@@ -8,7 +8,7 @@ use crate::config::{self, Config, ConfigError, Mode, OriginQuotaOf, Strategy};
 use crate::engine::limit::{OnFailure, Quota, Role, penalty};
 use crate::engine::route::Pattern;
 
-use super::caching::CachePlan;
+use crate::cache::CachePlan;
 
 /// What the gate does, ready for use.
 #[derive(Debug)]
@@ -19,8 +19,6 @@ pub struct Plan {
     pub client: config::Client,
     /// How the store is used.
     pub store: config::Store,
-    /// How much the cache keeps where.
-    pub sizes: config::Sizes,
     /// Which headers tell clients their limits.
     pub headers: config::Style,
     /// Whether they name the bucket that the client counts in, which only draft-10 has room for.
@@ -73,8 +71,8 @@ pub struct LimitPlan {
     pub on_failure: OnFailure,
     /// Whether permits are fetched ahead.
     pub leased: bool,
-    /// Whether who goes on after refusals is held off.
-    pub penalty: Option<penalty::Rule>,
+    /// The penalty for clients that ignore refusals, if any.
+    pub penalty: Option<penalty::Penalty>,
     /// How many hundredths of the quota are kept by routes for themselves.
     pub reserved: u64,
 }
@@ -114,7 +112,8 @@ impl Plan {
             each.collect::<Result<Vec<_>, ConfigError>>()
         };
         let cache = |route: &config::Route| {
-            let plan = |cache| CachePlan::new(cache, &route.path);
+            let timeout = route.origin_timeout.unwrap_or(config.origin_timeout);
+            let plan = |cache| CachePlan::new(cache, &route.path, timeout);
             let plan = route.cache.as_ref().map(plan).transpose();
             plan.map_err(|e| ConfigError::of("routes", &e.to_string()))
         };
@@ -152,7 +151,6 @@ impl Plan {
             origin: config.origin.clone(),
             client: config.client.clone(),
             store: config.redis.clone(),
-            sizes: config.cache,
             headers: config.headers,
             partition_key: config.partition_key && config.headers == config::Style::Draft10,
             routes,
@@ -230,7 +228,7 @@ impl LimitPlan {
             },
             on_failure,
             leased: limit.strategy == Strategy::Lease,
-            penalty: limit.penalty.as_ref().map(|penalty| penalty::Rule {
+            penalty: limit.penalty.as_ref().map(|penalty| penalty::Penalty {
                 after: penalty.after,
                 hold: penalty.hold,
                 max: penalty.max,

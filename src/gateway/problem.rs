@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::clock::seconds_up;
 
-use super::answer::Answer;
-use super::purge::Done;
+use crate::cache::Purged;
+use crate::message::answer::Answer;
 
 /// Why the gate answers by itself, and not well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub enum Problem {
     /// The store has not confirmed a purge, or not all of it.
     PurgeUnconfirmed {
         /// What it has confirmed; `None`: it may have done any of it.
-        done: Option<Done>,
+        done: Option<Purged>,
         /// When to try again.
         retry_after: Duration,
     },
@@ -235,7 +235,7 @@ impl Problem {
                     body.insert("purged".to_owned(), done.to_json());
                 }
                 match done {
-                    Some(done) if *done == Done::default() => {
+                    Some(done) if *done == Purged::default() => {
                         "Nothing was purged but in this isolate"
                     }
                     Some(_) => "Only a part was purged for certain: send it again",

@@ -1,43 +1,50 @@
-//! What to do next about a request, and what is known of it between two steps.
+//! What the shell does next about a request.
 
-use std::rc::Rc;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
-use crate::limiter::{Ask, Work};
+use crate::cache::{Fill, IfKept, Purge};
+use crate::engine::http_cache::{CacheStatus, DIGESTS};
+use crate::limiter::Work;
+use crate::message::answer::Answer;
+use crate::message::body::Body;
+use crate::message::forward::Fetch;
+use crate::message::head::OriginHead;
+use crate::store::{Ask, Write};
 
+use super::context::Context;
 #[cfg(doc)]
-use super::Gate;
-use super::admission::Admission;
-use super::answer::Answer;
-use super::body::Body;
-use super::caching::Caching;
-use super::forward::Fetch;
-use super::plan::RoutePlan;
+use super::gate::Gate;
 use super::problem::Problem;
-use super::purge::{Purge, Reading};
-use super::saving::Write;
-use super::stored;
-
-/// The longest a refresh lease holds others off.
-pub const LONGEST_LEASE: Duration = Duration::from_secs(10);
 
 /// What to do next about a request.
 #[derive(Debug)]
 pub enum Step<B: Body> {
     /// Answer it.
     Respond(Respond<B>),
-    /// Run [`ADMIT`](crate::limiter::ADMIT) in the store, then [`Gate::resume`].
-    Ask(Ask, Exchange<B>),
+    /// Run [`ADMIT`](crate::store::ADMIT) in the store, then [`Gate::resume`].
+    Ask(Ask, Context<B>),
     /// Ask the origin, then [`Gate::origin_answered`].
-    Fetch(Fetch, Exchange<B>),
-    /// Wait for so long, then [`Gate::waited`]: another request is on its way for the same.
-    Wait(Duration, Exchange<B>),
+    Fetch(Fetch, Context<B>),
+    /// Wait for so long, then [`Gate::waited`]: another request fetches the same.
+    Wait(Duration, Context<B>),
     /// Read the request's body, then [`Gate::body_read`].
-    Read(Reading),
-    /// Run [`Purge::commands`] in the store as one pipeline, then [`Gate::purged`]; also when the client
+    Read(BodyRequest),
+    /// Run [`Purge::commands`] in the store as one pipeline, then [`Gate::purged`]; also if the client
     /// hangs up.
     Purge(Purge),
+}
+
+/// What to read of a request's body. Only a client that may purge gets here.
+#[derive(Debug)]
+pub struct BodyRequest {
+    pub(super) most: usize,
+}
+
+impl BodyRequest {
+    /// The longest body that is of use, in bytes.
+    pub const fn most(&self) -> usize {
+        self.most
+    }
 }
 
 /// An answer, and what to do after it has been given.
@@ -45,98 +52,151 @@ pub enum Step<B: Body> {
 pub struct Respond<B: Body> {
     /// The answer.
     pub answer: Answer<B>,
+    /// What to do afterwards.
+    pub after: After<B>,
+}
+
+/// What to do after an answer. It travels in [`Respond`] and [`Relay`] alike, and each part is a list
+/// or stands by itself, so nothing takes the place of something else.
+#[derive(Debug)]
+pub struct After<B: Body> {
+    /// What to write to the store, in this order.
+    pub writes: Vec<Write>,
+    /// Calls of the script to make, then [`Gate::worked`].
+    pub calls: Vec<Work>,
     /// What to do in the background to refresh the entry. The answer that comes of it is nobody's.
     pub refresh: Option<Box<Step<B>>>,
-    /// An entry to write to the store.
-    pub write: Option<Write>,
-    /// Calls of the script to make, then [`Gate::worked`].
-    pub work: Vec<Work>,
 }
 
-/// What is known of a request between two steps.
+/// What to do with the origin's answer.
 #[derive(Debug)]
-pub struct Exchange<B: Body> {
-    pub(super) route: Rc<RoutePlan>,
-    pub(super) admission: Admission,
-    pub(super) caching: Caching<B>,
-    /// Whether the store has failed this request already.
-    pub(super) store_failed: bool,
-    /// Calls of the script that need not wait for the answer.
-    pub(super) work: Vec<Work>,
-    pub(super) queue: Queue,
-    /// The key of a lease that it was given and does not use: somebody else may have it.
-    pub(super) release: Option<String>,
-    /// Whether this is the refresh of an entry, for which no client waits.
-    pub(super) behind: bool,
+pub enum Handoff<B: Body> {
+    /// Hand it on to the client.
+    Relay(Relay<B>),
+    /// Drop it, and do this instead.
+    Step(Step<B>),
 }
 
-/// A request's place among those that miss the same.
-#[derive(Debug, Default)]
-pub struct Queue {
-    /// What it fetches while others wait for it.
-    pub flight: Option<String>,
-    /// Whether it has gone to the origin for that, and does not wait for another isolate any more.
-    pub departed: bool,
-    /// Since when it waits, and how often it has looked again.
-    pub since: Option<Timestamp>,
-    pub looks: u32,
+/// How the origin's answer is handed on.
+#[derive(Debug)]
+pub struct Relay<B: Body> {
+    /// Headers that are taken off, by lower-case name.
+    pub remove: Vec<String>,
+    /// Headers that are set.
+    pub set: Vec<(&'static str, String)>,
+    /// What is appended to `Cache-Status` (RFC 9211 §2).
+    pub cache_status: Option<IfKept<String>>,
+    /// What the client gets in its place: it has the body already.
+    pub instead: Option<IfKept<Answer<B>>>,
+    /// What to do with a copy of the body: read it to its end and give it to [`Gate::filled`].
+    pub fill: Option<Box<Fill>>,
+    /// What to do afterwards; its writes come before those that come of the copy.
+    pub after: After<B>,
 }
 
-impl<B: Body> Exchange<B> {
-    /// Whether other requests wait for what comes of this one: then it should go on when its client
-    /// hangs up.
-    pub const fn leads(&self) -> bool {
-        self.queue.flight.is_some()
+impl<B: Body> After<B> {
+    /// Nothing.
+    pub const fn nothing() -> Self {
+        Self {
+            writes: Vec::new(),
+            calls: Vec::new(),
+            refresh: None,
+        }
+    }
+}
+
+impl<B: Body> Relay<B> {
+    /// Handed on as it is.
+    pub(super) const fn untouched(after: After<B>) -> Self {
+        Self {
+            remove: Vec::new(),
+            set: Vec::new(),
+            cache_status: None,
+            instead: None,
+            fill: None,
+            after,
+        }
     }
 
-    pub(super) fn lease(&self) -> Duration {
-        self.route.origin_timeout.min(LONGEST_LEASE)
+    /// Has a copy of the body stored, if there is something to store.
+    pub(super) fn store_copy(&mut self, fill: Option<Box<Fill>>) {
+        if fill.as_ref().is_some_and(|fill| fill.is_decoded()) {
+            // Two readers share the body then, so the platform undoes its coding, and codes it anew
+            // for the client, to other bytes.
+            self.remove.extend(DIGESTS.map(str::to_owned));
+        }
+        self.fill = fill;
     }
 
-    /// Calls of the script that need not wait for the answer.
-    pub fn take_work(&mut self) -> Vec<Work> {
-        std::mem::take(&mut self.work)
+    /// What the cache says of an answer of the origin. One that comes straight from there has no age.
+    pub(super) fn says(&mut self, status: CacheStatus, origin: &impl OriginHead) {
+        let said = |stored: bool| CacheStatus { stored, ..status }.to_string();
+        self.cache_status = Some(IfKept {
+            kept: said(self.fill.is_some()),
+            otherwise: said(false),
+        });
+        if !origin.has("age") {
+            self.set.push(("age", "0".to_owned()));
+        }
+    }
+
+    /// Whether the client is told something else if a copy is stored by then.
+    pub fn tells(&self) -> bool {
+        let said = self.cache_status.as_ref();
+        self.instead.is_some() || said.is_some_and(|said| said.kept != said.otherwise)
+    }
+}
+
+impl<B: Body> Context<B> {
+    /// What to do after the answer, as far as it is known: nothing of it is left.
+    pub(super) fn after(&mut self) -> After<B> {
+        After {
+            writes: std::mem::take(&mut self.writes),
+            calls: self.take_calls(),
+            refresh: None,
+        }
     }
 
     /// Answers, with the headers that go with the request.
-    pub(super) fn answer(self, answer: Answer<B>) -> Step<B> {
-        Step::Respond(Respond {
+    pub(super) fn answer(mut self, answer: Answer<B>) -> Respond<B> {
+        let after = self.after();
+        Respond {
             answer: self.admission.mark(answer),
-            refresh: None,
-            write: self.release.map(Write::give_back),
-            work: self.work,
-        })
+            after,
+        }
     }
 
     /// Answers with a problem.
     pub(super) fn refuse(self, problem: &Problem) -> Step<B> {
         let mut answer = problem.answer();
         if self.route.cache.is_some() {
-            answer.set("cache-status", stored::not_asked(problem));
+            answer.set("cache-status", not_asked(problem));
             answer.set("age", "0".to_owned());
         }
-        self.answer(answer)
+        self.answer(answer).into()
     }
 }
 
-impl<B: Body> Step<B> {
-    /// The same answer, and something to write to the store.
-    pub(super) fn with_write(mut self, write: Option<Write>) -> Self {
-        if let Self::Respond(respond) = &mut self {
-            respond.write = write.or(respond.write.take());
-        }
-        self
+/// `Cache-Status` of a request that was refused before anybody asked the cache.
+fn not_asked(problem: &Problem) -> String {
+    match problem {
+        // RFC 9111 §5.2.1.7: the cache was asked, and has nothing.
+        Problem::OnlyIfCached => "omnitrade-edge; detail=only-if-cached".to_owned(),
+        Problem::OriginQuotaSpent { .. } => "omnitrade-edge; detail=origin-quota".to_owned(),
+        _ => "omnitrade-edge; detail=refused".to_owned(),
+    }
+}
+
+impl<B: Body> From<Respond<B>> for Step<B> {
+    fn from(respond: Respond<B>) -> Self {
+        Self::Respond(respond)
     }
 }
 
 impl<B: Body> From<Answer<B>> for Step<B> {
     fn from(answer: Answer<B>) -> Self {
-        Self::Respond(Respond {
-            answer,
-            refresh: None,
-            write: None,
-            work: Vec::new(),
-        })
+        let after = After::nothing();
+        Self::Respond(Respond { answer, after })
     }
 }
 

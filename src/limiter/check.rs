@@ -1,11 +1,11 @@
 //! One request before its limits: what memory knows, what the store says, or what is decided without
 //! it; and what of it is put right afterwards.
 
-mod afterwards;
+mod limit_check;
 mod origin;
 mod recall;
 mod refusal;
-mod slot;
+pub mod settle;
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use crate::engine::limit::sliding_window::Cut;
 use crate::engine::limit::{Bucket, Charge, OnFailure, Quota, Role, Source, Verdict};
 use crate::engine::registry::Standing;
 
-use super::{Ask, Memory, Outcome, Reply};
+use super::memory::LimitMemory;
+use crate::store::{Ask, Link, Outcome, Reply};
 
-pub use afterwards::Work;
+use limit_check::{LimitCheck, Paid};
 pub use refusal::Refusal;
-use slot::{Paid, Slot};
 
 /// A request's limits, and how it fared with each.
 #[derive(Debug)]
 pub struct Check {
-    slots: Vec<Slot>,
+    slots: Vec<LimitCheck>,
     /// The record of the client's API key, where only registered ones count.
     record: Option<String>,
     standing: Standing,
@@ -36,7 +36,7 @@ pub struct Check {
 
 /// One limit as it looks from outside.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen<'a> {
+pub struct LimitView<'a> {
     /// The key of the state in which the request counts.
     pub key: &'a str,
     /// The quota of this client.
@@ -53,7 +53,7 @@ impl Check {
     pub fn new(
         charges: Vec<Charge>,
         record: Option<String>,
-        memory: &Memory,
+        memory: &LimitMemory,
         now: Timestamp,
     ) -> Self {
         let known = record.as_ref().and_then(|key| memory.standing(key, now));
@@ -61,7 +61,7 @@ impl Check {
             Some((standing, recent)) => (standing.clone(), recent),
             None => (Standing::Unregistered, record.is_none()),
         };
-        let slot = |charge: Charge| Slot {
+        let slot = |charge: Charge| LimitCheck {
             bucket: charge.bucket(&standing),
             charge,
             verdict: None,
@@ -96,10 +96,10 @@ impl Check {
     }
 
     /// The limits, in the order of the charges; `None` for those that do not apply.
-    pub fn limits(&self) -> impl Iterator<Item = Option<Seen<'_>>> {
+    pub fn limits(&self) -> impl Iterator<Item = Option<LimitView<'_>>> {
         self.slots.iter().map(|slot| {
             let bucket = slot.bucket.as_ref()?;
-            Some(Seen {
+            Some(LimitView {
                 key: &bucket.key,
                 quota: slot.charge.quota(bucket),
                 verdict: slot.verdict.as_ref(),
@@ -109,26 +109,33 @@ impl Check {
     }
 
     /// Asks the store about all that is open; `origin`: also whether the origin may be called.
-    pub fn ask(&mut self, origin: bool, memory: &mut Memory, now: Timestamp) -> Ask {
+    pub fn ask(
+        &mut self,
+        origin: bool,
+        memory: &mut LimitMemory,
+        link: &mut Link,
+        now: Timestamp,
+    ) -> Ask {
         let sure = self.standing_known;
-        self.ask_about(memory, now, |slot| match slot.charge.role {
+        self.ask_about(memory, link, now, |slot| match slot.charge.role {
             Role::Origin => origin && slot.is_unpaid() && slot.verdict.is_none(),
             _ => slot.is_open(sure),
         })
     }
 
     /// Asks the store whether the origin may be called, and nothing else.
-    pub fn ask_origin(&mut self, memory: &mut Memory, now: Timestamp) -> Ask {
-        self.ask_about(memory, now, |slot| slot.charge.role == Role::Origin)
+    pub fn ask_origin(&mut self, memory: &mut LimitMemory, link: &mut Link, now: Timestamp) -> Ask {
+        self.ask_about(memory, link, now, |slot| slot.charge.role == Role::Origin)
     }
 
     fn ask_about(
         &mut self,
-        memory: &mut Memory,
+        memory: &mut LimitMemory,
+        link: &mut Link,
         now: Timestamp,
-        wanted: impl Fn(&Slot) -> bool,
+        wanted: impl Fn(&LimitCheck) -> bool,
     ) -> Ask {
-        let mut ask = memory.call(now);
+        let mut ask = link.call(now);
         self.asked.clear();
         for (n, slot) in self.slots.iter_mut().enumerate() {
             if !wanted(slot) {
@@ -144,8 +151,9 @@ impl Check {
                     // Of requests that come at once one fetches: else the first of them would take
                     // for later ones what the others need now.
                     slot.fetches = true;
-                    let patience = memory.patience();
-                    memory.leases.fetching(&bucket.key, now, patience);
+                    memory
+                        .leases
+                        .fetching(&bucket.key, now, link.longest_call());
                 }
                 back = memory.leases.take_unspent(&bucket.key, now);
             }
@@ -166,7 +174,7 @@ impl Check {
         &mut self,
         reply: &mut Reply,
         asked_at: Timestamp,
-        memory: &mut Memory,
+        memory: &mut LimitMemory,
         now: Timestamp,
     ) -> Result<Option<()>, Refusal> {
         if reply.outcome == Outcome::Unsure {
@@ -220,7 +228,7 @@ impl Check {
     /// The refusal.
     pub fn locally(
         &mut self,
-        memory: &mut Memory,
+        memory: &mut LimitMemory,
         now: Timestamp,
         down_for: Option<Duration>,
     ) -> Result<(), Refusal> {
@@ -270,9 +278,9 @@ impl Check {
     }
 
     /// What comes of verdicts of which one refuses: nothing stays charged, and all is remembered.
-    fn refused(&mut self, source: Source, memory: &mut Memory) -> Refusal {
+    fn refused(&mut self, source: Source, memory: &mut LimitMemory) -> Refusal {
         self.put_back(memory);
-        let refuses = |slot: &Slot| {
+        let refuses = |slot: &LimitCheck| {
             slot.charge.role == Role::Enforce && slot.verdict.as_ref().is_some_and(|v| !v.met)
         };
         let all = self.slots.iter().enumerate();
@@ -297,7 +305,7 @@ impl Check {
     fn penalise(
         &self,
         violated: &[usize],
-        memory: &mut Memory,
+        memory: &mut LimitMemory,
         now: Timestamp,
     ) -> Option<Duration> {
         let slots = violated.iter().filter_map(|n| self.slots.get(*n));
@@ -310,7 +318,7 @@ impl Check {
     }
 
     /// Puts permits that were fetched ahead back, for a request that is refused.
-    fn put_back(&mut self, memory: &mut Memory) {
+    fn put_back(&mut self, memory: &mut LimitMemory) {
         for slot in &mut self.slots {
             if let (Paid::Lease(spent), Some(bucket)) = (&mut slot.paid, &slot.bucket) {
                 let back = memory.leases.put_back(&bucket.key, spent, slot.charge.cost);

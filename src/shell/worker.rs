@@ -27,8 +27,8 @@ extern "C" {
     fn log_error(message: &str);
 }
 
-/// What the Worker's `fetch` handler does, given the bindings as `env`. It returns a response if it can
-/// answer at once, and a promise of one if it has to wait.
+/// What the Worker's `fetch` handler does, given the bindings as `env`. It returns a response if it
+/// can answer at once, and a promise of one if it has to wait.
 pub fn handle(request: Request, env: &JsValue, context: ExecutionContext) -> JsValue {
     let isolate = ISOLATE.with(|isolate| isolate.get_or_init(|| start(env)).clone());
     match isolate {
@@ -70,7 +70,8 @@ fn config(env: &JsValue) -> Result<Config, ConfigError> {
     json.unwrap_or_default().parse()
 }
 
-/// The store: none, if neither of its bindings is there. Without a configuration it is only checked.
+/// The store: none, if neither of its bindings is there. Without a configuration it is only
+/// checked.
 fn store(env: &JsValue, config: Option<&Config>) -> Result<Option<Store>, ConfigError> {
     let names = ["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"];
     let (url, token) = match names.map(|name| text(env, name)) {

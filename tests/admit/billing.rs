@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use omnitrade_edge::engine::limit::Role;
-use omnitrade_edge::limiter::Ask;
+use omnitrade_edge::store::Ask;
 
 use crate::rig::{HORIZON, Rig, limit, limits, new_id, now, with_entry};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::engine::limit::sliding_window::{Cut, TOLERANCE};
 use omnitrade_edge::engine::limit::{Charge, Role};
-use omnitrade_edge::limiter::{Outcome, Reply};
+use omnitrade_edge::store::{Outcome, Reply};
 
 use crate::steps::{Sending, Step};
 use crate::world::{Call, Clocks, Lease, Paid, World};

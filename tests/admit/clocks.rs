@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
-use omnitrade_edge::limiter::{Ask, Reply};
+use omnitrade_edge::store::{Ask, Reply};
 
 use crate::rig::{HORIZON, Rig, admitted, limit, limits, new_id, now, verdict};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
-use omnitrade_edge::limiter::{Ask, Lookup, Reply, Stored};
+use omnitrade_edge::store::{Ask, EntryQuery, Reply, Stored};
 
 use crate::rig::{Rig, admitted, entry_of, limit, lookup, nothing, now, refreshes, with_entry};
 
@@ -185,7 +185,7 @@ fn an_entry_that_the_caller_has_is_not_sent_again() {
     let ask = |known: &str| {
         let mut ask = nothing(now());
         let known = Some(known.to_owned());
-        ask.look_up(&Lookup {
+        ask.look_up(&EntryQuery {
             known,
             ..lookup(None)
         });
@@ -210,7 +210,7 @@ fn one_caller_may_refresh_it_so_long_before_it_goes_stale() {
     let early = |at: u64, early: u64| {
         let mut ask = nothing(start + Duration::from_millis(at));
         let early = Duration::from_millis(early);
-        ask.look_up(&Lookup {
+        ask.look_up(&EntryQuery {
             early,
             ..lookup(Some(second() * 10))
         });

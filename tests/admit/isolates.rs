@@ -8,7 +8,8 @@ use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::engine::limit::lease::GRACE;
 use omnitrade_edge::engine::limit::sliding_window::Cut;
 use omnitrade_edge::engine::limit::{Charge, Source};
-use omnitrade_edge::limiter::{Check, Memory, Work};
+use omnitrade_edge::limiter::{Check, LimitMemory, Work};
+use omnitrade_edge::store::Link;
 use proptest::prelude::*;
 
 use crate::log::Log;
@@ -22,7 +23,7 @@ const START: Timestamp = Timestamp::from_millis(1_700_000_000_123);
 struct Isolates<'a> {
     store: &'a mut Store,
     charge: Charge,
-    memories: Vec<Memory>,
+    memories: Vec<(LimitMemory, Link)>,
     log: Log,
     by_lease: u64,
 }
@@ -68,7 +69,10 @@ enum Act {
 impl<'a> Isolates<'a> {
     fn new(store: &'a mut Store, count: u64, permits: u64, window: u64) -> Self {
         store.begin(START);
-        let memory = |seed| Memory::new(Duration::from_millis(150), seed);
+        let memory = |seed| {
+            let link = Link::new(Duration::from_millis(150), seed);
+            (LimitMemory::default(), link)
+        };
         let charge = limit_ms("l", permits, window);
         Self {
             store,
@@ -89,7 +93,10 @@ impl<'a> Isolates<'a> {
         let until = match wait {
             Wait::For(ms) => now + Duration::from_millis(*ms),
             Wait::Edge(edge, by) => {
-                let overdue = self.memories.iter().filter_map(|m| m.leases.next_overdue());
+                let overdue = self
+                    .memories
+                    .iter()
+                    .filter_map(|(memory, _)| memory.leases.next_overdue());
                 let edge = match edge {
                     Edge::SubBucket => next(cut.width),
                     Edge::Window => next(cut.width * cut.buckets),
@@ -107,7 +114,8 @@ impl<'a> Isolates<'a> {
     fn work(&mut self, isolate: usize, work: Option<Work>) -> Result<(), String> {
         if let Some(work) = work {
             let reply = self.store.raw(&work.ask, false)?;
-            work.done(Ok(reply), &mut self.memories[isolate], self.store.now);
+            let (memory, link) = &mut self.memories[isolate];
+            work.done(Ok(reply), memory, link, self.store.now);
         }
         Ok(())
     }
@@ -115,15 +123,15 @@ impl<'a> Isolates<'a> {
     /// Whether a request is admitted; `cost`: what it turns out to cost.
     fn request(&mut self, isolate: usize, cost: Option<u64>) -> Result<bool, String> {
         let now = self.store.now;
-        let memory = &mut self.memories[isolate];
+        let (memory, link) = &mut self.memories[isolate];
         let mut check = Check::new(vec![self.charge.clone()], None, memory, now);
         match check.recall(memory, now) {
             Err(_) => return Ok(false),
             Ok(false) => {}
             Ok(true) => {
-                let ask = check.ask(false, memory, now);
+                let ask = check.ask(false, memory, link, now);
                 let mut reply = self.store.ask(&ask, false)?;
-                let asked_at = memory.asked_at(&ask);
+                let asked_at = link.asked_at(&ask);
                 if check.decided(&mut reply, asked_at, memory, now).is_err() {
                     return Ok(false);
                 }
@@ -131,8 +139,8 @@ impl<'a> Isolates<'a> {
         }
         self.by_lease += u64::from(check.source() == Source::Lease);
         let place = self.log.spend(now, 1)?;
-        let ahead = check.fetch_ahead(memory, now);
-        let settled = cost.and_then(|cost| check.settle(cost, memory, now));
+        let ahead = check.fetch_ahead(memory, link, now);
+        let settled = cost.and_then(|cost| check.settle(cost, memory, link, now));
         match cost {
             Some(0) => self.log.give_back(place, 1),
             Some(cost) => {
@@ -158,7 +166,8 @@ impl<'a> Isolates<'a> {
             Act::Settled(cost) => self.request(isolate, Some(cost)).map(|_| ()),
             Act::Sweep => {
                 let now = self.store.now;
-                let work = Work::returning(&mut self.memories[isolate], now);
+                let (memory, link) = &mut self.memories[isolate];
+                let work = Work::returning(memory, link, now);
                 self.work(isolate, work)
             }
         }

@@ -1,6 +1,6 @@
 //! `keep.lua`: what is newer is never overwritten by what is older.
 
-use omnitrade_edge::gateway::KEEP;
+use omnitrade_edge::store::KEEP;
 use redis::cmd;
 
 use crate::rig::Rig;

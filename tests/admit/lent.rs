@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::engine::limit::Charge;
-use omnitrade_edge::limiter::Granted;
+use omnitrade_edge::store::Granted;
 
 use crate::rig::{admitted, limit, limits, nothing, said, verdict};
 use crate::virtual_time::Store;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::engine::limit::{Charge, Receipt, Role};
-use omnitrade_edge::limiter::{Ask, Outcome};
+use omnitrade_edge::store::{Ask, Outcome};
 
 use crate::rig::{HORIZON, Rig, admitted, limit, limits, nothing, now, said, verdict, with_entry};
 

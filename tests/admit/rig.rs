@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::engine::limit::{Bucket, Charge, Verdict};
-use omnitrade_edge::limiter::{ADMIT, Ask, LimitReply, Lookup, Outcome, Reply, Stored};
 use omnitrade_edge::redis::Value;
+use omnitrade_edge::store::{ADMIT, Ask, EntryQuery, LimitReply, Outcome, Reply, Stored};
 use redis::{Cmd, Connection, ConnectionLike as _, FromRedisValue, cmd};
 
 use crate::common::redis::RedisServer;
@@ -199,8 +199,8 @@ pub fn with_entry(charges: &[Charge], now: Timestamp) -> Ask {
 }
 
 /// The entry `c` with its refresh lease `f`.
-pub fn lookup(lease_for: Option<Duration>) -> Lookup {
-    Lookup {
+pub fn lookup(lease_for: Option<Duration>) -> EntryQuery {
+    EntryQuery {
         entry: "c".to_owned(),
         lease: "f".to_owned(),
         epochs: vec!["e".to_owned(), "t".to_owned()],
@@ -221,7 +221,7 @@ pub fn entry_of(reply: &Reply) -> Option<Bytes> {
 
 /// Whether the caller holds the refresh lease.
 pub fn refreshes(reply: &Reply) -> bool {
-    reply.cached.as_ref().unwrap().refresh.is_mine()
+    reply.cached.as_ref().unwrap().lease.is_granted()
 }
 
 /// Whether all limits are met.

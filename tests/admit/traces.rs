@@ -9,7 +9,7 @@ use std::time::Duration;
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::engine::limit::sliding_window::{Cut, State};
 use omnitrade_edge::engine::limit::{Bucket, Buckets, Charge, Receipt, Role};
-use omnitrade_edge::limiter::{Ask, Lookup, Outcome};
+use omnitrade_edge::store::{Ask, EntryQuery, Outcome};
 use proptest::prelude::*;
 
 use crate::random::assert_holds;
@@ -232,7 +232,7 @@ fn call(all: &[Limit], step: &Step, receipts: &[Receipt], now: Timestamp) -> Ask
     ask.record("ot:k:x");
     if step.which >> 3 == 1 {
         let lease_for = step.refreshes.then_some(Duration::from_secs(10));
-        ask.look_up(&Lookup {
+        ask.look_up(&EntryQuery {
             early: Duration::from_millis(step.early),
             known: step.known.then(|| "2 ".to_owned()),
             ..lookup(lease_for)

@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
-use omnitrade_edge::limiter::{ADMIT, Ask, Reply};
 use omnitrade_edge::redis::{Script, Value};
+use omnitrade_edge::store::{ADMIT, Ask, Reply};
 use redis::{Cmd, Connection, ConnectionLike as _, cmd, pipe};
 
 use crate::model::ModelStore;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::engine::limit::{Charge, Receipt, Role};
-use omnitrade_edge::limiter::Ask;
+use omnitrade_edge::store::Ask;
 
 use crate::log::Log;
 use crate::rig::{limit_ms, new_id};

@@ -178,7 +178,7 @@ fn one_early_refresh_is_under_way_at_a_time() {
         let omnitrade_edge::gateway::Step::Respond(respond) = step else {
             panic!("{step:?}");
         };
-        refreshing += usize::from(respond.refresh.is_some());
+        refreshing += usize::from(respond.after.refresh.is_some());
     }
     assert_eq!(refreshing, 1);
 }
@@ -199,7 +199,7 @@ fn a_lease_of_the_store_is_used_though_another_request_is_about_to_ask() {
     // This one is not limited, and asks the store behind the answer; it has not yet.
     let step = rig.gate.decide(&crate::rig::get("/free"), rig.shown());
     assert!(
-        matches!(step, omnitrade_edge::gateway::Step::Respond(respond) if respond.refresh.is_some())
+        matches!(step, omnitrade_edge::gateway::Step::Respond(respond) if respond.after.refresh.is_some())
     );
     let sent = rig.sent.len();
     let seen = rig.send(&crate::rig::get("/free").with("x-api-key", "k"));

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use omnitrade_edge::error::ErrorKind;
-use omnitrade_edge::gateway::{Exchange, Failure, Handoff, Step, Unread};
+use omnitrade_edge::gateway::{Context, Handoff, Step};
+use omnitrade_edge::message::body::BodyError;
+use omnitrade_edge::message::forward::Failure;
 use serde_json::{Value, json};
 
 use crate::rig::{Rig, Seen, Store, follower, get, response};
@@ -21,7 +23,7 @@ fn config() -> Value {
     })
 }
 
-type Flying = (omnitrade_edge::gateway::forward::Fetch, Exchange<Bytes>);
+type Flying = (omnitrade_edge::message::forward::Fetch, Context<Bytes>);
 
 /// Goes on until the request has to wait or to go to the origin.
 fn start(rig: &mut Rig, path: &str) -> Step<Bytes> {
@@ -36,12 +38,12 @@ fn leader(step: Step<Bytes>) -> Flying {
 }
 
 /// The follower looks again after its pause.
-fn look(rig: &mut Rig, path: &str, exchange: Exchange<Bytes>) -> Step<Bytes> {
+fn look(rig: &mut Rig, path: &str, exchange: Context<Bytes>) -> Step<Bytes> {
     rig.gate.waited(&get(path), exchange, rig.shown())
 }
 
 /// The same, and asks the store where nobody did for it.
-fn look_and_ask(rig: &mut Rig, path: &str, exchange: Exchange<Bytes>) -> Step<Bytes> {
+fn look_and_ask(rig: &mut Rig, path: &str, exchange: Context<Bytes>) -> Step<Bytes> {
     let step = look(rig, path, exchange);
     rig.ask_store(&get(path), step)
 }
@@ -209,9 +211,9 @@ fn when_the_leader_fails_the_others_go_themselves() {
 #[test]
 fn a_body_that_breaks_off_holds_nobody() {
     for (why, pause) in [
-        (Unread::Broken, 1),
-        (Unread::TooLong, 10),
-        (Unread::TooSlow, 10),
+        (BodyError::Broken, 1),
+        (BodyError::TooLong, 10),
+        (BodyError::TooSlow, 10),
     ] {
         let mut rig = Rig::new(config());
         let (_, exchange) = leader(start(&mut rig, "/book"));
@@ -224,8 +226,8 @@ fn a_body_that_breaks_off_holds_nobody() {
         let Handoff::Relay(relay) = handoff else {
             panic!("it is handed on");
         };
-        let told = rig.gate.not_saved(&relay.save.unwrap(), why, now);
-        rig.write(told.unwrap());
+        let told = rig.gate.fill_failed(&relay.fill.unwrap(), why, now);
+        rig.write(told.write.unwrap());
         leader(look_and_ask(&mut rig, "/book", waits));
         rig.wait(pause * 1_000 - 1);
         leader(start(&mut rig, "/book"));
@@ -249,7 +251,7 @@ fn a_body_that_arrives_slowly_is_waited_for_three_seconds_in_all() {
     let Handoff::Relay(relay) = handoff else {
         panic!("it is handed on");
     };
-    let save = relay.save.unwrap();
+    let save = relay.fill.unwrap();
     assert_eq!(save.time(), Duration::from_secs(25), "of 30 s at most");
     rig.wait(2_999);
     let waits = follower(look(&mut rig, "/book", waits));
@@ -261,7 +263,7 @@ fn a_body_that_arrives_slowly_is_waited_for_three_seconds_in_all() {
         leader(start(&mut rig, "/book"));
     }
     let now = rig.shown();
-    let saved = rig.gate.save(*save, origin.body, now);
+    let saved = rig.gate.filled(*save, origin.body, now);
     assert!(saved.kept);
     assert_eq!(rig.get("/book").text(), "slow");
 }
@@ -278,7 +280,7 @@ fn other_isolates_are_told_of_a_body_that_arrives_slowly() {
     let Handoff::Relay(relay) = handoff else {
         panic!("it is handed on");
     };
-    let told = rig.gate.still_arriving(&relay.save.unwrap());
+    let told = rig.gate.still_arriving(&relay.fill.unwrap());
     rig.wait(3_000);
     rig.write(told.unwrap());
     let mut other = rig.beside();

@@ -10,6 +10,7 @@
 #[path = "../common/model.rs"]
 mod model;
 
+mod after;
 mod bounds;
 mod cache;
 mod clock;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use omnitrade_edge::gateway::Failure;
+use omnitrade_edge::message::forward::Failure;
 use serde_json::{Value, json};
 
 use crate::cache::{book, hit};

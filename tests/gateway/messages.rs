@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use omnitrade_edge::engine::cache::Fields;
-use omnitrade_edge::gateway::{Answer, Content, Head, OriginHead};
+use omnitrade_edge::engine::http_cache::Fields;
+use omnitrade_edge::message::answer::{Answer, Content};
+use omnitrade_edge::message::head::{Head, OriginHead};
 
 /// A request of a client.
 #[derive(Debug, Clone)]

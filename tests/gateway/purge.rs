@@ -1,8 +1,9 @@
 //! Purges: what is named is void from then on, here and in the store.
 
 use bytes::Bytes;
+use omnitrade_edge::cache::Purge;
 use omnitrade_edge::error::{Error, ErrorKind};
-use omnitrade_edge::gateway::{Handoff, Purge, Step};
+use omnitrade_edge::gateway::{Handoff, Step};
 use omnitrade_edge::redis::Value;
 use serde_json::{Value as Json, json};
 
@@ -165,7 +166,7 @@ fn what_is_under_way_during_a_purge_is_not_kept() {
         panic!("{relay:?}")
     };
     rig.gate
-        .save(*relay.save.unwrap(), old.body.clone(), rig.shown());
+        .filled(*relay.fill.unwrap(), old.body.clone(), rig.shown());
     assert!(!matches!(
         rig.gate.decide(&request, rig.shown()),
         Step::Respond(_)
@@ -179,7 +180,7 @@ fn what_is_under_way_during_a_purge_is_not_kept() {
         panic!("{relay:?}")
     };
     rig.gate
-        .save(*relay.save.unwrap(), new.body.clone(), rig.shown());
+        .filled(*relay.fill.unwrap(), new.body.clone(), rig.shown());
     assert_eq!(rig.get("/plain/1").text(), "new");
 }
 
@@ -321,7 +322,7 @@ fn the_answer_to_a_post_that_was_under_way_is_not_kept() {
         panic!("{handoff:?}");
     };
     rig.gate
-        .save(*relay.save.unwrap(), answer.body, rig.shown());
+        .filled(*relay.fill.unwrap(), answer.body, rig.shown());
     assert_eq!(rig.get("/free").fetches, 1);
 }
 

@@ -1,7 +1,7 @@
 //! `POST /__edge/purge`: who may purge, and how what is to be purged is named.
 
 use bytes::Bytes;
-use omnitrade_edge::gateway::Unread;
+use omnitrade_edge::message::body::BodyError;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -145,9 +145,9 @@ fn what_is_wrong_is_named_and_nothing_is_purged() {
     }
     rig.body = Ok(Bytes::from_static(b"{\"tags\":[\"\xff\"]}"));
     refused(&rig.send(&purging()), 400, "malformed_body");
-    rig.body = Err(Unread::Broken);
+    rig.body = Err(BodyError::Broken);
     refused(&rig.send(&purging()), 400, "malformed_body");
-    rig.body = Err(Unread::TooLong);
+    rig.body = Err(BodyError::TooLong);
     refused(&rig.send(&purging()), 413, "body_too_large");
     let most = 64 << 10;
     let fits = format!("{{\"tags\":[\"a\"]{}}}", " ".repeat(most - 14));

@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderName;
+use omnitrade_edge::cache::Fill;
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::config::Config;
 use omnitrade_edge::error::{Error, ErrorKind};
-use omnitrade_edge::gateway::forward::Fetch;
-use omnitrade_edge::gateway::{
-    AdminToken, Exchange, Failure, Gate, Handoff, Relay, Respond, Step, Unread, Write,
-};
-use omnitrade_edge::limiter::{Ask, Work};
+use omnitrade_edge::gateway::{AdminToken, After, Context, Gate, Handoff, Relay, Respond, Step};
+use omnitrade_edge::limiter::Work;
+use omnitrade_edge::message::body::BodyError;
+use omnitrade_edge::message::forward::Failure;
+use omnitrade_edge::message::forward::Fetch;
 use omnitrade_edge::redis::Value;
+use omnitrade_edge::store::Ask;
+use omnitrade_edge::store::Write;
 
 pub use crate::messages::{Request, Response, Seen, get, response};
 use crate::messages::{made, octets};
@@ -58,7 +61,7 @@ pub struct Rig {
     /// The calls of the script that no client waited for.
     pub background: Vec<Ask>,
     /// What clients send after the heads of requests.
-    pub body: Result<Bytes, Unread>,
+    pub body: Result<Bytes, BodyError>,
     /// How many of the commands of a purge the store carries out.
     pub purges: usize,
     /// What purges have set in the store.
@@ -167,10 +170,10 @@ impl Rig {
 
     /// Asks the store as long as that is to be done.
     pub fn ask_store(&mut self, request: &Request, mut step: Step<Bytes>) -> Step<Bytes> {
-        while let Step::Ask(ask, exchange) = step {
+        while let Step::Ask(ask, context) = step {
             let reply = self.reply(&ask);
             let now = self.shown();
-            step = self.gate.resume(request, &ask, exchange, reply, now);
+            step = self.gate.resume(request, &ask, context, reply, now);
         }
         step
     }
@@ -223,14 +226,14 @@ impl Rig {
     fn advance(&mut self, request: &Request, step: Step<Bytes>) -> Advance {
         match step {
             Step::Respond(respond) => Advance::Respond(respond),
-            Step::Ask(ask, exchange) => {
+            Step::Ask(ask, context) => {
                 let reply = self.reply(&ask);
                 let now = self.shown();
-                Advance::Step(self.gate.resume(request, &ask, exchange, reply, now))
+                Advance::Step(self.gate.resume(request, &ask, context, reply, now))
             }
-            Step::Wait(pause, exchange) => {
+            Step::Wait(pause, context) => {
                 self.now = self.now + pause;
-                Advance::Step(self.gate.waited(request, exchange, self.shown()))
+                Advance::Step(self.gate.waited(request, context, self.shown()))
             }
             Step::Read(reading) => {
                 let body = self.body.clone();
@@ -240,10 +243,10 @@ impl Rig {
                 let replies = self.purge_said(&purge);
                 Advance::Step(self.gate.purged(&purge, replies, self.shown()))
             }
-            Step::Fetch(fetch, mut exchange) => {
-                self.work(exchange.take_work());
+            Step::Fetch(fetch, mut context) => {
+                self.work(context.take_calls());
                 let answered = self.fetch(request, &fetch);
-                match self.origin_answered(request, exchange, &answered) {
+                match self.origin_answered(request, context, &answered) {
                     Handoff::Step(step) => Advance::Step(step),
                     Handoff::Relay(relay) => Advance::Relay(answered.unwrap(), relay),
                 }
@@ -280,11 +283,11 @@ impl Rig {
     fn origin_answered(
         &mut self,
         request: &Request,
-        exchange: Exchange<Bytes>,
+        context: Context<Bytes>,
         answered: &Result<Response, Failure>,
     ) -> Handoff<Bytes> {
         let (answered, now) = (answered.as_ref().map_err(|e| *e), self.shown());
-        self.gate.origin_answered(request, exchange, answered, now)
+        self.gate.origin_answered(request, context, answered, now)
     }
 
     fn respond(
@@ -293,12 +296,9 @@ impl Rig {
         respond: Respond<Bytes>,
         (asks, fetches): (usize, usize),
     ) -> Seen {
-        if let Some(write) = respond.write {
-            self.write(write);
-        }
-        self.work(respond.work);
-        let refreshed = respond.refresh.is_some();
-        if let Some(step) = respond.refresh {
+        let refresh = self.after(respond.after);
+        let refreshed = refresh.is_some();
+        if let Some(step) = refresh {
             self.refresh(request, *step);
         }
         let (status, headers, body) = made(respond.answer);
@@ -312,28 +312,38 @@ impl Rig {
         }
     }
 
-    /// Refreshes an entry behind the client's back, as the shells do.
+    /// Does what follows an answer, but for the refresh that is due.
+    fn after(&mut self, after: After<Bytes>) -> Option<Box<Step<Bytes>>> {
+        after.writes.into_iter().for_each(|write| self.write(write));
+        self.work(after.calls);
+        after.refresh
+    }
+
+    /// Stores a response, whose body comes together with its head. Whether it is stored now.
+    fn fill(&mut self, fill: Option<Box<Fill>>, body: Bytes) -> bool {
+        let Some(fill) = fill else {
+            return false;
+        };
+        let inserted = self.gate.filled(*fill, body, self.shown());
+        inserted
+            .write
+            .into_iter()
+            .for_each(|write| self.write(write));
+        inserted.kept
+    }
+
+    /// Refreshes an entry after its answer, as the shells do.
     fn refresh(&mut self, request: &Request, mut step: Step<Bytes>) {
         loop {
             step = match self.advance(request, step) {
                 Advance::Step(step) => step,
-                Advance::Respond(respond) => {
-                    respond
-                        .write
-                        .into_iter()
-                        .for_each(|write| self.write(write));
-                    self.work(respond.work);
-                    match respond.refresh {
-                        Some(step) => *step,
-                        None => return,
-                    }
-                }
+                Advance::Respond(respond) => match self.after(respond.after) {
+                    Some(step) => *step,
+                    None => return,
+                },
                 Advance::Relay(origin, relay) => {
-                    relay.write.into_iter().for_each(|write| self.write(write));
-                    if let Some(save) = relay.save {
-                        let saved = self.gate.save(*save, origin.body, self.shown());
-                        saved.write.into_iter().for_each(|write| self.write(write));
-                    }
+                    self.after(relay.after);
+                    self.fill(relay.fill, origin.body);
                     return;
                 }
             }
@@ -347,15 +357,8 @@ impl Rig {
         relay: Relay<Bytes>,
         (asks, fetches): (usize, usize),
     ) -> Seen {
-        relay.write.into_iter().for_each(|write| self.write(write));
-        self.work(relay.work);
-        // The body comes together with the head.
-        let mut kept = false;
-        if let Some(save) = relay.save {
-            let saved = self.gate.save(*save, origin.body.clone(), self.shown());
-            kept = saved.kept;
-            saved.write.into_iter().for_each(|write| self.write(write));
-        }
+        self.after(relay.after);
+        let kept = self.fill(relay.fill, origin.body.clone());
         let (status, headers, body) = match relay.instead {
             Some(answer) => made(answer.when(kept)),
             None => {
@@ -421,9 +424,9 @@ impl Rig {
 
 /// What a request has that waits for another one.
 #[track_caller]
-pub fn follower(step: Step<Bytes>) -> Exchange<Bytes> {
+pub fn follower(step: Step<Bytes>) -> Context<Bytes> {
     match step {
-        Step::Wait(_, exchange) => exchange,
+        Step::Wait(_, context) => context,
         other => panic!("expected a wait: {other:?}"),
     }
 }

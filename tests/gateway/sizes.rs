@@ -1,7 +1,7 @@
 //! How large an entry may be, and how long it must live, to be kept where.
 
 use bytes::Bytes;
-use omnitrade_edge::gateway::{Exchange, Handoff, Step};
+use omnitrade_edge::gateway::{Context, Handoff, Step};
 use serde_json::{Value, json};
 
 use crate::rig::{Response, Rig, Seen, get, response};
@@ -92,13 +92,13 @@ fn announced(rig: &mut Rig, length: usize) -> bool {
     }
 }
 
-fn buffers(rig: &mut Rig, exchange: Exchange<Bytes>, length: usize) -> bool {
+fn buffers(rig: &mut Rig, exchange: Context<Bytes>, length: usize) -> bool {
     let origin = response(200, "").with("content-length", &length.to_string());
     match rig
         .gate
         .origin_answered(&get("/a"), exchange, Ok(&origin), rig.now)
     {
-        Handoff::Relay(relay) => relay.save.is_some(),
+        Handoff::Relay(relay) => relay.fill.is_some(),
         Handoff::Step(step) => panic!("{step:?}"),
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use omnitrade_edge::gateway::{Failure, Step};
+use omnitrade_edge::gateway::Step;
+use omnitrade_edge::message::forward::Failure;
 use serde_json::{Value, json};
 
 use crate::cache::{book, hit};
@@ -62,7 +63,7 @@ fn of_all_that_see_it_stale_in_one_isolate_one_refreshes() {
                 panic!("{path}: {step:?}");
             };
             assert_eq!(respond.answer.status, 200);
-            refreshing.extend(respond.refresh);
+            refreshing.extend(respond.after.refresh);
         }
         assert_eq!(refreshing.len(), 1, "{path}");
     }
@@ -85,7 +86,7 @@ fn of_all_isolates_that_see_it_stale_one_refreshes() {
         let Step::Respond(respond) = step else {
             panic!("{step:?}");
         };
-        refreshing += usize::from(respond.refresh.is_some());
+        refreshing += usize::from(respond.after.refresh.is_some());
     }
     assert_eq!(refreshing, 1);
 }
@@ -100,7 +101,7 @@ fn a_refresh_that_never_comes_back_is_tried_again() {
     rig.get("/free");
     rig.wait(1_000);
     let refreshes = |rig: &mut Rig| match rig.gate.decide(&get("/free"), rig.shown()) {
-        Step::Respond(respond) => respond.refresh.is_some(),
+        Step::Respond(respond) => respond.after.refresh.is_some(),
         step => panic!("{step:?}"),
     };
     assert!(refreshes(&mut rig));
@@ -118,7 +119,7 @@ fn past_its_time_the_origin_is_asked_first() {
     rig.wait(2_499);
     let request = get("/free");
     let step = rig.gate.decide(&request, rig.shown());
-    assert!(matches!(&step, Step::Respond(respond) if respond.refresh.is_some()));
+    assert!(matches!(&step, Step::Respond(respond) if respond.after.refresh.is_some()));
     rig.wait(1);
     rig.next(response(200, "new"));
     let seen = rig.get("/free");

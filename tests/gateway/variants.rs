@@ -128,7 +128,7 @@ fn of_two_that_come_at_once_the_second_does_not_replace_the_first() {
             .gate
             .origin_answered(&request, exchange, Ok(&answer), now)
         {
-            Handoff::Relay(relay) => rig.gate.save(*relay.save.unwrap(), answer.body, now),
+            Handoff::Relay(relay) => rig.gate.filled(*relay.fill.unwrap(), answer.body, now),
             other => panic!("{other:?}"),
         };
     }

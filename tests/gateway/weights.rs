@@ -1,7 +1,7 @@
 //! What a request costs: by its route, by what the origin says of it, or nothing after all.
 
 use omnitrade_edge::error::ErrorKind;
-use omnitrade_edge::gateway::Failure;
+use omnitrade_edge::message::forward::Failure;
 use serde_json::{Value, json};
 
 use crate::rig::{Rig, Store, get, response};

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use omnitrade_edge::cache::Purge;
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::engine::limit::{Bucket, Charge};
 use omnitrade_edge::error::{Error, ErrorKind};
-use omnitrade_edge::gateway::{KEEP, Purge};
-use omnitrade_edge::limiter::{ADMIT, Ask, Lookup, Outcome, Reply, Stored};
 use omnitrade_edge::redis::{Command, Options, RestClient, Value};
 use omnitrade_edge::shell::ReqwestTransport;
+use omnitrade_edge::store::KEEP;
+use omnitrade_edge::store::{ADMIT, Ask, EntryQuery, Outcome, Reply, Stored};
 
 use crate::common::PATIENCE;
 use crate::common::redis::RedisServer;
@@ -34,7 +35,7 @@ fn ask(prefix: &str, id: &str) -> Ask {
         };
         ask.limit(&Charge::on(bucket, Duration::from_secs(60), 1), 0, &[]);
     }
-    ask.look_up(&Lookup {
+    ask.look_up(&EntryQuery {
         entry: format!("{prefix}:c:a"),
         lease: format!("{prefix}:f:a"),
         epochs: vec![format!("{prefix}:t:@a"), format!("{prefix}:t:b")],

@@ -7,8 +7,8 @@ use web_sys::Request;
 // Linked for its exports: worker-build's `index.js` starts the module anew after a panic by them.
 use worker as _;
 
-/// The `fetch` handler. It answers with a response if it can answer at once, and with a promise if it
-/// has to wait.
+/// The `fetch` handler. It answers with a response if it can answer at once, and with a promise if
+/// it has to wait.
 #[wasm_bindgen]
 pub fn fetch(request: Request, env: JsValue, context: ExecutionContext) -> JsValue {
     handle(request, &env, context)

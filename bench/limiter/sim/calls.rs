@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::engine::limit::{Bucket, Charge};
-use omnitrade_edge::limiter::Ask;
+use omnitrade_edge::store::Ask;
 use serde::{Deserialize, Serialize};
 
 /// For how long a repeat of a call can come: the gate's default timeout.

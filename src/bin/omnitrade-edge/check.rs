@@ -259,7 +259,7 @@ fn names(names: &[String]) -> String {
     }
 }
 
-/// Stands for a choice that the library has and this command has no words for. A test sees to it that
+/// Stands for a choice that the library has and this command has no words for. A test checks that
 /// there is none.
 const UNDESCRIBED: &str = " (not described)";
 

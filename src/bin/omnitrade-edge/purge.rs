@@ -3,9 +3,10 @@
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
+use omnitrade_edge::cache::Purge;
 use omnitrade_edge::config::Config;
 use omnitrade_edge::error::Error;
-use omnitrade_edge::gateway::{Purge, Unpurgeable, is_tag_name, purged_key};
+use omnitrade_edge::gateway::{Unpurgeable, is_tag_name, purged_key};
 use omnitrade_edge::redis::{Token, Value};
 
 use crate::Failure;

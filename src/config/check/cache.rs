@@ -5,16 +5,20 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::super::duration::parse_duration;
-use super::super::error::Problem;
+use super::super::error::ConfigProblem;
 use super::super::shape::texts;
 use crate::engine::proxy_names::{Reserved, speaks_for_proxy};
 
 /// What is wrong with the cache at `path`, beside its shape.
 ///
 /// `client`: the table of that name, with the headers that tell who a client is.
-pub fn problems(path: &str, cache: &Value, client: &Value, problems: &mut Vec<Problem>) {
+pub fn problems(path: &str, cache: &Value, client: &Value, problems: &mut Vec<ConfigProblem>) {
     let mut problem = |field: &str, expected: &str, found: Option<&Value>| {
-        problems.push(Problem::new(&format!("{path}.{field}"), expected, found));
+        problems.push(ConfigProblem::new(
+            &format!("{path}.{field}"),
+            expected,
+            found,
+        ));
     };
     let given = |field: &str| !cache[field].is_null();
     let candle = cache["ttl"] == "candle";

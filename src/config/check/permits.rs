@@ -3,13 +3,17 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::error::Problem;
+use super::super::error::ConfigProblem;
 use super::super::shape::texts;
 use super::super::share::{LARGEST, parse_share};
 use crate::engine::limit::unreserved;
 
 /// What is wrong with the `reserve` and the `cost` of routes.
-pub fn problems(config: &Value, limits: &Map<String, Value>, routes: &[Value]) -> Vec<Problem> {
+pub fn problems(
+    config: &Value,
+    limits: &Map<String, Value>,
+    routes: &[Value],
+) -> Vec<ConfigProblem> {
     let permits = Permits { limits, routes };
     let mut problems = Vec::new();
     for (n, route) in routes.iter().enumerate() {
@@ -30,7 +34,7 @@ struct Permits<'a> {
 impl Permits<'_> {
     /// Each share is of a limit that the route has and others may have, and all of one limit leave
     /// something.
-    fn reserve(&self, n: usize, route: &Value, problems: &mut Vec<Problem>) {
+    fn reserve(&self, n: usize, route: &Value, problems: &mut Vec<ConfigProblem>) {
         let own = texts(&route["limits"]);
         for (name, found) in route["reserve"].as_object().into_iter().flatten() {
             let path = format!("routes[{n}].reserve.{name}");
@@ -39,11 +43,11 @@ impl Permits<'_> {
                     [] => "one of the route's `limits` (it has none)".to_owned(),
                     _ => format!("one of the route's `limits` ({})", own.join(", ")),
                 };
-                problems.push(Problem::new(&path, &expected, None));
+                problems.push(ConfigProblem::new(&path, &expected, None));
             } else if self.limits.get(name).is_some_and(|l| l["by"] == "route") {
                 // It would keep other routes from a part of what is theirs alone.
                 let expected = "a limit that routes share, not one whose `by` is \"route\"";
-                problems.push(Problem::new(&path, expected, None));
+                problems.push(ConfigProblem::new(&path, expected, None));
             }
             let before: u64 = self.routes.iter().take(n).map(|r| share(r, name)).sum();
             let here = share(route, name);
@@ -52,13 +56,13 @@ impl Permits<'_> {
                     "at most \"{LARGEST}%\" of limits.{name} kept by all routes together, of which \
                      those before this one keep \"{before}%\""
                 );
-                problems.push(Problem::new(&path, &expected, Some(found)));
+                problems.push(ConfigProblem::new(&path, &expected, Some(found)));
             }
         }
     }
 
     /// A request that costs more than it may use of a quota could never pass.
-    fn cost(&self, route: &Value, limits_at: &str, path: &str, problems: &mut Vec<Problem>) {
+    fn cost(&self, route: &Value, limits_at: &str, path: &str, problems: &mut Vec<ConfigProblem>) {
         let Some(cost) = route["cost"].as_u64() else {
             return;
         };
@@ -78,7 +82,7 @@ impl Permits<'_> {
                     "a limit of which other routes leave a permit: they keep \"{kept}%\" of each \
                      quota, and the smallest is {least}"
                 );
-                Problem::new(&format!("{limits_at}[{n}]"), &expected, Some(&name.into()))
+                ConfigProblem::new(&format!("{limits_at}[{n}]"), &expected, Some(&name.into()))
             } else {
                 let whose = match kept {
                     0 => format!("the smallest quota of limits.{name}"),
@@ -88,7 +92,7 @@ impl Permits<'_> {
                     ),
                 };
                 let expected = format!("at most {left}, {whose}");
-                Problem::new(&format!("{path}.cost"), &expected, Some(&route["cost"]))
+                ConfigProblem::new(&format!("{path}.cost"), &expected, Some(&route["cost"]))
             });
         }
     }

@@ -2,16 +2,16 @@
 
 use serde_json::Value;
 
-use super::super::error::Problem;
+use super::super::error::ConfigProblem;
 use super::super::shape::texts;
-use crate::engine::cache::{MOST_TAGS, Place, has_parameter, places};
+use crate::engine::http_cache::{MOST_TAGS, Place, has_parameter, places};
 
 /// No more than the gate reads, and each place stands for what every request to the route can have.
-pub fn check(path: &str, route: &Value, problems: &mut Vec<Problem>) {
+pub fn check(path: &str, route: &Value, problems: &mut Vec<ConfigProblem>) {
     let (route_path, cache) = (route["path"].as_str().unwrap_or_default(), &route["cache"]);
     let tags = texts(&cache["tags"]);
     if tags.len() > MOST_TAGS {
-        problems.push(Problem::new(
+        problems.push(ConfigProblem::new(
             &format!("{path}.cache.tags"),
             &format!("at most {MOST_TAGS} tags"),
             Some(&tags.len().into()),
@@ -33,7 +33,7 @@ pub fn check(path: &str, route: &Value, problems: &mut Vec<Problem>) {
                     .then(|| format!("no `{{path.{name}}}`, which the path does not have")),
             });
         if let Some(expected) = wrong {
-            problems.push(Problem::new(
+            problems.push(ConfigProblem::new(
                 &format!("{path}.cache.tags[{n}]"),
                 &expected,
                 Some(&Value::from(*tag)),

@@ -1,6 +1,6 @@
 //! The texts of the grammar: what fits each, and how an error says so.
 
-use crate::engine::cache::{VersionSource, places};
+use crate::engine::http_cache::{VersionSource, places};
 use crate::engine::route::{Pattern, PatternError};
 
 use super::super::shape::{Shape, is_key_prefix, is_name};

@@ -1,7 +1,8 @@
 //! Penalties: a client that goes on after refusals is held off for a time that grows.
 //!
-//! Counted in the isolate, where nearly all refusals after the first are remembered ones: a hold costs
-//! no store call. A hold is never made longer while it lasts, so what the client was told stays true.
+//! Counted in the isolate, where nearly all refusals after the first are remembered ones: a hold
+//! costs no store call. A hold is never made longer while it lasts, so what the client was told
+//! stays true.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::sliding_window::TOLERANCE;
 /// When a client is held off, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Rule {
+pub struct Penalty {
     /// So many refusals inside a window bring a hold.
     pub after: u64,
     /// How long the first hold is; each further one is twice as long.
@@ -23,9 +24,9 @@ pub struct Rule {
     pub max: Duration,
 }
 
-impl Rule {
-    /// `after` refusals inside a window bring a hold of `hold`; each further one is twice as long, up
-    /// to `max`.
+impl Penalty {
+    /// `after` refusals inside a window bring a hold of `hold`; each further one is twice as long,
+    /// up to `max`.
     pub const fn new(after: u64, hold: Duration, max: Duration) -> Self {
         Self { after, hold, max }
     }
@@ -69,7 +70,7 @@ impl Penalties {
     pub fn refused(
         &mut self,
         key: &str,
-        rule: Rule,
+        rule: Penalty,
         window: Duration,
         now: Timestamp,
     ) -> Option<Timestamp> {
@@ -118,7 +119,7 @@ mod tests {
     use super::*;
 
     const WINDOW: Duration = Duration::from_secs(60);
-    const RULE: Rule = Rule {
+    const RULE: Penalty = Penalty {
         after: 3,
         hold: Duration::from_secs(60),
         max: Duration::from_secs(200),

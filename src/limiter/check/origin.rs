@@ -5,20 +5,21 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::engine::limit::{Role, Verdict};
 
-use super::super::Memory;
-use super::{Check, Paid, Slot};
+use super::super::memory::LimitMemory;
+use super::Check;
+use super::limit_check::{LimitCheck, Paid};
 
 impl Check {
     /// Whether a call of the origin is limited.
     fn origin(&self) -> Option<usize> {
-        let is_origin = |slot: &Slot| slot.charge.role == Role::Origin;
+        let is_origin = |slot: &LimitCheck| slot.charge.role == Role::Origin;
         self.slots.iter().position(is_origin)
     }
 
     /// Whether the origin must not be called before the store was asked, or not at all.
     pub fn origin_unpaid(&self) -> bool {
         let slot = self.origin().and_then(|n| self.slots.get(n));
-        slot.is_some_and(Slot::is_unpaid)
+        slot.is_some_and(LimitCheck::is_unpaid)
     }
 
     /// The origin is to be called once more, which has to be allowed again.
@@ -36,7 +37,7 @@ impl Check {
     }
 
     /// Whether memory knows that the origin must not be called.
-    pub fn recall_origin(&mut self, memory: &mut Memory, now: Timestamp) {
+    pub fn recall_origin(&mut self, memory: &mut LimitMemory, now: Timestamp) {
         let Some(slot) = self.origin().and_then(|n| self.slots.get_mut(n)) else {
             return;
         };
@@ -56,7 +57,7 @@ impl Check {
     }
 
     /// Decides without the store whether the origin may be called.
-    pub fn origin_locally(&mut self, memory: &mut Memory, now: Timestamp) {
+    pub fn origin_locally(&mut self, memory: &mut LimitMemory, now: Timestamp) {
         let Some(slot) = self.origin().and_then(|n| self.slots.get_mut(n)) else {
             return;
         };

@@ -7,8 +7,10 @@ use crate::clock::Timestamp;
 use crate::engine::limit::sliding_window::Cut;
 use crate::engine::limit::{Source, Verdict};
 
-use super::super::Memory;
-use super::{Check, Paid, Refusal};
+use super::super::memory::LimitMemory;
+use super::Check;
+use super::limit_check::Paid;
+use super::refusal::Refusal;
 
 impl Check {
     /// Decides as far as memory can: what is held off or refused before is refused again, and permits
@@ -17,7 +19,7 @@ impl Check {
     /// # Errors
     ///
     /// The refusal.
-    pub fn recall(&mut self, memory: &mut Memory, now: Timestamp) -> Result<bool, Refusal> {
+    pub fn recall(&mut self, memory: &mut LimitMemory, now: Timestamp) -> Result<bool, Refusal> {
         self.refused_before(memory, now)?;
         let sure = self.standing_known;
         for slot in &mut self.slots {
@@ -39,7 +41,7 @@ impl Check {
         Ok(self.slots.iter().any(|slot| slot.is_open(sure)))
     }
 
-    fn refused_before(&mut self, memory: &mut Memory, now: Timestamp) -> Result<(), Refusal> {
+    fn refused_before(&mut self, memory: &mut LimitMemory, now: Timestamp) -> Result<(), Refusal> {
         let sure = self.standing_known;
         let held = self.holds(memory, now);
         let denied = self.slots.iter().enumerate().filter_map(|(n, slot)| {
@@ -95,7 +97,7 @@ impl Check {
 
     /// The limits on which the client is held off, as far as it is known where it counts, and for how
     /// long.
-    fn holds(&self, memory: &Memory, now: Timestamp) -> Vec<(usize, Duration)> {
+    fn holds(&self, memory: &LimitMemory, now: Timestamp) -> Vec<(usize, Duration)> {
         let sure = self.standing_known;
         let held = self.slots.iter().enumerate().filter_map(|(n, slot)| {
             slot.charge.penalty?;
@@ -107,7 +109,11 @@ impl Check {
     }
 
     /// Refuses a client that turns out to be held off, now that the store has said who it is.
-    pub(super) fn held_after_all(&mut self, memory: &Memory, now: Timestamp) -> Option<Refusal> {
+    pub(super) fn held_after_all(
+        &mut self,
+        memory: &LimitMemory,
+        now: Timestamp,
+    ) -> Option<Refusal> {
         let held = self.holds(memory, now);
         let retry_after = held.iter().map(|(_, wait)| *wait).max()?;
         for (n, wait) in &held {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use js_sys::Uint8Array;
 
-use crate::gateway::Body;
+use crate::message::body::Body;
 
 /// Bytes on the JavaScript side. Plain data: it may outlive the request that brought it.
 #[derive(Debug, Clone)]

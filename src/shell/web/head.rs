@@ -6,8 +6,8 @@ use js_sys::{Array, try_iter};
 use wasm_bindgen::JsCast;
 use web_sys::{Headers, Request, Response};
 
-use crate::engine::cache::Fields;
-use crate::gateway::{Head, OriginHead};
+use crate::engine::http_cache::Fields;
+use crate::message::head::{Head, OriginHead};
 
 /// The head of the client's request.
 #[derive(Debug)]

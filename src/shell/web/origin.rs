@@ -15,8 +15,8 @@ use web_sys::{
 };
 
 use crate::clock::Timestamp;
-use crate::gateway::forward::Fetch;
-use crate::gateway::{Failure, Unread};
+use crate::message::body::BodyError;
+use crate::message::forward::{Failure, Fetch};
 
 use super::pipe::pipe;
 use super::platform::{Timer, clear_timeout, now, set_timeout, timeout};
@@ -263,7 +263,7 @@ pub fn let_go(response: &Response) {
 /// What there is of a body that was not read to its end.
 pub struct Part {
     /// Why not.
-    pub why: Unread,
+    pub why: BodyError,
     /// What has come.
     pub bytes: Bytes,
 }
@@ -292,12 +292,12 @@ pub async fn read(
     let why = loop {
         let chunk = chunk(&reader).await;
         match chunk {
-            _ if late.get() => break Unread::TooSlow,
-            Err(_) => break Unread::Broken,
+            _ if late.get() => break BodyError::TooSlow,
+            Err(_) => break BodyError::Broken,
             Ok(None) => return Ok(body.freeze()),
             Ok(Some(chunk)) if body.len() + chunk.length() as usize > most => {
                 ignore(reader.cancel());
-                break Unread::TooLong;
+                break BodyError::TooLong;
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk.to_vec()),
         }

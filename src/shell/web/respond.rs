@@ -7,7 +7,9 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Headers, ReadableStream, Response, ResponseInit};
 
-use crate::gateway::{Answer, Body, Content, Relay};
+use crate::gateway::Relay;
+use crate::message::answer::{Answer, Content};
+use crate::message::body::Body;
 
 use super::body::JsBody;
 use super::origin::ignore;

@@ -10,15 +10,16 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::{future_to_promise, spawn_local};
 use web_sys::{ReadableStream, Request, Response};
 
+use crate::cache::{Fill, Inserted, LONGEST_WAIT, Purge};
 use crate::config::{Config, ConfigError};
 use crate::error::Error;
-use crate::gateway::{
-    AdminToken, Exchange, Failure, Gate, Handoff, KEEP, PATIENCE, Problem, Purge, Relay, Respond,
-    Save, Saved, Step, Unread, Write,
-};
-use crate::limiter::{ADMIT, Ask, Work};
+use crate::gateway::{AdminToken, After, Context, Gate, Handoff, Problem, Relay, Respond, Step};
+use crate::limiter::Work;
+use crate::message::body::BodyError;
+use crate::message::forward::Failure;
 use crate::redis::{Command, RestClient, Value};
 use crate::shell::ReqwestTransport;
+use crate::store::{ADMIT, Ask, KEEP, Write};
 
 use super::body::JsBody;
 use super::head::{RequestHead, ResponseHead};
@@ -88,6 +89,18 @@ struct Run {
     context: ExecutionContext,
 }
 
+/// What has become of a copy of a body by now.
+enum Copy {
+    /// It is still arriving.
+    Pending,
+    /// It is stored.
+    Kept,
+    /// It is not stored.
+    NotKept,
+    /// It is not stored: it broke off after this part.
+    Broken(Bytes),
+}
+
 /// What came of a step.
 enum Advance {
     /// Another one.
@@ -98,18 +111,6 @@ enum Advance {
     Relay(Response, Relay<JsBody>),
     /// Nothing that can be told.
     Failed,
-}
-
-/// What has become of a copy of a body by now.
-enum Copy {
-    /// It is still arriving.
-    Pending,
-    /// It is kept.
-    Kept,
-    /// It is not.
-    NotKept,
-    /// It is not, for it broke off after this part.
-    Broken(Bytes),
 }
 
 impl Run {
@@ -132,28 +133,21 @@ impl Run {
             step = match self.advance(step, &mut held).await {
                 Advance::Step(step) => step,
                 Advance::Respond(respond) => {
-                    if let Some(write) = respond.write {
-                        self.isolate.write(write).await;
-                    }
-                    self.work(respond.work);
-                    match respond.refresh {
+                    self.isolate.write_all(respond.after.writes).await;
+                    self.call(respond.after.calls);
+                    match respond.after.refresh {
                         Some(step) => *step,
                         None => return,
                     }
                 }
                 Advance::Relay(origin, relay) => {
-                    if let Some(write) = relay.write {
-                        self.isolate.write(write).await;
-                    }
-                    self.work(relay.work);
-                    let Some(save) = relay.save else {
+                    self.isolate.write_all(relay.after.writes).await;
+                    self.call(relay.after.calls);
+                    let Some(fill) = relay.fill else {
                         return origin::let_go(&origin);
                     };
-                    let (saved, _) = self.isolate.save(*save, origin.body()).await;
-                    if let Some(write) = saved.write {
-                        self.isolate.write(write).await;
-                    }
-                    return;
+                    let (inserted, _) = self.isolate.fill(*fill, origin.body()).await;
+                    return self.isolate.write_all(inserted.write).await;
                 }
                 Advance::Failed => return,
             };
@@ -164,21 +158,21 @@ impl Run {
     async fn advance(&self, step: Step<JsBody>, held: &mut Option<Hold>) -> Advance {
         match step {
             Step::Respond(respond) => Advance::Respond(respond),
-            Step::Ask(ask, exchange) => {
+            Step::Ask(ask, context) => {
                 let Some(reply) = self.isolate.ask(&ask).await else {
                     return Advance::Failed;
                 };
                 let mut gate = self.isolate.gate.borrow_mut();
-                let step = gate.resume(&self.head, &ask, exchange, reply, now());
+                let step = gate.resume(&self.head, &ask, context, reply, now());
                 gate.take_notes().iter().for_each(|note| warn(note));
                 drop(gate);
                 self.sweep_later();
                 Advance::Step(step)
             }
-            Step::Wait(pause, exchange) => {
+            Step::Wait(pause, context) => {
                 sleep(pause).await;
                 let mut gate = self.isolate.gate.borrow_mut();
-                Advance::Step(gate.waited(&self.head, exchange, now()))
+                Advance::Step(gate.waited(&self.head, context, now()))
             }
             Step::Read(reading) => {
                 let body = origin::read(self.request.body(), reading.most(), None).await;
@@ -194,13 +188,13 @@ impl Run {
                 let mut gate = self.isolate.gate.borrow_mut();
                 Advance::Step(gate.purged(&purge, replies, now()))
             }
-            Step::Fetch(fetch, mut exchange) => {
-                self.work(exchange.take_work());
-                if exchange.leads() && held.is_none() {
+            Step::Fetch(fetch, mut context) => {
+                self.call(context.take_calls());
+                if context.leads() && held.is_none() {
                     *held = Some(Hold::on(&self.context));
                 }
                 let answered = origin::fetch(&self.request, &fetch).await;
-                match (self.origin_answered(exchange, &answered), answered) {
+                match (self.origin_answered(context, &answered), answered) {
                     (Handoff::Step(step), answered) => {
                         answered.iter().for_each(origin::let_go);
                         Advance::Step(step)
@@ -214,22 +208,25 @@ impl Run {
 
     fn origin_answered(
         &self,
-        exchange: Exchange<JsBody>,
+        context: Context<JsBody>,
         answered: &Result<Response, Failure>,
     ) -> Handoff<JsBody> {
         let head = answered.as_ref().map(ResponseHead);
         let mut gate = self.isolate.gate.borrow_mut();
-        gate.origin_answered(&self.head, exchange, head.as_ref().map_err(|e| **e), now())
+        gate.origin_answered(&self.head, context, head.as_ref().map_err(|e| **e), now())
     }
 
     /// Answers, and sees to what remains to be done.
     fn answer(self, answer: Respond<JsBody>) -> Response {
         let response = respond::respond(answer.answer).unwrap_or_else(|_| refused());
-        if let Some(write) = answer.write {
-            self.write(write);
-        }
-        self.work(answer.work);
-        if let Some(step) = answer.refresh {
+        let After {
+            writes,
+            calls,
+            refresh,
+        } = answer.after;
+        self.write_later(writes);
+        self.call(calls);
+        if let Some(step) = refresh {
             let context = self.context.clone();
             keep_alive(&context, async move { self.refresh(*step).await });
         }
@@ -238,19 +235,11 @@ impl Run {
 
     /// Hands the origin's response on, and keeps a copy where one is to be kept.
     async fn hand_on(&self, origin: &Response, mut relay: Relay<JsBody>) -> Response {
-        let written = relay.write.take().map(|write| {
-            let (isolate, written) = (Rc::clone(&self.isolate), Rc::new(Signal::new()));
-            let tell = Rc::clone(&written);
-            keep_alive(&self.context, async move {
-                isolate.write(write).await;
-                tell.give();
-            });
-            written
-        });
-        self.work(std::mem::take(&mut relay.work));
+        let written = self.write_later(std::mem::take(&mut relay.after.writes));
+        self.call(std::mem::take(&mut relay.after.calls));
         let mut body = origin.body();
         let mut kept = false;
-        if let Some(save) = relay.save.take() {
+        if let Some(fill) = relay.fill.take() {
             let (copy, wait) = match &relay.instead {
                 // Nobody else reads it.
                 Some(_) => (Ok(body.take()), Wait::Yes),
@@ -265,7 +254,7 @@ impl Run {
                     (copy, wait)
                 }
             };
-            match (self.keep(*save, copy, written, &wait).await, wait) {
+            match (self.store_copy(*fill, copy, written, &wait).await, wait) {
                 (Copy::Kept, _) => kept = true,
                 (Copy::Broken(part), Wait::Piped(length)) => {
                     body = respond::broken_off(length, &part).ok();
@@ -281,11 +270,12 @@ impl Run {
         response.unwrap_or_else(|_| refused())
     }
 
-    /// Keeps a copy, and writes it to the store once what there is to write first is `written`. Gives what has
-    /// become of it. Where it is to `wait` for that, it does not wait for a body that does not come at once.
-    async fn keep(
+    /// Stores a copy, and writes it to the store once the `written` signal is given, if there is one.
+    /// Returns what has become of it. If it is to `wait` for that, it does not wait for a body that
+    /// does not come at once.
+    async fn store_copy(
         &self,
-        save: Save,
+        fill: Fill,
         copy: Result<Option<ReadableStream>, JsValue>,
         written: Option<Rc<Signal>>,
         wait: &Wait,
@@ -294,22 +284,20 @@ impl Run {
         let isolate = Rc::clone(&self.isolate);
         let (tell, tell_over) = (Rc::clone(&state), Rc::clone(&over));
         keep_alive(&self.context, async move {
-            let (saved, part) = match copy {
-                Ok(copy) => isolate.save(save, copy).await,
-                Err(_) => (isolate.not_saved(&save, Unread::Broken), None),
+            let (inserted, part) = match copy {
+                Ok(copy) => isolate.fill(fill, copy).await,
+                Err(_) => (isolate.fill_failed(&fill, BodyError::Broken), None),
             };
             tell.set(match part {
-                _ if saved.kept => Copy::Kept,
-                Some(part) if part.why == Unread::Broken => Copy::Broken(part.bytes),
+                _ if inserted.kept => Copy::Kept,
+                Some(part) if part.why == BodyError::Broken => Copy::Broken(part.bytes),
                 _ => Copy::NotKept,
             });
             tell_over.give();
             if let Some(written) = written {
                 written.wait().await;
             }
-            if let Some(write) = saved.write {
-                isolate.write(write).await;
-            }
+            isolate.write_all(inserted.write).await;
         });
         if !matches!(wait, Wait::No) {
             over.wait_for(AT_ONCE).await;
@@ -318,11 +306,11 @@ impl Run {
     }
 
     /// Makes calls of the script that nobody waits for.
-    fn work(&self, work: Vec<Work>) {
-        for work in work {
+    fn call(&self, calls: Vec<Work>) {
+        for call in calls {
             let isolate = Rc::clone(&self.isolate);
             keep_alive(&self.context, async move {
-                isolate.work(&work).await;
+                isolate.call(&call).await;
                 // It may have fetched permits.
                 let wait = isolate.gate.borrow_mut().sweep_after(now());
                 if let Some(wait) = wait {
@@ -342,9 +330,19 @@ impl Run {
         keep_alive(&self.context, async move { isolate.sweep(wait).await });
     }
 
-    fn write(&self, write: Write) {
-        let isolate = Rc::clone(&self.isolate);
-        keep_alive(&self.context, async move { isolate.write(write).await });
+    /// Writes to the store after the answer, in this order; a signal tells that it is done. `None` if
+    /// there is nothing to write.
+    fn write_later(&self, writes: Vec<Write>) -> Option<Rc<Signal>> {
+        if writes.is_empty() {
+            return None;
+        }
+        let (isolate, written) = (Rc::clone(&self.isolate), Rc::new(Signal::new()));
+        let tell = Rc::clone(&written);
+        keep_alive(&self.context, async move {
+            isolate.write_all(writes).await;
+            tell.give();
+        });
+        Some(written)
     }
 }
 
@@ -366,10 +364,10 @@ impl Isolate {
         Some(replies)
     }
 
-    async fn work(&self, work: &Work) {
-        if let Some(reply) = self.ask(&work.ask).await {
+    async fn call(&self, call: &Work) {
+        if let Some(reply) = self.ask(&call.ask).await {
             let mut gate = self.gate.borrow_mut();
-            gate.worked(work, reply, now());
+            gate.worked(call, reply, now());
             gate.take_notes().iter().for_each(|note| warn(note));
         }
     }
@@ -380,9 +378,9 @@ impl Isolate {
         let start = now();
         while now().since(start) + wait <= LONGEST_AFTERWARDS {
             sleep(wait).await;
-            let work = self.gate.borrow_mut().sweep(now());
-            if let Some(work) = work {
-                self.work(&work).await;
+            let call = self.gate.borrow_mut().sweep(now());
+            if let Some(call) = call {
+                self.call(&call).await;
             }
             let next = self.gate.borrow_mut().sweep_after(now());
             let Some(next) = next else { return };
@@ -390,29 +388,31 @@ impl Isolate {
         }
     }
 
-    /// Reads a body and keeps it, if it comes to its end in time.
-    async fn save(
+    /// Reads a body and stores the response, if it comes to its end in time.
+    async fn fill(
         self: &Rc<Self>,
-        save: Save,
+        fill: Fill,
         body: Option<ReadableStream>,
-    ) -> (Saved, Option<Part>) {
-        let slow = self.gate.borrow().still_arriving(&save);
+    ) -> (Inserted, Option<Part>) {
+        let slow = self.gate.borrow().still_arriving(&fill);
         let _timer = slow.map(|write| {
             let isolate = Rc::clone(self);
             let tell = async move { isolate.write(write).await };
-            Timer::after(PATIENCE, move || spawn_local(tell))
+            Timer::after(LONGEST_WAIT, move || spawn_local(tell))
         });
-        let body = origin::read(body, save.largest_body(), Some(save.time())).await;
-        match body {
-            Ok(body) => (self.gate.borrow_mut().save(save, body, now()), None),
-            Err(part) => (self.not_saved(&save, part.why), Some(part)),
+        match origin::read(body, fill.largest_body(), Some(fill.time())).await {
+            Ok(body) => (self.gate.borrow_mut().filled(fill, body, now()), None),
+            Err(part) => (self.fill_failed(&fill, part.why), Some(part)),
         }
     }
 
-    fn not_saved(&self, save: &Save, why: Unread) -> Saved {
-        Saved {
-            kept: false,
-            write: self.gate.borrow_mut().not_saved(save, why, now()),
+    fn fill_failed(&self, fill: &Fill, why: BodyError) -> Inserted {
+        self.gate.borrow_mut().fill_failed(fill, why, now())
+    }
+
+    async fn write_all(&self, writes: impl IntoIterator<Item = Write>) {
+        for write in writes {
+            self.write(write).await;
         }
     }
 

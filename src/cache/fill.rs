@@ -1,0 +1,106 @@
+//! A response that is to be stored once its body is there.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::engine::http_cache::{
+    BodyCoding, CacheKey, CacheRules, Entry, Family, Meta, body_is_whole,
+};
+use crate::message::body::{Body, BodyError};
+use crate::store::Write;
+
+use super::insert::{InsertOptions, Inserted};
+use super::memory::CacheMemory;
+use super::single_flight::NotStored;
+
+/// A response that is to be stored once its body is there.
+#[derive(Debug)]
+pub struct Fill {
+    pub(super) key: CacheKey,
+    pub(super) rules: CacheRules,
+    pub(super) meta: Meta,
+    pub(super) coding: BodyCoding,
+    /// The field lines as the origin sent them.
+    pub(super) received: Vec<(String, String)>,
+    /// When the store was asked for the epochs that it is made in.
+    pub(super) checked_at: Timestamp,
+    pub(super) largest: usize,
+    pub(super) time: Duration,
+    pub(super) options: InsertOptions,
+}
+
+impl Fill {
+    /// The largest body that is stored, in bytes: a longer one need not be read to its end
+    /// ([`Fill::fail`]).
+    pub const fn largest_body(&self) -> usize {
+        self.largest
+    }
+
+    /// How long the body may take, from the response's head on: one that is not over then need not be
+    /// read on ([`Fill::fail`]).
+    pub const fn time(&self) -> Duration {
+        self.time
+    }
+
+    /// Whether the platform undoes the coding of the body for those who read it here.
+    pub const fn is_decoded(&self) -> bool {
+        self.meta.decoded
+    }
+
+    /// The body still arrives [`LONGEST_WAIT`](super::LONGEST_WAIT) after its head: what to write tells
+    /// other isolates that they need not wait for it.
+    pub fn still_arriving<B: Body>(&self, memory: &CacheMemory<B>) -> Option<Write> {
+        let lease = self.options.lease.as_ref()?;
+        Some(memory.mark_uncacheable(lease, NotStored::Uncacheable))
+    }
+
+    /// Stores the response, whose body has been read to its end.
+    pub fn finish<B: Body>(
+        self,
+        body: Bytes,
+        memory: &mut CacheMemory<B>,
+        store_is_up: bool,
+        now: Timestamp,
+    ) -> Inserted {
+        if !body_is_whole(&self.received, self.coding, body.len() as u64) {
+            return self.fail(BodyError::Broken, memory, now);
+        }
+        let (mut key, mut meta) = (self.key, self.meta);
+        let version = self.rules.version.as_ref();
+        meta.version = version.and_then(|source| source.of(&meta.headers, &body));
+        // Another variant came first while this one was on its way: it leads.
+        if let Some(leader) = memory.entries.get(&key, now).map(|entry| &entry.meta)
+            && let Some(family) = Family::of(leader)
+            && let Some(beside) = family.key_beside(&key, leader, &meta)
+        {
+            meta.key = beside.text().to_owned();
+            meta.generation = 0;
+            key = beside;
+        }
+        let entry = Entry {
+            freshness: meta.freshness(&self.rules),
+            body_len: body.len(),
+            body: B::from_bytes(body),
+            meta: Rc::new(meta),
+            checked_at: self.checked_at,
+        };
+        memory.insert(&key, entry, &self.options, store_is_up, now)
+    }
+
+    /// The body broke off, is too large, or was not over in time.
+    pub fn fail<B: Body>(
+        &self,
+        why: BodyError,
+        memory: &mut CacheMemory<B>,
+        now: Timestamp,
+    ) -> Inserted {
+        let why = match why {
+            BodyError::TooLong | BodyError::TooSlow => NotStored::Uncacheable,
+            BodyError::Broken => NotStored::Failed,
+        };
+        Inserted::nowhere(memory.give_up(self.options.leading.as_deref(), why, now))
+    }
+}

@@ -1,0 +1,337 @@
+//! What is known of the response that a request asks for: the entry in the isolate, then what the
+//! store says of it, and which of several variants is meant (RFC 9111 §4.1).
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::engine::http_cache::{
+    CacheKey, Entry, Family, Forward, L1, Meta, NoVarySearch, Target, Use, envelope, evaluate,
+};
+use crate::message::body::Body;
+use crate::message::head::Head;
+use crate::store::{EntryQuery, EntryReply, Lease, Stored};
+
+use super::plan::CachePlan;
+use super::request::CacheRequest;
+
+/// A request, and what is known of the response to it.
+#[derive(Debug)]
+pub struct Lookup<B: Body> {
+    /// The request.
+    pub request: CacheRequest,
+    /// Where the response lies: under the key of the URL, or under that of a variant.
+    pub key: CacheKey,
+    /// What the variants of the response have in common, once it is known that there are several.
+    pub family: Option<Family>,
+    /// The generation of the leader that the store has, if the store was asked for it.
+    leader: Option<Option<u64>>,
+    /// The stored response.
+    pub hit: Option<Hit<B>>,
+    /// Who is to refresh the entry by the word of the store; absent if it was not asked.
+    pub lease: Option<Lease>,
+    /// The epochs that the store has told, if it was asked.
+    pub epochs: Option<Epochs>,
+    /// For how long before the entry goes stale it is to be refreshed already.
+    pub early: Duration,
+    /// Why it missed before it waited for another request's answer, if it did.
+    pub waited: Option<Forward>,
+}
+
+/// A stored response, and where it was.
+#[derive(Debug)]
+pub struct Hit<B: Body> {
+    /// The response.
+    pub entry: Entry<B>,
+    /// `l1` or `redis`.
+    pub level: &'static str,
+}
+
+/// The values of a response's epoch keys.
+#[derive(Debug)]
+pub struct Epochs {
+    /// As the store tells them.
+    pub values: String,
+    /// When the store was asked.
+    pub asked_at: Timestamp,
+}
+
+impl<B: Body> Lookup<B> {
+    /// A request of which nothing is known yet.
+    pub fn new(request: CacheRequest) -> Self {
+        Self {
+            key: request.url.clone(),
+            request,
+            family: None,
+            leader: None,
+            hit: None,
+            lease: None,
+            epochs: None,
+            early: Duration::ZERO,
+            waited: None,
+        }
+    }
+
+    /// Looks into the isolate's own memory.
+    pub fn recall(&mut self, head: &impl Head, entries: &mut L1<B>, now: Timestamp) {
+        self.look(entries, now);
+        self.choose_variant(head, entries, now);
+    }
+
+    /// The same after a wait for another request's answer. `why`: why it missed before.
+    pub fn recall_again(
+        &mut self,
+        head: &impl Head,
+        why: Forward,
+        entries: &mut L1<B>,
+        now: Timestamp,
+    ) {
+        self.waited = Some(why);
+        self.recall(head, entries, now);
+        // The store has told of other epochs since that was asked for.
+        if let (Some(hit), Some(epochs)) = (&self.hit, &self.epochs)
+            && self.family.is_none()
+            && hit.entry.checked_at < epochs.asked_at
+            && hit.entry.meta.epochs.as_ref() != Some(&epochs.values)
+        {
+            self.hit = None;
+        }
+    }
+
+    /// The same once the store has failed: while it was waited for, another request may have stored
+    /// what this one misses.
+    pub fn recall_without_store(&mut self, head: &impl Head, entries: &mut L1<B>, now: Timestamp) {
+        let before = self.hit.take();
+        self.look(entries, now);
+        if self.hit.is_none() {
+            self.hit = before;
+        }
+        self.choose_variant(head, entries, now);
+    }
+
+    fn look(&mut self, entries: &mut L1<B>, now: Timestamp) {
+        let entry = entries.get(&self.key, now);
+        let entry = entry.filter(|entry| self.speaks_for(&entry.meta));
+        self.hit = entry.map(|entry| Hit {
+            entry: entry.clone(),
+            level: "l1",
+        });
+    }
+
+    /// Turns to the variant that is meant, if the response under the URL's own key answers other
+    /// requests. Whether it did.
+    pub fn choose_variant(
+        &mut self,
+        head: &impl Head,
+        entries: &mut L1<B>,
+        now: Timestamp,
+    ) -> bool {
+        let leader = self.hit.as_ref().map(|hit| &hit.entry.meta);
+        let family = match leader {
+            Some(leader)
+                if self.family.is_none()
+                    && !Family::leader_answers(leader, &self.request.as_forwarded(head)) =>
+            {
+                Family::of(leader)
+            }
+            _ => None,
+        };
+        let Some(family) = family else {
+            return false;
+        };
+        self.key = family.key(&self.request.url, &self.request.as_forwarded(head));
+        self.family = Some(family);
+        self.lease = None;
+        self.look(entries, now);
+        true
+    }
+
+    /// Whether the store should be asked about the entry. A `limited` request goes there anyway.
+    pub fn needs_store(&self, head: &impl Head, limited: bool, now: Timestamp) -> bool {
+        match self.evaluate(head, now) {
+            Some(Use::Fresh { .. }) => self.is_unchecked(now),
+            Some(Use::StaleWhileRevalidate { .. }) => limited || self.is_unchecked(now),
+            _ => true,
+        }
+    }
+
+    /// Whether the store should be asked whether the entry in the isolate is still good.
+    pub fn is_unchecked(&self, now: Timestamp) -> bool {
+        match (&self.hit, self.request.believed_for) {
+            (Some(hit), Some(limit)) => now.since(hit.entry.checked_at) >= limit,
+            _ => false,
+        }
+    }
+
+    /// Whether the store has been asked who is to refresh the entry.
+    pub const fn was_asked(&self) -> bool {
+        self.lease.is_some()
+    }
+
+    /// What to ask the store. `plan` is the route's, `prefix` that of all keys in the store.
+    pub fn ask(&self, target: &Target<'_>, plan: &CachePlan, prefix: &str) -> EntryQuery {
+        let request = &self.request;
+        let leases =
+            request.storable && !request.only_if_cached() && !request.rules.keeps_to_isolate();
+        let digest = self.key.hex();
+        let known = self.hit.as_ref().map(|hit| &hit.entry);
+        EntryQuery {
+            entry: format!("{prefix}:c:{digest}"),
+            lease: format!("{prefix}:f:{digest}"),
+            epochs: request.epoch_keys(target, plan, prefix),
+            lease_for: leases.then(|| plan.lease()),
+            early: self.early,
+            known: known.and_then(|entry| envelope::head(&entry.meta, &entry.freshness)),
+        }
+    }
+
+    /// Takes what the store said to a call made at `asked_at`: what is in the isolate and was purged
+    /// meanwhile is dropped, and the store's entry taken and kept here, if it is newer.
+    pub fn decided(
+        &mut self,
+        reply: EntryReply,
+        entries: &mut L1<B>,
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) {
+        self.lease = Some(match self.request.rules.keeps_to_isolate() {
+            true => Lease::Uncacheable,
+            false => reply.lease,
+        });
+        self.drop_void(&reply.epochs, entries, asked_at);
+        self.epochs = Some(Epochs {
+            values: reply.epochs,
+            asked_at,
+        });
+        let stored = match reply.entry {
+            Stored::Nothing => None,
+            Stored::Same => {
+                let hit = self.hit.as_ref();
+                self.learn_leader(hit.map(|hit| hit.entry.meta.generation));
+                return;
+            }
+            Stored::Entry(bytes) => self.read(&bytes),
+        };
+        self.learn_leader(stored.as_ref().map(|(meta, _)| meta.generation));
+        if let Some((meta, body)) = stored {
+            self.take(meta, body, entries, now);
+        }
+    }
+
+    /// Drops the entry in the isolate, if it was made in other epochs than these.
+    fn drop_void(&mut self, epochs: &str, entries: &mut L1<B>, asked_at: Timestamp) {
+        if let Some(hit) = &mut self.hit {
+            if hit.entry.meta.epochs.as_deref() == Some(epochs) {
+                hit.entry.checked_at = asked_at;
+                entries.checked(&self.key, epochs, asked_at);
+            } else {
+                entries.remove(&self.key);
+                self.hit = None;
+            }
+        }
+    }
+
+    /// The store has told of which generation the leader is that it has.
+    const fn learn_leader(&mut self, stored: Option<u64>) {
+        if self.family.is_none() {
+            self.leader = Some(stored);
+        }
+    }
+
+    fn read(&self, entry: &[u8]) -> Option<(Meta, Bytes)> {
+        let text = std::str::from_utf8(entry).ok()?;
+        let (meta, body) = envelope::decode(text, &self.key).ok()?;
+        let body = Bytes::from(body.into_owned());
+        self.speaks_for(&meta).then_some((meta, body))
+    }
+
+    fn take(&mut self, meta: Meta, body: Bytes, entries: &mut L1<B>, now: Timestamp) {
+        let newer = |hit: &Hit<B>| hit.entry.meta.is_newer_than(&meta);
+        let freshness = meta.freshness(&self.request.rules);
+        if self.hit.as_ref().is_some_and(newer) || now >= freshness.keep_until {
+            return;
+        }
+        let entry = Entry {
+            freshness,
+            body_len: body.len(),
+            body: B::from_bytes(body),
+            meta: Rc::new(meta),
+            checked_at: self.checked_at(),
+        };
+        entries.insert(&self.key, entry.clone());
+        self.hit = Some(Hit {
+            entry,
+            level: "redis",
+        });
+    }
+
+    /// What may be done with the entry.
+    pub fn evaluate(&self, head: &impl Head, now: Timestamp) -> Option<Use> {
+        let entry = &self.hit.as_ref()?.entry;
+        Some(evaluate(
+            &entry.meta,
+            &entry.freshness,
+            &self.request.as_forwarded(head),
+            &self.request.directives,
+            now,
+        ))
+    }
+
+    /// When the store was last asked for the epochs of the response.
+    pub fn checked_at(&self) -> Timestamp {
+        self.epochs
+            .as_ref()
+            .map_or_else(Timestamp::default, |epochs| epochs.asked_at)
+    }
+
+    /// Writes into a response in which epochs it was asked for.
+    pub fn set_epochs(&self, meta: &mut Meta) {
+        meta.epochs = self.epochs.as_ref().map(|epochs| epochs.values.clone());
+    }
+
+    /// Writes into a stored response that was freshened which version it is now.
+    pub fn set_version(&self, meta: &mut Meta) {
+        let version = self.request.rules.version.as_ref();
+        let known = meta.version.as_deref();
+        meta.version = version.and_then(|source| source.of_head(&meta.headers, known));
+    }
+
+    /// Whether a response answers this request by its own word, where not all parameters are in the
+    /// key.
+    fn speaks_for(&self, meta: &Meta) -> bool {
+        let asked = &self.request.no_vary_search;
+        asked.is_none() || NoVarySearch::of(meta.headers.as_slice()) == *asked
+    }
+
+    /// The key under which a response to the request is stored, which is written into the response.
+    ///
+    /// One that answers every request, and the first of its family, lie under the URL's own: `url`.
+    pub fn place(&self, meta: &mut Meta, url: &CacheKey) -> CacheKey {
+        if *url == self.request.url && self.family.is_some() && !meta.vary.is_empty() {
+            return self.key.clone();
+        }
+        meta.key = url.text().to_owned();
+        meta.generation = match (meta.vary.is_empty(), &self.family) {
+            (true, _) => 0,
+            (false, None) if *url == self.request.url => self.generation(meta),
+            (false, _) => meta.response_time.as_millis(),
+        };
+        url.clone()
+    }
+
+    /// The generation of a leader: that of the one before it, as long as the store still has that. A
+    /// leader that was removed there takes its family with it.
+    fn generation(&self, meta: &Meta) -> u64 {
+        let here = self.hit.as_ref().map(|hit| hit.entry.meta.generation);
+        let known = match self.leader {
+            Some(stored) => stored,
+            None => here,
+        };
+        match known {
+            Some(generation) if generation > 0 => generation,
+            _ => meta.response_time.as_millis(),
+        }
+    }
+}

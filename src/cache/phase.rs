@@ -1,0 +1,104 @@
+//! Where a request stands with the cache.
+
+use crate::clock::Timestamp;
+use crate::engine::http_cache::{Bypass, CacheStatus, Target};
+use crate::engine::url::as_written;
+use crate::message::body::Body;
+
+use super::fetching::{Fetching, Miss};
+use super::lookup::Lookup;
+use super::plan::CachePlan;
+use super::request::Change;
+
+/// Where a request stands with the cache. Each phase has the fields that it needs, and no others.
+///
+/// ```text
+///  Off, Bypass ───────────────────────────────────────────► the origin, as it is
+///  Change ── prepare ──► Changing ─────────────────────────► the origin, as it is
+///
+///            serve               prepare              received
+///  Lookup ───┬─────────► Miss ───────────► Fetching ───┬──► Fill ── finish ──► an entry
+///    ▲  ▲    │            │                   │        ├──► the stored response still holds
+///    │  │    └► answered  │                   │        └──► relayed, not stored
+///    │  └── wait, ask ────┘                   │
+///    └── ask again, without a condition ◄─────┘
+/// ```
+#[derive(Debug)]
+pub enum Phase<B: Body> {
+    /// The route has no cache.
+    Off,
+    /// The cache has no business with this request.
+    Bypass(Bypass),
+    /// The request may change what is stored for its URL (RFC 9111 §4.4).
+    Change(Box<Change>),
+    /// The same, at the origin since then.
+    Changing(Box<Change>, Timestamp),
+    /// The cache may answer.
+    Lookup(Box<Lookup<B>>),
+    /// It cannot: the request is to go to the origin.
+    Miss(Box<Miss<B>>),
+    /// The request is at the origin.
+    Fetching(Box<Fetching<B>>),
+}
+
+impl<B: Body> Phase<B> {
+    /// What is known of the response, as long as the request is not at the origin.
+    pub fn lookup(&self) -> Option<&Lookup<B>> {
+        match self {
+            Self::Lookup(lookup) => Some(lookup),
+            Self::Miss(miss) => Some(&miss.lookup),
+            _ => None,
+        }
+    }
+
+    /// What `Cache-Status` says of a request that went past the cache.
+    pub fn bypassed(&self) -> Option<CacheStatus> {
+        match self {
+            Self::Bypass(why) => Some(CacheStatus::bypassed(*why)),
+            Self::Change(..) | Self::Changing(..) => Some(CacheStatus::bypassed(Bypass::Method)),
+            Self::Off | Self::Lookup(_) | Self::Miss(_) | Self::Fetching(_) => None,
+        }
+    }
+
+    /// What is known of the response, if the request may be answered yet: what missed is looked up
+    /// again.
+    pub fn reopened(&mut self) -> Option<&mut Lookup<B>> {
+        *self = match self.take() {
+            Self::Miss(miss) => Self::Lookup(Box::new(miss.lookup)),
+            phase => phase,
+        };
+        match self {
+            Self::Lookup(lookup) => Some(lookup),
+            _ => None,
+        }
+    }
+
+    /// The path and the query that go to the origin of `url`, whose normal form `target` is. If the
+    /// cache is asked, they are those of the key, so that no spelling can bring another answer under
+    /// the same key; else they are as the client wrote them. `plan` is the route's.
+    pub fn sent(
+        &self,
+        plan: Option<&CachePlan>,
+        target: &Target<'_>,
+        url: &str,
+    ) -> Option<(String, Option<String>)> {
+        if let (Self::Miss(_), Some(plan)) = (self, plan) {
+            return Some((target.path().to_owned(), plan.query(target.query())));
+        }
+        let (path, query) = as_written(url)?;
+        let query = match (self, plan) {
+            // What changes something, and another protocol, are none of the cache's business.
+            (Self::Bypass(why), Some(plan)) if !matches!(why, Bypass::Method | Bypass::Upgrade) => {
+                plan.query_past_cache(query)
+            }
+            _ => query,
+        };
+        Some((path, query))
+    }
+
+    /// Takes it out, and leaves nothing to do for the cache.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Off)
+    }
+}

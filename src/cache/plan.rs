@@ -1,0 +1,166 @@
+//! What the configuration of a route means to the cache: its rules, the keys of its responses, and
+//! what of a request reaches the origin.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::config;
+use crate::engine::http_cache::{
+    CacheKey, CacheRules, Candles, DeclaredQuery, Interval, NoVarySearch, RouteTtl, TagError, Tags,
+    Target, canonical_query, end_time, only_value, purged_url,
+};
+
+use crate::message::forward::USUAL;
+use crate::message::head::Head;
+
+/// The settings of a route's cache, ready for use.
+#[derive(Debug)]
+pub struct CachePlan {
+    /// As far as no request has a word in them.
+    rules: CacheRules,
+    by_candle: bool,
+    open_ttl: Option<Duration>,
+    declared: Option<DeclaredQuery>,
+    /// What entries are purged by.
+    tags: Tags,
+    /// How long the origin may take to start its answer.
+    origin_timeout: Duration,
+    /// For how long an isolate believes what it has in memory.
+    pub l1_max_age: Option<Duration>,
+    /// Request headers to key by.
+    pub vary: Vec<String>,
+    /// The request headers that may reach the origin, in lower case, if not all may.
+    pub forwarded: Option<Rc<[String]>>,
+}
+
+impl CachePlan {
+    /// The settings as the configuration has them, of the route with this path, whose origin may take
+    /// so long to start its answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tags::parse`].
+    pub fn new(
+        cache: &config::Cache,
+        path: &str,
+        origin_timeout: Duration,
+    ) -> Result<Self, TagError> {
+        let names = |names: &[String]| {
+            let names = names.iter().chain(&cache.vary);
+            names.map(|name| name.to_ascii_lowercase()).collect()
+        };
+        let forwarded = || match &cache.forward {
+            Some(forward) => names(forward),
+            None => names(&USUAL.map(str::to_owned)),
+        };
+        Ok(Self {
+            rules: CacheRules {
+                ttl: match cache.ttl {
+                    Some(config::Ttl::For(ttl)) => Some(RouteTtl::Fixed(ttl)),
+                    Some(config::Ttl::Candle) | None => None,
+                },
+                negative_ttl: cache.negative_ttl,
+                override_origin: cache.override_origin,
+                stale_while_revalidate: cache.stale_while_revalidate,
+                stale_if_error: cache.stale_if_error,
+                heuristic: cache.heuristic.unwrap_or(cache.ttl.is_none()),
+                server_errors: cache.server_errors,
+                min_ttl: cache.min_ttl,
+                version: cache.version.clone(),
+                set_cookie: cache.set_cookie,
+                strict_age: cache.strict_age,
+            },
+            by_candle: cache.ttl == Some(config::Ttl::Candle),
+            open_ttl: cache.open_ttl,
+            declared: cache
+                .query
+                .as_ref()
+                .map(|names| DeclaredQuery::new(names, &cache.normalize, &cache.defaults)),
+            tags: Tags::parse(&cache.tags, path)?,
+            origin_timeout,
+            l1_max_age: cache.believed_for(),
+            vary: cache.vary.clone(),
+            forwarded: cache.query.is_some().then(forwarded),
+        })
+    }
+
+    /// How long the origin may take to start its answer: after that nobody waits for it.
+    pub const fn origin_timeout(&self) -> Duration {
+        self.origin_timeout
+    }
+
+    /// How long whoever refreshes an entry may take before another may.
+    pub fn lease(&self) -> Duration {
+        self.origin_timeout.min(LONGEST_LEASE)
+    }
+
+    /// How long the body of a response may take to be stored, from its head on.
+    pub fn arrival(&self) -> Duration {
+        self.origin_timeout.min(LONGEST_ARRIVAL)
+    }
+
+    /// The rules for the answers to a request.
+    pub fn rules(&self, target: &Target<'_>) -> CacheRules {
+        let mut rules = self.rules.clone();
+        if self.by_candle {
+            rules.ttl = self.candles(target).map(RouteTtl::Candles);
+        }
+        rules
+    }
+
+    /// The query that is asked about, where the cache is: what is in the key and goes to the origin.
+    pub fn query(&self, query: Option<&str>) -> Option<String> {
+        canonical_query(query, self.declared.as_ref())
+    }
+
+    /// The query that goes to the origin where the cache is not asked: of parameters that are not
+    /// declared it never hears.
+    pub fn query_past_cache(&self, written: Option<String>) -> Option<String> {
+        match &self.declared {
+            Some(declared) => declared.canonical(written.as_deref()),
+            None => written,
+        }
+    }
+
+    /// Where the store keeps the epochs of the entries of a URL. `prefix` is that of all its keys.
+    pub fn epoch_keys(&self, prefix: &str, target: &Target<'_>) -> Vec<String> {
+        self.tags.epoch_keys(prefix, target, self.declared.as_ref())
+    }
+
+    /// What a URL is purged under.
+    pub fn purged_url(&self, target: &Target<'_>) -> CacheKey {
+        purged_url(target, self.declared.as_ref())
+    }
+
+    /// What a request asks about candles; `None` where their length cannot be known.
+    fn candles(&self, target: &Target<'_>) -> Option<Candles> {
+        let query = self.query(target.query())?;
+        Some(Candles {
+            interval: Interval::of(only_value(&query, "interval")?)?,
+            end: only_value(&query, "endTime").and_then(end_time),
+            open_ttl: self.open_ttl,
+        })
+    }
+
+    /// What a request to the route is stored under.
+    pub fn key(&self, head: &impl Head, target: &Target<'_>) -> CacheKey {
+        CacheKey::new(target, self.declared.as_ref(), &self.vary, head)
+    }
+
+    /// The same without the parameters that do not count.
+    pub fn canonical_key(
+        &self,
+        head: &impl Head,
+        target: &Target<'_>,
+        search: &NoVarySearch,
+    ) -> CacheKey {
+        self.key(head, &search.counted(target))
+    }
+}
+
+/// The longest that a refresh lease holds others off.
+pub const LONGEST_LEASE: Duration = Duration::from_secs(10);
+
+/// The longest that the body of a response may take to be stored. The platform ends work that goes on
+/// after a response after 30 s.
+pub const LONGEST_ARRIVAL: Duration = Duration::from_secs(25);

@@ -1,0 +1,457 @@
+//! The origin's answer to a request of the cache: what the client gets, and what is stored.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+
+use crate::clock::Timestamp;
+use crate::engine::http_cache::{
+    BodyCoding, CacheKey, CacheRules, CacheStatus, Entry, Exchange, Fields, Freshened,
+    LifetimeSource, Meta, NoVarySearch, Target, WhyNot, elements, freshen, is_origin_error, lines,
+    may_store, same_origin_reference, tokens,
+};
+use crate::engine::proxy_names::is_another_spelling;
+use crate::message::answer::Answer;
+use crate::message::body::Body;
+use crate::message::head::{Head, OriginHead, announced_length};
+use crate::store::Write;
+
+use super::collapse::Place;
+use super::fetching::{Fetching, Miss};
+use super::fill::Fill;
+use super::insert::{InsertOptions, Inserted};
+use super::lookup::Lookup;
+use super::memory::CacheMemory;
+use super::plan::{CachePlan, LONGEST_ARRIVAL};
+use super::request::Change;
+use super::serve::{answer, not_modified};
+use super::single_flight::NotStored;
+
+/// Where and when a response is received.
+#[derive(Debug)]
+pub struct Site<'a> {
+    /// The plan of the route.
+    pub plan: &'a CachePlan,
+    /// What was asked for.
+    pub target: &'a Target<'a>,
+    /// Whether there is a store to write to.
+    pub store_is_up: bool,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What to do with the origin's answer.
+pub enum Received<B: Body> {
+    /// The stored response still holds: answer with it.
+    Revalidated {
+        /// The answer.
+        answer: Answer<B>,
+        /// What to write to the store.
+        writes: Vec<Write>,
+    },
+    /// The origin speaks of another response than the stored one: ask again.
+    AskAgain(Box<Miss<B>>),
+    /// Hand it on to the client.
+    Relay {
+        /// What the cache says of it, if no copy is kept by then.
+        status: CacheStatus,
+        /// What the client gets in its place, because it has the body already.
+        instead: Option<IfKept<Answer<B>>>,
+        /// How a copy of the body is stored.
+        fill: Option<Box<Fill>>,
+        /// What to write to the store.
+        writes: Vec<Write>,
+    },
+}
+
+/// What is said if a copy of the response is stored by then, and if not.
+#[derive(Debug)]
+pub struct IfKept<T> {
+    /// It is stored.
+    pub kept: T,
+    /// It is not, or not yet.
+    pub otherwise: T,
+}
+
+impl<T> IfKept<T> {
+    /// Which of them.
+    pub fn when(self, kept: bool) -> T {
+        match kept {
+            true => self.kept,
+            false => self.otherwise,
+        }
+    }
+
+    /// The same, each changed.
+    pub fn map<U>(self, mut change: impl FnMut(T) -> U) -> IfKept<U> {
+        IfKept {
+            kept: change(self.kept),
+            otherwise: change(self.otherwise),
+        }
+    }
+}
+
+impl<B: Body> Fetching<B> {
+    /// The origin has answered. `place` is that of the request among those that wait.
+    pub fn received(
+        self,
+        head: &impl Head,
+        origin: &impl OriginHead,
+        place: &mut Place,
+        memory: &mut CacheMemory<B>,
+        site: &Site<'_>,
+    ) -> Received<B> {
+        let now = site.now;
+        let received = origin.headers();
+        let method = head.method().parse().unwrap_or(Method::OPTIONS);
+        let answered = Exchange {
+            method: &method,
+            request: &self.lookup.request.as_forwarded(head),
+            status: StatusCode::from_u16(origin.status()).unwrap_or_default(),
+            response: &received,
+            request_time: self.sent_at,
+            response_time: now,
+        };
+        if origin.status() == 304
+            && let Some(hit) = &self.lookup.hit
+        {
+            let (entry, rules) = (&hit.entry, &self.lookup.request.rules);
+            let (meta, why_not) =
+                match freshen(&entry.meta, entry.body_len as u64, &answered, rules) {
+                    Freshened::Updated(meta) => (meta, None),
+                    Freshened::ServeOnce(meta, why) => (meta, Some(why)),
+                    Freshened::Mismatch => {
+                        memory.entries.remove(&self.lookup.key);
+                        return Received::AskAgain(Box::new(self.without_condition()));
+                    }
+                };
+            let merged = rules.set_cookie;
+            let (mut answer, write) = self.revalidated(head, meta, why_not, place, memory, site);
+            // A cookie is for this client, unless the route says otherwise.
+            let cookies = lines(&received, "set-cookie").filter(|_| !merged);
+            let cookies = cookies.map(|cookie| ("set-cookie".into(), cookie.to_owned()));
+            answer.headers.extend(cookies);
+            let writes = write.into_iter().collect();
+            return Received::Revalidated { answer, writes };
+        }
+        let mut writes = Vec::new();
+        if method == Method::HEAD {
+            writes.extend(self.head_received(&answered, memory, site));
+        }
+        let mut status = CacheStatus::forwarded(self.why);
+        let stored = match self.lookup.is_for_one(head, &received, origin.status()) {
+            Some(why) => Err(why.token()),
+            None => may_store(&answered, &self.lookup.request.rules).map_err(WhyNot::token),
+        };
+        let too_large = announced_length(&received).is_some_and(|n| n > memory.largest_body());
+        let stored = stored.and_then(|()| match body_coding(&received) {
+            _ if too_large => Err("too-large"),
+            None => Err("content-encoding"),
+            Some(coding) => Ok(coding),
+        });
+        let coding = match stored {
+            Ok(coding) => coding,
+            Err(why) => {
+                status.detail = Some(why);
+                let why = match is_origin_error(origin.status()) {
+                    true => NotStored::Failed,
+                    false => NotStored::Uncacheable,
+                };
+                let leading = place.take_digest();
+                writes.extend(memory.give_up(leading.as_deref(), why, now));
+                return Received::Relay {
+                    status,
+                    instead: None,
+                    fill: None,
+                    writes,
+                };
+            }
+        };
+        let lookup = &self.lookup;
+        let rules = lookup.request.rules.clone();
+        let mut meta = Meta::from_response(&answered, &lookup.key, coding, &rules);
+        lookup.set_epochs(&mut meta);
+        let url = lookup.url_of(head, &meta, memory, site);
+        let key = lookup.place(&mut meta, &url);
+        let freshness = meta.freshness(&rules);
+        status.ttl_ms = Some(freshness.ttl_left(now));
+        let entry = Entry {
+            freshness,
+            body: B::from_bytes(Bytes::new()),
+            body_len: 0,
+            meta: Rc::new(meta.clone()),
+            checked_at: lookup.checked_at(),
+        };
+        let shown = |stored| not_modified(&entry, head, CacheStatus { stored, ..status }, now);
+        let instead = shown(true)
+            .zip(shown(false))
+            .map(|(kept, otherwise)| IfKept { kept, otherwise });
+        let leading = place.take_digest();
+        if let Some(digest) = &leading {
+            memory
+                .fetches
+                .head_arrived(digest, site.plan.arrival(), now);
+        }
+        let fill = Fill {
+            key,
+            rules,
+            meta,
+            coding,
+            checked_at: lookup.checked_at(),
+            largest: memory.largest_body(),
+            time: site.plan.arrival(),
+            options: self.insert_options(leading, memory, site),
+            received,
+        };
+        Received::Relay {
+            status,
+            instead,
+            fill: Some(Box::new(fill)),
+            writes,
+        }
+    }
+
+    /// The origin says that the stored response still holds. `why_not`: why it may not stay stored, if
+    /// it may not.
+    fn revalidated(
+        self,
+        head: &impl Head,
+        mut meta: Meta,
+        why_not: Option<WhyNot>,
+        place: &mut Place,
+        memory: &mut CacheMemory<B>,
+        site: &Site<'_>,
+    ) -> (Answer<B>, Option<Write>) {
+        let lookup = &self.lookup;
+        let rules = &lookup.request.rules;
+        lookup.set_epochs(&mut meta);
+        lookup.set_version(&mut meta);
+        let key = lookup.place(&mut meta, &lookup.request.url);
+        let (body, body_len) = match &lookup.hit {
+            Some(hit) => (hit.entry.body.clone(), hit.entry.body_len),
+            None => (B::from_bytes(Bytes::new()), 0),
+        };
+        let entry = Entry {
+            freshness: meta.freshness(rules),
+            meta: Rc::new(meta),
+            checked_at: lookup.checked_at(),
+            body,
+            body_len,
+        };
+        let leading = place.take_digest();
+        if let (Some(digest), Some(_)) = (&leading, &why_not) {
+            memory.fetches.finish(digest);
+        }
+        let inserted = match why_not {
+            None => {
+                let options = self.insert_options(leading, memory, site);
+                memory.insert(&key, entry.clone(), &options, site.store_is_up, site.now)
+            }
+            // This client's answer says nothing against the entry that others have.
+            Some(WhyNot::Authorization) => Inserted::default(),
+            Some(_) => Inserted::nowhere(memory.forget(std::slice::from_ref(&lookup.key))),
+        };
+        let mut status = CacheStatus::forwarded(self.why);
+        status.fwd_status = Some(304);
+        status.stored = inserted.kept;
+        status.ttl_ms = Some(entry.freshness.ttl_left(site.now));
+        (answer(&entry, head, status, site.now), inserted.write)
+    }
+
+    /// What a `200` to a `HEAD` says about the stored response to a `GET` (RFC 9111 §4.3.5): it "SHOULD
+    /// update or invalidate" it.
+    fn head_received(
+        &self,
+        answered: &Exchange<'_, impl Fields>,
+        memory: &mut CacheMemory<B>,
+        site: &Site<'_>,
+    ) -> Option<Write> {
+        let lookup = &self.lookup;
+        let entry = &lookup.hit.as_ref()?.entry;
+        if answered.status != 200 || entry.meta.status != 200 {
+            return None;
+        }
+        let length = u64::try_from(entry.body_len).unwrap_or(u64::MAX);
+        match freshen(&entry.meta, length, answered, &lookup.request.rules) {
+            Freshened::Updated(mut meta) => {
+                let key = lookup.place(&mut meta, &lookup.request.url);
+                lookup.set_epochs(&mut meta);
+                lookup.set_version(&mut meta);
+                let entry = Entry {
+                    freshness: meta.freshness(&lookup.request.rules),
+                    meta: Rc::new(meta),
+                    checked_at: lookup.checked_at(),
+                    ..entry.clone()
+                };
+                let options = self.insert_options(None, memory, site);
+                let inserted = memory.insert(&key, entry, &options, site.store_is_up, site.now);
+                inserted.write
+            }
+            Freshened::ServeOnce(..) => None,
+            Freshened::Mismatch => memory.forget(std::slice::from_ref(&lookup.key)),
+        }
+    }
+
+    fn insert_options(
+        &self,
+        leading: Option<String>,
+        memory: &CacheMemory<B>,
+        site: &Site<'_>,
+    ) -> InsertOptions {
+        let lookup = &self.lookup;
+        let rules = &lookup.request.rules;
+        let epoch_keys = rules.version.as_ref().map(|_| {
+            let (target, prefix) = (site.target, memory.key_prefix());
+            lookup.request.epoch_keys(target, site.plan, prefix)
+        });
+        InsertOptions {
+            epoch_keys,
+            leading,
+            lease: lookup.holds_lease().then(|| lookup.key.hex()),
+            min_ttl: rules.min_ttl,
+            isolated: rules.keeps_to_isolate() || self.uncollapsed,
+        }
+    }
+}
+
+impl<B: Body> Lookup<B> {
+    /// Why a response is this client's alone, though it does not say so, if it is: it follows from the
+    /// address that the gate tells the origin, or from another spelling of a header that it varies by
+    /// (`X_Tenant`), or it finds fault with what is in no key, a `Range` or long headers.
+    fn is_for_one(
+        &self,
+        head: &impl Head,
+        response: &[(String, String)],
+        status: u16,
+    ) -> Option<WhyNot> {
+        let forwarded = self.request.forwarded.as_ref();
+        let varies = response.value("vary").unwrap_or_default();
+        let by_address = elements(&varies).any(|name| name.eq_ignore_ascii_case("x-forwarded-for"));
+        let reaches = |name: &String| forwarded.is_none_or(|names| names.contains(name));
+        let by_spelling = !varies.is_empty()
+            && head
+                .names()
+                .iter()
+                .filter(|name| reaches(name))
+                .any(|name| elements(&varies).any(|varied| is_another_spelling(name, varied)));
+        let names = forwarded.into_iter().flat_map(|names| names.iter());
+        let bytes = names.filter_map(|name| Some(head.value(name)?.len()));
+        let faulty = status == 400 && (head.has("range") || bytes.sum::<usize>() > USUAL_BYTES);
+        match (by_address || by_spelling, faulty) {
+            (true, _) => Some(WhyNot::VaryAny),
+            (_, true) => Some(WhyNot::Status),
+            _ => None,
+        }
+    }
+
+    /// The key of the URL of a response, by what it says about the query ([`NoVarySearch`]), which is
+    /// remembered.
+    ///
+    /// The key of what is left of the query is that of a request with just that: it is answered by the
+    /// same response.
+    fn url_of(
+        &self,
+        head: &impl Head,
+        meta: &Meta,
+        memory: &mut CacheMemory<B>,
+        site: &Site<'_>,
+    ) -> CacheKey {
+        let search = NoVarySearch::of(meta.headers.as_slice());
+        let url = match &search {
+            Some(search) => site.plan.canonical_key(head, site.target, search),
+            None => site.plan.key(head, site.target),
+        };
+        memory.learn_no_vary_search(site.target.path(), search);
+        url
+    }
+}
+
+impl Change {
+    /// What is stored of the answer to a `POST` (RFC 9110 §9.3.3): "Responses to POST requests are only
+    /// cacheable when they include explicit freshness information [...] and a Content-Location header
+    /// field that has the same value as the POST's target URI". It answers later `GET`s.
+    ///
+    /// `base` is the address of the origin, `sent_at` when the request went there.
+    pub fn received<B: Body>(
+        &self,
+        head: &impl Head,
+        origin: &impl OriginHead,
+        base: &str,
+        sent_at: Timestamp,
+        memory: &CacheMemory<B>,
+        now: Timestamp,
+    ) -> Option<Box<Fill>> {
+        let content = origin.value("content-location")?;
+        let target = Target::of(head.url())?;
+        let same = same_origin_reference(&target, base, &content)? == target;
+        if self.declared || head.method() != "POST" || origin.status() != 200 || !same {
+            return None;
+        }
+        let received = origin.headers();
+        let answered = Exchange {
+            method: &Method::GET,
+            request: head,
+            status: StatusCode::OK,
+            response: &received,
+            request_time: sent_at,
+            response_time: now,
+        };
+        // Neither the route nor a guess stands in for what the origin does not say.
+        let own = CacheRules {
+            ttl: None,
+            negative_ttl: None,
+            override_origin: false,
+            heuristic: false,
+            ..self.rules.clone()
+        };
+        may_store(&answered, &own).ok()?;
+        let coding = body_coding(&received)?;
+        let meta = Meta::from_response(&answered, &self.url, coding, &own);
+        let explicit = meta.freshness(&own).lifetime.source != LifetimeSource::Nothing;
+        let largest = memory.largest_body();
+        let fits = announced_length(&received).is_none_or(|length| length <= largest);
+        (explicit && fits && meta.vary.is_empty()).then(|| {
+            Box::new(Fill {
+                key: self.url.clone(),
+                rules: self.rules.clone(),
+                meta,
+                coding,
+                received,
+                checked_at: sent_at,
+                largest,
+                time: LONGEST_ARRIVAL,
+                options: InsertOptions::of(&self.rules),
+            })
+        })
+    }
+}
+
+/// In which form the platform hands over the body: it undoes the codings `gzip` and `br`, and hands
+/// over the bytes as they are of a coding that it does not know. `None`: of others it depends on the
+/// platform.
+fn body_coding(response: &[(String, String)]) -> Option<BodyCoding> {
+    let coding = response.value("content-encoding");
+    let coding = coding.as_deref().map_or("", str::trim);
+    if matches!(coding, "gzip" | "br" | "identity" | "") {
+        return Some(BodyCoding::Decoded);
+    }
+    let depends = |coding: &str| KNOWN.iter().any(|known| coding.eq_ignore_ascii_case(known));
+    (!tokens(coding).any(depends)).then_some(BodyCoding::AsReceived)
+}
+
+/// The content codings that a platform may undo.
+const KNOWN: [&str; 9] = [
+    "gzip",
+    "x-gzip",
+    "br",
+    "deflate",
+    "compress",
+    "x-compress",
+    "zstd",
+    "dcb",
+    "dcz",
+];
+
+/// No server finds headers too long that are no longer than this together, in bytes.
+const USUAL_BYTES: usize = 2_048;

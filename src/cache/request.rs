@@ -1,0 +1,125 @@
+//! What a request asks of the cache: fixed from the start.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::engine::http_cache::{
+    Bypass, CacheKey, CacheRules, Fields, NoVarySearch, RequestDirectives, Target, is_exact,
+    may_look_up,
+};
+use crate::message::forward::AsForwarded;
+use crate::message::head::Head;
+
+use super::plan::CachePlan;
+
+/// A request that the cache may answer.
+#[derive(Debug)]
+pub struct CacheRequest {
+    /// The settings of its route.
+    pub rules: CacheRules,
+    /// What it asks for.
+    pub url: CacheKey,
+    /// What a response must say for itself to be the one, where the key leaves parameters out.
+    pub no_vary_search: Option<NoVarySearch>,
+    /// What its `Cache-Control` asks.
+    pub directives: RequestDirectives,
+    /// Whether request headers are part of the key.
+    pub keyed_by_headers: bool,
+    /// Whether the origin's answer can be relied on to be stored: the request is a `GET` for the
+    /// whole, and not for one client.
+    pub storable: bool,
+    /// Whether it asks for a part.
+    pub ranged: bool,
+    /// For how long an entry in the isolate is believed without asking the store; absent: as long as
+    /// it lives.
+    pub believed_for: Option<Duration>,
+    /// The only request headers that reach the origin, if not all do.
+    pub forwarded: Option<Rc<[String]>>,
+}
+
+impl CacheRequest {
+    /// Reads a request to a route with this cache. `no_vary_search`: which parameters count by the
+    /// word of earlier responses. `store_is_up`: whether the store can be asked about entries.
+    ///
+    /// # Errors
+    ///
+    /// Why it goes past the cache.
+    pub fn of(
+        plan: &CachePlan,
+        head: &impl Head,
+        target: &Target<'_>,
+        no_vary_search: Option<&NoVarySearch>,
+        store_is_up: bool,
+    ) -> Result<Self, Bypass> {
+        let method = head.method().parse().map_err(|_| Bypass::Method)?;
+        let directives = may_look_up(&method, head)?;
+        let is_text = |name: &String| head.value(name).is_none_or(|value| is_exact(&value));
+        if !plan.vary.iter().all(is_text) {
+            return Err(Bypass::Octets);
+        }
+        let exact = plan.key(head, target);
+        let url = match no_vary_search {
+            Some(search) => plan.canonical_key(head, target, search),
+            None => exact.clone(),
+        };
+        let no_vary_search = no_vary_search.filter(|_| url != exact).cloned();
+        let is_get = method == http::Method::GET;
+        let ranged = is_get && head.has("range");
+        let forwarded = plan.forwarded.clone();
+        let for_one = AsForwarded::new(head, forwarded.as_deref()).has("authorization");
+        Ok(Self {
+            rules: plan.rules(target),
+            url,
+            no_vary_search,
+            directives,
+            keyed_by_headers: !plan.vary.is_empty(),
+            storable: is_get && !ranged && !for_one,
+            ranged,
+            believed_for: plan.l1_max_age.filter(|_| store_is_up),
+            forwarded,
+        })
+    }
+
+    /// Whether the client wants a stored response or none (RFC 9111 §5.2.1.7).
+    pub const fn only_if_cached(&self) -> bool {
+        self.directives.only_if_cached
+    }
+
+    /// The request as the origin gets to see it: a header that does not reach it tells no answers
+    /// apart.
+    pub fn as_forwarded<'a, H: Head>(&'a self, head: &'a H) -> AsForwarded<'a, H> {
+        AsForwarded::new(head, self.forwarded.as_deref())
+    }
+
+    /// The keys of the epochs of the response. `plan` is the route's, `prefix` that of all keys in the
+    /// store.
+    pub fn epoch_keys(&self, target: &Target<'_>, plan: &CachePlan, prefix: &str) -> Vec<String> {
+        match &self.no_vary_search {
+            Some(search) => plan.epoch_keys(prefix, &search.counted(target)),
+            None => plan.epoch_keys(prefix, target),
+        }
+    }
+}
+
+/// A request that may change what is stored for its URL (RFC 9111 §4.4).
+#[derive(Debug)]
+pub struct Change {
+    /// Whether the route declares its query: then the answer to this request, which goes to the origin
+    /// as it is, is not that to a later `GET`.
+    pub declared: bool,
+    /// The settings of the route that reads it.
+    pub rules: CacheRules,
+    /// The key that it is stored under.
+    pub url: CacheKey,
+}
+
+impl Change {
+    /// A request to a URL that others `GET` from the cache of this plan.
+    pub fn of(plan: &CachePlan, head: &impl Head, target: &Target<'_>) -> Self {
+        Self {
+            declared: plan.forwarded.is_some(),
+            rules: plan.rules(target),
+            url: plan.key(head, target),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What a stored response answers a client with, and whether it may.
+
+use std::borrow::Cow;
+
+use http::Method;
+
+use crate::clock::{Timestamp, millis};
+use crate::engine::http_cache::{
+    CacheStatus, Condition, Entry, Forward, OnError, Part, Use, WhyRevalidate, client_condition,
+    not_modified_headers, requested_part,
+};
+use crate::message::answer::{Answer, Content};
+use crate::message::body::Body;
+use crate::message::head::Head;
+
+use super::fetching::{Fetching, Miss};
+use super::lookup::Lookup;
+
+/// What to do about an admitted request.
+pub enum Serve<B: Body> {
+    /// Ask the origin.
+    Fetch(Miss<B>),
+    /// Answer from the cache.
+    Answer(Answer<B>),
+    /// The same, and refresh the entry afterwards.
+    AnswerAndRefresh(Answer<B>, Miss<B>),
+    /// Nothing is stored that may be served, and the client wants nothing else (RFC 9111 §5.2.1.7).
+    OnlyIfCached,
+}
+
+impl<B: Body> Lookup<B> {
+    /// What to do about the request, now that it is admitted and all is known. `draw` is a random
+    /// number from 0 to 1: it decides whether a fresh entry is refreshed early.
+    pub fn serve(mut self, head: &impl Head, draw: f64, now: Timestamp) -> Serve<B> {
+        let usage = self.evaluate(head, now);
+        let (refresh, why) = match usage {
+            Some(Use::Fresh { .. }) => (Some(self.is_refreshed_early(draw, now)), Forward::Miss),
+            Some(Use::StaleWhileRevalidate { .. }) => (Some(true), Forward::Stale),
+            Some(Use::Stale {
+                why: WhyRevalidate::Request,
+                ..
+            }) => (None, Forward::Request),
+            Some(Use::Stale { .. }) => (None, Forward::Stale),
+            Some(Use::VaryMismatch) => (None, Forward::VaryMiss),
+            Some(Use::Unusable(_)) | None if self.family.is_some() => (None, Forward::VaryMiss),
+            Some(Use::Unusable(_)) | None if self.request.keyed_by_headers => (None, Forward::Miss),
+            Some(Use::Unusable(_)) | None => (None, Forward::UriMiss),
+        };
+        if let (Some(refresh), Some(hit)) = (refresh, &self.hit) {
+            let mut status = match self.waited {
+                Some(missed) => CacheStatus::forwarded(missed),
+                None => CacheStatus::hit(),
+            };
+            status.collapsed = self.waited.is_some();
+            status.ttl_ms = usage.and_then(|usage| usage.ttl_ms());
+            status.detail = Some(hit.level);
+            let answer = serve_stored(&hit.entry, head, status, now);
+            return match refresh && self.request.storable {
+                true => Serve::AnswerAndRefresh(answer, Miss { lookup: self, why }),
+                false => Serve::Answer(answer),
+            };
+        }
+        if matches!(usage, Some(Use::VaryMismatch | Use::Unusable(_))) {
+            self.hit = None;
+        }
+        match self.request.only_if_cached() {
+            true => Serve::OnlyIfCached,
+            false => Serve::Fetch(Miss { lookup: self, why }),
+        }
+    }
+
+    /// The stored response in place of a call of the origin that must not be made, if it may still be
+    /// served.
+    pub fn answer_in_place(&self, head: &impl Head, now: Timestamp) -> Option<Answer<B>> {
+        let entry = self.usable_on_error(head, now)?;
+        let mut status = CacheStatus::hit();
+        status.ttl_ms = Some(entry.freshness.ttl_left(now));
+        status.detail = Some("origin-quota");
+        Some(serve_stored(entry, head, status, now))
+    }
+
+    fn usable_on_error(&self, head: &impl Head, now: Timestamp) -> Option<&Entry<B>> {
+        let entry = &self.hit.as_ref()?.entry;
+        let usable = match self.evaluate(head, now)? {
+            Use::Fresh { .. } | Use::StaleWhileRevalidate { .. } => true,
+            Use::Stale { on_error, .. } => {
+                matches!(on_error, OnError::ServeUntil(until) if now < until)
+            }
+            Use::VaryMismatch | Use::Unusable(_) => false,
+        };
+        usable.then_some(entry)
+    }
+}
+
+impl<B: Body> Fetching<B> {
+    /// The stored response in place of a failure of the origin, if it may still be served.
+    /// `fwd_status`: what the origin answered with, if it answered.
+    pub fn answer_on_error(
+        &self,
+        head: &impl Head,
+        fwd_status: Option<u16>,
+        now: Timestamp,
+    ) -> Option<Answer<B>> {
+        let entry = self.lookup.usable_on_error(head, now)?;
+        let mut status = CacheStatus::forwarded(self.why);
+        status.fwd_status = fwd_status;
+        status.ttl_ms = Some(entry.freshness.ttl_left(now));
+        status.detail = Some("stale-if-error");
+        Some(serve_stored(entry, head, status, now))
+    }
+}
+
+/// [`answer`] without a word of the origin's: if it is stale, it says for how long nobody has known
+/// whether it is still true.
+fn serve_stored<B: Body>(
+    entry: &Entry<B>,
+    head: &impl Head,
+    status: CacheStatus,
+    now: Timestamp,
+) -> Answer<B> {
+    let mut answer = answer(entry, head, status, now);
+    if !entry.freshness.is_fresh(now) {
+        answer.set(DATA_AGE, millis(entry.freshness.age(now)).to_string());
+    }
+    answer
+}
+
+/// The header with the age of a stale answer, in milliseconds.
+pub const DATA_AGE: &str = "x-data-age";
+
+/// The answer that a stored response gives a client: the whole, its head, a part, or that nothing
+/// changed.
+pub fn answer<B: Body>(
+    entry: &Entry<B>,
+    head: &impl Head,
+    status: CacheStatus,
+    now: Timestamp,
+) -> Answer<B> {
+    if let Some(answer) = not_modified(entry, head, status, now) {
+        return answer;
+    }
+    let meta = &entry.meta;
+    let all = meta
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let mut answer = with_headers(meta.status, all, entry, status, now);
+    let method = head.method().parse().unwrap_or(Method::GET);
+    let length = u64::try_from(entry.body_len).unwrap_or(u64::MAX);
+    match requested_part(&method, head, meta, length) {
+        Part::Whole if head.method() == "HEAD" => {
+            answer.set("content-length", entry.body_len.to_string());
+        }
+        Part::Whole => answer.body = Content::Stored(entry.body.clone()),
+        // RFC 9110 §15.3.7.1: "a Content-Range header field, describing what range of the selected
+        // representation is enclosed".
+        Part::Bytes { first, last } => {
+            answer.status = 206;
+            answer
+                .headers
+                .retain(|(name, _)| !OF_THE_WHOLE.contains(&&**name));
+            answer.set("content-range", format!("bytes {first}-{last}/{length}"));
+            let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+            let (from, to) = (place(first), place(last).saturating_add(1));
+            answer.body = Content::Stored(entry.body.slice(from, to));
+        }
+        // §15.5.17: "a Content-Range header field specifying the current length".
+        Part::Unsatisfiable => {
+            answer.status = 416;
+            let kept = ["age", "cache-status", "date"];
+            answer.headers.retain(|(name, _)| kept.contains(&&**name));
+            answer.set("content-range", format!("bytes */{length}"));
+        }
+    }
+    answer
+}
+
+/// `304`, if the client has the stored response already.
+pub fn not_modified<B: Body>(
+    entry: &Entry<B>,
+    head: &impl Head,
+    status: CacheStatus,
+    now: Timestamp,
+) -> Option<Answer<B>> {
+    let has_it = client_condition(head, &entry.meta) == Condition::NotModified;
+    has_it.then(|| with_headers(304, not_modified_headers(&entry.meta), entry, status, now))
+}
+
+fn with_headers<'a, B: Body>(
+    code: u16,
+    headers: impl Iterator<Item = (&'a str, &'a str)>,
+    entry: &Entry<B>,
+    status: CacheStatus,
+    now: Timestamp,
+) -> Answer<B> {
+    let own = |(name, value): (&str, &str)| (Cow::from(name.to_owned()), value.to_owned());
+    let mut answer = Answer {
+        status: code,
+        headers: headers.map(own).collect(),
+        body: Content::Empty,
+    };
+    let upstream = answer.header("cache-status").map(str::to_owned);
+    answer.set("cache-status", status.append_to(upstream.as_deref()));
+    answer.set("age", entry.freshness.age_seconds(now).to_string());
+    answer
+}
+
+/// Digests of the content of a message (RFC 9530 §2), which a part is another of.
+const OF_THE_WHOLE: [&str; 2] = ["content-digest", "content-md5"];

@@ -1,0 +1,76 @@
+//! A shared HTTP cache's decisions (RFC 9111), without a clock, a store or a network.
+//!
+//! The way of a request through it:
+//!
+//! 1. [`may_look_up`] says whether the cache may answer this request at all;
+//! 2. [`CacheKey`] names what is asked for;
+//! 3. an [`Entry`] comes from [`L1`], or a [`Meta`] and a body from the store ([`envelope::decode`]);
+//! 4. [`evaluate`] says what may be done with it: serve it, serve it and refresh it, or revalidate it
+//!    ([`revalidation_headers`]); [`client_condition`] says whether the client has it already;
+//! 5. after a fetch, [`may_store`] says whether the response is kept, [`Meta::from_response`] what of
+//!    it is, and [`freshen`] merges a `304` into what was stored.
+//!
+//! Several responses to one URL that `Vary` tells apart are a [`Family`]; a part of one for `Range` is
+//! a [`Part`]. What is purged together has a [`Tag`] in common.
+//!
+//! Lifetimes and ages count in milliseconds ([`Freshness`]). Each rule stands under the section it
+//! comes from.
+
+mod candle;
+mod control;
+mod entry;
+pub mod envelope;
+mod exchange;
+mod fields;
+mod freshness;
+mod key;
+mod l1;
+mod policy;
+mod query;
+mod range;
+mod reference;
+mod rules;
+mod search;
+mod status;
+mod storage;
+mod tags;
+mod targeted;
+mod validation;
+mod variants;
+mod vary;
+mod version;
+
+#[cfg(test)]
+mod tests;
+
+pub use candle::{Candle, Candles, Interval, end_time};
+pub use control::{Delta, MaxStale, RequestDirectives, ResponseDirectives, Scope};
+pub use entry::{DIGESTS, Meta};
+pub use exchange::{BodyCoding, Exchange};
+pub use fields::{Elements, Fields, date, elements, http_date, is_exact, lines, tokens};
+pub use freshness::{Freshness, Lifetime, LifetimeSource, StaleForbidden};
+pub use key::CacheKey;
+pub use l1::{Entry, Insertion, L1};
+pub use policy::{
+    Bypass, OnError, Unusable, Use, WhyRevalidate, evaluate, invalidates, is_origin_error,
+    may_look_up,
+};
+pub use query::{DeclaredQuery, Letters, canonical_query, only_value};
+pub use range::{Part, requested_part};
+pub use reference::same_origin_reference;
+pub use rules::{CacheRules, RouteTtl};
+pub use search::NoVarySearch;
+pub use status::{CacheStatus, Forward, Handling};
+pub use storage::{WhyNot, body_is_whole, may_store};
+pub use tags::{
+    LONGEST_STORED, MOST_TAGS, PURGE_REMEMBERED, Place, Tag, TagError, TagTemplate, Tags, epoch,
+    has_parameter, places, purged_url, tag_key, url_key,
+};
+pub use validation::{
+    CONDITIONAL, Condition, Freshened, client_condition, freshen, not_modified_headers,
+    revalidation_headers,
+};
+pub use variants::Family;
+pub use version::VersionSource;
+
+pub use super::url::Target;

@@ -1,0 +1,209 @@
+//! The canonical form of a query: what the key is made of, and what goes to the origin, so that equal
+//! questions are one entry and nothing outside the key can change the answer.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde::Deserialize;
+
+use crate::engine::url::{normal_query, normal_word};
+
+/// The parameters that count on a route, and how their values are written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeclaredQuery {
+    /// By the spelling of their names, each once.
+    parameters: Vec<Parameter>,
+}
+
+/// The letters that the values of a parameter are written with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Letters {
+    /// Capitals.
+    Upper,
+    /// Small letters.
+    Lower,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parameter {
+    /// As it is before encoding.
+    name: String,
+    /// As it is in a canonical query.
+    spelling: String,
+    letters: Option<Letters>,
+    /// As it is in a canonical query.
+    default: Option<String>,
+}
+
+impl DeclaredQuery {
+    /// Names, and the values that stand in for absent parameters, are as they are before encoding.
+    /// What `letters` and `defaults` say of other names has no effect.
+    pub fn new(
+        names: &[String],
+        letters: &BTreeMap<String, Letters>,
+        defaults: &BTreeMap<String, String>,
+    ) -> Self {
+        let names = names.iter().filter(|name| !name.is_empty());
+        let mut parameters: Vec<_> = names
+            .map(|name| {
+                let letters = letters.get(name).copied();
+                let default = defaults.get(name).map(|value| encoded(value));
+                Parameter {
+                    name: name.clone(),
+                    spelling: encoded(name),
+                    letters,
+                    default: default.map(|value| written(&value, letters).into_owned()),
+                }
+            })
+            .collect();
+        parameters.sort_by(|a, b| a.spelling.cmp(&b.spelling));
+        parameters.dedup_by(|a, b| a.spelling == b.spelling);
+        Self { parameters }
+    }
+
+    /// The declared parameters of a query, sorted by name; all others are left out. `None`: there are
+    /// none.
+    ///
+    /// One that is absent has its default; one that is there without a value has no value. Repeated
+    /// ones stay, in their order: which of them counts is the origin's business. A value is in its normal
+    /// form ([`Target`](crate::engine::url::Target)); of its letters those that are ASCII change, unless
+    /// an escape in it is broken.
+    ///
+    /// ```
+    /// # use omnitrade_edge::engine::http_cache::{DeclaredQuery, Letters};
+    /// let query = DeclaredQuery::new(
+    ///     &["symbol".to_owned(), "limit".to_owned()],
+    ///     &[("symbol".to_owned(), Letters::Upper)].into(),
+    ///     &[("limit".to_owned(), "100".to_owned())].into(),
+    /// );
+    /// let canonical = Some("limit=100&symbol=BTCUSDT".to_owned());
+    /// assert_eq!(query.canonical(Some("utm=1&symbol=btcusdt")), canonical);
+    /// assert_eq!(query.canonical(Some("symbol=BTCUSDT&limit=100")), canonical);
+    /// ```
+    pub fn canonical(&self, query: Option<&str>) -> Option<String> {
+        let mut kept: Vec<(usize, Option<Cow<'_, str>>)> = query
+            .unwrap_or_default()
+            .split('&')
+            .filter_map(|pair| {
+                let (name, value) = match pair.split_once('=') {
+                    Some((name, value)) => (name, Some(value)),
+                    None => (pair, None),
+                };
+                let (at, parameter) = self.find(name)?;
+                Some((at, value.map(|value| written(value, parameter.letters))))
+            })
+            .collect();
+        for (at, parameter) in self.parameters.iter().enumerate() {
+            if let Some(default) = &parameter.default
+                && !kept.iter().any(|(known, _)| *known == at)
+            {
+                kept.push((at, Some(Cow::Borrowed(default))));
+            }
+        }
+        kept.sort_by_key(|(at, _)| *at);
+        let pairs: Vec<String> = kept
+            .into_iter()
+            .filter_map(|(at, value)| {
+                let name = &self.parameters.get(at)?.spelling;
+                Some(match value {
+                    Some(value) => format!("{name}={value}"),
+                    None => name.clone(),
+                })
+            })
+            .collect();
+        (!pairs.is_empty()).then(|| pairs.join("&"))
+    }
+
+    fn find(&self, spelt: &str) -> Option<(usize, &Parameter)> {
+        let name = decoded(spelt)?;
+        let mut parameters = self.parameters.iter().enumerate();
+        parameters.find(|(_, parameter)| parameter.name.as_bytes() == &*name)
+    }
+}
+
+/// The canonical form of a query: the declared parameters, or where none are declared all, in their
+/// order.
+pub fn canonical_query(query: Option<&str>, declared: Option<&DeclaredQuery>) -> Option<String> {
+    match declared {
+        Some(declared) => declared.canonical(query),
+        None => query.map(|query| normal_query(query).into_owned()),
+    }
+}
+
+/// The value of a parameter in a canonical query; `None` where it is absent, has none, or is there
+/// twice. `name` is made of characters that need no escape.
+pub fn only_value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    let mut values = query.split('&').filter_map(|pair| {
+        let (spelt, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (spelt == name).then_some(value)
+    });
+    let value = values.next().filter(|value| !value.is_empty());
+    value.filter(|_| values.next().is_none())
+}
+
+/// A value in its normal form, with these letters.
+fn written(value: &str, letters: Option<Letters>) -> Cow<'_, str> {
+    let value = normal_word(value);
+    let (Some(letters), Some(_)) = (letters, decoded(&value)) else {
+        return value;
+    };
+    // An escape that is left stands for no letter, but its digits are some.
+    let mut escaped = 0_u8;
+    let written = value.chars().map(|char| match (char, escaped) {
+        ('%', _) => {
+            escaped = 2;
+            char
+        }
+        (_, 1..) => {
+            escaped -= 1;
+            char
+        }
+        (_, 0) => match letters {
+            Letters::Upper => char.to_ascii_uppercase(),
+            Letters::Lower => char.to_ascii_lowercase(),
+        },
+    });
+    Cow::Owned(written.collect())
+}
+
+/// A name or a value as a form writes it: escapes for all but unreserved characters.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => encoded.push(char::from(byte)),
+            // Writing to a string does not fail.
+            _ => drop(write!(encoded, "%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+/// What a name or a value says, as a form writes it; `None` if an escape is broken.
+pub(super) fn decoded(text: &str) -> Option<Cow<'_, [u8]>> {
+    match text.contains('+') {
+        true => Some(Cow::Owned(unescaped(&text.replace('+', " "))?.into_owned())),
+        false => unescaped(text),
+    }
+}
+
+/// Text without percent-escapes (RFC 3986 §2.1); `None` if one is broken.
+pub(super) fn unescaped(text: &str) -> Option<Cow<'_, [u8]>> {
+    if !text.contains('%') {
+        return Some(Cow::Borrowed(text.as_bytes()));
+    }
+    let mut unescaped = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+    while let Some(byte) = bytes.next() {
+        unescaped.push(match byte {
+            b'%' => u8::try_from(digit(bytes.next())? * 16 + digit(bytes.next())?).ok()?,
+            byte => byte,
+        });
+    }
+    Some(Cow::Owned(unescaped))
+}

@@ -1,0 +1,111 @@
+//! `No-Vary-Search` (draft-ietf-httpbis-no-vary-search): parameters of the query that do not change a
+//! response.
+
+use std::borrow::Cow;
+
+use super::super::url::Target;
+use super::fields::{Fields, elements};
+use super::query::decoded;
+
+/// What of a query tells responses apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoVarySearch {
+    /// The order of the parameters does not count.
+    any_order: bool,
+    ignored: Ignored,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Ignored {
+    /// These parameters do not count.
+    Only(Vec<String>),
+    /// Only these count.
+    AllBut(Vec<String>),
+}
+
+impl NoVarySearch {
+    /// What a response says; `None` if it says nothing, or nothing well-formed: then all counts.
+    pub fn of<F: Fields + ?Sized>(response: &F) -> Option<Self> {
+        let text = response.value("no-vary-search")?;
+        let (mut any_order, mut params, mut except) = (false, Ignored::Only(Vec::new()), None);
+        for member in elements(&text) {
+            match member.split_once('=').unwrap_or((member, "?1")) {
+                ("key-order", value) => any_order = boolean(value)?,
+                ("params", value) => {
+                    params = match boolean(value) {
+                        Some(true) => Ignored::AllBut(Vec::new()),
+                        Some(false) => Ignored::Only(Vec::new()),
+                        None => Ignored::Only(strings(value)?),
+                    }
+                }
+                ("except", value) => except = Some(strings(value)?),
+                _ => {}
+            }
+        }
+        let ignored = match (params, except) {
+            (Ignored::AllBut(_), Some(names)) => Ignored::AllBut(names),
+            // "except" is for `params` alone.
+            (_, Some(_)) => return None,
+            (params, None) => params,
+        };
+        let nothing = !any_order && ignored == Ignored::Only(Vec::new());
+        (!nothing).then_some(Self { any_order, ignored })
+    }
+
+    /// The query without what does not count; `None` if nothing of it does. Two requests for a path
+    /// with the same one are answered by the same response.
+    pub fn canonical(&self, query: &str) -> Option<String> {
+        let mut kept: Vec<&str> = query
+            .split('&')
+            .filter(|pair| !pair.is_empty() && self.counts(pair))
+            .collect();
+        if self.any_order {
+            // Those of one name stay in their order.
+            kept.sort_by_cached_key(|pair| name(pair).into_owned());
+        }
+        (!kept.is_empty()).then(|| kept.join("&"))
+    }
+
+    /// A URL without what does not count.
+    pub fn counted<'a>(&self, target: &'a Target<'_>) -> Target<'a> {
+        let query = target.query().and_then(|query| self.canonical(query));
+        target.with_query(query.as_deref())
+    }
+
+    fn counts(&self, pair: &str) -> bool {
+        let name = name(pair);
+        match &self.ignored {
+            Ignored::Only(names) => !names.iter().any(|known| key(known) == name),
+            Ignored::AllBut(names) => names.iter().any(|known| key(known) == name),
+        }
+    }
+}
+
+fn name(pair: &str) -> Cow<'_, [u8]> {
+    key(pair.split_once('=').map_or(pair, |(name, _)| name))
+}
+
+/// What a name says, in a query as in the field ("parse a key").
+fn key(name: &str) -> Cow<'_, [u8]> {
+    decoded(name).unwrap_or(Cow::Borrowed(name.as_bytes()))
+}
+
+/// RFC 9651 §3.3.6.
+fn boolean(value: &str) -> Option<bool> {
+    match value {
+        "?1" => Some(true),
+        "?0" => Some(false),
+        _ => None,
+    }
+}
+
+/// An inner list of strings (RFC 9651 §3.1.1) without escapes.
+fn strings(value: &str) -> Option<Vec<String>> {
+    let inside = value.strip_prefix('(')?.strip_suffix(')')?;
+    let items = inside.split(' ').filter(|item| !item.is_empty());
+    let plain = |item: &str| {
+        let text = item.strip_prefix('"')?.strip_suffix('"')?;
+        (!text.contains(['"', '\\'])).then(|| text.to_owned())
+    };
+    items.map(plain).collect()
+}

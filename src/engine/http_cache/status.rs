@@ -1,0 +1,183 @@
+//! The `Cache-Status` field (RFC 9211).
+
+use std::fmt;
+
+use super::fields::is_token;
+use super::policy::Bypass;
+
+/// What this cache says of one response.
+///
+/// ```
+/// # use omnitrade_edge::engine::http_cache::{CacheStatus, Forward};
+/// let mut status = CacheStatus::forwarded(Forward::Stale);
+/// status.fwd_status = Some(304);
+/// status.stored = true;
+/// status.detail = Some("redis");
+/// assert_eq!(
+///     status.append_to(Some("Origin; hit")),
+///     "Origin; hit, omnitrade-edge; fwd=stale; fwd-status=304; stored; detail=redis"
+/// );
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheStatus {
+    /// Whether the cache answered, or why it did not (§2.1, §2.2).
+    pub handling: Handling,
+    /// The status that the origin answered with (§2.3), where it is not the client's.
+    pub fwd_status: Option<u16>,
+    /// What remains of the response's freshness, in milliseconds; negative if it is stale (§2.4).
+    pub ttl_ms: Option<i64>,
+    /// The response was stored (§2.5).
+    pub stored: bool,
+    /// The request waited for another one's answer (§2.6).
+    pub collapsed: bool,
+    /// Which level answered, or why nothing was stored (§2.8).
+    pub detail: Option<&'static str>,
+}
+
+/// How a request was handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handling {
+    /// The cache answered, without the origin (§2.1).
+    Hit,
+    /// The request went to the origin (§2.2).
+    Forwarded(Forward),
+}
+
+/// Why a request went to the origin (RFC 9211 §2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forward {
+    /// The cache was not to handle this request.
+    Bypass,
+    /// The method's semantics require it.
+    Method,
+    /// Nothing is stored for the URI.
+    UriMiss,
+    /// Something is, but for other request headers.
+    VaryMiss,
+    /// One of these two; it cannot be said which.
+    Miss,
+    /// Something fresh is, but the request asks for more.
+    Request,
+    /// Something is, but stale.
+    Stale,
+    /// Something is, but only in part.
+    Partial,
+}
+
+impl CacheStatus {
+    /// The cache answered.
+    pub const fn hit() -> Self {
+        Self::new(Handling::Hit)
+    }
+
+    /// The request went to the origin.
+    pub const fn forwarded(why: Forward) -> Self {
+        Self::new(Handling::Forwarded(why))
+    }
+
+    /// The request went past the cache.
+    pub const fn bypassed(why: Bypass) -> Self {
+        let mut status = Self::forwarded(match why {
+            Bypass::Method => Forward::Method,
+            Bypass::NoStore
+            | Bypass::Precondition
+            | Bypass::Content
+            | Bypass::Connection
+            | Bypass::Upgrade
+            | Bypass::Octets => Forward::Bypass,
+        });
+        status.detail = match why {
+            Bypass::Method => None,
+            Bypass::NoStore => Some("request-no-store"),
+            Bypass::Precondition => Some("precondition"),
+            Bypass::Content => Some("content"),
+            Bypass::Connection => Some("connection"),
+            Bypass::Upgrade => Some("upgrade"),
+            Bypass::Octets => Some("octets"),
+        };
+        status
+    }
+
+    /// The field's value: what the caches before this one said, and this one's member (§2: "appends
+    /// its own").
+    pub fn append_to(&self, upstream: Option<&str>) -> String {
+        match upstream.map(str::trim).filter(|list| !list.is_empty()) {
+            Some(list) => format!("{list}, {self}"),
+            None => self.to_string(),
+        }
+    }
+
+    const fn new(handling: Handling) -> Self {
+        Self {
+            handling,
+            fwd_status: None,
+            ttl_ms: None,
+            stored: false,
+            collapsed: false,
+            detail: None,
+        }
+    }
+}
+
+impl Forward {
+    /// Its token in RFC 9211 §2.2.
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::Bypass => "bypass",
+            Self::Method => "method",
+            Self::UriMiss => "uri-miss",
+            Self::VaryMiss => "vary-miss",
+            Self::Miss => "miss",
+            Self::Request => "request",
+            Self::Stale => "stale",
+            Self::Partial => "partial",
+        }
+    }
+}
+
+impl fmt::Display for CacheStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(NAME)?;
+        match self.handling {
+            Handling::Hit => f.write_str("; hit")?,
+            Handling::Forwarded(why) => write!(f, "; fwd={}", why.token())?,
+        }
+        if let Some(status) = self.fwd_status {
+            write!(f, "; fwd-status={status}")?;
+        }
+        if self.stored {
+            f.write_str("; stored")?;
+        }
+        if self.collapsed {
+            f.write_str("; collapsed")?;
+        }
+        if let Some(ttl) = self.ttl_ms {
+            // Rounded down, so that what is stale by less than a second does not look fresh.
+            write!(f, "; ttl={}", ttl.div_euclid(1_000))?;
+        }
+        match self.detail {
+            Some(detail) if is_sf_token(detail) => write!(f, "; detail={detail}"),
+            Some(detail) => write!(f, "; detail=\"{}\"", sf_string(detail)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// RFC 9651 §3.3.4.
+fn is_sf_token(text: &str) -> bool {
+    is_token(text) && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '*')
+}
+
+/// RFC 9651 §3.3.3: the content of a string; what cannot be in one is left out.
+fn sf_string(text: &str) -> String {
+    let mut content = String::with_capacity(text.len());
+    for char in text.chars().filter(|c| matches!(c, ' '..='~')) {
+        if matches!(char, '"' | '\\') {
+            content.push('\\');
+        }
+        content.push(char);
+    }
+    content
+}
+
+const NAME: &str = "omnitrade-edge";

@@ -1,0 +1,276 @@
+//! Tags: names under which entries are purged together, and where the store keeps when that was.
+//!
+//! An entry has *epoch keys*: that of its URL, then those of its tags. Each holds a value that the
+//! latest purge has set, and no other purge ever sets again; or nothing. An entry is void as soon as
+//! one of them holds another value than when the entry was asked for. So a purge is one `SET` for each
+//! tag or URL, however many entries it makes void.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::key::CacheKey;
+use super::query::{DeclaredQuery, canonical_query, unescaped};
+use super::vary::hex;
+use crate::engine::route::without_parameters;
+use crate::engine::url::Target;
+
+/// The longest that an entry lies in the store.
+pub const LONGEST_STORED: Duration = Duration::from_secs(30 * 86_400);
+
+/// How long the store remembers a purge: longer than any entry lies there that was asked for before.
+pub const PURGE_REMEMBERED: Duration = Duration::from_secs(31 * 86_400);
+
+/// How many tags a route may have: every one is read with every entry.
+pub const MOST_TAGS: usize = 8;
+
+/// A tag as it is written in the configuration: `symbol:{query.symbol}`, `book:{path.id}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagTemplate {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    /// A parameter of the query, by name.
+    Query(String),
+    /// One segment of the path, by number.
+    Segment(usize),
+    /// The segments of the path from this one on.
+    Rest(usize),
+}
+
+/// What stands in for a place in a tag: its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// A parameter of the query.
+    Query(&'a str),
+    /// A parameter of the path.
+    Path(&'a str),
+}
+
+/// Why a text is no tag of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected a tag such as \"orderbook\", \"symbol:{{query.symbol}}\" or \"book:{{path.id}}\""
+)]
+pub struct TagError;
+
+impl TagTemplate {
+    /// Reads a tag of the route with this path: `/books/{id}` has the parameter `path.id`.
+    ///
+    /// # Errors
+    ///
+    /// If a brace has no other one, what stands between two is neither `query.` nor `path.` and a name,
+    /// the path has no such parameter, or the text is empty or begins with `@`.
+    pub fn parse(text: &str, route: &str) -> Result<Self, TagError> {
+        let parts = split(text).ok_or(TagError)?;
+        let parts = parts.into_iter().map(|part| match part {
+            Ok(text) => Ok(Part::Text(text.to_owned())),
+            Err(Place::Query(name)) => Ok(Part::Query(name.to_owned())),
+            Err(Place::Path(name)) => path_part(route, name).ok_or(TagError),
+        });
+        let parts = parts.collect::<Result<_, _>>()?;
+        Ok(Self { parts })
+    }
+
+    /// The tag of a URL. A parameter that is there several times gives its values with commas between
+    /// them, one that is not there an empty text. Percent-escapes are decoded, unless they are broken.
+    /// Segments of the path are counted and told without their parameters, as
+    /// [routes](crate::engine::route::segments) see them, but in the letters that they are written in:
+    /// `/books/7;x=1` has the tag of `/books/7`.
+    ///
+    /// ```
+    /// # use omnitrade_edge::engine::http_cache::{TagTemplate, Target};
+    /// let tag = TagTemplate::parse("symbol:{query.symbol}", "/book")?;
+    /// let target = Target::of("https://edge.example/book?symbol=BTC%2FUSDT&limit=5").unwrap();
+    /// assert_eq!(tag.fill(&target).as_str(), "symbol:BTC/USDT");
+    /// # Ok::<(), omnitrade_edge::engine::http_cache::TagError>(())
+    /// ```
+    pub fn fill(&self, target: &Target<'_>) -> Tag {
+        let mut tag = Vec::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => tag.extend_from_slice(text.as_bytes()),
+                Part::Query(name) => tag.extend(parameter(target.query(), name)),
+                Part::Segment(at) => {
+                    tag.extend(path_segments(target.path()).nth(*at).unwrap_or_default());
+                }
+                Part::Rest(from) => {
+                    let rest = path_segments(target.path()).skip(*from);
+                    tag.extend(rest.collect::<Vec<_>>().join(&b'/'));
+                }
+            }
+        }
+        Tag::of(&tag)
+    }
+}
+
+/// The places in a tag, in order; `None` if it is none.
+pub fn places(text: &str) -> Option<Vec<Place<'_>>> {
+    let parts = split(text)?;
+    Some(parts.into_iter().filter_map(Result::err).collect())
+}
+
+/// Whether the path of a route has a parameter of this name.
+pub fn has_parameter(route: &str, name: &str) -> bool {
+    path_part(route, name).is_some()
+}
+
+/// The tags of a route.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tags {
+    templates: Vec<TagTemplate>,
+}
+
+impl Tags {
+    /// Reads the tags of the route with this path.
+    ///
+    /// # Errors
+    ///
+    /// As [`TagTemplate::parse`], of any of them.
+    pub fn parse(tags: &[String], route: &str) -> Result<Self, TagError> {
+        let templates = tags.iter().map(|tag| TagTemplate::parse(tag, route));
+        let templates = templates.collect::<Result<_, _>>()?;
+        Ok(Self { templates })
+    }
+
+    /// The tags of a URL of the route, in order.
+    pub fn of(&self, target: &Target<'_>) -> Vec<Tag> {
+        self.templates.iter().map(|t| t.fill(target)).collect()
+    }
+
+    /// The epoch keys of the entries of a URL of the route: first the URL's own, then those of its tags
+    /// in order, always as many: equal questions have the same. `prefix` is that of all keys in the
+    /// store; `declared` as for [`CacheKey::new`].
+    pub fn epoch_keys(
+        &self,
+        prefix: &str,
+        target: &Target<'_>,
+        declared: Option<&DeclaredQuery>,
+    ) -> Vec<String> {
+        let query = canonical_query(target.query(), declared);
+        let tags = self.of(&target.with_query(query.as_deref())).into_iter();
+        std::iter::once(url_key(prefix, &purged_url(target, declared)))
+            .chain(tags.map(|tag| tag_key(prefix, &tag)))
+            .collect()
+    }
+}
+
+/// A tag as it stands in the store: visible ASCII of at most [`Tag::MOST_BYTES`] bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag(String);
+
+impl Tag {
+    /// The longest tag that stands in the store as it is, in bytes: with the longest prefix its key has
+    /// fewer than 256.
+    pub const MOST_BYTES: usize = 200;
+
+    /// The tag of this name. One that is too long or holds anything but visible ASCII stands for itself
+    /// by its SHA-256 digest, with a `#` before it, and so do those that begin with `#` or `@`: no two
+    /// names have one tag, and none has that of a URL.
+    pub fn of(name: &[u8]) -> Self {
+        let plain = std::str::from_utf8(name).ok().filter(|text| {
+            text.len() <= Self::MOST_BYTES
+                && text.bytes().all(|b| b.is_ascii_graphic())
+                && !text.starts_with(['#', '@'])
+        });
+        match plain {
+            Some(text) => Self(text.to_owned()),
+            None => Self(format!("#{}", hex(Sha256::digest(name).iter()))),
+        }
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The epoch key of a tag.
+pub fn tag_key(prefix: &str, tag: &Tag) -> String {
+    format!("{prefix}:t:{}", tag.as_str())
+}
+
+/// The epoch key of a URL ([`purged_url`]).
+pub fn url_key(prefix: &str, url: &CacheKey) -> String {
+    format!("{prefix}:t:@{}", url.hex())
+}
+
+/// What a URL is purged under: its key, whatever request headers its responses vary by. `declared` as
+/// for [`CacheKey::new`].
+pub fn purged_url(target: &Target<'_>, declared: Option<&DeclaredQuery>) -> CacheKey {
+    CacheKey::new(target, declared, &[], NO_FIELDS)
+}
+
+/// A request without header fields.
+const NO_FIELDS: &[(String, String)] = &[];
+
+/// The value that a purge gives to its epoch keys: 16 hexadecimal digits that no other purge gives to
+/// them. `random`: a number that is not likely to come again.
+pub fn epoch(random: u64) -> String {
+    format!("{random:016x}")
+}
+
+/// A tag's texts and places, in order; `None` if it is none.
+fn split(text: &str) -> Option<Vec<Result<&str, Place<'_>>>> {
+    if text.is_empty() || text.starts_with('@') {
+        return None;
+    }
+    let (mut parts, mut rest) = (Vec::new(), text);
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, after) = after.split_once('}')?;
+        let place = match name.split_once('.')? {
+            ("query", name) => Place::Query(name),
+            ("path", name) => Place::Path(name),
+            _ => return None,
+        };
+        let (Place::Query(name) | Place::Path(name)) = place;
+        if name.is_empty() || name.contains('{') || before.contains('}') {
+            return None;
+        }
+        parts.extend((!before.is_empty()).then_some(Ok(before)));
+        parts.push(Err(place));
+        rest = after;
+    }
+    parts.extend((!rest.is_empty()).then_some(Ok(rest)));
+    (!rest.contains('}')).then_some(parts)
+}
+
+/// Where a parameter stands in the path of a route.
+fn path_part(route: &str, name: &str) -> Option<Part> {
+    let segments = route.split('/').filter(|segment| !segment.is_empty());
+    segments.enumerate().find_map(|(at, segment)| {
+        let found = segment.strip_prefix('{')?.strip_suffix('}')?;
+        let part = match found.strip_prefix('*') {
+            Some(rest) if rest == name => Part::Rest(at),
+            None if found == name => Part::Segment(at),
+            _ => return None,
+        };
+        Some(part)
+    })
+}
+
+/// As routes count them: without parameters, and without those that are empty then.
+fn path_segments(path: &str) -> impl Iterator<Item = Vec<u8>> {
+    path.split('/')
+        .map(|segment| without_parameters(&decoded(segment)).to_vec())
+        .filter(|segment| !segment.is_empty())
+}
+
+/// The values of a parameter, with commas between them.
+fn parameter(query: Option<&str>, name: &str) -> Vec<u8> {
+    let pairs = query.unwrap_or_default().split('&');
+    let values = pairs.filter_map(|pair| {
+        let (known, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (*decoded(known) == *name.as_bytes()).then(|| decoded(value))
+    });
+    values.collect::<Vec<_>>().join(&b',')
+}
+
+/// Without percent-escapes; as it is, if one is broken.
+fn decoded(text: &str) -> Cow<'_, [u8]> {
+    unescaped(text).unwrap_or(Cow::Borrowed(text.as_bytes()))
+}

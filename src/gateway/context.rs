@@ -1,0 +1,57 @@
+//! What is known of a request between two steps.
+
+use std::rc::Rc;
+
+use crate::cache::{Phase, Place};
+use crate::limiter::Work;
+use crate::message::body::Body;
+use crate::store::Write;
+
+use super::admission::Admission;
+use super::plan::RoutePlan;
+
+/// What is known of a request between two steps.
+#[derive(Debug)]
+pub struct Context<B: Body> {
+    pub(super) route: Rc<RoutePlan>,
+    pub(super) admission: Admission,
+    /// Where it stands with the cache.
+    pub(super) cache: Phase<B>,
+    /// Its place among the requests that miss the same key.
+    pub(super) place: Place,
+    /// Whether the store has failed this request already.
+    pub(super) store_failed: bool,
+    /// Whether this is the refresh of an entry, for which no client waits.
+    pub(super) is_background: bool,
+    /// What to write to the store after the answer.
+    pub(super) writes: Vec<Write>,
+    /// Calls of the script to make, which need not wait for the answer.
+    pub(super) calls: Vec<Work>,
+}
+
+impl<B: Body> Context<B> {
+    /// A request of which nothing is decided yet.
+    pub(super) fn new(route: Rc<RoutePlan>, admission: Admission, cache: Phase<B>) -> Self {
+        Self {
+            route,
+            admission,
+            cache,
+            place: Place::default(),
+            store_failed: false,
+            is_background: false,
+            writes: Vec::new(),
+            calls: Vec::new(),
+        }
+    }
+
+    /// Whether other requests wait for what comes of this one: then it should go on when its client
+    /// hangs up.
+    pub const fn leads(&self) -> bool {
+        self.place.leads()
+    }
+
+    /// Calls of the script that need not wait for the answer.
+    pub fn take_calls(&mut self) -> Vec<Work> {
+        std::mem::take(&mut self.calls)
+    }
+}

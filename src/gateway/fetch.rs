@@ -1,0 +1,343 @@
+//! The request to the origin: whether it may be made, what it cost, and what becomes of its answer.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::Method;
+
+use crate::cache::{DATA_AGE, IfKept, NotStored, Phase, Received, Site};
+use crate::clock::Timestamp;
+use crate::engine::http_cache::{
+    CacheKey, CacheStatus, Target, invalidates, is_origin_error, same_origin_reference,
+};
+use crate::engine::proxy_names::Reserved;
+use crate::engine::route::segments;
+use crate::engine::subject;
+use crate::message::body::Body;
+use crate::message::forward::{self, Failure, HOP_BY_HOP, named_in_connection};
+use crate::message::head::{Head, OriginHead};
+
+use super::context::Context;
+use super::gate::Gate;
+use super::problem::Problem;
+use super::step::{Handoff, Relay, Respond, Step};
+
+/// The header in which the origin says what a request cost in truth. It is for the gate, not for
+/// clients.
+const COST: &str = "x-edge-cost";
+
+/// The most that one request may cost.
+const LARGEST_COST: u64 = 1_000_000;
+
+impl<B: Body> Gate<B> {
+    /// The request to the origin, once it may be called.
+    pub(super) fn fetch(
+        &mut self,
+        head: &impl Head,
+        mut context: Context<B>,
+        now: Timestamp,
+    ) -> Step<B> {
+        if !self.may_call_origin(&mut context, now) {
+            if let Some(retry_after) = context.admission.check().origin_refused() {
+                return self.instead_of_origin(head, context, retry_after, now);
+            }
+            if self.store_allows(&mut context, now) {
+                let (limits, link) = (&mut self.limits, &mut self.link);
+                let ask = context.admission.check().ask_origin(limits, link, now);
+                return Step::Ask(ask, context);
+            }
+            // It is counted here now.
+            return self.fetch(head, context, now);
+        }
+        let Some(target) = Target::of(head.url()) else {
+            return Problem::MalformedUrl.into();
+        };
+        let plan = context.route.cache.as_ref();
+        let Some((path, query)) = context.cache.sent(plan, &target, head.url()) else {
+            return Problem::MalformedUrl.into();
+        };
+        let url = forward::url(&self.plan.origin, &path, query.as_deref());
+        let client = &self.plan.client;
+        let reserved = Reserved {
+            api_key: &client.api_key_header,
+            ip: &client.ip_header,
+            vary: plan.map_or(&[], |plan| &plan.vary),
+        };
+        let address = head.value(&client.ip_header);
+        let address = address
+            .and_then(|text| subject::address(&text))
+            .map(|ip| ip.to_string());
+        let timeout = context.route.origin_timeout;
+        let mut fetch = forward::fetch(url, &target, head, reserved, address, timeout);
+        context.cache = match context.cache.take() {
+            Phase::Miss(miss) => {
+                let uncollapsed = context.place.is_independent();
+                Phase::Fetching(Box::new(miss.prepare(&mut fetch, uncollapsed, now)))
+            }
+            Phase::Change(change) => Phase::Changing(change, now),
+            phase => phase,
+        };
+        Step::Fetch(fetch, context)
+    }
+
+    /// Whether the origin may be called without asking the store first.
+    pub(super) fn may_call_origin(&mut self, context: &mut Context<B>, now: Timestamp) -> bool {
+        let limits = &mut self.limits;
+        if context.admission.origin_unpaid(limits, now) && context.store_failed {
+            context.admission.check().origin_locally(limits, now);
+        }
+        !context.admission.check().origin_unpaid()
+    }
+
+    /// The origin may not be called for this long: what is stored, as far as it may be served, or
+    /// a refusal that costs nothing.
+    pub(super) fn instead_of_origin(
+        &mut self,
+        head: &impl Head,
+        mut context: Context<B>,
+        retry_after: Duration,
+        now: Timestamp,
+    ) -> Step<B> {
+        context.place.leave(&mut self.cache.fetches, now);
+        let lookup = context.cache.lookup();
+        if let Some(answer) = lookup.and_then(|lookup| lookup.answer_in_place(head, now)) {
+            return context.answer(answer).into();
+        }
+        self.correct_cost(&mut context, 0, now);
+        context.refuse(&Problem::OriginQuotaSpent { retry_after })
+    }
+
+    /// What to do with the origin's answer, or without one, at `local_now` by the isolate's clock.
+    pub fn origin_answered(
+        &mut self,
+        head: &impl Head,
+        mut context: Context<B>,
+        answered: Result<&impl OriginHead, Failure>,
+        local_now: Timestamp,
+    ) -> Handoff<B> {
+        let now = self.link.now(local_now);
+        let answered = answered.and_then(|origin| match unreachable(origin.status()) {
+            Some(failure) => Err(failure),
+            None => Ok(origin),
+        });
+        let failed = match answered {
+            Ok(origin) => is_origin_error(origin.status()).then_some(Some(origin.status())),
+            Err(_) => Some(None),
+        };
+        if let Some(status) = failed {
+            let leading = context.place.take_digest();
+            let lost = self
+                .cache
+                .give_up(leading.as_deref(), NotStored::Failed, now);
+            self.write(&mut context, lost);
+            if let Phase::Fetching(fetching) = &context.cache {
+                let stale = fetching.answer_on_error(head, status, now);
+                if context.is_background {
+                    let deferred = fetching.refresh_failed(&mut self.cache, now);
+                    self.write(&mut context, deferred);
+                }
+                if let Some(stale) = stale {
+                    return Handoff::Step(context.answer(stale).into());
+                }
+            }
+        }
+        self.settle(&mut context, answered, now);
+        let origin = match answered {
+            Ok(origin) => origin,
+            Err(failure) => return Handoff::Step(context.failed(failure).into()),
+        };
+        let route = Rc::clone(&context.route);
+        match (context.cache.take(), &route.cache, Target::of(head.url())) {
+            (Phase::Fetching(fetching), Some(plan), Some(target)) => {
+                let site = Site {
+                    plan,
+                    target: &target,
+                    store_is_up: self.link.is_up(),
+                    now,
+                };
+                let place = &mut context.place;
+                let received = fetching.received(head, origin, place, &mut self.cache, &site);
+                self.hand_on(head, context, origin, received, now)
+            }
+            (phase, ..) => self.hand_on_uncached(head, context, origin, &phase, now),
+        }
+    }
+
+    /// What to do with an answer that the cache has looked at.
+    fn hand_on(
+        &mut self,
+        head: &impl Head,
+        mut context: Context<B>,
+        origin: &impl OriginHead,
+        received: Received<B>,
+        now: Timestamp,
+    ) -> Handoff<B> {
+        match received {
+            Received::Revalidated { answer, writes } => {
+                self.write(&mut context, writes);
+                Handoff::Step(context.answer(answer).into())
+            }
+            Received::AskAgain(miss) => {
+                context.admission.check().origin_again();
+                context.cache = Phase::Miss(miss);
+                Handoff::Step(self.fetch(head, context, now))
+            }
+            Received::Relay {
+                status,
+                instead,
+                fill,
+                writes,
+            } => {
+                self.write(&mut context, writes);
+                let mut relay = context.relay(origin);
+                relay.remove.push(DATA_AGE.to_owned());
+                let marked = |instead: IfKept<_>| instead.map(|a| context.admission.mark(a));
+                relay.instead = instead.map(marked);
+                relay.store_copy(fill);
+                relay.says(status, origin);
+                Handoff::Relay(relay)
+            }
+        }
+    }
+
+    /// What to do with the answer to a request that went past the cache.
+    fn hand_on_uncached(
+        &mut self,
+        head: &impl Head,
+        mut context: Context<B>,
+        origin: &impl OriginHead,
+        phase: &Phase<B>,
+        now: Timestamp,
+    ) -> Handoff<B> {
+        let void = self.invalidated(head, phase, origin);
+        let forgotten = self.cache.forget(&void);
+        self.write(&mut context, forgotten);
+        let mut relay = context.relay(origin);
+        if let Phase::Changing(change, sent_at) = phase {
+            let base = &self.plan.origin;
+            relay.store_copy(change.received(head, origin, base, *sent_at, &self.cache, now));
+        }
+        if let Some(status) = phase.bypassed().filter(|_| origin.status() != 101) {
+            relay.says(status, origin);
+        }
+        Handoff::Relay(relay)
+    }
+
+    /// The keys of what the answer to a request that changes something makes invalid (RFC 9111 §4.4):
+    /// what is stored for its URL, and for those of the same origin that the answer names in `Location`
+    /// and `Content-Location`.
+    fn invalidated(
+        &self,
+        head: &impl Head,
+        phase: &Phase<B>,
+        origin: &impl OriginHead,
+    ) -> Vec<CacheKey> {
+        let method = head.method().parse().unwrap_or(Method::POST);
+        if !invalidates(&method, origin.status()) {
+            return Vec::new();
+        }
+        let mut keys = Vec::new();
+        if let Phase::Changing(change, _) = phase {
+            keys.push(change.url.clone());
+        }
+        for name in ["location", "content-location"] {
+            keys.extend(origin.value(name).and_then(|url| self.key_of(head, &url)));
+        }
+        keys.dedup();
+        keys
+    }
+
+    /// The key of a URL that an answer names, if it is one of this gate's with a cache.
+    fn key_of(&self, head: &impl Head, reference: &str) -> Option<CacheKey> {
+        let base = Target::of(head.url())?;
+        let target = same_origin_reference(&base, &self.plan.origin, reference)?;
+        let route = self.plan.find("GET", &segments(target.path()).ok()?);
+        Some(route.cache.as_ref()?.key(head, &target))
+    }
+
+    /// Corrects what the request cost, now that its answer is known: nothing if the route gives it
+    /// back, or as much as the origin says.
+    fn settle(
+        &mut self,
+        context: &mut Context<B>,
+        answered: Result<&impl OriginHead, Failure>,
+        now: Timestamp,
+    ) {
+        let status = match answered {
+            Ok(origin) => origin.status(),
+            Err(failure) => problem(failure).status(),
+        };
+        let told = answered.ok().and_then(|origin| true_cost(origin));
+        let cost = match context.route.refund_on.contains(&status) {
+            true => Some(0),
+            false => told,
+        };
+        if let Some(cost) = cost {
+            self.correct_cost(context, cost, now);
+        }
+    }
+
+    fn correct_cost(&mut self, context: &mut Context<B>, cost: u64, now: Timestamp) {
+        let (limits, link) = (&mut self.limits, &mut self.link);
+        let call = context.admission.check().settle(cost, limits, link, now);
+        // Without a store to tell, what is charged there stays charged.
+        context.calls.extend(call.filter(|_| self.link.is_up()));
+    }
+}
+
+/// Why an answer counts as none, if it does.
+///
+/// 520 to 527 and 530 are Cloudflare's own statuses for an origin that it could not reach or that broke
+/// off, with which `fetch` resolves there. A status of no class (RFC 9110 §15) is one that the runtime
+/// cannot hand on: "a status code that is outside the range of 100..599" is invalid. Interim responses
+/// never get here, but for the one with which another protocol begins.
+const fn unreachable(status: u16) -> Option<Failure> {
+    match status {
+        522 | 524 => Some(Failure::TimedOut),
+        520..=527 | 530 => Some(Failure::Failed),
+        101 | 200..=599 => None,
+        _ => Some(Failure::Failed),
+    }
+}
+
+/// What the origin says that the request cost, if it says a number.
+fn true_cost(origin: &impl OriginHead) -> Option<u64> {
+    let cost = origin.value(COST)?.trim().parse::<u64>().ok()?;
+    Some(cost.min(LARGEST_COST))
+}
+
+const fn problem(failure: Failure) -> Problem {
+    match failure {
+        Failure::Failed => Problem::OriginFailed,
+        Failure::TimedOut => Problem::OriginTimedOut,
+    }
+}
+
+impl<B: Body> Context<B> {
+    /// The origin's answer, with the gate's headers and without those of its last hop.
+    fn relay(&mut self, origin: &impl OriginHead) -> Relay<B> {
+        let mut relay = Relay::untouched(self.after());
+        // The other protocol has begun: from here on nothing is the gate's.
+        if origin.status() != 101 {
+            relay.remove = named_in_connection(origin.value("connection").as_deref());
+            relay.remove.extend(HOP_BY_HOP.map(str::to_owned));
+            relay.remove.push(COST.to_owned());
+            relay.set = self.admission.headers();
+        }
+        relay
+    }
+
+    /// The origin failed, and there is nothing to serve in its place.
+    fn failed(self, failure: Failure) -> Respond<B> {
+        let mut answer = problem(failure).answer();
+        let status = match &self.cache {
+            Phase::Fetching(fetching) => Some(CacheStatus::forwarded(fetching.why)),
+            phase => phase.bypassed(),
+        };
+        if let Some(status) = status {
+            answer.set("cache-status", status.to_string());
+            answer.set("age", "0".to_owned());
+        }
+        self.answer(answer)
+    }
+}

@@ -1,0 +1,125 @@
+//! The gate of one isolate: its configuration and what it remembers.
+
+use crate::cache::CacheMemory;
+use crate::clock::Timestamp;
+use crate::config::{Config, ConfigError};
+use crate::engine::http_cache::Target;
+use crate::error::{Error, ErrorKind};
+use crate::limiter::LimitMemory;
+use crate::message::body::Body;
+use crate::message::head::Head;
+use crate::store::{Ask, EntryQuery, Link, Write};
+
+use super::context::Context;
+use super::plan::Plan;
+use super::token::AdminToken;
+
+/// The gate of one isolate: its configuration and what it remembers. `B` is a stored body.
+#[derive(Debug)]
+pub struct Gate<B: Body> {
+    pub(super) plan: Plan,
+    pub(super) link: Link,
+    pub(super) limits: LimitMemory,
+    pub(super) cache: CacheMemory<B>,
+    /// What opens the admin pages that are not for everybody.
+    pub(super) admin_token: Option<AdminToken>,
+    notes: Vec<String>,
+    /// Whether the notes have told that a setting of the store is wrong.
+    setting_noted: bool,
+}
+
+impl<B: Body> Gate<B> {
+    /// A gate with an empty memory. `has_store`: whether there is a store to ask; if not, the gate
+    /// is in local mode. `seed`: a random number, so that no two isolates give their calls the same
+    /// ids.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::from_json`]; none for a configuration that was not changed since.
+    pub fn new(config: &Config, has_store: bool, seed: u64) -> Result<Self, ConfigError> {
+        let plan = Plan::new(config)?;
+        let mut limits = LimitMemory::default();
+        for (quota, cost) in plan.costs() {
+            limits.fallback.expect(quota, cost);
+        }
+        Ok(Self {
+            link: match has_store {
+                true => Link::new(config.redis.timeout, seed),
+                false => Link::absent(seed),
+            },
+            limits,
+            cache: CacheMemory::new(&config.redis.key_prefix, config.cache, seed),
+            plan,
+            admin_token: None,
+            notes: Vec::new(),
+            setting_noted: false,
+        })
+    }
+
+    /// The same gate with the admin pages that this token opens; without one they are not there.
+    #[must_use]
+    pub fn with_admin_token(mut self, token: Option<AdminToken>) -> Self {
+        self.admin_token = token;
+        self
+    }
+
+    /// Whether the store may be asked about a request.
+    pub(super) fn store_allows(&mut self, context: &mut Context<B>, now: Timestamp) -> bool {
+        let allowed = !context.store_failed && self.link.allows(now);
+        context.store_failed = !allowed;
+        allowed
+    }
+
+    /// What to ask the store about the entry that a request asks for.
+    pub(super) fn entry_query(
+        &self,
+        target: &Target<'_>,
+        context: &Context<B>,
+    ) -> Option<EntryQuery> {
+        let plan = context.route.cache.as_ref()?;
+        let prefix = &self.plan.store.key_prefix;
+        Some(context.cache.lookup()?.ask(target, plan, prefix))
+    }
+
+    /// A call that asks about that entry, and nothing else.
+    pub(super) fn ask_for_entry(
+        &mut self,
+        head: &impl Head,
+        context: &Context<B>,
+        now: Timestamp,
+    ) -> Option<Ask> {
+        let query = self.entry_query(&Target::of(head.url())?, context)?;
+        let mut ask = self.link.call(now);
+        ask.look_up(&query);
+        Some(ask)
+    }
+
+    /// Has this written to the store after the answer, unless the store is down.
+    pub(super) fn write(&self, context: &mut Context<B>, writes: impl IntoIterator<Item = Write>) {
+        if self.link.is_up() {
+            context.writes.extend(writes);
+        }
+    }
+
+    /// Notes that a call of the store failed. A wrong setting stays wrong until the next deployment,
+    /// which makes new isolates: it is noted once, whatever fails by it. Everything else is noted each
+    /// time.
+    pub fn note_failure(&mut self, error: &Error) {
+        let is_setting = error.kind() == ErrorKind::Config;
+        if !(is_setting && self.setting_noted) {
+            self.note(format!("store: {error}"));
+        }
+        self.setting_noted |= is_setting;
+    }
+
+    pub(super) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    /// What there is to log since the last time: failures of the store that were reported to
+    /// [`Gate::resume`], [`Gate::worked`] or [`Gate::note_failure`], and states in it that cannot be
+    /// read.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+}

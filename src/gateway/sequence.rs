@@ -1,0 +1,309 @@
+//! The sequence: limits and cache, asked in turn, in memory first and then in the store.
+
+use std::time::Duration;
+
+use crate::cache::{CacheRequest, Change, Lookup, Phase, Serve};
+use crate::clock::Timestamp;
+use crate::engine::http_cache::{Bypass, Forward, Target};
+use crate::engine::route::segments;
+use crate::error::Error;
+use crate::message::body::Body;
+use crate::message::head::{Head, LONGEST_URL, is_preflight, is_upgrade};
+use crate::redis::Value;
+use crate::store::{Ask, Write};
+
+use super::admission::Admission;
+use super::context::Context;
+use super::gate::Gate;
+use super::plan::RoutePlan;
+use super::problem::Problem;
+use super::step::Step;
+
+impl<B: Body> Gate<B> {
+    /// What to do about a request, at `local_now` by the isolate's clock.
+    pub fn decide(&mut self, head: &impl Head, local_now: Timestamp) -> Step<B> {
+        let now = self.link.now(local_now);
+        if head.url().len() > LONGEST_URL {
+            return Problem::UrlTooLong.into();
+        }
+        let Some(target) = Target::of(head.url()) else {
+            return Problem::MalformedUrl.into();
+        };
+        let Ok(path) = segments(target.path()) else {
+            return Problem::MalformedUrl.into();
+        };
+        if let Some(step) = self.admin(head, target.path(), &path) {
+            return step;
+        }
+        let route = self.plan.find(head.method(), &path);
+        let free = is_preflight(head) && !route.names_method("OPTIONS");
+        let admission = match free {
+            true => Admission::free(now),
+            false => Admission::of(&self.plan, &route, head, &self.limits, now),
+        };
+        let cache = self.cache_phase(head, &target, &path, &route);
+        let mut context = Context::new(route, admission, cache);
+        let limited = match context.admission.recall(&mut self.limits, now) {
+            Ok(limited) => limited,
+            Err(problem) => return context.refuse(&problem),
+        };
+        if let Phase::Lookup(lookup) = &mut context.cache {
+            lookup.recall(head, &mut self.cache.entries, now);
+        }
+        let metered = context.admission.origin_unpaid(&mut self.limits, now);
+        let lookup = context.cache.lookup();
+        let looks_up =
+            lookup.is_some_and(|lookup| lookup.needs_store(head, limited || metered, now));
+        if !limited && !looks_up {
+            return self.proceed(head, context, now);
+        }
+        if !limited && let Some(pause) = self.join_before_store(&mut context, now) {
+            return Step::Wait(pause, context);
+        }
+        if !self.store_allows(&mut context, now) {
+            return self.without_store(head, context, now);
+        }
+        let mut query = match looks_up {
+            true => self.entry_query(&target, &context),
+            false => None,
+        };
+        if let (Some(query), Some(_)) = (&mut query, context.admission.check().origin_refused()) {
+            // Somebody who may call the origin is to refresh the entry.
+            query.lease_for = None;
+        }
+        let calls_origin = match context.cache.lookup() {
+            Some(lookup) => query.is_some() && !lookup.request.only_if_cached(),
+            None => true,
+        };
+        let mut ask = context
+            .admission
+            .ask(calls_origin, &mut self.limits, &mut self.link, now);
+        if let Some(query) = &query {
+            ask.look_up(query);
+        }
+        Step::Ask(ask, context)
+    }
+
+    /// What the cache makes of a request.
+    fn cache_phase(
+        &self,
+        head: &impl Head,
+        target: &Target<'_>,
+        path: &[String],
+        route: &RoutePlan,
+    ) -> Phase<B> {
+        let changes = !matches!(head.method(), "GET" | "HEAD" | "OPTIONS" | "TRACE");
+        match &route.cache {
+            Some(_) if is_upgrade(head) => Phase::Bypass(Bypass::Upgrade),
+            _ if changes => match &self.plan.find("GET", path).cache {
+                Some(plan) => Phase::Change(Box::new(Change::of(plan, head, target))),
+                None => Phase::Off,
+            },
+            Some(plan) => {
+                let search = self.cache.no_vary_search(target.path());
+                match CacheRequest::of(plan, head, target, search, self.link.is_up()) {
+                    Ok(request) => Phase::Lookup(Box::new(Lookup::new(request))),
+                    Err(why) => Phase::Bypass(why),
+                }
+            }
+            None => Phase::Off,
+        }
+    }
+
+    /// What to do after the store's reply to an [`Ask`], at `local_now` by the isolate's clock.
+    pub fn resume(
+        &mut self,
+        head: &impl Head,
+        ask: &Ask,
+        mut context: Context<B>,
+        reply: Result<Value, Error>,
+        local_now: Timestamp,
+    ) -> Step<B> {
+        if let Err(error) = &reply {
+            self.note_failure(error);
+        }
+        let Some((mut reply, now)) = self.link.received(ask, reply, local_now) else {
+            context.store_failed = true;
+            let now = self.link.now(local_now);
+            if let Some(lookup) = context.cache.reopened() {
+                lookup.recall_without_store(head, &mut self.cache.entries, now);
+            }
+            return self.without_store(head, context, now);
+        };
+        if reply.unreadable > 0 {
+            let note = "states of limits could not be read, and were taken for empty";
+            self.note(format!("store: {} {note}", reply.unreadable));
+        }
+        let asked_at = self.link.asked_at(ask);
+        let decided = context
+            .admission
+            .decided(&mut reply, asked_at, &mut self.limits, now);
+        match decided {
+            Ok(Some(())) => {}
+            Ok(None) => {
+                context.store_failed = true;
+                return self.without_store(head, context, now);
+            }
+            Err(Problem::OriginQuotaSpent { retry_after }) => {
+                return self.instead_of_origin(head, context, retry_after, now);
+            }
+            Err(problem) => return context.refuse(&problem),
+        }
+        if let (Some(reply), Some(lookup)) = (reply.cached, context.cache.reopened()) {
+            let entries = &mut self.cache.entries;
+            lookup.decided(reply, entries, asked_at, now);
+            let leased = lookup.holds_lease().then(|| lookup.key.hex());
+            if lookup.choose_variant(head, entries, now) {
+                let needs_store = lookup.needs_store(head, false, now);
+                // The lease was for another entry.
+                let lease = leased.map(|digest| self.cache.lease_key(&digest));
+                self.write(&mut context, lease.map(Write::give_back));
+                context.place.leave(&mut self.cache.fetches, now);
+                // The limits have been asked about.
+                if needs_store && let Some(ask) = self.ask_for_entry(head, &context, now) {
+                    return Step::Ask(ask, context);
+                }
+            }
+        }
+        self.proceed(head, context, now)
+    }
+
+    /// Goes on without the store: there is none, or it is down for a while yet.
+    fn without_store(
+        &mut self,
+        head: &impl Head,
+        mut context: Context<B>,
+        now: Timestamp,
+    ) -> Step<B> {
+        let down_for = self.link.down_for(now);
+        match context.admission.locally(&mut self.limits, now, down_for) {
+            Ok(()) => self.proceed(head, context, now),
+            Err(problem) => context.refuse(&problem),
+        }
+    }
+
+    /// Looks again for what another request fetches, at `local_now` by the isolate's clock.
+    pub fn waited(
+        &mut self,
+        head: &impl Head,
+        mut context: Context<B>,
+        local_now: Timestamp,
+    ) -> Step<B> {
+        let now = self.link.now(local_now);
+        let why = match &context.cache {
+            Phase::Miss(miss) => miss.why,
+            phase => phase
+                .lookup()
+                .and_then(|lookup| lookup.waited)
+                .unwrap_or(Forward::Miss),
+        };
+        let Some(lookup) = context.cache.reopened() else {
+            return self.proceed(head, context, now);
+        };
+        lookup.recall_again(head, why, &mut self.cache.entries, now);
+        let missing = lookup.needs_store(head, true, now);
+        let unchecked = lookup.is_unchecked(now);
+        context.place.step_down(&self.cache.fetches, now);
+        if missing
+            && unchecked
+            && !context.leads()
+            && let Some(pause) = self.join_before_store(&mut context, now)
+        {
+            return Step::Wait(pause, context);
+        }
+        if missing
+            && (unchecked || context.leads())
+            && self.store_allows(&mut context, now)
+            && let Some(ask) = self.ask_for_entry(head, &context, now)
+        {
+            return Step::Ask(ask, context);
+        }
+        self.proceed(head, context, now)
+    }
+
+    /// A request that is admitted: from the cache if it may, else from the origin.
+    fn proceed(&mut self, head: &impl Head, mut context: Context<B>, now: Timestamp) -> Step<B> {
+        if self.link.is_up() && !context.store_failed {
+            let (limits, link) = (&mut self.limits, &mut self.link);
+            let ahead = context.admission.fetch_ahead(limits, link, now);
+            context.calls.extend(ahead);
+        }
+        let lookup = match context.cache.take() {
+            Phase::Lookup(lookup) => *lookup,
+            Phase::Miss(miss) => miss.lookup,
+            phase => {
+                context.cache = phase;
+                return self.fetch(head, context, now);
+            }
+        };
+        let draw = match context.is_background {
+            true => {
+                lookup.looked_for_refresh(&mut self.cache, now);
+                1.0
+            }
+            false => self.cache.draw(),
+        };
+        match lookup.serve(head, draw, now) {
+            Serve::Fetch(miss) => {
+                let max_wait = context.route.origin_timeout;
+                let store_tells = !context.store_failed && self.link.is_up();
+                // Who may not call the origin leads nobody there.
+                let pause = match context.admission.check().origin_refused() {
+                    Some(_) => None,
+                    None => {
+                        let (place, memory) = (&mut context.place, &mut self.cache);
+                        miss.join(place, memory, max_wait, store_tells, now)
+                    }
+                };
+                context.cache = Phase::Miss(Box::new(miss));
+                match pause {
+                    Some(pause) => Step::Wait(pause, context),
+                    None => self.fetch_after_store(head, context, now),
+                }
+            }
+            Serve::Answer(answer) => {
+                context.place.leave(&mut self.cache.fetches, now);
+                context.answer(answer).into()
+            }
+            Serve::AnswerAndRefresh(answer, miss) => {
+                context.place.leave(&mut self.cache.fetches, now);
+                let refresh = self.refresh(head, &mut context, miss, now);
+                let mut respond = context.answer(answer);
+                respond.after.refresh = refresh.map(Box::new);
+                respond.into()
+            }
+            Serve::OnlyIfCached => {
+                context.place.leave(&mut self.cache.fetches, now);
+                context.refuse(&Problem::OnlyIfCached)
+            }
+        }
+    }
+
+    /// Whether to wait for another request that fetches the same, and for how long, before anybody asks
+    /// the store.
+    fn join_before_store(&mut self, context: &mut Context<B>, now: Timestamp) -> Option<Duration> {
+        if context.admission.check().origin_refused().is_some() {
+            return None;
+        }
+        let max_wait = context.route.origin_timeout;
+        let (place, fetches) = (&mut context.place, &mut self.cache.fetches);
+        context.cache.lookup()?.join(place, fetches, max_wait, now)
+    }
+
+    /// The request to the origin, of one that may have waited before it has asked the store.
+    fn fetch_after_store(
+        &mut self,
+        head: &impl Head,
+        mut context: Context<B>,
+        now: Timestamp,
+    ) -> Step<B> {
+        let asked = context.cache.lookup().is_none_or(Lookup::was_asked);
+        if !asked
+            && self.store_allows(&mut context, now)
+            && let Some(ask) = self.ask_for_entry(head, &context, now)
+        {
+            return Step::Ask(ask, context);
+        }
+        self.fetch(head, context, now)
+    }
+}

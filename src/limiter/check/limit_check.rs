@@ -1,0 +1,141 @@
+//! One limit of a request: where it counts, what it said, and where its permits came from.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::engine::limit::fallback::Take;
+use crate::engine::limit::lease::{GRACE, Spent};
+use crate::engine::limit::sliding_window::Cut;
+use crate::engine::limit::{Bucket, Charge, Receipt, Role, Verdict};
+
+use super::super::memory::LimitMemory;
+use crate::store::LimitReply;
+
+/// One limit of a request.
+#[derive(Debug)]
+pub struct LimitCheck {
+    pub charge: Charge,
+    /// Where it counts, as far as is known; `None`: it does not apply.
+    pub bucket: Option<Bucket>,
+    pub verdict: Option<Verdict>,
+    pub paid: Paid,
+    /// Whether the call that asks about it also fetches permits ahead.
+    pub fetches: bool,
+}
+
+/// Where the permits of a request came from.
+#[derive(Debug)]
+pub enum Paid {
+    /// They were not taken.
+    No,
+    /// From those that were fetched ahead.
+    Lease(Spent),
+    /// From the store.
+    Store(Receipt),
+    /// From the local limits.
+    Local,
+    /// From the store, by an earlier call: where is not known.
+    Before,
+}
+
+impl LimitCheck {
+    pub const fn is_unpaid(&self) -> bool {
+        matches!(self.paid, Paid::No)
+    }
+
+    /// Whether somebody has still to decide about this limit. `sure`: whether it is known where the
+    /// client counts.
+    pub const fn is_open(&self, sure: bool) -> bool {
+        let applies = self.bucket.is_some() || !sure;
+        self.is_unpaid() && applies && !matches!(self.charge.role, Role::Origin)
+    }
+
+    /// Where a refusal of this limit would count, if that is known.
+    pub fn enforced_bucket(&self, sure: bool) -> Option<&Bucket> {
+        let known = sure || self.charge.is_settled();
+        let enforced = self.charge.role == Role::Enforce;
+        self.bucket.as_ref().filter(|_| known && enforced)
+    }
+
+    /// How many permits of the bucket are for this request.
+    pub const fn enough(&self, bucket: &Bucket) -> u64 {
+        let quota = self.charge.quota(bucket);
+        quota.without(self.charge.kept).permits
+    }
+
+    /// What is taken from the local limits.
+    pub fn take_here(&self) -> Option<Take<'_>> {
+        let bucket = self.bucket.as_ref()?;
+        Some(Take {
+            key: &bucket.key,
+            quota: self.charge.quota(bucket),
+            kept: self.charge.kept,
+            cost: self.charge.cost,
+            enforced: matches!(self.charge.role, Role::Enforce | Role::Origin),
+        })
+    }
+
+    /// Takes what the store says of this limit, and remembers it.
+    pub fn take(
+        &mut self,
+        bucket: Bucket,
+        said: LimitReply,
+        asked_at: Timestamp,
+        memory: &mut LimitMemory,
+        now: Timestamp,
+    ) {
+        let mut verdict = said.verdict;
+        memory.fallback.learn(&bucket.key, &verdict, now);
+        if !verdict.met {
+            let what = (self.charge.cost, self.enough(&bucket));
+            let until = now + verdict.retry_after;
+            // What another isolate was lent and has not spent comes back when it is void.
+            let believed = match self.charge.leased {
+                true => Cut::of(self.charge.window).lease() + GRACE,
+                false => Duration::MAX,
+            };
+            let denied = &mut memory.denied;
+            denied.remember(&bucket.key, what, now, until, believed);
+        }
+        if std::mem::take(&mut self.fetches) {
+            let permits = said.granted.as_ref().map_or(0, |granted| granted.permits);
+            memory.leases.fetched(&bucket.key, permits, now);
+        }
+        if let Some(granted) = said.granted {
+            memory.lent(&bucket.key, self.charge.window, granted, asked_at);
+        }
+        if self.charge.leased {
+            let lent = memory.leases.left(&bucket.key, now);
+            verdict.remaining = verdict.remaining.saturating_add(lent);
+        }
+        if let Some(receipt) = said.receipt.filter(|_| verdict.met) {
+            self.paid = Paid::Store(receipt);
+        }
+        self.verdict = Some(verdict);
+        self.bucket = Some(bucket);
+    }
+
+    /// What a client is told whose request was paid for in advance: what the store knew to be left,
+    /// and what is at hand here.
+    pub fn leased_verdict(
+        &self,
+        bucket: &Bucket,
+        left: u64,
+        memory: &LimitMemory,
+        now: Timestamp,
+    ) -> Verdict {
+        let known = memory
+            .fallback
+            .last_known(&bucket.key, self.charge.window, now);
+        let known = known.filter(|known| known.met);
+        Verdict {
+            met: true,
+            remaining: known
+                .as_ref()
+                .map_or(0, |k| k.remaining)
+                .saturating_add(left),
+            retry_after: Duration::ZERO,
+            reset_after: known.map_or(Duration::ZERO, |known| known.reset_after),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! HTTP messages as the limiter and the cache see them: heads by name, bodies as a shell holds them,
+//! answers of the gate's own, and the request to the origin.
+
+pub mod answer;
+pub mod body;
+pub mod forward;
+pub mod head;
+
+pub use answer::{Answer, Content};
+pub use body::{Body, BodyError};
+pub use forward::{AsForwarded, Failure, Fetch};
+pub use head::{Head, OriginHead};

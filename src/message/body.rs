@@ -1,0 +1,53 @@
+//! A stored body, as a shell holds it: bytes natively, a JavaScript array in the Worker.
+
+use bytes::Bytes;
+
+/// Why a body was not read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyError {
+    /// It is longer than it may be.
+    TooLong,
+    /// It was not over in time.
+    TooSlow,
+    /// It broke off.
+    Broken,
+}
+
+/// The bytes of a body, cheap to clone.
+pub trait Body: Clone {
+    /// How many.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes themselves; may copy.
+    fn bytes(&self) -> Bytes;
+
+    /// Takes bytes in; may copy.
+    fn from_bytes(bytes: Bytes) -> Self;
+
+    /// The bytes from place `from` to before `to`, as far as there are such. Does not copy.
+    fn slice(&self, from: usize, to: usize) -> Self;
+}
+
+impl Body for Bytes {
+    fn len(&self) -> usize {
+        Self::len(self)
+    }
+
+    fn bytes(&self) -> Bytes {
+        self.clone()
+    }
+
+    fn from_bytes(bytes: Bytes) -> Self {
+        bytes
+    }
+
+    fn slice(&self, from: usize, to: usize) -> Self {
+        let to = to.min(Self::len(self));
+        Self::slice(self, from.min(to)..to)
+    }
+}

@@ -1,0 +1,161 @@
+//! Forwarding: what the origin is sent, and which headers stay on either side of the gate.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::engine::http_cache::{CONDITIONAL, Fields, Target};
+use crate::engine::proxy_names::{Reserved, speaks_for_proxy};
+
+use super::head::{Head, is_upgrade};
+
+/// A request to the origin, as a change to the client's request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetch {
+    /// Where it goes.
+    pub url: String,
+    /// The only headers of the client that go on, by lower-case name, if not all do.
+    pub keep: Option<Vec<String>>,
+    /// Headers of the client that are taken off, whether they are in `keep` or not, by lower-case name.
+    pub remove: Vec<String>,
+    /// Headers that are set.
+    pub set: Vec<(String, String)>,
+    /// How long the origin may take to start its answer once it has the whole request. While the client
+    /// is still sending, the time begins anew with every piece.
+    pub timeout: Duration,
+}
+
+/// Why there is no answer from the origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// It could not be reached, or broke off.
+    Failed,
+    /// It took longer than it may.
+    TimedOut,
+}
+
+/// Headers that concern one connection only (RFC 9110 §7.6.1), with the older ones that are still
+/// seen.
+pub const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// The request headers that reach the origin on a route that declares its query, where the route does
+/// not name them itself. An answer that follows from one of them says so, or is not for a cache:
+///
+/// - what is negotiated about (RFC 9110 §12.5), and the page that asks (Fetch Standard, "CORS
+///   protocol"), are named in `Vary`;
+/// - an answer to a request with credentials is stored only if it allows that (RFC 9111 §3.5);
+/// - directives for caches are to be passed on (RFC 9111 §5.2), and so is what finds loops (RFC 8586);
+/// - what names a request in logs changes no answer.
+///
+/// All others could change the answer for everybody: cookies, API keys, the browser's name.
+pub const USUAL: [&str; 11] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "cache-control",
+    "cdn-loop",
+    "origin",
+    "pragma",
+    "traceparent",
+    "tracestate",
+    "x-request-id",
+];
+
+/// A client's request as the origin gets to see it: without the headers that do not reach it.
+#[derive(Debug)]
+pub struct AsForwarded<'a, H> {
+    head: &'a H,
+    names: Option<&'a [String]>,
+}
+
+impl<'a, H: Head> AsForwarded<'a, H> {
+    /// `names`: the only headers that reach it, if not all do.
+    pub const fn new(head: &'a H, names: Option<&'a [String]>) -> Self {
+        Self { head, names }
+    }
+
+    /// Those of the cache's and of the gate's own reach it with other values than the client's.
+    fn reaches(&self, name: &str) -> bool {
+        let own = || CONDITIONAL.iter().any(|n| n == name) || speaks_for_proxy(name);
+        self.names
+            .is_none_or(|names| names.iter().any(|n| n == name) || own())
+    }
+}
+
+impl<H: Head> Fields for AsForwarded<'_, H> {
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.reaches(name).then(|| self.head.value(name))?
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.reaches(name) && self.head.has(name)
+    }
+}
+
+/// The URL of a path and a query at the origin. An empty query goes without its `?`.
+pub fn url(origin: &str, path: &str, query: Option<&str>) -> String {
+    match query {
+        Some(query) if !query.is_empty() => format!("{origin}{path}?{query}"),
+        _ => format!("{origin}{path}"),
+    }
+}
+
+/// The request to this `url` of the origin for a client's request to `target`. Headers that are hop-by-hop
+/// or `reserved` are taken off, whatever the request is, also if it asks for another protocol.
+pub fn fetch(
+    url: String,
+    target: &Target<'_>,
+    head: &impl Head,
+    reserved: Reserved<'_>,
+    address: Option<String>,
+    timeout: Duration,
+) -> Fetch {
+    let named = named_in_connection(head.value("connection").as_deref());
+    let upgrade = is_upgrade(head);
+    let hop_by_hop = |name: &str| {
+        // The handshake's own: without them there is no other protocol.
+        let handshake = upgrade && matches!(name, "connection" | "upgrade");
+        !handshake && (HOP_BY_HOP.contains(&name) || named.iter().any(|n| n == name))
+    };
+    let mut remove = head.names();
+    remove.retain(|name| hop_by_hop(name) || reserved.takes_off(name));
+    let mut set = vec![
+        ("x-forwarded-proto".to_owned(), target.scheme().to_owned()),
+        ("x-forwarded-host".to_owned(), target.host().to_owned()),
+    ];
+    if let Some(address) = address {
+        set.push(("x-forwarded-for".to_owned(), address));
+    }
+    Fetch {
+        url,
+        keep: None,
+        remove,
+        set,
+        timeout,
+    }
+}
+
+/// The headers that a `Connection` header names: they are hop-by-hop too.
+///
+/// ```
+/// # use omnitrade_edge::message::forward::named_in_connection;
+/// assert_eq!(named_in_connection(Some("close, X-Trace")), ["x-trace"]);
+/// ```
+pub fn named_in_connection(connection: Option<&str>) -> Vec<String> {
+    let names = connection.unwrap_or_default().split(',').map(str::trim);
+    names
+        .filter(|name| http::HeaderName::from_bytes(name.as_bytes()).is_ok())
+        .map(str::to_ascii_lowercase)
+        .filter(|name| name != "close" && name != "keep-alive")
+        .collect()
+}

@@ -1,0 +1,174 @@
+//! A call of `admit.lua`: one question to the store about all limits, the API key and the entry.
+
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use crate::clock::{Timestamp, millis};
+use crate::engine::limit::sliding_window::{Cut, TOLERANCE};
+use crate::engine::limit::{Buckets, Charge, Receipt};
+use crate::redis::Script;
+
+/// The one script. It knows a repeat of a call by its id, so a call may be sent again.
+pub static ADMIT: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("admit.lua")).repeatable());
+
+/// One call of the script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// KEYS.
+    pub keys: Vec<String>,
+    /// ARGV, but for the last one, which says whether this may be a repeat.
+    pub args: Vec<String>,
+    /// By how much the caller's clock was corrected when it told the time.
+    pub correction_ms: i64,
+    /// The time that it told.
+    pub now: Timestamp,
+    pub(super) limits: usize,
+    pub(super) cached: bool,
+}
+
+/// The cache's part of an [`Ask`].
+#[derive(Debug, Clone)]
+pub struct EntryQuery {
+    /// The key of the entry.
+    pub entry: String,
+    /// The key of the refresh lease.
+    pub lease: String,
+    /// The keys of its epochs.
+    pub epochs: Vec<String>,
+    /// How long whoever refreshes may take before another may; absent: this caller cannot.
+    pub lease_for: Option<Duration>,
+    /// For how long before the entry goes stale it may be refreshed already.
+    pub early: Duration,
+    /// How the entry begins that the caller has at hand, if it has one: it is not sent again.
+    pub known: Option<String>,
+}
+
+impl Ask {
+    /// A call that tells the time `now`. Its id is not used again by anybody for as long as a repeat
+    /// can come, `horizon`. `ask_time`: also how far the clock of this isolate is off.
+    pub fn new(now: Timestamp, id: &str, horizon: Duration, ask_time: bool) -> Self {
+        let args = vec![
+            now.as_millis().to_string(),
+            "0".to_owned(),
+            millis(TOLERANCE).to_string(),
+            "0".to_owned(),
+            u8::from(ask_time).to_string(),
+            id.to_owned(),
+            millis(horizon).to_string(),
+            "0".to_owned(),
+            "0".to_owned(),
+            "0".to_owned(),
+            "0".to_owned(),
+            String::new(),
+        ];
+        Self {
+            keys: Vec::new(),
+            args,
+            correction_ms: 0,
+            now,
+            limits: 0,
+            cached: false,
+        }
+    }
+
+    /// Asks about a limit, too: `lend` more permits ahead, if they can be spared, and take `back` what
+    /// was charged there.
+    pub fn limit(&mut self, charge: &Charge, lend: u64, back: &[(Receipt, u64)]) {
+        let back = back_word(back);
+        self.push(charge, lend, back);
+    }
+
+    /// Asks to take back permits of this limit, whenever they were charged.
+    pub fn refund(&mut self, charge: &Charge, permits: u64) {
+        self.push(charge, 0, format!("* {permits}"));
+    }
+
+    fn push(&mut self, charge: &Charge, lend: u64, back: String) {
+        let (without, with, plans) = match &charge.buckets {
+            Buckets::One(bucket) => (Some(bucket), bucket, None),
+            Buckets::ByStanding {
+                without,
+                with,
+                plans,
+            } => (without.as_ref(), with, Some(plans)),
+        };
+        let mut key = |key: &str| {
+            self.keys.push(key.to_owned());
+            self.keys.len()
+        };
+        let first = without.map_or(0, |bucket| key(&bucket.key));
+        let second = match without {
+            Some(bucket) if bucket.key == with.key => first,
+            _ => key(&with.key),
+        };
+        let mut plan_words = String::new();
+        for (name, permits) in plans.into_iter().flat_map(|plans| plans.iter()) {
+            let _ = write!(plan_words, "{name}={permits} ");
+        }
+        let cut = Cut::of(charge.window);
+        self.args.extend([first, second].map(|n| n.to_string()));
+        let permits = without.map_or(0, |bucket| bucket.permits);
+        self.args
+            .extend([permits, with.permits].map(|n| n.to_string()));
+        self.args.push(plan_words.trim_end().to_owned());
+        let numbers = [charge.kept, charge.cost, cut.width, cut.buckets];
+        self.args.extend(numbers.map(|n| n.to_string()));
+        self.args.push(charge.role.as_str().to_owned());
+        self.args
+            .extend([lend, charge.unlent].map(|n| n.to_string()));
+        self.args.push(back);
+        self.limits += 1;
+        self.set(1, self.limits.to_string());
+    }
+
+    /// Asks whether the client's API key is registered: `key` is its record's.
+    pub fn record(&mut self, key: &str) {
+        self.keys.push(key.to_owned());
+        self.set(7, self.keys.len().to_string());
+    }
+
+    /// Asks the cache, too.
+    pub fn look_up(&mut self, query: &EntryQuery) {
+        let lease_for = millis(query.lease_for.unwrap_or_default());
+        self.set(3, lease_for.to_string());
+        self.keys.push(query.entry.clone());
+        self.set(8, self.keys.len().to_string());
+        self.keys.push(query.lease.clone());
+        self.keys.extend(query.epochs.iter().cloned());
+        self.set(9, query.epochs.len().to_string());
+        self.set(10, millis(query.early).to_string());
+        self.set(11, query.known.clone().unwrap_or_default());
+        self.cached = true;
+    }
+
+    fn set(&mut self, at: usize, word: String) {
+        if let Some(slot) = self.args.get_mut(at) {
+            *slot = word;
+        }
+    }
+
+    /// Whether anything is asked at all.
+    pub const fn is_empty(&self) -> bool {
+        self.limits == 0 && !self.cached
+    }
+
+    /// Whether the cache is asked, too.
+    pub const fn asks_cache(&self) -> bool {
+        self.cached
+    }
+}
+
+/// What goes back, of one state: parts of another one than the last are left out, that one is lost.
+fn back_word(back: &[(Receipt, u64)]) -> String {
+    let Some((last, _)) = back.last() else {
+        return String::new();
+    };
+    let mut word = last.tag.clone();
+    let same = back.iter().filter(|(receipt, _)| receipt.tag == last.tag);
+    for (receipt, permits) in same {
+        let _ = write!(word, " {} {permits}", receipt.bucket);
+    }
+    word
+}

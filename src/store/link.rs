@@ -1,0 +1,255 @@
+//! What an isolate knows of its store: whether it is worth asking, how far the isolate's own clock is
+//! off, and which ids its calls have had.
+
+use std::time::Duration;
+
+use crate::clock::{Timestamp, millis};
+use crate::engine::breaker::{Breaker, Status};
+use crate::engine::limit::sliding_window::TOLERANCE;
+use crate::error::Error;
+use crate::redis::Value;
+
+use super::ask::Ask;
+use super::reply::Reply;
+
+/// The link of an isolate to its store, or the lack of one.
+#[derive(Debug)]
+pub struct Link {
+    exists: bool,
+    breaker: Breaker,
+    clock: ClockGuard,
+    ids: Ids,
+    timeout: Duration,
+}
+
+impl Link {
+    /// The link to a store whose calls take at most `timeout`. `seed` is a random number, so that no
+    /// two isolates give their calls the same ids.
+    pub fn new(timeout: Duration, seed: u64) -> Self {
+        Self {
+            exists: true,
+            breaker: Breaker::new(timeout),
+            clock: ClockGuard::default(),
+            ids: Ids(seed),
+            timeout,
+        }
+    }
+
+    /// No store: all is decided in the isolate.
+    pub fn absent(seed: u64) -> Self {
+        Self {
+            exists: false,
+            ..Self::new(Duration::ZERO, seed)
+        }
+    }
+
+    /// Whether there is a store.
+    pub const fn exists(&self) -> bool {
+        self.exists
+    }
+
+    /// Whether there is a store that answers, as far as is known.
+    pub fn is_up(&self) -> bool {
+        self.exists && self.breaker.status() == Status::Closed
+    }
+
+    /// How the store looks from here; `None` if there is none.
+    pub fn status(&self) -> Option<Status> {
+        self.exists.then(|| self.breaker.status())
+    }
+
+    /// Whether the store may be asked now. While it fails, one call at a time is let through, to
+    /// probe it.
+    pub fn allows(&mut self, now: Timestamp) -> bool {
+        self.exists && self.breaker.allows(now)
+    }
+
+    /// For how long yet nobody asks the store; `None` if there is none.
+    pub fn down_for(&self, now: Timestamp) -> Option<Duration> {
+        self.exists.then(|| self.breaker.retry_after(now))
+    }
+
+    /// What time it is, given what the isolate's clock shows.
+    pub fn now(&self, local_now: Timestamp) -> Timestamp {
+        self.clock.correct(local_now)
+    }
+
+    /// A call of the script that says what time it is, and asks for it where that is due.
+    pub fn call(&mut self, now: Timestamp) -> Ask {
+        let id = self.ids.next();
+        let mut ask = Ask::new(now, &id, self.timeout, self.clock.is_due(now));
+        ask.correction_ms = self.clock.correction_ms();
+        ask
+    }
+
+    /// The longest that a call takes, with what comes before and after it.
+    pub const fn longest_call(&self) -> Duration {
+        self.timeout.saturating_mul(2)
+    }
+
+    /// Takes what came of a call: whether the store is worth asking, and what time it is. Returns the
+    /// reply, if there is one, and the time from which on it counts.
+    pub fn received(
+        &mut self,
+        ask: &Ask,
+        reply: Result<Value, Error>,
+        local_now: Timestamp,
+    ) -> Option<(Reply, Timestamp)> {
+        let reply = reply.map_err(|error| error.kind().is_lasting());
+        match reply.and_then(|value| ask.read(value).ok_or(false)) {
+            Ok(reply) => {
+                self.breaker.succeeded();
+                if let Some(offset) = reply.clock_offset {
+                    self.clock.learn(offset, ask.correction_ms, local_now);
+                }
+                Some((reply, self.now(local_now)))
+            }
+            Err(lasting) => {
+                self.breaker.failed(self.now(local_now), lasting);
+                None
+            }
+        }
+    }
+
+    /// Takes what came of a call that is not one of the script: whether the store is worth asking.
+    pub fn heard(&mut self, error: Option<&Error>, now: Timestamp) {
+        match error {
+            None => self.breaker.succeeded(),
+            Some(error) => self.breaker.failed(now, error.kind().is_lasting()),
+        }
+    }
+
+    /// A number that is not likely to come again, in this isolate or in another.
+    pub const fn random(&mut self) -> u64 {
+        self.ids.random()
+    }
+
+    /// When a call was made, by the clock as it is corrected now.
+    pub fn asked_at(&self, ask: &Ask) -> Timestamp {
+        let since = self.clock.correction_ms().saturating_sub(ask.correction_ms);
+        Timestamp::from_millis(ask.now.as_millis().saturating_add_signed(since))
+    }
+}
+
+/// Ids of calls: six letters and digits.
+#[derive(Debug)]
+struct Ids(u64);
+
+impl Ids {
+    /// The next one.
+    fn next(&mut self) -> String {
+        const LETTERS: &[u8; 62] =
+            b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        let mut z = self.random();
+        let mut letter = || {
+            let at = usize::try_from(z % 62).unwrap_or_default();
+            z /= 62;
+            char::from(LETTERS.get(at).copied().unwrap_or(b'0'))
+        };
+        (0..6).map(|_| letter()).collect()
+    }
+
+    /// SplitMix64: a sequence that does not repeat and looks random.
+    const fn random(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+/// How often the isolate's clock is held against the store's.
+const CLOCK_CHECK: Duration = Duration::from_secs(600);
+
+/// The isolate's clock, corrected by the store's where the two are too far apart.
+///
+/// Limits and entries are shared by isolates, so their clocks must agree. The store's clock is the
+/// one that they all see; to ask it costs a command, so it is asked rarely.
+#[derive(Debug, Default)]
+struct ClockGuard {
+    offset_ms: i64,
+    next_check: Option<Timestamp>,
+}
+
+impl ClockGuard {
+    /// What the time is, given what the isolate's clock shows.
+    fn correct(&self, local_now: Timestamp) -> Timestamp {
+        Timestamp::from_millis(local_now.as_millis().saturating_add_signed(self.offset_ms))
+    }
+
+    /// Whether it is time to ask the store for its clock.
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.next_check
+            .is_none_or(|at| now >= at || at.since(now) > CLOCK_CHECK)
+    }
+
+    /// By how many milliseconds the isolate's clock is corrected.
+    const fn correction_ms(&self) -> i64 {
+        self.offset_ms
+    }
+
+    /// The store's clock is `offset_ms` ahead of what an [`Ask`] told it, which was
+    /// corrected by `correction_ms`. The isolate's clock shows
+    /// `local_now`.
+    ///
+    /// Several answers may tell of one and the same error: each is taken for what it says of the
+    /// clock, and not added to what is known from the others.
+    fn learn(&mut self, offset_ms: i64, correction_ms: i64, local_now: Timestamp) {
+        let right = correction_ms.saturating_add(offset_ms);
+        if right.abs_diff(self.offset_ms) > millis(TOLERANCE) {
+            self.offset_ms = right;
+        }
+        self.next_check = Some(self.correct(local_now) + CLOCK_CHECK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_off_is_corrected_and_one_that_is_not_is_left_alone() {
+        let mut clock = ClockGuard::default();
+        let at = Timestamp::from_millis;
+        assert!(clock.is_due(at(0)));
+        clock.learn(-900, 0, at(1_000));
+        assert_eq!(clock.correct(at(1_000)), at(1_000));
+        assert!(!clock.is_due(at(600_999)));
+        assert!(clock.is_due(at(601_000)));
+        clock.learn(-300_000, 0, at(601_000));
+        assert_eq!(clock.correct(at(601_000)), at(301_000));
+        assert!(!clock.is_due(at(301_001)));
+        assert!(
+            clock.is_due(at(0)),
+            "a check far in the future is not waited for"
+        );
+    }
+
+    #[test]
+    fn ids_of_calls_differ_in_one_isolate_and_between_two() {
+        let mut seen = std::collections::HashSet::new();
+        for seed in [0, 1, 0x9e37_79b9_7f4a_7c15] {
+            let mut ids = Ids(seed);
+            for _ in 0..1_000 {
+                let id = ids.next();
+                assert!(id.len() == 6 && id.bytes().all(|b| b.is_ascii_alphanumeric()));
+                seen.insert(id);
+            }
+        }
+        // The first sequence goes on where the third one begins.
+        assert!(seen.len() >= 2_000);
+    }
+
+    #[test]
+    fn answers_that_tell_of_one_error_correct_it_once() {
+        let mut clock = ClockGuard::default();
+        let at = Timestamp::from_millis;
+        for _ in 0..10 {
+            clock.learn(-300_000, 0, at(601_000));
+        }
+        assert_eq!(clock.correct(at(601_000)), at(301_000));
+        clock.learn(5, clock.correction_ms(), at(602_000));
+        assert_eq!(clock.correct(at(602_000)), at(302_000));
+    }
+}
