@@ -10,11 +10,11 @@ use crate::engine::http_cache::is_exact;
 use crate::engine::limit::{Bucket, Buckets, Charge, Role};
 use crate::engine::registry::record_key;
 use crate::engine::subject;
-use crate::limiter::{Check, LimitMemory, Refusal, Work};
+use crate::limiter::{Check, LimitMemory, Refusal};
 use crate::message::answer::Answer;
 use crate::message::body::Body;
 use crate::message::head::Head;
-use crate::store::{Ask, Link, Reply};
+use crate::store::Reply;
 
 use super::plan::{LimitPlan, Plan, RoutePlan};
 use super::problem::Problem;
@@ -99,17 +99,6 @@ impl Admission {
         open.map_err(|refusal| self.problem(refusal))
     }
 
-    /// Asks the store about what is open; `origin`: also whether the origin may be called.
-    pub fn ask(
-        &mut self,
-        origin: bool,
-        memory: &mut LimitMemory,
-        link: &mut Link,
-        now: Timestamp,
-    ) -> Ask {
-        self.check.ask(origin, memory, link, now)
-    }
-
     /// Takes what the store said. `None`: it could not tell.
     pub fn decided(
         &mut self,
@@ -144,16 +133,6 @@ impl Admission {
     /// Whether the origin may be called, and what of the request is put right afterwards.
     pub const fn check(&mut self) -> &mut Check {
         &mut self.check
-    }
-
-    /// Fetches permits ahead, where they are spent fast.
-    pub fn fetch_ahead(
-        &self,
-        memory: &mut LimitMemory,
-        link: &mut Link,
-        now: Timestamp,
-    ) -> Option<Work> {
-        self.check.fetch_ahead(memory, link, now)
     }
 
     fn problem(&self, refusal: Refusal) -> Problem {

@@ -75,9 +75,9 @@ impl<B: Body> Gate<B> {
             Some(lookup) => query.is_some() && !lookup.request.only_if_cached(),
             None => true,
         };
-        let mut ask = context
-            .admission
-            .ask(calls_origin, &mut self.limits, &mut self.link, now);
+        let (limits, link) = (&mut self.limits, &mut self.link);
+        let check = context.admission.check();
+        let mut ask = check.ask(calls_origin, limits, link, now);
         if let Some(query) = &query {
             ask.look_up(query);
         }
@@ -225,7 +225,7 @@ impl<B: Body> Gate<B> {
     fn proceed(&mut self, head: &impl Head, mut context: Context<B>, now: Timestamp) -> Step<B> {
         if self.link.is_up() && !context.store_failed {
             let (limits, link) = (&mut self.limits, &mut self.link);
-            let ahead = context.admission.fetch_ahead(limits, link, now);
+            let ahead = context.admission.check().fetch_ahead(limits, link, now);
             context.calls.extend(ahead);
         }
         let lookup = match context.cache.take() {

@@ -121,8 +121,8 @@ impl<B: Body> Relay<B> {
     /// Has a copy of the body stored, if there is something to store.
     pub(super) fn store_copy(&mut self, fill: Option<Box<Fill>>) {
         if fill.as_ref().is_some_and(|fill| fill.is_decoded()) {
-            // Two readers share the body then, so the platform undoes its coding, and codes it anew
-            // for the client, to other bytes.
+            // Two readers share the body then. Whether the client still gets the bytes that the
+            // digests are of is the platform's business.
             self.remove.extend(DIGESTS.map(str::to_owned));
         }
         self.fill = fill;

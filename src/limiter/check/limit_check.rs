@@ -106,7 +106,9 @@ impl LimitCheck {
         }
         if self.charge.leased {
             let lent = memory.leases.left(&bucket.key, now);
-            verdict.remaining = verdict.remaining.saturating_add(lent);
+            let left = verdict.remaining.saturating_add(lent);
+            // What was lent before the store gave something back counts twice.
+            verdict.remaining = left.min(bucket.permits);
         }
         if let Some(receipt) = said.receipt.filter(|_| verdict.met) {
             self.paid = Paid::Store(receipt);
@@ -133,7 +135,8 @@ impl LimitCheck {
             remaining: known
                 .as_ref()
                 .map_or(0, |k| k.remaining)
-                .saturating_add(left),
+                .saturating_add(left)
+                .min(bucket.permits),
             retry_after: Duration::ZERO,
             reset_after: known.map_or(Duration::ZERO, |known| known.reset_after),
         }
