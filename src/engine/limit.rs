@@ -1,4 +1,5 @@
-//! Rate limits: how much, per how long, counted for whom, and what a check says.
+//! Rate limits: the charges that a request brings, the states they are counted in, and the
+//! verdicts.
 
 pub mod deny_cache;
 pub mod fallback;
@@ -17,49 +18,52 @@ use super::registry::Standing;
 
 pub use verdict::{Quota, Receipt, Verdict, unreserved};
 
-/// What one request takes from one limit.
+/// The charge that one request brings to one limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge {
-    /// Where it is counted, and how much there is.
+    /// The state in which the charge is counted, and its quota.
     pub buckets: Buckets,
     /// The window of the quota.
     pub window: Duration,
-    /// How many permits.
+    /// The cost, in permits.
     pub cost: u64,
     /// What the charge is for.
     pub role: Role,
-    /// What happens while the store fails.
+    /// The behaviour of this limit while the store fails.
     pub on_failure: OnFailure,
-    /// How many hundredths of the quota are kept for other requests than this.
+    /// The percentage of the quota that is kept for other requests than this one.
     pub kept: u64,
-    /// How many hundredths of the quota must not be lent ahead.
+    /// The percentage of the quota that must not be lent ahead.
     pub unlent: u64,
     /// Whether permits are fetched ahead.
     pub leased: bool,
-    /// Whether, and how, a client is held off that goes on after refusals.
+    /// The penalty for clients that ignore refusals, if any.
     pub penalty: Option<penalty::Penalty>,
 }
 
-/// Where a request may be counted: that can depend on whether the client's API key is registered.
+/// The state in which a request is counted. It can depend on whether the client's API key is
+/// registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Buckets {
-    /// Here, in any case.
+    /// One bucket, whether or not the client's API key is registered.
     One(Bucket),
-    /// That depends.
+    /// The bucket depends on whether the client's API key is registered.
     ByStanding {
-        /// Where without a registered key; `None`: the limit does not apply then.
+        /// The bucket of clients without a registered key. `None`: the limit does not apply to
+        /// them.
         without: Option<Bucket>,
-        /// Where with one whose plan is not among `plans`.
+        /// The bucket of clients with a registered key. Its permits apply if the plan is not in
+        /// `plans`.
         with: Bucket,
-        /// The permits of each plan.
+        /// Permits in a window, by plan.
         plans: Rc<BTreeMap<String, u64>>,
     },
 }
 
-/// A state in the store and in all memories, and how many permits its subject has in a window.
+/// The limit state of one subject, and how many permits the subject has in a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket {
-    /// The key of the state.
+    /// The key of the state, in the store and in the isolate's memory.
     pub key: String,
     /// Permits in a window.
     pub permits: u64,
@@ -72,9 +76,9 @@ pub struct Bucket {
 pub enum OnFailure {
     /// The isolate limits by itself.
     Local,
-    /// Nobody is limited.
+    /// The limit does not apply.
     Open,
-    /// Nobody is served: 503.
+    /// Every request to which the limit applies is answered with 503.
     Closed,
 }
 
@@ -85,16 +89,16 @@ pub enum Role {
     Enforce,
     /// A limit that only reports.
     Shadow,
-    /// A look: nothing is charged.
+    /// A query of the state: nothing is charged.
     Peek,
-    /// What was found out after the request: charged, whatever is left.
+    /// A cost that became known after the request: it is charged even if it exceeds what is left.
     Settle,
-    /// How often the origin may be called: charged only if it will be.
+    /// A limit on calls to the origin: charged only if the origin will be called.
     Origin,
 }
 
 impl Role {
-    /// Its name in the script.
+    /// The role's name in the store's script.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Enforce => "enforce",
@@ -107,7 +111,7 @@ impl Role {
 }
 
 impl Charge {
-    /// An enforced charge on a bucket, exact and without anything else.
+    /// An enforced, exact charge on one bucket: no share kept for others, no lease and no penalty.
     pub const fn on(bucket: Bucket, window: Duration, cost: u64) -> Self {
         Self {
             buckets: Buckets::One(bucket),
@@ -122,12 +126,12 @@ impl Charge {
         }
     }
 
-    /// Whether it is known where it counts without knowing how the client's key stands.
+    /// Whether the bucket is known without looking up the client's API key.
     pub const fn is_settled(&self) -> bool {
         matches!(self.buckets, Buckets::One(_))
     }
 
-    /// Where it counts for a client of this standing; `None`: it does not apply.
+    /// The bucket of a client whose API key has this standing. `None`: the limit does not apply.
     pub fn bucket(&self, standing: &Standing) -> Option<Bucket> {
         match (&self.buckets, standing) {
             (Buckets::One(bucket), _) => Some(bucket.clone()),
@@ -151,11 +155,11 @@ impl Charge {
     }
 }
 
-/// Who decided about a request: the value of `X-Edge-Limiter`.
+/// Which part decided about a request: the value of `X-Edge-Limiter`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Source {
-    /// Nobody: no limit applied, or the store is down and the limit is open then.
+    /// None: no limit applied, or the store failed and the limit has [`OnFailure::Open`].
     None,
     /// The store.
     Redis,

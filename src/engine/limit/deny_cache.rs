@@ -1,4 +1,4 @@
-//! Remembered refusals: a subject that was told when to come back needs no store call before that.
+//! Remembered refusals: a refused subject needs no store call until the time at which it may retry.
 
 use std::time::Duration;
 
@@ -8,25 +8,26 @@ use crate::clock::Timestamp;
 
 use super::sliding_window::TOLERANCE;
 
-/// Refusals that are still true, by limit key. Bounded; what is evicted is asked again.
+/// Refusals that still hold, by the key of the limit's state. Bounded: after an eviction, the store
+/// is asked again.
 #[derive(Debug)]
 pub struct DenyCache {
     refusals: Cache<String, Vec<Refusal>>,
 }
 
-/// A request of another cost may pass where this one did not; and one of a route that keeps a share
-/// of the quota for itself.
+/// A refusal of requests with this cost and this quota. Requests with another cost may still pass,
+/// and so may those of a route for which another share of the quota is kept.
 #[derive(Debug, Clone, Copy)]
 struct Refusal {
     cost: u64,
     quota: u64,
     at: Timestamp,
     until: Timestamp,
-    /// From when on the store is asked again: it may have got permits back meanwhile.
+    /// When the store is asked again: permits may have come back in the meantime.
     ask_again: Timestamp,
 }
 
-/// How many refusals are remembered of one key.
+/// How many refusals are remembered for one key.
 const EACH: usize = 8;
 
 impl DenyCache {
@@ -37,8 +38,8 @@ impl DenyCache {
         }
     }
 
-    /// At `now`, a request of `cost` on `quota` permits of the limit state `key` is refused until
-    /// `until`. It is believed for `believed` at the longest.
+    /// Remembers that at `now` a request of `cost` was refused until `until`, with a quota of
+    /// `quota` permits in the limit state `key`. The refusal is relied on for at most `believed`.
     pub fn remember(
         &mut self,
         key: &str,
@@ -64,7 +65,8 @@ impl DenyCache {
         self.refusals.insert(key.to_owned(), vec![refusal]);
     }
 
-    /// Until when a request of `cost` on `quota` permits of `key` is refused, if it is.
+    /// The instant until which a request of `cost` is refused, with a quota of `quota` permits in
+    /// the limit state `key`. `None` if no refusal is known.
     pub fn refused_until(
         &self,
         key: &str,
@@ -85,7 +87,8 @@ impl DenyCache {
 }
 
 impl Refusal {
-    /// A clock that went back further than clocks differ must not hold anybody off for longer.
+    /// If the clock went back by more than clocks may differ, the refusal no longer holds:
+    /// otherwise the client would be refused for longer.
     fn is_true(&self, now: Timestamp) -> bool {
         self.ask_again > now && now + TOLERANCE >= self.at
     }

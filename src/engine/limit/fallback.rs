@@ -1,9 +1,10 @@
-//! The isolate's own limiter, for when the store is absent or failing: `governor`, keyed like the
-//! limits themselves.
+//! The isolate's own limiter, used while the store is absent or failing. It is built on `governor`
+//! and uses the same keys as the limits themselves.
 //!
-//! GCRA with burst `b` and one permit each `τ` admits at most `b + ⌊W / τ⌋` in a window `W`. Half of
-//! the quota is burst (more where one request costs more) and the rest is rate, so the fallback,
-//! too, never lets a window hold more than the quota; it knows of this isolate's requests only.
+//! GCRA with burst `b` and one permit each `τ` admits at most `b + ⌊W / τ⌋` permits in a window
+//! `W`. Half of the quota is burst (more if one request costs more) and the rest is rate. So the
+//! fallback, too, never lets a window hold more than the quota, but it counts the requests of this
+//! isolate only.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -23,7 +24,7 @@ use crate::clock::Timestamp;
 use super::sliding_window::TOLERANCE;
 use super::verdict::{Quota, Verdict};
 
-/// Local limiters, one for each quota, over one bounded memory of subjects.
+/// Local limiters, one per quota, which share one bounded memory of subjects.
 pub struct Fallback {
     limiters: HashMap<Quota, Limiter>,
     clock: GateClock,
@@ -32,27 +33,27 @@ pub struct Fallback {
     largest_costs: HashMap<Quota, u64>,
 }
 
-/// What the store last said of a subject.
+/// The store's last verdict on a subject.
 #[derive(Debug, Clone)]
 struct Known {
     verdict: Verdict,
     at: Timestamp,
-    /// Whether the subject's own state has been brought in line with it.
+    /// Whether the subject's local state has been adjusted to this verdict.
     settled: bool,
 }
 
-/// What one request takes from one limit here.
+/// The charge that one request brings to one local limit.
 #[derive(Debug, Clone, Copy)]
 pub struct Take<'a> {
-    /// The key of the limit's state, in all memories.
+    /// The key of the limit's state, in the store and in the isolate's memory.
     pub key: &'a str,
     /// The whole quota.
     pub quota: Quota,
-    /// How many hundredths of it are kept for other requests.
+    /// The percentage of the quota that is kept for other requests.
     pub kept: u64,
-    /// How many permits.
+    /// The cost, in permits.
     pub cost: u64,
-    /// Whether a refusal counts; else it is only reported.
+    /// Whether a refusal refuses the request. If not, it is only reported.
     pub enforced: bool,
 }
 
@@ -70,17 +71,17 @@ impl Fallback {
         }
     }
 
-    /// Requests of `cost` will come on `quota`: the burst is made to fit them, so that they pass at
-    /// some time. To be told before the first request.
+    /// Announces that requests of `cost` will come for `quota`, so that the burst is made large
+    /// enough to admit them at some time. Must be called before the first request.
     pub fn expect(&mut self, quota: Quota, cost: u64) {
         let largest = self.largest_costs.entry(quota).or_default();
         *largest = cost.max(*largest);
     }
 
-    /// The store said this of `key`: where a fallback will start.
+    /// Records the store's verdict on `key`: the local state will start from it.
     pub fn learn(&mut self, key: &str, verdict: &Verdict, now: Timestamp) {
-        // What was counted without the store stays counted: a store that comes and goes must not
-        // give a fresh burst each time.
+        // The local counts are kept: a store that fails again and again must not give a full burst
+        // each time.
         let known = Known {
             verdict: verdict.clone(),
             at: now,
@@ -89,7 +90,7 @@ impl Fallback {
         self.known.insert(key.to_owned(), known);
     }
 
-    /// What was last said of `key`, if that was within `window`, as it looks now.
+    /// The store's last verdict on `key`, adjusted to `now`, if it is younger than `window`.
     pub fn last_known(&self, key: &str, window: Duration, now: Timestamp) -> Option<Verdict> {
         let Known { verdict, at, .. } = self.known.get(key)?;
         let passed = now.since(*at);
@@ -100,7 +101,8 @@ impl Fallback {
         })
     }
 
-    /// Checks all, charges all or, where an enforced one refuses, none.
+    /// Checks all charges. If an enforced one is refused, charges none; otherwise charges all that
+    /// were admitted.
     pub fn admit(&mut self, charges: &[&Take<'_>], now: Timestamp) -> Vec<Verdict> {
         self.tell_time(now);
         for charge in charges {
@@ -123,7 +125,7 @@ impl Fallback {
         verdicts
     }
 
-    /// What one permit of `key` would be told, without taking it.
+    /// The verdict for one permit of `key`, without taking it.
     pub fn look(&mut self, key: &str, quota: Quota, now: Timestamp) -> Verdict {
         let before = self.subjects.get(key);
         let take = Take {
@@ -139,7 +141,7 @@ impl Fallback {
             remaining: verdict.remaining + u64::from(verdict.met),
             ..verdict
         });
-        // One was asked, one was told.
+        // `admit` returns one verdict per charge, so there always is one.
         verdict.unwrap_or(Verdict {
             met: true,
             remaining: quota.permits,
@@ -148,7 +150,8 @@ impl Fallback {
         })
     }
 
-    /// Corrects what was charged at `now` by `more` permits, or gives them back if it is negative.
+    /// Charges `more` permits in addition to what was charged before, or gives permits back if
+    /// `more` is negative.
     pub fn correct(&mut self, key: &str, quota: Quota, more: i64, now: Timestamp) {
         self.tell_time(now);
         let Some(state) = self.subjects.get(key) else {
@@ -171,7 +174,8 @@ impl Fallback {
         self.known.remove(key);
     }
 
-    /// Starts a subject from the usage last known, if that is more than was counted here.
+    /// Raises a subject's local usage to what the store last reported, if that is more than was
+    /// counted here.
     fn settle(&mut self, charge: &Take<'_>, now: Timestamp) {
         let key = charge.key;
         let before = self.subjects.get(key);
@@ -189,10 +193,10 @@ impl Fallback {
             Ok(left) => u64::from(left.remaining_burst_capacity()) + 1,
             Err(_) => 0,
         };
-        // That was a look.
+        // The check above only reads: undo its charge.
         subjects.put(key, before);
         if let Some(used) = cells(left.saturating_sub(known.remaining)) {
-            // It fits: it is no more than what is left.
+            // This cannot be refused: `used` is at most what is left.
             let _ = limiter.check_key_n(&owned, used);
         }
         if let Some(known) = self.known.get_mut(key).as_deref_mut() {
@@ -200,7 +204,7 @@ impl Fallback {
         }
     }
 
-    /// The limiter of a quota, and after how long it gives one more permit.
+    /// The limiter of a quota, and the period after which it gives one more permit.
     fn limiter(&mut self, quota: Quota) -> (&Limiter, Duration) {
         let largest_cost = self.largest_costs.get(&quota).copied().unwrap_or_default();
         let (burst, period) = split(quota, largest_cost);
@@ -240,13 +244,14 @@ impl Fallback {
                 }
             }
             Ok(Err(until)) => refused_for(up_to_ms(until.wait_time_from(clock.now()))),
-            // More than the burst: it never passes here, so it waits for the store.
+            // The cost exceeds the burst, so the local limiter never admits it. A window later the
+            // store may be back.
             Err(_) => refused_for(charge.quota.window),
         }
     }
 
-    /// Sets the clock; one that went back further than clocks differ starts the counts anew, so
-    /// that nobody is locked out until it has caught up.
+    /// Sets the clock. If it went back by more than clocks may differ, all counts start anew, so
+    /// that nobody is refused until the clock has caught up.
     fn tell_time(&mut self, now: Timestamp) {
         let now_ms = Duration::from_millis(now.as_millis());
         let before = self.clock.0.get();
@@ -266,18 +271,19 @@ impl std::fmt::Debug for Fallback {
 }
 
 fn limiter(burst: NonZeroU32, period: Duration, subjects: &Subjects, clock: &GateClock) -> Limiter {
-    // `split` gives no empty period, so the second rate is never taken.
+    // `split` never returns a period of zero, so the alternative rate is never used.
     let rate = Rate::with_period(period).unwrap_or(Rate::per_second(NonZeroU32::MIN));
-    // A limiter counts from the moment it is made: let that be the epoch, so that all agree.
+    // A `governor` limiter measures time from its creation. All are created at the epoch, so that
+    // they agree about time.
     let now = clock.0.replace(Duration::ZERO);
     let limiter = RateLimiter::new(rate.allow_burst(burst), subjects.clone(), clock.clone());
     clock.0.set(now);
     limiter
 }
 
-/// Burst, and the period after which one more permit is back, such that no window, both its ends
-/// included, holds more than the quota. The burst is half the quota, or `largest_cost` if that is
-/// more.
+/// The burst, and the period after which one more permit comes back, chosen so that no window, both
+/// its ends included, holds more than the quota. The burst is half the quota, or `largest_cost` if
+/// that is more.
 fn split(quota: Quota, largest_cost: u64) -> (NonZeroU32, Duration) {
     let permits = u32::try_from(quota.permits).unwrap_or(u32::MAX);
     let largest_cost = u32::try_from(largest_cost).unwrap_or(u32::MAX);
@@ -293,7 +299,7 @@ fn split(quota: Quota, largest_cost: u64) -> (NonZeroU32, Duration) {
     (burst, Duration::from_nanos(period.max(1)))
 }
 
-/// A number of permits, as `governor` counts them.
+/// A number of permits in `governor`'s type. `None` for zero.
 fn cells(permits: u64) -> Option<NonZeroU32> {
     NonZeroU32::new(u32::try_from(permits).unwrap_or(u32::MAX))
 }
@@ -304,7 +310,7 @@ fn up_to_ms(wait: Duration) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// The gate's time, told from outside.
+/// The gate's time, set by the caller.
 #[derive(Debug, Clone, Default)]
 struct GateClock(Rc<Cell<Duration>>);
 
@@ -316,8 +322,8 @@ impl Clock for GateClock {
     }
 }
 
-/// The state of each subject, bounded: what is evicted starts afresh. Shared by all limiters, for a
-/// key names its limit.
+/// The state of each subject. Bounded: an evicted subject starts anew. All limiters share it,
+/// because a key already names its limit.
 #[derive(Clone)]
 struct Subjects(Rc<RefCell<Cache<String, u64>>>);
 

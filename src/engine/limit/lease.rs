@@ -1,8 +1,9 @@
-//! Permits that the isolate has fetched ahead: the store counts them already, so spending one asks
-//! nobody.
+//! Permits that the isolate has fetched ahead. The store has counted them already, so spending one
+//! needs no store call.
 //!
-//! How many are fetched follows the demand here, and is bounded in the store by what is left there. The
-//! store counts them where they become void; those that are not spent by then go back.
+//! The number of fetched permits follows the demand in this isolate and is limited in the store by
+//! what is left there. The store counts them in the sub-bucket in which they become void. Permits
+//! that are unspent by then are given back.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,45 +14,50 @@ use crate::clock::{Timestamp, millis};
 
 use super::verdict::Receipt;
 
-/// How much more than the demand is fetched, so that a demand that grows is met with few calls.
+/// How many times the demand is fetched, so that a growing demand is met with few calls.
 const AHEAD: f64 = 1.2;
 
-/// Below this demand, in requests within a lease, nothing is fetched ahead: it would mostly go back.
+/// Below this demand, in permits per lease, nothing is fetched ahead: most of it would be given
+/// back.
 const LEAST_DEMAND: f64 = 2.0;
 
-/// More is fetched while this part of it is still at hand: so much is spent meanwhile.
+/// More permits are fetched once only this part of the target is left: about as many are spent
+/// while the call is under way.
 const LOW: f64 = 0.125;
 
-/// What is void so soon is not counted on: a call takes about as long. Who fetches earlier gets what
-/// is void earlier, and pays for more calls.
+/// Permits that become void within this time do not count as left when the next fetch is decided,
+/// because a store call takes about as long. A longer time would fetch permits earlier; they would
+/// also become void earlier, and more calls would be needed.
 const SOON: Duration = Duration::from_millis(100);
 
-/// How long nobody tries to fetch more after there was nothing to be had.
+/// How long no fetch is tried after one that brought no permits.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// How long after they became void unspent permits wait for a call that takes them back for nothing.
+/// How long void, unspent permits wait for a store call that is made anyway and gives them back at
+/// no extra cost.
 pub const GRACE: Duration = Duration::from_millis(500);
 
 /// The permits of this isolate, by the key of the limit's state.
 ///
-/// Bounded: what is evicted is lost to the client until the store forgets it.
+/// Bounded: the permits of an evicted subject cannot be spent any more, although the store counts
+/// them until they leave the window.
 #[derive(Debug)]
 pub struct Leases {
     accounts: Cache<String, Account>,
-    /// Which leases become void when, the earliest first.
+    /// The keys of the leases by the instant at which they become void, the earliest first.
     voids: VecDeque<(Timestamp, String)>,
 }
 
-/// What one subject has here.
+/// The leases and the demand of one subject.
 #[derive(Debug, Clone, Default)]
 struct Account {
-    /// Permits asked for lately: each counts less the longer it is ago.
+    /// The permits that were asked for lately; the longer ago a request was, the less it counts.
     demand: f64,
     demand_at: Timestamp,
     leases: Vec<Lease>,
     /// The window of the limit.
     window: Duration,
-    /// Until when somebody is fetching more, if anybody is.
+    /// The end of the fetch that is under way, or of the pause after one that brought nothing.
     fetching_until: Option<Timestamp>,
 }
 
@@ -63,23 +69,23 @@ struct Lease {
     void_at: Timestamp,
 }
 
-/// Where permits came from that were spent: to put them back.
+/// Spent permits and the leases they came from, so that they can be put back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spent {
-    /// The lease: some permits of each.
+    /// The leases, and how many permits came from each.
     parts: Vec<(Receipt, u64)>,
-    /// How many are left here.
+    /// How many permits are left in this isolate.
     pub left: u64,
 }
 
-/// Permits that were not spent in time and go back.
+/// Permits that were not spent before they became void, and that must be given back to the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unspent {
-    /// The state's key.
+    /// The key of the limit's state.
     pub key: String,
     /// The window of the limit.
     pub window: Duration,
-    /// From which lease, and how many.
+    /// The leases, and how many permits of each go back.
     pub parts: Vec<(Receipt, u64)>,
 }
 
@@ -92,7 +98,7 @@ impl Leases {
         }
     }
 
-    /// A request of `cost` has come. `term` is about how long a lease lasts.
+    /// Records the demand of a request of `cost`. `term` is about how long a lease lasts.
     pub fn demand(&mut self, key: &str, cost: u64, term: Duration, now: Timestamp) {
         if self.accounts.get(key).is_none() {
             self.accounts.insert(key.to_owned(), Account::default());
@@ -103,7 +109,7 @@ impl Leases {
         }
     }
 
-    /// Spends `cost` permits, if there are so many.
+    /// Spends `cost` permits. `None` if fewer are left: then none is spent.
     pub fn spend(&mut self, key: &str, cost: u64, now: Timestamp) -> Option<Spent> {
         let mut account = self.accounts.get_mut(key)?;
         let left = account.left(now);
@@ -125,7 +131,7 @@ impl Leases {
         })
     }
 
-    /// Puts up to `permits` of those that were spent back; says how many their lease took.
+    /// Puts up to `permits` of the spent permits back, and returns how many their leases took.
     pub fn put_back(&mut self, key: &str, spent: &mut Spent, permits: u64) -> u64 {
         let Some(mut account) = self.accounts.get_mut(key) else {
             return 0;
@@ -143,14 +149,14 @@ impl Leases {
         permits - owed
     }
 
-    /// How many permits are at hand.
+    /// How many permits can be spent at `now`.
     pub fn left(&self, key: &str, now: Timestamp) -> u64 {
         self.accounts
             .get(key)
             .map_or(0, |account| account.left(now))
     }
 
-    /// How many permits to fetch ahead; none while somebody is at it, or while there are enough.
+    /// How many permits to fetch ahead: none while a fetch is under way or while enough are left.
     pub fn wanted(&self, key: &str, term: Duration, now: Timestamp) -> u64 {
         let Some(account) = self.accounts.get(key) else {
             return 0;
@@ -169,21 +175,22 @@ impl Leases {
         wanted
     }
 
-    /// Somebody begins to fetch, and is given up for lost after `patience`.
+    /// Records that a fetch has begun. It counts as lost after `patience`.
     pub fn fetching(&mut self, key: &str, now: Timestamp, patience: Duration) {
         if let Some(mut account) = self.accounts.get_mut(key) {
             account.fetching_until = Some(now + patience);
         }
     }
 
-    /// They are back. With nothing, there is nothing to be had: nobody tries again for a while.
+    /// Records that a fetch has ended. If it brought no permits, none is tried for a while.
     pub fn fetched(&mut self, key: &str, permits: u64, now: Timestamp) {
         if let Some(mut account) = self.accounts.get_mut(key) {
             account.fetching_until = (permits == 0).then(|| now + PAUSE);
         }
     }
 
-    /// The store has lent permits, to a call that was made at `asked`: they are void so long after.
+    /// Adds permits that the store has lent to a call made at `asked`. They become void
+    /// `void_after` after that.
     pub fn granted(
         &mut self,
         key: &str,
@@ -210,7 +217,8 @@ impl Leases {
             account.window = window;
             let same = |other: &&mut Lease| other.receipt == lease.receipt && other.is_live(asked);
             match account.leases.iter_mut().find(same) {
-                // Lent in the same sub-bucket: void at the same time, or a little earlier.
+                // Both were lent in the same sub-bucket, so they become void at about the same
+                // time; the earlier one applies.
                 Some(other) => {
                     other.left += lease.left;
                     other.void_at = other.void_at.min(lease.void_at);
@@ -220,7 +228,8 @@ impl Leases {
         }
     }
 
-    /// Takes the permits of `key` that became void unspent: they go back with the next call.
+    /// Takes the permits of `key` that became void unspent. The caller gives them back with the
+    /// next store call.
     pub fn take_unspent(&mut self, key: &str, now: Timestamp) -> Vec<(Receipt, u64)> {
         let Some(mut account) = self.accounts.get_mut(key) else {
             return Vec::new();
@@ -234,14 +243,14 @@ impl Leases {
         unspent.map(|lease| (lease.receipt, lease.left)).collect()
     }
 
-    /// When [`overdue`](Self::overdue) has something to look at.
+    /// The earliest instant at which [`overdue`](Self::overdue) may find something.
     pub fn next_overdue(&self) -> Option<Timestamp> {
         let (void_at, _) = self.voids.front()?;
         Some(*void_at + GRACE)
     }
 
-    /// Takes what of all became void unspent a while ago, and no call took back: at most `most`
-    /// subjects.
+    /// Takes the permits that became void unspent at least [`GRACE`] ago and that no call has given
+    /// back: those of at most `most` subjects.
     pub fn overdue(&mut self, most: usize, now: Timestamp) -> Vec<Unspent> {
         let mut all = Vec::new();
         while all.len() < most && self.next_overdue().is_some_and(|due| due <= now) {
@@ -257,7 +266,7 @@ impl Leases {
         all
     }
 
-    /// Forgets a subject: what it has here is void.
+    /// Forgets a subject and its permits.
     pub fn forget(&mut self, key: &str) {
         self.accounts.remove(key);
     }
@@ -280,7 +289,7 @@ impl Account {
 }
 
 impl Lease {
-    /// A clock that went back gives no lease a longer life.
+    /// If the clock went back, a lease does not live longer than it was lent for.
     fn is_live(&self, now: Timestamp) -> bool {
         now < self.void_at && now + super::sliding_window::TOLERANCE >= self.from
     }

@@ -1,8 +1,9 @@
-//! Penalties: a client that goes on after refusals is held off for a time that grows.
+//! Penalties: a client that goes on sending requests after refusals is held for a time that grows.
+//! While a client is held, the limit refuses all its requests.
 //!
-//! Counted in the isolate, where nearly all refusals after the first are remembered ones: a hold
-//! costs no store call. A hold is never made longer while it lasts, so what the client was told
-//! stays true.
+//! Refusals are counted in the isolate: nearly all refusals after the first come from its deny
+//! cache, so a hold costs no store call. A hold is never extended while it lasts, so the retry time
+//! that the client was given stays correct.
 
 use std::time::Duration;
 
@@ -12,28 +13,29 @@ use crate::clock::Timestamp;
 
 use super::sliding_window::TOLERANCE;
 
-/// When a client is held off, and for how long.
+/// After how many refusals a client is held, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Penalty {
-    /// So many refusals inside a window bring a hold.
+    /// The number of refusals within a window that start a hold.
     pub after: u64,
-    /// How long the first hold is; each further one is twice as long.
+    /// The length of the first hold; each further hold is twice as long as the one before.
     pub hold: Duration,
-    /// The longest hold. A client that was not held for as long again starts anew.
+    /// The longest hold. A client that has not been held for this long starts again with the first
+    /// hold.
     pub max: Duration,
 }
 
 impl Penalty {
-    /// `after` refusals inside a window bring a hold of `hold`; each further one is twice as long,
-    /// up to `max`.
+    /// A penalty in which `after` refusals within a window start a hold of `hold`; each further
+    /// hold is twice as long as the one before, up to `max`.
     pub const fn new(after: u64, hold: Duration, max: Duration) -> Self {
         Self { after, hold, max }
     }
 }
 
-/// The clients that were refused lately, by the key of the limit's state. Bounded: who is evicted
-/// starts anew.
+/// The clients that were refused lately, by the key of the limit's state. Bounded: an evicted
+/// client starts anew.
 #[derive(Debug)]
 pub struct Penalties {
     records: Cache<String, Record>,
@@ -41,12 +43,12 @@ pub struct Penalties {
 
 #[derive(Debug, Clone, Copy)]
 struct Record {
-    /// Since when refusals are counted.
+    /// When the count of refusals began.
     since: Timestamp,
     refusals: u64,
-    /// How many holds there were.
+    /// The number of holds so far.
     holds: u32,
-    /// From when until when it is held off.
+    /// The beginning and the end of the latest hold.
     held: Option<(Timestamp, Timestamp)>,
 }
 
@@ -58,15 +60,15 @@ impl Penalties {
         }
     }
 
-    /// Until when `key` is held off, if it is.
+    /// The end of the hold of `key`, if it is held at `now`.
     pub fn held_until(&self, key: &str, now: Timestamp) -> Option<Timestamp> {
         let (from, until) = self.records.get(key)?.held?;
-        // A clock that went back further than clocks differ must not hold anybody off for longer.
+        // A clock that went back by more than clocks may differ must not make a hold longer.
         (now < until && now + TOLERANCE >= from).then_some(until)
     }
 
-    /// Counts a refusal of `key`, on a limit with this window. Until when that holds it off, if it
-    /// does.
+    /// Counts a refusal of `key` by a limit with this window. Returns the end of the hold, if the
+    /// client is held now.
     pub fn refused(
         &mut self,
         key: &str,
@@ -129,7 +131,7 @@ mod tests {
         Timestamp::from_millis(1_000_000_000 + seconds * 1_000)
     }
 
-    /// Refuses until a hold begins, and says until when it lasts.
+    /// Refuses until a hold begins, and returns its end.
     fn hold(penalties: &mut Penalties, now: Timestamp) -> Timestamp {
         assert_eq!(penalties.refused("a", RULE, WINDOW, now), None);
         assert_eq!(penalties.refused("a", RULE, WINDOW, now), None);

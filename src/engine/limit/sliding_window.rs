@@ -1,18 +1,17 @@
-//! The sliding window: sub-buckets, the oldest counted whole.
+//! The sliding window, counted in sub-buckets of which the oldest counts in full.
 //!
-//! A window is cut in `k` sub-buckets. A request at time `t` falls in sub-bucket
-//! `i = ⌊t / width⌋` and is admitted when all that was counted in sub-buckets `i − k` and later,
-//! with its own cost, is at most the quota. As `k · width` is at least the window, whatever lies
-//! inside an interval of the window's length is inside the sub-buckets counted at its end:
-//! **no window ever holds more than the quota**, by construction and not by tolerance. What is
-//! refused too much is at most one sub-bucket's worth.
+//! A window is divided into `k` sub-buckets. A request at time `t` falls in sub-bucket `i =
+//! ⌊t/width⌋`. It is admitted if the permits counted in sub-buckets `i − k` and later, together
+//! with its own cost, are at most the quota. As `k · width` is at least the window, every request
+//! within an interval as long as the window lies in the sub-buckets that are counted at its end:
+//! **no window ever holds more than the quota**, by construction and not within a tolerance. The
+//! window refuses too much by at most the permits of one sub-bucket.
 //!
 //! Permits may be lent ahead ([`State::lend`]). They are counted in the sub-bucket in which they
-//! become void, so that one that is spent late still counts for a whole window after.
+//! become void, so that a permit that is spent late still counts for a whole window after that.
 //!
-//! The store runs this as a script (`limiter/admit.lua`); here it is the same in Rust, on the same
-//! one-line state (`sliding_window/text.rs`). It specifies the script: tests hold the one against the
-//! other.
+//! The store runs the same algorithm as a script (`limiter/admit.lua`), on the same one-line state
+//! (`sliding_window/text.rs`). This Rust version is its specification: tests compare the two.
 
 mod text;
 
@@ -22,16 +21,18 @@ use crate::clock::{Timestamp, millis};
 
 use super::verdict::{Quota, Verdict};
 
-/// Sub-buckets in a window, where the window has that many milliseconds.
+/// Sub-buckets in a window, if the window has at least as many milliseconds.
 const SUB_BUCKETS: u64 = 30;
 
-/// How far apart two clocks may be before somebody has to be wrong.
+/// The largest difference between two clocks that are both right; if they differ by more, one is
+/// wrong.
 pub const TOLERANCE: Duration = Duration::from_millis(1_000);
 
-/// The longest that permits are lent.
+/// The longest time for which permits are lent.
 pub const LONGEST_LEASE: Duration = Duration::from_secs(10);
 
-/// Of what is left, one permit in so many may be lent at once: others want some, too.
+/// One lease takes at most one in this many of the permits left, so that other isolates get some,
+/// too.
 pub const LENDING_SHARE: u64 = 3;
 
 /// The longest state as text, in bytes.
@@ -40,13 +41,13 @@ pub const LONGEST_STATE: usize = 400;
 /// The most bytes of call ids in one generation, before some are forgotten.
 const MOST_IDS: usize = 36;
 
-/// How many sub-buckets ahead of the newest time seen something may be counted.
+/// How many sub-buckets after the newest time seen permits may be counted.
 const AHEAD: u64 = 2;
 
 /// The largest integer that a Lua number holds exactly.
 const LARGEST: u64 = (1 << 53) - 1;
 
-/// How a window is cut.
+/// How a window is divided into sub-buckets.
 ///
 /// ```
 /// # use omnitrade_edge::engine::limit::sliding_window::Cut;
@@ -56,14 +57,14 @@ const LARGEST: u64 = (1 << 53) - 1;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cut {
-    /// Milliseconds of a sub-bucket.
+    /// The width of a sub-bucket in milliseconds.
     pub width: u64,
     /// Sub-buckets that cover a window.
     pub buckets: u64,
 }
 
 impl Cut {
-    /// Cuts `window`; one shorter than a millisecond counts as a millisecond.
+    /// Divides `window`. A window shorter than a millisecond counts as a millisecond.
     pub fn of(window: Duration) -> Self {
         let window = millis(window).max(1);
         let width = window.div_ceil(SUB_BUCKETS);
@@ -78,7 +79,8 @@ impl Cut {
         at.as_millis() / self.width
     }
 
-    /// About how long permits are lent: until the end of the next sub-bucket.
+    /// About how long permits are lent: until the end of the next sub-bucket, but at most
+    /// [`LONGEST_LEASE`].
     pub fn lease(self) -> Duration {
         Duration::from_millis(self.width.saturating_mul(2)).min(LONGEST_LEASE)
     }
@@ -94,7 +96,7 @@ impl Cut {
     }
 }
 
-/// What has been counted for one subject.
+/// The permits counted for one subject.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     seen: Timestamp,
@@ -104,7 +106,8 @@ pub struct State {
     ids: Ids,
 }
 
-/// The ids of the latest calls, in two generations, each as long as a repeat can come.
+/// The ids of the latest calls, in two generations. Each covers the time within which a call may be
+/// repeated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Ids {
     /// When the younger generation began.
@@ -116,11 +119,11 @@ struct Ids {
 /// Permits that were lent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lent {
-    /// How many; none if nothing could be spared.
+    /// How many; zero if none could be spared.
     pub permits: u64,
     /// The sub-bucket in which they are counted.
     pub bucket: u64,
-    /// After how long they are void.
+    /// How long until they become void.
     pub void_after: Duration,
 }
 
@@ -130,23 +133,23 @@ impl State {
         self.seen
     }
 
-    /// By what a state that was lost and made anew is known to be another one.
+    /// A tag that tells this state from one that was lost and created again.
     pub const fn tag(&self) -> u64 {
         self.tag
     }
 
-    /// Whether nothing is counted.
+    /// Whether the state counts no permits.
     pub fn is_empty(&self) -> bool {
         self.counts.iter().all(|count| *count == 0)
     }
 
-    /// The instant from which on nothing of this state is counted.
+    /// The instant from which nothing in this state counts any more.
     pub fn expires_at(&self, cut: Cut) -> Timestamp {
         cut.end((self.base + self.counts.len() as u64).saturating_sub(1))
     }
 
-    /// What a request of `cost` at `now` is told, without counting it. A `now` before the newest
-    /// time seen is taken for that time.
+    /// The verdict on a request of `cost` at `now`, without counting it. If `now` is before the
+    /// newest time seen, the newest time seen is used instead.
     pub fn check(&self, quota: Quota, cost: u64, now: Timestamp) -> Verdict {
         let window = self.window(quota, now);
         let used = window.used();
@@ -166,7 +169,7 @@ impl State {
         }
     }
 
-    /// Counts a request of `cost` at `now` if the quota allows it, and says how that went.
+    /// Counts a request of `cost` at `now` if the quota allows it, and returns the verdict.
     pub fn admit(&mut self, quota: Quota, cost: u64, now: Timestamp) -> Verdict {
         let verdict = self.check(quota, cost, now);
         if !verdict.met {
@@ -180,7 +183,7 @@ impl State {
         }
     }
 
-    /// Counts a request, come what may: for callers that check several limits before they charge
+    /// Counts a request without a check, for callers that check several limits before they charge
     /// any. Forgets what has left the window.
     pub fn charge(&mut self, quota: Quota, cost: u64, now: Timestamp) {
         self.forget(quota, now);
@@ -191,8 +194,9 @@ impl State {
         }
     }
 
-    /// Lends up to `wanted` permits ahead, of what of `lendable` permits is not used, and counts them
-    /// in the sub-bucket in which they become void. What else the call takes is to be charged before.
+    /// Lends up to `wanted` permits ahead, out of those of the `lendable` permits that are unused,
+    /// and counts them in the sub-bucket in which they become void. Whatever else the call takes
+    /// must be charged before.
     pub fn lend(&mut self, quota: Quota, lendable: u64, wanted: u64, now: Timestamp) -> Lent {
         let cut = Cut::of(quota.window);
         let now = now.max(self.seen);
@@ -212,7 +216,8 @@ impl State {
         lent
     }
 
-    /// Takes back what was counted in sub-bucket `bucket`, as far as there is so much.
+    /// Gives back permits that were counted in sub-bucket `bucket`, at most as many as are counted
+    /// there.
     pub fn give_back(&mut self, bucket: u64, permits: u64) {
         let at = bucket.checked_sub(self.base).map(usize::try_from);
         let Some(Ok(at)) = at else { return };
@@ -221,8 +226,8 @@ impl State {
         }
     }
 
-    /// Takes back permits wherever they were counted, the oldest first: what stays counted then stays
-    /// so for longer rather than for less.
+    /// Gives back permits regardless of where they were counted, the oldest first: what remains
+    /// then stays counted for longer rather than for less time.
     pub fn give_back_oldest(&mut self, mut permits: u64) {
         for count in &mut self.counts {
             let taken = permits.min(*count);
@@ -231,9 +236,9 @@ impl State {
         }
     }
 
-    /// Makes the state of a wrong clock one of `now`, the right time: what it counted at impossible times
-    /// counts as now; `all`: there are no others. As some of it may be lent, that is when a lease that
-    /// began now would be void.
+    /// Repairs a state that a wrong clock has written; `now` is the right time. Permits counted in
+    /// the present sub-bucket or later (all permits, if `all` is true) move to the sub-bucket in
+    /// which a lease granted at `now` would become void, because some of them may be lent.
     pub fn mend(&mut self, cut: Cut, all: bool, now: Timestamp) {
         let (present, void) = (cut.bucket(now), now + cut.lease());
         let first = present.saturating_sub(cut.buckets);
@@ -251,7 +256,8 @@ impl State {
         self.ids.made = now;
     }
 
-    /// Forgets what has left the window, and what counts nothing before the first that counts.
+    /// Forgets the sub-buckets that have left the window, and the empty ones before the first that
+    /// counts something.
     pub fn forget(&mut self, quota: Quota, now: Timestamp) {
         let kept: Vec<_> = self.window(quota, now).counts.collect();
         let kept = kept.into_iter().skip_while(|(_, count)| *count == 0);
@@ -270,10 +276,11 @@ impl State {
         }
     }
 
-    /// Whether a call with this id was counted; `None` if ids were forgotten that can still repeat.
+    /// Whether a call with this id was counted. `None` if ids were forgotten that may still be
+    /// repeated.
     ///
-    /// That is by the newest time seen, and as long as the state lives: callers whose clocks are apart by
-    /// more than `horizon` may have it forgotten early.
+    /// Ids age by the newest time seen and are kept only as long as the state. If the clocks of
+    /// callers differ by more than `horizon`, an id may be forgotten early.
     pub fn has_seen(&self, id: &str, horizon: Duration, now: Timestamp) -> Option<bool> {
         if id.is_empty() || now.since(self.ids.made) > horizon.saturating_mul(2) {
             return Some(false);
@@ -286,8 +293,8 @@ impl State {
         }
     }
 
-    /// Remembers the id of a call that was counted, for as long as a repeat of it can come. An empty one
-    /// stands for a call that need not be known again.
+    /// Remembers the id of a counted call for as long as the call may be repeated. An empty id
+    /// stands for a call that need not be recognised again.
     pub fn remember(&mut self, id: &str, horizon: Duration, now: Timestamp, cut: Cut) {
         self.seen = self.seen.max(now);
         let age = now.since(self.ids.made);
@@ -313,7 +320,7 @@ impl State {
         }
     }
 
-    /// Makes a state of nothing into one that was made at `now`.
+    /// Starts the tag and the ids of an empty state at `now`.
     fn begin(&mut self, now: Timestamp) {
         if self.counts.is_empty() {
             self.tag = tag_of(now);
@@ -355,12 +362,12 @@ impl State {
     }
 }
 
-/// The tag of a state that is made now.
+/// The tag of a state that is created at `now`.
 const fn tag_of(now: Timestamp) -> u64 {
     now.as_millis() % (1 << 24)
 }
 
-/// What is counted at one instant: sub-buckets by number, the oldest first.
+/// The sub-buckets that count at one instant: their numbers and permits, the oldest first.
 struct Window<I> {
     counts: I,
     cut: Cut,
@@ -372,7 +379,7 @@ impl<I: Iterator<Item = (u64, u64)> + Clone> Window<I> {
         self.counts.clone().map(|(_, count)| count).sum()
     }
 
-    /// How long until at most `target` is counted.
+    /// How long until at most `target` permits are counted.
     fn until_used(&self, target: u64) -> Duration {
         let mut used = self.used();
         if used <= target {

@@ -1,8 +1,8 @@
-//! How much there is, and what a check says of it.
+//! Quotas, the verdicts of a check, and receipts of what was charged.
 
 use std::time::Duration;
 
-/// How much one subject may take in any interval of a window's length.
+/// The number of permits that one subject may take in any interval as long as the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Quota {
     /// Permits in a window.
@@ -12,7 +12,8 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// What is left of it to those who may not use the last `share` hundredths, as [`unreserved`].
+    /// The part of the quota that is open to requests that may not use the last `share` percent, as
+    /// [`unreserved`] computes it.
     #[must_use]
     pub const fn without(self, share: u64) -> Self {
         Self {
@@ -22,8 +23,8 @@ impl Quota {
     }
 }
 
-/// What is left of a quota to those who may not use the last `share` hundredths of it, in whole
-/// permits: the part that is kept is rounded up.
+/// The part of a quota that is open to requests that may not use its last `share` percent, in whole
+/// permits: the reserved part is rounded up.
 ///
 /// ```
 /// # use omnitrade_edge::engine::limit::unreserved;
@@ -35,21 +36,21 @@ pub const fn unreserved(quota: u64, share: u64) -> u64 {
     quota.saturating_sub(quota.saturating_mul(share).div_ceil(100))
 }
 
-/// What one limit says of one request.
+/// The verdict of one limit on one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// Whether this limit admits the request.
     pub met: bool,
     /// Permits left after the request.
     pub remaining: u64,
-    /// When the same request would be admitted: zero where it is.
+    /// How long until the same request would be admitted; zero if it is admitted now.
     pub retry_after: Duration,
-    /// When more permits are back than are left now; where fewer are left than the request costs,
-    /// when it would be admitted again.
+    /// How long until more permits are left than now. If fewer are left than the request costs, how
+    /// long until it would be admitted.
     pub reset_after: Duration,
 }
 
-/// Where something was charged in the store: what is needed to take it back.
+/// Where permits were charged in the store, so that they can be given back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// The tag of the state.

@@ -1,23 +1,25 @@
 //! A [`State`] as one line of text: `2 tag seen width base m total c0 c1 …;age:ids:ids`.
 //!
-//! The schema; the tag, in hexadecimal; the newest time seen and the width of a sub-bucket, in ms; the
-//! number of the first sub-bucket, how many there are, and their sum; the counts; and the ids of the
-//! latest calls, with the age of the younger generation at the newest time seen.
+//! In this order: the schema version; the tag, in hexadecimal; the newest time seen and the width
+//! of a sub-bucket, both in ms; the number of the first sub-bucket; how many sub-buckets there are;
+//! the sum of their counts; the counts; and the ids of the latest calls, with the age in ms of the
+//! younger generation at the newest time seen.
 
 use super::{AHEAD, Cut, Ids, LARGEST, LONGEST_LEASE, State, tag_of};
 use crate::clock::{Timestamp, millis};
 
 impl State {
-    /// Reads the one-line form. What is not such a line, or cannot be true, is an empty state.
+    /// Reads the one-line form. A line that is malformed or impossible gives an empty state.
     ///
-    /// A state of another sub-bucket width comes from another configuration: all that it counted
-    /// counts as if it had come at the last moment, the end of the last lease, so that a change frees
-    /// nobody.
+    /// A state with another sub-bucket width comes from another configuration. All its permits then
+    /// count at the latest possible time, the end of the last lease, so that a change of the
+    /// configuration frees no permits early.
     pub fn parse(text: &str, cut: Cut) -> Self {
         Self::parse_strictly(text, cut).unwrap_or_default()
     }
 
-    /// The same, but `None` for what is no state.
+    /// Reads the one-line form as [`parse`](Self::parse) does, but returns `None` for a malformed
+    /// or impossible line.
     pub fn parse_strictly(text: &str, cut: Cut) -> Option<Self> {
         let digits = |word: &str| word.bytes().all(|b| b.is_ascii_digit());
         let number = |word: &str| {
@@ -67,7 +69,7 @@ impl State {
         })
     }
 
-    /// Writes the one-line form; nothing counted, nothing to write.
+    /// Writes the one-line form. `None` if the state counts nothing.
     pub fn to_text(&self, cut: Cut) -> Option<String> {
         use std::fmt::Write as _;
         if self.is_empty() {
