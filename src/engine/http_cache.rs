@@ -1,20 +1,22 @@
 //! A shared HTTP cache's decisions (RFC 9111), without a clock, a store or a network.
 //!
-//! The way of a request through it:
+//! A request passes through these steps:
 //!
 //! 1. [`may_look_up`] says whether the cache may answer this request at all;
-//! 2. [`CacheKey`] names what is asked for;
-//! 3. an [`Entry`] comes from [`L1`], or a [`Meta`] and a body from the store ([`envelope::decode`]);
-//! 4. [`evaluate`] says what may be done with it: serve it, serve it and refresh it, or revalidate it
-//!    ([`revalidation_headers`]); [`client_condition`] says whether the client has it already;
-//! 5. after a fetch, [`may_store`] says whether the response is kept, [`Meta::from_response`] what of
-//!    it is, and [`freshen`] merges a `304` into what was stored.
+//! 2. [`CacheKey`] names the requested resource;
+//! 3. an [`Entry`] comes from [`L1`], or a [`Meta`] and a body come from the store
+//!    ([`envelope::decode`]);
+//! 4. [`evaluate`] says what may be done with it: serve it, serve it and refresh it, or revalidate
+//!    it ([`revalidation_headers`]); [`client_condition`] says whether the client already has it;
+//! 5. after a fetch, [`may_store`] says whether the response may be stored,
+//!    [`Meta::from_response`] what of it is kept, and [`freshen`] merges a `304` into the stored
+//!    response.
 //!
-//! Several responses to one URL that `Vary` tells apart are a [`Family`]; a part of one for `Range` is
-//! a [`Part`]. What is purged together has a [`Tag`] in common.
+//! Several responses to one URL that `Vary` distinguishes form a [`Family`]. A [`Part`] is the part
+//! of a response that `Range` requests. Entries that are purged together have a [`Tag`] in common.
 //!
-//! Lifetimes and ages count in milliseconds ([`Freshness`]). Each rule stands under the section it
-//! comes from.
+//! Lifetimes and ages are in milliseconds ([`Freshness`]). Each rule is documented with the section
+//! of the RFC that it comes from.
 
 mod candle;
 mod control;

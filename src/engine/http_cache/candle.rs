@@ -1,47 +1,48 @@
-//! How long an answer about candles holds: for good if its last candle had closed when it was asked
-//! for, else until the open one closes.
+//! The lifetime of a response that contains candles. If its last candle had closed when it was
+//! asked for, it never changes; otherwise it holds until the open candle closes.
 
 use std::time::Duration;
 
 use super::tags::LONGEST_STORED;
 use crate::clock::{Timestamp, calendar};
 
-/// The lifetime of the answer to a question about candles.
+/// The facts that decide the lifetime of a response with candles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candles {
     /// The length of a candle.
     pub interval: Interval,
-    /// The instant that the question ends with; `None`: now, or what nobody can say.
+    /// The instant at which the requested period ends. `None`: it ends now, or its end is not
+    /// known.
     pub end: Option<Timestamp>,
-    /// The longest that an answer with an open candle is fresh.
+    /// The longest time for which a response with an open candle is fresh.
     pub open_ttl: Option<Duration>,
 }
 
-/// The length of a candle, and where candles of it begin, all in UTC.
+/// The length of a candle, and the instants at which such candles begin, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interval {
-    /// Each as long as the other.
+    /// All candles have the same length.
     Fixed {
         /// In milliseconds, never zero.
         length: u64,
-        /// How long before the Unix epoch one of them began, in milliseconds; less than `length`.
+        /// How long before the Unix epoch one candle began, in milliseconds; less than `length`.
         before_epoch: u64,
     },
-    /// A month of the calendar.
+    /// A calendar month.
     Month,
 }
 
-/// What holds of an answer.
+/// Whether the last candle of a response is closed or open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Candle {
-    /// Its last candle had closed: it never changes.
+    /// The last candle had closed: the response never changes.
     Closed,
-    /// The open candle closes after so long.
+    /// The last candle is open. It closes after this time.
     Open(Duration),
 }
 
 impl Candles {
-    /// What holds of an answer that was asked for at `asked`.
+    /// Whether the last candle is closed or open in a response that was asked for at `asked`.
     pub fn at(&self, asked: Timestamp) -> Candle {
         let closed = |end: Timestamp| self.interval.close_after(end) + SETTLES_WITHIN <= asked;
         match self.end.is_some_and(closed) {
@@ -53,13 +54,13 @@ impl Candles {
         }
     }
 
-    /// The longest that any answer is fresh: no entry lies in Redis for longer.
+    /// The longest time for which any response is fresh: no entry stays in the store for longer.
     pub const LONGEST: Duration = LONGEST_STORED;
 }
 
 impl Interval {
-    /// The interval of this name, as Binance names them: `1s` to `12h`, `1d`, `3d`, `1w`, and `1M`,
-    /// where `1m` is a minute.
+    /// The interval with this name, by Binance's names: `1s` to `12h`, `1d`, `3d`, `1w`, and `1M`.
+    /// `1m` is a minute, `1M` a month. `None` for other names.
     ///
     /// ```
     /// # use omnitrade_edge::engine::http_cache::Interval;
@@ -94,7 +95,7 @@ impl Interval {
         })
     }
 
-    /// When the candle that `at` lies in closes: the first instant of the next one.
+    /// When the candle that contains `at` closes: the first instant of the next one.
     pub fn close_after(self, at: Timestamp) -> Timestamp {
         let at = at.as_millis();
         let close = match self {
@@ -112,12 +113,12 @@ impl Interval {
     }
 }
 
-/// The instant that an `endTime` names, in milliseconds since the Unix epoch; `None` for what is no
-/// number.
+/// The instant given by an `endTime`, in milliseconds since the Unix epoch. `None` if the text is
+/// not a number.
 ///
-/// One that would lie in the first three years after the epoch is one in seconds, and read as such:
-/// were it taken for milliseconds, and the origin took it for seconds, what still changes would be
-/// kept for good.
+/// A number that, read as milliseconds, would lie in about the first three years after the epoch is
+/// read as seconds instead. If it were read as milliseconds and the origin read it as seconds, a
+/// response that still changes would be cached as one that never changes.
 ///
 /// ```
 /// # use omnitrade_edge::{clock::Timestamp, engine::http_cache::end_time};
@@ -138,11 +139,12 @@ pub fn end_time(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_millis(ms))
 }
 
-/// How long after its close a candle may still change: trades are late, clocks differ, and the origin
-/// may hold an answer from before the close for a while. (OmniTrade holds candles for ten seconds.)
+/// How long after its close a candle may still change: trades arrive late, clocks differ, and the
+/// origin may serve a response from before the close for a while. (OmniTrade caches candles for ten
+/// seconds.)
 const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 
-/// No `endTime` below this is one in milliseconds.
+/// An `endTime` below this number is in seconds.
 const LEAST_MS: u64 = 100_000_000_000;
 
 const SECOND: u64 = 1_000;

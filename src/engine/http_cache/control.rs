@@ -5,30 +5,31 @@ use std::time::Duration;
 
 use super::fields::{Fields, elements, is_token, tokens};
 
-/// A directive that carries a number of seconds.
+/// A directive whose argument is a number of seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Delta {
-    /// The directive is not there.
+    /// The directive is absent.
     #[default]
     Absent,
-    /// It is there, once, or several times with the same value.
+    /// The directive is present once, or several times with the same value.
     Valid(Duration),
-    /// It has no value, one that is no number of seconds, or several that differ.
+    /// The directive has no value, one that is not a number of seconds, or several different
+    /// values.
     ///
     /// RFC 9111 §4.2.1: "Caches are encouraged to consider responses that have invalid freshness
     /// information (e.g., a max-age directive with a non-integer value) to be stale."
     Invalid,
 }
 
-/// How far `no-cache` or `private` reaches (RFC 9111 §5.2.2.4, §5.2.2.7).
+/// What `no-cache` or `private` applies to (RFC 9111 §5.2.2.4, §5.2.2.7).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Scope {
-    /// The directive is not there.
+    /// The directive is absent.
     #[default]
     Nothing,
-    /// Only these fields, in lower case. A cache that keeps the response leaves them out.
+    /// Only these fields, in lower case. They are not stored with the response.
     Fields(Vec<String>),
-    /// The whole response; also where the list of fields is empty or malformed.
+    /// The whole response. This is also the meaning of an empty or malformed list of fields.
     Everything,
 }
 
@@ -39,7 +40,7 @@ pub struct ResponseDirectives {
     pub max_age: Delta,
     /// §5.2.2.10.
     pub s_maxage: Delta,
-    /// §5.2.2.5; a value, which has no meaning, does not weaken it.
+    /// §5.2.2.5; it also applies if it has a value, which has no meaning.
     pub no_store: bool,
     /// §5.2.2.6.
     pub no_transform: bool,
@@ -61,16 +62,17 @@ pub struct ResponseDirectives {
     pub stale_while_revalidate: Delta,
     /// RFC 5861 §4.
     pub stale_if_error: Delta,
-    /// They come from a targeted field (RFC 9213), so that `Expires` does not count either.
+    /// Whether the directives come from a targeted field (RFC 9213). If so, `Expires` does not
+    /// count either.
     pub targeted: bool,
 }
 
 impl ResponseDirectives {
     /// The directives of one combined `Cache-Control` value.
     ///
-    /// A value that is not a list of directives may mean more than can be read from it: whatever
-    /// word in it restricts a cache does so, wherever it stands, and a lifetime that cannot be read
-    /// is over (§4.2.1).
+    /// If the value is not a well-formed list of directives, its meaning is uncertain: every word
+    /// in it that restricts a cache counts, wherever it stands, and a lifetime that cannot be read
+    /// makes the response stale (§4.2.1).
     ///
     /// ```
     /// # use omnitrade_edge::engine::http_cache::{Delta, ResponseDirectives};
@@ -96,11 +98,12 @@ impl ResponseDirectives {
         directives
     }
 
-    /// Takes the restrictions that a malformed value may mean.
+    /// Applies all restrictions that a malformed value may mean.
     pub(super) fn restrict(&mut self, text: &str) {
         for word in words(text) {
             match word.as_str() {
-                // Whatever `must-understand` was to loosen: it is not sure that it was meant.
+                // `must-understand` would loosen `no-store`, but here it is not certain that it was
+                // meant.
                 "no-store" | "must-understand" => {
                     self.no_store = true;
                     self.must_understand = false;
@@ -136,13 +139,13 @@ impl ResponseDirectives {
     }
 }
 
-/// What `max-stale` lets a client accept (RFC 9111 §5.2.1.2).
+/// How stale a response `max-stale` accepts (RFC 9111 §5.2.1.2).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum MaxStale {
-    /// Nothing stale.
+    /// No stale response.
     #[default]
     Nothing,
-    /// A response stale for no longer than this.
+    /// A response that has been stale for at most this long.
     UpTo(Duration),
     /// A stale response of any age.
     Anything,
@@ -153,15 +156,15 @@ pub enum MaxStale {
 pub struct RequestDirectives {
     /// §5.2.1.1; an invalid one counts as zero.
     pub max_age: Option<Duration>,
-    /// §5.2.1.3; an invalid one does not count.
+    /// §5.2.1.3; an invalid one is ignored.
     pub min_fresh: Option<Duration>,
     /// §5.2.1.2.
     pub max_stale: MaxStale,
-    /// §5.2.1.4, or `Pragma: no-cache` where there is no `Cache-Control` (§5.4).
+    /// §5.2.1.4, or `Pragma: no-cache` if there is no `Cache-Control` (§5.4).
     pub no_cache: bool,
     /// §5.2.1.5.
     pub no_store: bool,
-    /// §5.2.1.7: what the cache cannot answer, it answers with `504`.
+    /// §5.2.1.7: if the cache cannot answer, the response is `504`.
     pub only_if_cached: bool,
 }
 
@@ -180,8 +183,8 @@ impl RequestDirectives {
         }
     }
 
-    /// The directives of one combined `Cache-Control` value; of a malformed one also the words that
-    /// ask for more than a stored response.
+    /// The directives of one combined `Cache-Control` value. Of a malformed value, the words that
+    /// ask for more than a stored response count as well.
     pub fn parse(text: &str) -> Self {
         let mut directives = Self::default();
         let (mut max_age, mut min_fresh) = (Delta::Absent, Delta::Absent);
@@ -223,7 +226,8 @@ impl Delta {
         }
     }
 
-    /// A malformed value may hold the directive where it could not be read.
+    /// Makes an absent directive invalid if its name occurs in a malformed value, where the
+    /// directive could not be read.
     fn doubt(&mut self, name: &str, text: &str) {
         if *self == Self::Absent && words(text).any(|word| word == name) {
             *self = Self::Invalid;
@@ -246,12 +250,13 @@ impl Delta {
 }
 
 impl Scope {
-    /// Whether the directive reaches the whole response.
+    /// Whether the directive applies to the whole response.
     pub fn is_everything(&self) -> bool {
         *self == Self::Everything
     }
 
-    /// The fields that the directive names; none if it names no field or reaches everything.
+    /// The fields that the directive names; empty if it names none or applies to the whole
+    /// response.
     pub fn fields(&self) -> &[String] {
         match self {
             Self::Fields(names) => names,
@@ -283,7 +288,7 @@ impl MaxStale {
     }
 }
 
-/// What stands behind the `=` of a directive.
+/// The argument of a directive: what follows its `=`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Argument<'a> {
     /// There is no `=`.
@@ -292,11 +297,11 @@ pub(super) enum Argument<'a> {
     ///
     /// §5.2: "both forms ought to be accepted".
     Value(Cow<'a, str>),
-    /// Neither.
+    /// Neither a token nor a quoted string.
     Malformed,
 }
 
-/// Splits one directive into its name, as it is written, and its argument.
+/// Splits one directive into its name, as written, and its argument.
 fn directive(element: &str) -> (&str, Argument<'_>) {
     let Some((name, value)) = element.split_once('=') else {
         return (element, Argument::None);
@@ -306,14 +311,16 @@ fn directive(element: &str) -> (&str, Argument<'_>) {
         None if is_token(value) => Argument::Value(Cow::Borrowed(value)),
         None => Argument::Malformed,
     };
-    // White space before the `=` makes the directive malformed, not another one.
+    // White space before the `=` makes the directive malformed; it does not make it another
+    // directive.
     match name.trim_end() {
         trimmed if trimmed.len() == name.len() => (name, argument),
         trimmed => (trimmed, Argument::Malformed),
     }
 }
 
-/// The words of a text in lower case, as the names of directives are made: whatever separates them.
+/// The words of a text in lower case, whatever separates them. A word has the characters of
+/// directive names.
 fn words(text: &str) -> impl Iterator<Item = String> {
     let words = tokens(text).flat_map(|token| token.split(|c: char| !is_word_char(c)));
     words.map(str::to_ascii_lowercase)
@@ -323,7 +330,8 @@ fn is_word_char(char: char) -> bool {
     char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.')
 }
 
-/// The content of a quoted string (RFC 9110 §5.6.4); `None` if the text is not exactly one.
+/// The content of a quoted string (RFC 9110 §5.6.4). `None` if the text is not exactly one quoted
+/// string.
 fn unquoted(text: &str) -> Option<Cow<'_, str>> {
     let inside = text.strip_prefix('"')?;
     if let Some(plain) = inside.strip_suffix('"')

@@ -1,4 +1,4 @@
-//! What is kept of a response beside its body.
+//! The head of a stored response: everything that is stored except its body.
 
 use std::time::Duration;
 
@@ -11,42 +11,43 @@ use super::rules::CacheRules;
 use super::vary::{self, Vary};
 use crate::clock::Timestamp;
 
-/// The head of a stored response, and what the rules need to know about how it came about.
+/// The head of a stored response, with the facts about its arrival that the rules need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meta {
-    /// The text of the key that it was stored under.
+    /// The text of the key that the response is stored under.
     pub key: String,
     /// Its status.
     pub status: u16,
-    /// Its field lines, in order: names in lower case, and values.
+    /// Its field lines, in order: names, in lower case, and values.
     pub headers: Vec<(String, String)>,
     /// When the request was sent.
     pub request_time: Timestamp,
     /// When the response's head arrived.
     pub response_time: Timestamp,
-    /// What its `Age` said on arrival.
+    /// The value of its `Age` on arrival.
     pub age: Duration,
-    /// The request headers that it was chosen by: names, and digests of their values.
+    /// The request headers that selected it: their names, and digests of their values.
     pub vary: Vec<(String, Option<String>)>,
-    /// The body was stored decoded, so that its entity-tag is weak.
+    /// Whether the body was stored decoded, so that its entity tag is weak.
     pub decoded: bool,
-    /// Which [`Family`](super::Family) it leads, if it does; see there.
+    /// The generation of the [`Family`](super::Family) that it leads, if it leads one.
     pub generation: u64,
-    /// Which state of the content it shows, in decimal digits, where the route says how to tell: an older
-    /// one never takes the place of a newer one.
+    /// The version of its content, in decimal digits, if the route says where a response contains
+    /// it. An older version never replaces a newer one.
     pub version: Option<String>,
-    /// The values of its [epoch keys](super::Tags::epoch_keys) when it was asked for; `None` if the store could not be
-    /// asked for them.
+    /// The values of its [epoch keys](super::Tags::epoch_keys) when it was requested. `None` if the
+    /// store could not be asked for them.
     pub epochs: Option<String>,
 }
 
 impl Meta {
-    /// What is kept of a response that [`may_store`](super::may_store) lets be stored.
+    /// The head of a response that [`may_store`](super::may_store) allows to be stored.
     ///
-    /// Left out are the fields of one hop or one exchange (RFC 9111 §3.1) and those that `no-cache`
-    /// and `private` name (§5.2.2.4, §5.2.2.7). A missing `Date` is added (RFC 9110 §6.6.1). Where
-    /// the body was decoded, `Content-Encoding` goes, a strong `ETag` becomes weak, and the response
-    /// no longer varies by `Accept-Encoding`: every client takes it as it is.
+    /// It leaves out the fields of one hop or one exchange (RFC 9111 §3.1) and those that
+    /// `no-cache` and `private` name (§5.2.2.4, §5.2.2.7). It adds a missing `Date` (RFC 9110
+    /// §6.6.1). If the body was decoded, `Content-Encoding` is removed, a strong `ETag` becomes
+    /// weak, and the response no longer varies by `Accept-Encoding`, because every client accepts a
+    /// body without a coding.
     pub fn from_response<F: Fields + ?Sized>(
         exchange: &Exchange<'_, F>,
         key: &CacheKey,
@@ -76,7 +77,7 @@ impl Meta {
         meta
     }
 
-    /// Its life under the rules of its route.
+    /// Its freshness under the rules of its route.
     pub fn freshness(&self, rules: &CacheRules) -> Freshness {
         Freshness::of(
             self.status,
@@ -88,10 +89,10 @@ impl Meta {
         )
     }
 
-    /// Whether it is to be preferred to another response to the same request.
+    /// Whether it takes precedence over another response to the same request.
     ///
-    /// The later one is, unless both say which state of the content they show: then that counts, but
-    /// only between responses that no purge is known to have come between.
+    /// The response that arrived later takes precedence. If both have a version, the newer version
+    /// takes precedence instead, unless a purge is known to have happened between them.
     pub fn is_newer_than(&self, other: &Self) -> bool {
         let arrival = self.response_time.cmp(&other.response_time);
         let unknown = self.epochs.is_none() || other.epochs.is_none();
@@ -106,12 +107,12 @@ impl Meta {
         order.is_gt()
     }
 
-    /// The field `name` (in lower case), its lines combined.
+    /// The value of the field `name` (in lower case), with its lines combined.
     pub fn field(&self, name: &str) -> Option<String> {
         self.headers.as_slice().value(name).map(Into::into)
     }
 
-    /// Roughly how many bytes it takes in memory.
+    /// The approximate number of bytes it takes in memory.
     pub fn size(&self) -> usize {
         let headers = self.headers.iter().map(|(n, v)| n.len() + v.len());
         let vary = self
@@ -126,7 +127,7 @@ impl Meta {
             + vary.map(|n| n + 2 * size_of::<String>()).sum::<usize>()
     }
 
-    /// Replaces a field by all the lines that `from` has of it.
+    /// Replaces all lines of a field by those in `from`.
     pub(super) fn replace(&mut self, name: &str, from: &[(String, String)]) {
         self.headers.retain(|(known, _)| known != name);
         for value in lines(from, name) {
@@ -134,7 +135,7 @@ impl Meta {
         }
     }
 
-    /// Brings what follows from the fields in line with them.
+    /// Updates everything that is derived from the fields.
     pub(super) fn settle<F: Fields + ?Sized>(&mut self, request: &F) {
         if self.decoded {
             self.forget_coding();
@@ -173,7 +174,7 @@ impl Meta {
         };
         self.vary = names
             .into_iter()
-            // A body without a coding is acceptable to every client (RFC 9110 §12.5.3).
+            // Every client accepts a body without a coding (RFC 9110 §12.5.3).
             .filter(|name| name != "accept-encoding" || self.has("content-encoding"))
             .map(|name| {
                 let digest = vary::selector(request, &name);
@@ -198,7 +199,7 @@ impl Meta {
     }
 }
 
-/// The fields of a response that are kept.
+/// The fields of a response that are stored.
 fn kept(response: &[(String, String)]) -> Vec<(String, String)> {
     let directives = ResponseDirectives::of(response);
     let nominated = nominated(response);
@@ -216,24 +217,24 @@ fn kept(response: &[(String, String)]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Whether a field is kept out of what is stored (RFC 9111 §3.1), or belongs to one exchange only.
+/// Whether a field is not stored (RFC 9111 §3.1) or belongs to one exchange only.
 pub(super) fn is_excluded(name: &str) -> bool {
     EXCLUDED.contains(&name) || name.starts_with("x-ratelimit-")
 }
 
-/// The fields that `Connection` names (RFC 9110 §7.6.1), in lower case; also where its list is
+/// The fields that `Connection` names (RFC 9110 §7.6.1), in lower case, even if its list is
 /// malformed.
 pub(super) fn nominated<F: Fields + ?Sized>(message: &F) -> Vec<String> {
     let list = message.value("connection").unwrap_or_default();
     tokens(&list).map(str::to_ascii_lowercase).collect()
 }
 
-/// Digests of a response's bytes as they are coded (RFC 9530 §2 and §3; RFC 3230; RFC 1864): with
-/// the coding undone they describe other bytes.
+/// Digests of a response's bytes in coded form (RFC 9530 §2 and §3; RFC 3230; RFC 1864). Once the
+/// coding is undone, they no longer match the body.
 pub const DIGESTS: [&str; 4] = ["content-digest", "repr-digest", "digest", "content-md5"];
 
 const EXCLUDED: [&str; 21] = [
-    // RFC 9110 §7.6.1: one hop's.
+    // Fields of one hop (RFC 9110 §7.6.1).
     "connection",
     "keep-alive",
     "proxy-connection",
@@ -241,11 +242,11 @@ const EXCLUDED: [&str; 21] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
-    // RFC 9111 §3.1: one proxy's.
+    // Fields of one proxy (RFC 9111 §3.1).
     "proxy-authenticate",
     "proxy-authentication-info",
     "proxy-authorization",
-    // One client's.
+    // Fields for one client.
     "ratelimit",
     "ratelimit-limit",
     "ratelimit-policy",
@@ -253,7 +254,7 @@ const EXCLUDED: [&str; 21] = [
     "ratelimit-reset",
     "x-edge-cost",
     "x-edge-limiter",
-    // Said anew of every answer from the stored response.
+    // Fields that are set anew whenever the stored response is served.
     "age",
     "cache-status",
     "content-length",

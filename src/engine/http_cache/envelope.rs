@@ -1,17 +1,17 @@
-//! A stored response as one string of text, for the store.
+//! A stored response as one string of text, as the store holds it.
 //!
-//! The store hands strings through JSON, and its script reads the head of this one, so it is always
-//! valid UTF-8 and begins with what one `string.match` reads:
+//! The store passes strings through JSON, and its script reads the head of this one. So it is
+//! always valid UTF-8 and begins with words that one `string.match` can read:
 //!
 //! ```text
 //! 2 <fresh_until_ms> <usable_until_ms> <stamp_ms> <version> <epochs> {"k":…}\n
 //! <body>
 //! ```
 //!
-//! the schema version; the instants, in Unix milliseconds, until which the entry is fresh and until
-//! which it may be served while another caller refreshes it, and at which it arrived; the version of its
-//! content, `-` if it has none; the [epochs](super::Tags::epoch_keys) that it was made in; the rest of the [`Meta`]
-//! as JSON on the same line; and the body as it is, compressed or in base64.
+//! In this order: the schema version; the instants, in Unix milliseconds, until which the entry is
+//! fresh, until which it may be served while another caller refreshes it, and at which it arrived;
+//! the version of its content, `-` if it has none; its [epochs](super::Tags::epoch_keys); the rest
+//! of the [`Meta`] as JSON on the same line; and the body, unchanged, compressed or in base64.
 
 mod body;
 
@@ -28,13 +28,13 @@ use crate::clock::{Timestamp, millis};
 pub use body::LARGEST_BODY;
 use body::Writing;
 
-/// Writes a response as text. A body of at least `compress_from` bytes is compressed, where that makes it
-/// shorter.
+/// Writes a response as text. A body of at least `compress_from` bytes is compressed if that makes
+/// it shorter.
 ///
 /// # Errors
 ///
-/// If it is not known in which epochs it was made, or the head does not turn into JSON, which no [`Meta`]
-/// is known to bring about.
+/// If the response's epochs are not known, or if the head cannot be written as JSON, which is not
+/// known to happen for any [`Meta`].
 pub fn encode(
     meta: &Meta,
     freshness: &Freshness,
@@ -60,8 +60,8 @@ pub fn encode(
     Ok(format!("{head}{json}\n{text}"))
 }
 
-/// How the text of a response begins, up to the JSON: whoever has a response that begins like the one in
-/// the store has the same. `None`, if it is not known in which epochs it was made.
+/// The beginning of a response's text, up to the JSON. If the text in the store begins the same, it
+/// is the same response. `None` if the response's epochs are not known.
 pub fn head(meta: &Meta, freshness: &Freshness) -> Option<String> {
     let fresh_until = freshness.fresh_until.as_millis();
     let usable_until = freshness.usable_until.as_millis().max(fresh_until);
@@ -73,11 +73,11 @@ pub fn head(meta: &Meta, freshness: &Freshness) -> Option<String> {
     ))
 }
 
-/// Reads a response back, if it is whole and answers `key`.
+/// Reads a response, if it is complete and belongs to `key`.
 ///
 /// # Errors
 ///
-/// Whatever is wrong with it, it is a miss.
+/// If the text is invalid in any way. The caller treats every error as a miss.
 pub fn decode<'a>(envelope: &'a str, key: &CacheKey) -> Result<(Meta, Cow<'a, [u8]>), DecodeError> {
     let (head, body) = envelope.split_once('\n').ok_or(DecodeError::Head)?;
     let mut parts = head.splitn(7, ' ');
@@ -121,24 +121,24 @@ pub fn decode<'a>(envelope: &'a str, key: &CacheKey) -> Result<(Meta, Cow<'a, [u
     Ok((meta, body))
 }
 
-/// A response could not be written; it is not stored then.
+/// A response could not be written. It is then not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the response cannot be written as text")]
 pub struct EncodeError;
 
-/// What is wrong with a stored text. It is a miss, whatever it is.
+/// Why a stored text cannot be used. Every reason counts as a miss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// It is of another version, or not an envelope at all.
+    /// The text is of another version, or not an envelope at all.
     #[error("not an envelope of this version")]
     Version,
-    /// Its head does not parse.
+    /// The head does not parse.
     #[error("the head of the envelope does not parse")]
     Head,
-    /// It answers another question whose key has the same digest.
+    /// The envelope belongs to another key with the same digest.
     #[error("the envelope belongs to another key")]
     Key,
-    /// Its body is not what was stored.
+    /// The body is damaged.
     #[error("the body in the envelope is damaged")]
     Body,
 }
@@ -170,7 +170,7 @@ struct Wire<'a> {
     checksum: u64,
 }
 
-/// FNV-1a over words of eight bytes: it finds damage, not forgery.
+/// FNV-1a over words of eight bytes: it detects damage, not forgery.
 fn checksum(body: &[u8]) -> u64 {
     let (words, rest) = body.as_chunks::<8>();
     let add = |sum: u64, word: u64| (sum ^ word).wrapping_mul(FNV_PRIME).rotate_left(29);
@@ -180,7 +180,7 @@ fn checksum(body: &[u8]) -> u64 {
     let sum = rest
         .iter()
         .fold(sum, |sum, byte| add(sum, u64::from(*byte)));
-    // JSON numbers are exact up to here for every reader.
+    // Every reader of JSON represents integers of up to 53 bits exactly.
     sum >> 11
 }
 

@@ -1,14 +1,14 @@
-//! A request that went to the origin, and what came back.
+//! A request to the origin and its response.
 
 use http::{Method, StatusCode};
 
 use super::fields::{Fields, trim};
 use crate::clock::Timestamp;
 
-/// A request that was sent on, and the head of its response.
+/// A request that was sent to the origin, and the head of its response.
 ///
-/// `request` is what the response was chosen by: the client's header fields, not those that the gate
-/// added to validate.
+/// `request` contains the header fields that select the response: those of the client, without
+/// those that the gate added for validation.
 #[derive(Debug)]
 pub struct Exchange<'a, F: ?Sized> {
     /// The request's method.
@@ -17,7 +17,7 @@ pub struct Exchange<'a, F: ?Sized> {
     pub request: &'a F,
     /// The response's status.
     pub status: StatusCode,
-    /// The response's field lines: names in lower case, and values.
+    /// The response's field lines: names, in lower case, and values.
     pub response: &'a [(String, String)],
     /// When the request was sent.
     pub request_time: Timestamp,
@@ -31,11 +31,12 @@ pub(super) fn is_coded<F: Fields + ?Sized>(response: &F) -> bool {
     !matches!(trim(&coding), "" | "identity")
 }
 
-/// In which form a body reaches the cache.
+/// The form in which a body reaches the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyCoding {
-    /// The HTTP client below has undone the `Content-Encoding`, if there was one, as `fetch` does.
+    /// The HTTP client has already undone the `Content-Encoding`, if there was one. `fetch` does
+    /// this.
     Decoded,
-    /// The body is what the origin sent.
+    /// The body is exactly what the origin sent.
     AsReceived,
 }

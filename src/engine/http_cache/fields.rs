@@ -1,4 +1,4 @@
-//! Header fields as the rules see them: by name, their lines combined, as text.
+//! Header fields as the rules read them: by name, with their lines combined, as text.
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,16 +7,16 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::clock::Timestamp;
 
-/// Header fields, seen by name, so that a caller need not copy those that no rule asks for.
+/// Header fields, read by name, so that a caller need not copy the fields that no rule reads.
 pub trait Fields {
-    /// The value of the field `name` (in lower case); its lines joined with `", "` as RFC 9110 §5.3
-    /// allows. `None` if the message has no such field.
+    /// The value of the field `name` (in lower case), with its lines joined by `", "`, as RFC 9110
+    /// §5.3 allows. `None` if the message has no such field.
     ///
-    /// Octets are read as UTF-8, as Workers do. Those that are no UTF-8 become U+FFFD, so that
-    /// different values look alike: [`is_exact`] tells.
+    /// Octets are read as UTF-8, as Workers read them. Octets that are not UTF-8 become U+FFFD, so
+    /// different values may become equal; [`is_exact`] tells whether a value is affected.
     fn value(&self, name: &str) -> Option<Cow<'_, str>>;
 
-    /// Whether the message has the field at all.
+    /// Whether the message has the field.
     fn has(&self, name: &str) -> bool {
         self.value(name).is_some()
     }
@@ -39,7 +39,7 @@ impl Fields for HeaderMap {
     }
 }
 
-/// Field lines in order: names in lower case, and values.
+/// Field lines in order: names, in lower case, and values.
 impl Fields for [(String, String)] {
     fn value(&self, name: &str) -> Option<Cow<'_, str>> {
         let mut lines = self.iter().filter(|(n, _)| n == name).map(|(_, v)| v);
@@ -73,8 +73,8 @@ pub fn lines<'a>(fields: &'a [(String, String)], name: &'a str) -> impl Iterator
     lines.map(|(_, value)| value.as_str())
 }
 
-/// Whether a field value is known to the octet. One that holds U+FFFD is not: that stands for
-/// octets that are no UTF-8, whichever they were.
+/// Whether all octets of a field value are known. They are not if it contains U+FFFD, which stands
+/// for any octets that are not UTF-8.
 pub fn is_exact(value: &str) -> bool {
     !value.contains(char::REPLACEMENT_CHARACTER)
 }
@@ -90,7 +90,8 @@ pub fn date(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_millis(crate::clock::millis(since)))
 }
 
-/// An instant as RFC 9110 §5.6.7 writes it, rounded down to the second; `None` past the year 9999.
+/// An instant in the format of RFC 9110 §5.6.7, rounded down to the second. `None` after the year
+/// 9999.
 pub fn http_date(time: Timestamp) -> Option<String> {
     let seconds = time.as_millis() / 1_000;
     if seconds >= YEAR_10000 {
@@ -100,7 +101,7 @@ pub fn http_date(time: Timestamp) -> Option<String> {
     Some(httpdate::fmt_http_date(time))
 }
 
-/// The elements of a comma-separated list (RFC 9110 §5.6.1): trimmed, the empty ones left out.
+/// The elements of a comma-separated list (RFC 9110 §5.6.1), trimmed and without empty ones.
 ///
 /// A comma inside a quoted string does not separate. A quote that never closes is an ordinary
 /// character, so that it cannot hide the directives after it.
@@ -111,10 +112,11 @@ pub fn elements(list: &str) -> Elements<'_> {
     }
 }
 
-/// See [`elements`].
+/// The iterator that [`elements`] returns.
 pub struct Elements<'a> {
     rest: &'a str,
-    /// A quote was met that never closes; so does none after it.
+    /// Whether a quote was found that never closes. All quotes after it are ordinary characters,
+    /// too.
     unclosed: bool,
 }
 
@@ -156,7 +158,7 @@ impl Elements<'_> {
     }
 }
 
-/// Goes past the quote that closes a quoted string; `false` if there is none.
+/// Advances past the quote that closes a quoted string. `false` if there is none.
 fn closing_quote(bytes: &mut impl Iterator<Item = (usize, u8)>) -> bool {
     while let Some((_, byte)) = bytes.next() {
         match byte {
@@ -168,7 +170,7 @@ fn closing_quote(bytes: &mut impl Iterator<Item = (usize, u8)>) -> bool {
     false
 }
 
-/// Without the white space that RFC 9110 §5.6.3 allows around a value.
+/// The text without the white space that RFC 9110 §5.6.3 allows around a value.
 pub(super) fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t'])
 }
@@ -178,7 +180,7 @@ pub(super) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.chars().all(is_token_char)
 }
 
-/// The tokens in a text, whatever stands between them: also those of a malformed list.
+/// The tokens in a text, whatever separates them; the text may be a malformed list.
 pub fn tokens(text: &str) -> impl Iterator<Item = &str> {
     let tokens = text.split(|c| !is_token_char(c));
     tokens.filter(|token| !token.is_empty())

@@ -9,44 +9,44 @@ use super::rules::{CacheRules, RouteTtl};
 use super::search::NoVarySearch;
 use crate::clock::Timestamp;
 
-/// The instants of one stored response's life, computed once and asked often.
+/// The instants that decide how one stored response may be used, computed once and read often.
 ///
-/// It depends on the rules, so it is not part of what is stored: a changed configuration counts from
-/// the next read on.
+/// It depends on the rules, so it is not stored: a changed configuration applies from the next read
+/// on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Freshness {
-    /// For how long it is fresh, counted from age zero.
+    /// How long it is fresh, counted from age zero.
     pub lifetime: Lifetime,
     /// Its age when it arrived (§4.2.3, `corrected_initial_age`).
     pub initial_age: Duration,
     /// When it arrived.
     pub response_time: Timestamp,
-    /// It is fresh before this instant. The epoch for one that is never fresh.
+    /// It is fresh before this instant. The epoch if it is never fresh.
     pub fresh_until: Timestamp,
     /// Before this instant it may be served while it is being refreshed (RFC 5861 §3).
     pub usable_until: Timestamp,
-    /// The hard ceiling: at and after this instant it is never served without validation.
+    /// The hard ceiling: from this instant on it is never served without validation.
     pub ceiling: Timestamp,
-    /// Not worth keeping at and after this instant. Later than the ceiling where a validator can
-    /// still save the transfer of the body.
+    /// From this instant on it is not worth keeping. This is later than the ceiling if a validator
+    /// can still save the transfer of the body.
     pub keep_until: Timestamp,
-    /// What forbids to serve it stale, if anything does.
+    /// The directive that forbids serving it stale, if any.
     pub stale_forbidden: Option<StaleForbidden>,
 }
 
-/// A lifetime and what gave it (RFC 9111 §4.2.1).
+/// A lifetime and its source (RFC 9111 §4.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetime {
-    /// Zero: never fresh.
+    /// The lifetime; zero if the response is never fresh.
     pub length: Duration,
-    /// What gave it.
+    /// The source.
     pub source: LifetimeSource,
 }
 
-/// What a lifetime comes from.
+/// The source of a lifetime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LifetimeSource {
-    /// The route's `ttl`, in place of what the response says.
+    /// The route's `ttl`, which replaces what the response says.
     Override,
     /// `s-maxage`.
     SharedMaxAge,
@@ -54,15 +54,15 @@ pub enum LifetimeSource {
     MaxAge,
     /// `Expires`.
     Expires,
-    /// The route's `ttl`: the response says nothing.
+    /// The route's `ttl`, because the response says nothing.
     RouteTtl,
-    /// A guess from `Last-Modified` (§4.2.2).
+    /// A heuristic based on `Last-Modified` (§4.2.2).
     Heuristic,
-    /// Nothing says anything.
+    /// None: neither the response nor the route states a lifetime.
     Nothing,
 }
 
-/// What forbids to serve a response stale (RFC 9111 §4.2.4).
+/// The directive that forbids serving a response stale (RFC 9111 §4.2.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StaleForbidden {
     /// `no-cache` (§5.2.2.4).
@@ -71,14 +71,14 @@ pub enum StaleForbidden {
     MustRevalidate,
     /// `proxy-revalidate` (§5.2.2.8).
     ProxyRevalidate,
-    /// `s-maxage` (§5.2.2.10) of a response that does not itself allow to be served stale.
+    /// `s-maxage` (§5.2.2.10) of a response that does not itself allow stale use.
     SharedMaxAge,
 }
 
 impl Freshness {
-    /// The life of a response under the rules of a route.
+    /// The freshness of a response under the rules of a route.
     ///
-    /// `age` is what its `Age` field said on arrival ([`age_value`]).
+    /// `age` is the value of its `Age` field on arrival ([`age_value`]).
     pub(super) fn of<F: Fields + ?Sized>(
         status: u16,
         headers: &F,
@@ -107,8 +107,8 @@ impl Freshness {
             false => declared,
         };
         let initial_age = initial_age(headers, age, request_time, response_time, &lifetime);
-        // The instant at which the response is of this age. Zero is over before it began, also for a
-        // reader whose clock is behind.
+        // The instant at which the response has this age. For an age of zero it is the epoch, so
+        // that a reader whose clock is behind does not take the response for fresh.
         let at = |age: Duration| match age.checked_sub(initial_age) {
             _ if age.is_zero() => Timestamp::default(),
             Some(left) => response_time + left,
@@ -118,8 +118,8 @@ impl Freshness {
             Some(_) => (Duration::ZERO, Duration::ZERO),
             None => stale_windows(status, &directives, rules),
         };
-        // What may be served stale, and the ceiling, count from when it was asked, also where the
-        // lifetime does not.
+        // The stale windows and the ceiling count from the request, even if the lifetime counts
+        // from the arrival.
         let base = lifetime.length;
         let lifetime = match lifetime.source {
             LifetimeSource::Override | LifetimeSource::RouteTtl if !base.is_zero() => Lifetime {
@@ -152,7 +152,7 @@ impl Freshness {
             .saturating_add(now.since(self.response_time))
     }
 
-    /// Its age as the `Age` field gives it (§5.1): whole seconds, rounded down.
+    /// Its age as in the `Age` field (§5.1): whole seconds, rounded down.
     pub fn age_seconds(&self, now: Timestamp) -> u64 {
         self.age(now).as_secs()
     }
@@ -162,13 +162,14 @@ impl Freshness {
         now < self.fresh_until
     }
 
-    /// For how long it remains fresh, in milliseconds; less than zero for how long it has been stale.
+    /// How long it remains fresh, in milliseconds; if it is stale, minus the time since it became
+    /// stale.
     pub fn ttl_left(&self, now: Timestamp) -> i64 {
         let length = signed(self.lifetime.length);
         length.saturating_sub(signed(self.age(now)))
     }
 
-    /// For how long it has been stale; zero if it is fresh.
+    /// How long it has been stale; zero if it is fresh.
     pub fn stale_for(&self, now: Timestamp) -> Duration {
         self.age(now).saturating_sub(self.lifetime.length)
     }
@@ -176,8 +177,8 @@ impl Freshness {
 
 /// The lifetime that the route gives a response.
 ///
-/// One that says that parameters do not count may answer for another interval or another end than were
-/// asked about: what holds of candles is not known of it.
+/// A response with `No-Vary-Search` may answer requests for another interval or another end, so the
+/// lifetime of the requested candles does not apply to it.
 fn route_ttl<F: Fields + ?Sized>(status: u16, headers: &F, rules: &CacheRules) -> Option<RouteTtl> {
     rules.ttl_for(status).filter(|ttl| match ttl {
         RouteTtl::Fixed(_) => true,
@@ -185,7 +186,7 @@ fn route_ttl<F: Fields + ?Sized>(status: u16, headers: &F, rules: &CacheRules) -
     })
 }
 
-/// RFC 9111 §4.2.1, for a shared cache: the first of these that is there.
+/// RFC 9111 §4.2.1, for a shared cache: the first source of a lifetime that is present.
 fn lifetime<F: Fields + ?Sized>(
     status: u16,
     headers: &F,
@@ -220,7 +221,7 @@ fn or_stale(delta: Delta) -> Duration {
     delta.valid().unwrap_or(Duration::ZERO)
 }
 
-/// `Expires` minus `Date`, or minus the time of arrival where there is no `Date`.
+/// `Expires` minus `Date`, or minus the time of arrival if there is no `Date`.
 ///
 /// §5.3: "A cache recipient MUST interpret invalid date formats, especially the value "0", as
 /// representing a time in the past".
@@ -231,10 +232,10 @@ fn expires<F: Fields + ?Sized>(headers: &F, response_time: Timestamp) -> Duratio
     expires.since(date_value(headers).unwrap_or(response_time))
 }
 
-/// RFC 9111 §4.2.2: "If the response has a Last-Modified header field [...], caches are encouraged to
-/// use a heuristic expiration value that is no more than some fraction of the interval since that
-/// time. A typical setting of this fraction might be 10%." Of a status that allows it, or with
-/// `public`.
+/// RFC 9111 §4.2.2: "If the response has a Last-Modified header field [...], caches are encouraged
+/// to use a heuristic expiration value that is no more than some fraction of the interval since
+/// that time. A typical setting of this fraction might be 10%." This needs a status that allows it,
+/// or `public`.
 fn heuristic<F: Fields + ?Sized>(
     status: u16,
     headers: &F,
@@ -250,7 +251,7 @@ fn heuristic<F: Fields + ?Sized>(
     (!length.is_zero()).then_some(length)
 }
 
-/// The statuses that RFC 9110 §15.1 calls heuristically cacheable, less `206`.
+/// Whether RFC 9110 §15.1 calls the status heuristically cacheable; `206` is left out.
 pub(super) const fn heuristically_cacheable(status: u16) -> bool {
     matches!(
         status,
@@ -260,10 +261,10 @@ pub(super) const fn heuristically_cacheable(status: u16) -> bool {
 
 /// RFC 9111 §4.2.3, `corrected_initial_age`.
 ///
-/// `Date` has whole seconds, so the response was made at some instant of that second; the latest is
-/// taken, or else no lifetime below a second could ever be. Where the lifetime is the route's own,
-/// it counts from what the gate sees itself, and an origin whose clock is a little behind does not
-/// make every response stale.
+/// `Date` has whole seconds, so the response was made at some instant within that second. The
+/// latest one is assumed; otherwise a lifetime below a second would never be possible. If the
+/// lifetime is the route's own, it counts from what the gate observes itself, so that an origin
+/// whose clock is a little behind does not make every response stale.
 fn initial_age<F: Fields + ?Sized>(
     headers: &F,
     age: Duration,
@@ -288,7 +289,8 @@ fn date_value<F: Fields + ?Sized>(headers: &F) -> Option<Timestamp> {
 /// value SHOULD use the first member of the field value, discarding subsequent ones. If the field
 /// value [...] is invalid [...], a cache SHOULD ignore the field."
 ///
-/// `strict`: where it is a list or invalid, the response is as old as can be.
+/// If `strict` is true and the value is a list or invalid, the response has the largest possible
+/// age.
 pub(super) fn age_value<F: Fields + ?Sized>(headers: &F, strict: bool) -> Duration {
     let Some(text) = headers.value("age") else {
         return Duration::ZERO;
@@ -305,8 +307,8 @@ pub(super) fn age_value<F: Fields + ?Sized>(headers: &F, strict: bool) -> Durati
 /// RFC 9111 §4.2.4: "A cache MUST NOT generate a stale response if it is prohibited by an explicit
 /// in-protocol directive".
 ///
-/// `s-maxage` implies `proxy-revalidate`, but an origin that sends it beside `stale-while-revalidate`
-/// or `stale-if-error` has said that it does not mean that.
+/// `s-maxage` implies `proxy-revalidate`. This does not apply to an origin that also sends
+/// `stale-while-revalidate` or `stale-if-error`, because it has said that it allows stale use.
 fn stale_forbidden(directives: &ResponseDirectives) -> Option<StaleForbidden> {
     let granted = directives.stale_while_revalidate.valid().is_some()
         || directives.stale_if_error.valid().is_some();
@@ -323,11 +325,11 @@ fn stale_forbidden(directives: &ResponseDirectives) -> Option<StaleForbidden> {
     }
 }
 
-/// For how long after its lifetime a response may be served while it is refreshed, and when the
+/// How long after its lifetime a response may be served while it is refreshed, and how long if the
 /// origin fails (RFC 5861).
 ///
-/// The route's word, where it has one, counts before the response's. The route's `stale_if_error` is a
-/// ceiling for both.
+/// The route's settings, if present, take precedence over the response. The route's
+/// `stale_if_error` limits both.
 fn stale_windows(
     status: u16,
     directives: &ResponseDirectives,
@@ -350,10 +352,11 @@ fn signed(duration: Duration) -> i64 {
     i64::try_from(crate::clock::millis(duration)).unwrap_or(i64::MAX)
 }
 
-/// No guess is good for longer.
+/// The longest heuristic lifetime.
 const LONGEST_HEURISTIC: Duration = Duration::from_secs(24 * 3_600);
 
 const REST_OF_A_SECOND: Duration = Duration::from_millis(999);
 
-/// For how long past its use a response with a validator is kept, to be revalidated.
+/// How long a response with a validator is kept, to be revalidated, after it can no longer be
+/// served.
 const VALIDATOR_GRACE: Duration = Duration::from_secs(60);

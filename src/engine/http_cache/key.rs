@@ -1,4 +1,4 @@
-//! What names a stored response: the question, made canonical, and its digest.
+//! The key of a stored response: a canonical text of the request, and its digest.
 
 use std::fmt::Write;
 
@@ -9,11 +9,11 @@ use super::query::{DeclaredQuery, canonical_query};
 use super::vary::{hex, selector};
 use crate::engine::url::Target;
 
-/// The name of a stored response.
+/// The key of a stored response.
 ///
-/// Its text is the list of what was asked for, each field with its length before it, so that two
-/// different questions never have the same text. Its digest is what the store and L1 look up; the
-/// text is stored with the response and compared when it is read.
+/// Its text lists the parts of the request, each with its length before it, so that two different
+/// requests never have the same text. The store and L1 look entries up by the digest of the text.
+/// The text is stored with the response and compared when the response is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheKey {
     text: String,
@@ -23,12 +23,12 @@ pub struct CacheKey {
 impl CacheKey {
     /// The key of a `GET` or `HEAD` (RFC 9111 §2: both are answered by the response to a `GET`).
     ///
-    /// `declared` are the parameters that count; `None`: all, in their order.
-    /// `vary` are the request headers that the route keys by; of their values only digests are in
-    /// the text, as they may be credentials.
+    /// `declared` are the query parameters that count; `None`: all of them count, in their order.
+    /// `vary` are the request headers that the route keys by. The text contains only digests of
+    /// their values, because they may be credentials.
     ///
-    /// All spellings of a URL give the same key: it is made of the normal form ([`Target`]), which is
-    /// what the origin is sent.
+    /// All spellings of a URL give the same key: it is built from the normal form ([`Target`]),
+    /// which the origin is sent.
     pub fn new<F: Fields + ?Sized>(
         target: &Target<'_>,
         declared: Option<&DeclaredQuery>,
@@ -50,8 +50,8 @@ impl CacheKey {
         Self::of_text(text)
     }
 
-    /// The key of one of several responses under this one: `generation` and the request headers that
-    /// tell them apart, by name and digest.
+    /// The key of one of several responses under this key. `generation` and the request headers
+    /// that distinguish the responses, by name and digest, become part of it.
     pub(super) fn variant(&self, generation: u64, selectors: &[(String, Option<String>)]) -> Self {
         let mut text = String::from(VARIANT);
         field(&mut text, Some(&self.text));
@@ -63,9 +63,10 @@ impl CacheKey {
         Self::of_text(text)
     }
 
-    /// What was asked for, as it is stored with the response.
+    /// The text of the request, as it is stored with the response.
     ///
-    /// Past [`MAX_TEXT`](Self::MAX_TEXT) bytes it is a SHA-256 digest of that.
+    /// If it is longer than [`MAX_TEXT`](Self::MAX_TEXT) bytes, its SHA-256 digest, with a `#`
+    /// before it.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -80,7 +81,7 @@ impl CacheKey {
         hex(self.digest.iter())
     }
 
-    /// The longest text that is kept as it is, in bytes.
+    /// The longest text that is stored in full, in bytes.
     pub const MAX_TEXT: usize = 2_048;
 
     fn of_text(text: String) -> Self {
@@ -99,7 +100,7 @@ impl CacheKey {
     }
 }
 
-/// Writes one field so that its end is known: its length, and itself; `-` if it is absent.
+/// Writes one field as its length and its value, so that its end is known; `-` if it is absent.
 fn field(text: &mut String, value: Option<&str>) {
     text.push(' ');
     match value {
@@ -109,10 +110,10 @@ fn field(text: &mut String, value: Option<&str>) {
     }
 }
 
-/// Stands at the head of every key: another one whenever the text changes its meaning.
+/// The first word of every key. It must change whenever the meaning of the text changes.
 const SCHEMA: &str = "1";
 
-/// The same for the key of a variant; no other key begins like this.
+/// The first word of the key of a variant. No other key begins with it.
 const VARIANT: &str = "1v";
 
 const DIGEST_BYTES: usize = 16;

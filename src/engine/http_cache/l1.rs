@@ -1,4 +1,5 @@
-//! The cache inside one isolate or process: bounded by bytes, the seldom used evicted first.
+//! The cache in the memory of one isolate or process. Its size in bytes is bounded; entries that
+//! are seldom used are evicted first.
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
@@ -11,25 +12,25 @@ use super::freshness::Freshness;
 use super::key::CacheKey;
 use crate::clock::Timestamp;
 
-/// One response in memory. `B` is a cheap handle of its body: [`bytes::Bytes`], or a JavaScript
-/// `Uint8Array`.
+/// One response in memory. `B` is a cheap handle to its body, such as [`bytes::Bytes`] or a
+/// JavaScript `Uint8Array`.
 #[derive(Debug, Clone)]
 pub struct Entry<B> {
-    /// Its head, shared with whoever answers from it.
+    /// Its head, shared with the requests that are answered from it.
     pub meta: Rc<Meta>,
-    /// Its life under the rules of its route.
+    /// Its freshness under the rules of its route.
     pub freshness: Freshness,
     /// Its body.
     pub body: B,
     /// The length of its body in bytes.
     pub body_len: usize,
-    /// When the store was last known to agree with it: since then a purge may have made it void.
+    /// When the store last confirmed it. A purge since then may have made it void.
     pub checked_at: Timestamp,
 }
 
-/// A cache of [`Entry`]s that holds no more than so many bytes of them.
+/// A cache of [`Entry`]s, bounded by their size in bytes.
 ///
-/// The bytes of a body count wherever `B` keeps them.
+/// The bytes of a body count even if `B` keeps them elsewhere.
 #[derive(Debug)]
 pub struct L1<B> {
     entries: Entries<B>,
@@ -41,7 +42,7 @@ type Entries<B> =
     Cache<Id, Entry<B>, Bytes, BuildHasherDefault<IdHasher>, DefaultLifecycle<Id, Entry<B>>>;
 
 impl<B> L1<B> {
-    /// A cache of so many bytes. An entry that would take more than a quarter of it is not kept.
+    /// A cache of `capacity` bytes. An entry that would take more than a quarter of it is not kept.
     pub fn new(capacity: u64) -> Self {
         let items = usize::try_from(capacity / TYPICAL_ENTRY).unwrap_or(usize::MAX);
         Self {
@@ -57,12 +58,12 @@ impl<B> L1<B> {
         }
     }
 
-    /// The most bytes that one entry may have, its head and all.
+    /// The largest size of one entry in bytes, including its head.
     pub const fn largest(&self) -> u64 {
         self.largest
     }
 
-    /// The entry under a key. One that is no longer worth keeping is dropped.
+    /// The entry under a key. An entry that is no longer worth keeping is removed.
     pub fn get(&mut self, key: &CacheKey, now: Timestamp) -> Option<&Entry<B>> {
         let id = Id(key.digest());
         let found = self.entries.get(&id)?;
@@ -76,11 +77,11 @@ impl<B> L1<B> {
         self.entries.peek(&id)
     }
 
-    /// Keeps an entry in place of what was under its key, unless that arrived later, or the entry may be
-    /// one of those that were purged.
+    /// Inserts an entry in place of the one under its key, unless that one is newer or the new
+    /// entry may have been purged.
     pub fn insert(&mut self, key: &CacheKey, entry: Entry<B>) -> Insertion {
         let id = Id(key.digest());
-        // Neither was the origin asked for it since, nor the store about it.
+        // The origin was not asked for the entry, nor the store about it, after this instant.
         let last_sure = entry.meta.request_time.max(entry.checked_at);
         if self.purged_at.is_some_and(|at| last_sure <= at) {
             return Insertion::Purged;
@@ -99,7 +100,8 @@ impl<B> L1<B> {
         Insertion::Kept
     }
 
-    /// The store agrees with what is under a key and of these epochs, as it was at `now`.
+    /// Records that the store confirmed the entry under a key as of `now`, if the entry has these
+    /// epochs.
     pub fn checked(&mut self, key: &CacheKey, epochs: &str, now: Timestamp) {
         if let Some(mut entry) = self.entries.peek_mut(&Id(key.digest()))
             && entry.meta.epochs.as_deref() == Some(epochs)
@@ -108,49 +110,50 @@ impl<B> L1<B> {
         }
     }
 
-    /// Forgets what is under a key.
+    /// Removes the entry under a key.
     pub fn remove(&mut self, key: &CacheKey) {
         self.entries.remove(&Id(key.digest()));
     }
 
-    /// Forgets everything, and takes nothing any more that was under way at `now`.
+    /// Removes all entries, and from now on rejects entries that were neither requested nor
+    /// confirmed by the store after `now`.
     pub fn purge(&mut self, now: Timestamp) {
         self.entries.clear();
         self.purged_at = Some(now);
     }
 
-    /// How many entries it holds.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether it holds none.
+    /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// How many bytes it holds.
+    /// The size of all entries in bytes.
     pub fn bytes(&self) -> u64 {
         self.entries.weight()
     }
 }
 
-/// What became of an entry given to [`L1::insert`].
+/// The outcome of [`L1::insert`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Insertion {
-    /// It is kept for now.
+    /// The entry was inserted.
     Kept,
-    /// It is larger than the share that one entry may have.
+    /// The entry is larger than one entry may be.
     TooLarge,
-    /// A later one is there already.
+    /// A newer entry is already there.
     Older,
-    /// Everything was purged since it was asked for.
+    /// Everything was purged after the entry was requested.
     Purged,
 }
 
 impl<B> Entry<B> {
-    /// Whether the store was asked about this one after it was asked about the other, and told of other
-    /// epochs: that one was purged.
+    /// Whether the store was asked about this entry after it was asked about the other, and
+    /// reported other epochs: then the other entry was purged.
     fn outdates(&self, other: &Self) -> bool {
         let last_sure = other.meta.request_time.max(other.checked_at);
         self.meta.epochs != other.meta.epochs && self.checked_at > last_sure
@@ -172,7 +175,7 @@ impl<B> Weighter<Id, Entry<B>> for Bytes {
     }
 }
 
-/// A digest, which needs no further hashing.
+/// A digest. It needs no further hashing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Id([u8; 16]);
 

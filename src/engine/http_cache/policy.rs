@@ -1,4 +1,4 @@
-//! Whether the cache may answer a request, and what may be done with what it holds (RFC 9111 §4).
+//! Whether the cache may answer a request, and how it may use a stored response (RFC 9111 §4).
 
 use std::time::Duration;
 
@@ -11,32 +11,33 @@ use super::freshness::{Freshness, StaleForbidden};
 use super::vary;
 use crate::clock::{Timestamp, millis};
 
-/// Why a request goes past the cache.
+/// Why a request bypasses the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bypass {
-    /// Neither `GET` nor `HEAD`.
+    /// The method is neither `GET` nor `HEAD`.
     Method,
     /// `no-store` (RFC 9111 §5.2.1.5).
     NoStore,
-    /// `If-Match` or `If-Unmodified-Since`: RFC 9111 §4.3.2: not for a cache to evaluate.
+    /// `If-Match` or `If-Unmodified-Since`, which a cache must not evaluate (RFC 9111 §4.3.2).
     Precondition,
-    /// A `GET` with content, which the key does not cover.
+    /// The request has content, which is not part of the key.
     Content,
-    /// `Connection` names header fields: they are taken off on the way to the origin, so its answer
-    /// would not be the one to what the key and `Vary` see.
+    /// `Connection` names header fields. They are removed before the origin sees the request, so
+    /// its response would not match the fields that the key and `Vary` see.
     Connection,
-    /// Another protocol is asked for.
+    /// The request asks for another protocol.
     Upgrade,
-    /// A header that the route keys by holds octets that are no UTF-8: another request could look
-    /// the same.
+    /// A header that the route keys by contains octets that are not UTF-8: another request could
+    /// look the same.
     Octets,
 }
 
-/// The directives of a request that the cache may answer (RFC 9111 §3, §4).
+/// The directives of a request, if the cache may answer it (RFC 9111 §3, §4).
 ///
 /// # Errors
 ///
-/// Why it may not: then the request goes to the origin as it is, and the response is not stored.
+/// Why the cache must not answer. The request then goes to the origin unchanged, and the response
+/// is not stored.
 pub fn may_look_up<F: Fields + ?Sized>(
     method: &Method,
     request: &F,
@@ -64,7 +65,8 @@ pub fn may_look_up<F: Fields + ?Sized>(
     }
 }
 
-/// Whether `Connection` names fields (RFC 9110 §7.6.1), and not only what becomes of the connection.
+/// Whether `Connection` names fields (RFC 9110 §7.6.1), besides options about the connection
+/// itself.
 fn nominates_fields<F: Fields + ?Sized>(request: &F) -> bool {
     let list = request.value("connection").unwrap_or_default();
     let harmless = ["close", "keep-alive", "upgrade", "te"];
@@ -75,35 +77,35 @@ fn nominates_fields<F: Fields + ?Sized>(request: &F) -> bool {
     })
 }
 
-/// What may be done with a stored response.
+/// How a stored response may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
     /// Serve it.
     Fresh {
         /// Its age.
         age: Duration,
-        /// For how long it remains fresh.
+        /// How long it remains fresh.
         ttl_left: Duration,
     },
-    /// Serve it now, and refresh it behind the client's back.
+    /// Serve it now, and refresh it in the background.
     StaleWhileRevalidate {
         /// Its age.
         age: Duration,
-        /// For how long it has been stale.
+        /// How long it has been stale.
         stale_for: Duration,
     },
     /// Ask the origin first.
     Stale {
         /// Its age.
         age: Duration,
-        /// For how long it has been stale; zero if only the request finds it so.
+        /// How long it has been stale; zero if it is fresh, but the request asks for more.
         stale_for: Duration,
-        /// What makes it so.
+        /// Why it needs to be validated.
         why: WhyRevalidate,
-        /// What may be done with it when the origin fails.
+        /// How it may be used if the origin fails.
         on_error: OnError,
     },
-    /// It answers another request (RFC 9111 §4.1).
+    /// It belongs to a request with other selecting headers (RFC 9111 §4.1).
     VaryMismatch,
     /// Treat it as absent.
     Unusable(Unusable),
@@ -118,7 +120,7 @@ pub enum WhyRevalidate {
     Request,
 }
 
-/// What may be done with a stored response when the origin fails (RFC 5861 §4).
+/// How a stored response may be used if the origin fails (RFC 5861 §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
     /// It may be served before this instant.
@@ -129,18 +131,18 @@ pub enum OnError {
     Forbidden(StaleForbidden),
 }
 
-/// Why a stored response is no good.
+/// Why a stored response cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unusable {
-    /// It claims to have arrived later than now, by more than clocks differ.
+    /// Its time of arrival is later than now by more than clocks may differ.
     FromTheFuture,
 }
 
-/// What may be done with a stored response for this request, at this instant (RFC 9111 §4, §5.2.1).
+/// How a stored response may be used for this request at `now` (RFC 9111 §4, §5.2.1).
 ///
-/// Nothing is served without validation at or after [`Freshness::ceiling`], whatever the request
-/// accepts. A request with [`RequestDirectives::only_if_cached`] that this does not let be served is
-/// answered with `504`.
+/// From [`Freshness::ceiling`] on nothing is served without validation, whatever the request
+/// accepts. A request with [`RequestDirectives::only_if_cached`] is answered with `504` if the
+/// result does not allow the stored response to be served.
 pub fn evaluate<F: Fields + ?Sized>(
     meta: &Meta,
     freshness: &Freshness,
@@ -170,7 +172,7 @@ pub fn evaluate<F: Fields + ?Sized>(
         };
     }
     // §5.2.1.1: `max-age` also means that "the client is not willing to accept a stale response",
-    // unless it says `max-stale`; `min-fresh` and `no-cache` mean it all the more.
+    // unless there is a `max-stale`. `min-fresh` and `no-cache` mean this, too.
     let accepts = match asked.max_stale {
         MaxStale::Anything => true,
         MaxStale::UpTo(limit) => stale_for <= limit,
@@ -183,7 +185,8 @@ pub fn evaluate<F: Fields + ?Sized>(
     revalidate(WhyRevalidate::Expired)
 }
 
-/// Whether a request wants a response fresher than this one (RFC 9111 §5.2.1.1, §5.2.1.3, §5.2.1.4).
+/// Whether a request wants a response fresher than this one (RFC 9111 §5.2.1.1, §5.2.1.3,
+/// §5.2.1.4).
 fn asks_for_more(asked: &RequestDirectives, age: Duration, ttl_left: Duration) -> bool {
     asked.no_cache
         || asked
@@ -200,19 +203,20 @@ fn on_error(freshness: &Freshness, now: Timestamp) -> OnError {
     }
 }
 
-/// Whether a status is a failure in place of which a stored response may be served (RFC 5861 §4).
+/// Whether the status is an error of the origin that allows a stored response to be served instead
+/// (RFC 5861 §4).
 pub fn is_origin_error(status: u16) -> bool {
     matches!(status, 500 | 502 | 503 | 504)
 }
 
-/// Whether a response makes what is stored for its URI invalid (RFC 9111 §4.4): "a non-error status
-/// code is received in response to an unsafe request method".
+/// Whether a response invalidates the responses stored for its URI (RFC 9111 §4.4): "a non-error
+/// status code is received in response to an unsafe request method".
 pub fn invalidates(method: &Method, status: u16) -> bool {
     !method.is_safe() && (200..400).contains(&status)
 }
 
 impl Use {
-    /// What remains of its freshness in milliseconds, negative when stale, for `Cache-Status`.
+    /// The remaining freshness in milliseconds, negative if it is stale, for `Cache-Status`.
     pub fn ttl_ms(&self) -> Option<i64> {
         let signed = |duration| i64::try_from(millis(duration)).unwrap_or(i64::MAX);
         match *self {
@@ -225,5 +229,5 @@ impl Use {
     }
 }
 
-/// By how much the clocks of two gates may differ.
+/// The largest difference between the clocks of two gates.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(10);

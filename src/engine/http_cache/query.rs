@@ -1,5 +1,5 @@
-//! The canonical form of a query: what the key is made of, and what goes to the origin, so that equal
-//! questions are one entry and nothing outside the key can change the answer.
+//! The canonical form of a query. The cache key contains it and the origin is sent it, so that
+//! equivalent requests share one entry and nothing outside the key can change the response.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,38 +9,38 @@ use serde::Deserialize;
 
 use crate::engine::url::{normal_query, normal_word};
 
-/// The parameters that count on a route, and how their values are written.
+/// The query parameters that count on a route, and how their values are spelt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeclaredQuery {
-    /// By the spelling of their names, each once.
+    /// Sorted by the spelling of their names; each name occurs once.
     parameters: Vec<Parameter>,
 }
 
-/// The letters that the values of a parameter are written with.
+/// The letter case in which the values of a parameter are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Letters {
-    /// Capitals.
+    /// Upper case.
     Upper,
-    /// Small letters.
+    /// Lower case.
     Lower,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Parameter {
-    /// As it is before encoding.
+    /// The name before encoding.
     name: String,
-    /// As it is in a canonical query.
+    /// The name as written in a canonical query.
     spelling: String,
     letters: Option<Letters>,
-    /// As it is in a canonical query.
+    /// The value of an absent parameter, as written in a canonical query.
     default: Option<String>,
 }
 
 impl DeclaredQuery {
-    /// Names, and the values that stand in for absent parameters, are as they are before encoding.
-    /// What `letters` and `defaults` say of other names has no effect.
+    /// Names and default values are given unencoded. Entries of `letters` and `defaults` for other
+    /// names have no effect.
     pub fn new(
         names: &[String],
         letters: &BTreeMap<String, Letters>,
@@ -64,13 +64,13 @@ impl DeclaredQuery {
         Self { parameters }
     }
 
-    /// The declared parameters of a query, sorted by name; all others are left out. `None`: there are
+    /// The declared parameters of a query, sorted by name, without all others. `None` if there are
     /// none.
     ///
-    /// One that is absent has its default; one that is there without a value has no value. Repeated
-    /// ones stay, in their order: which of them counts is the origin's business. A value is in its normal
-    /// form ([`Target`](crate::engine::url::Target)); of its letters those that are ASCII change, unless
-    /// an escape in it is broken.
+    /// An absent parameter gets its default; one without a value keeps none. Repeated parameters
+    /// stay, in their order: the origin decides which of them counts. Values are in normal form
+    /// ([`Target`](crate::engine::url::Target)). The case of their ASCII letters is changed as
+    /// declared, unless the value contains a broken escape.
     ///
     /// ```
     /// # use omnitrade_edge::engine::http_cache::{DeclaredQuery, Letters};
@@ -124,8 +124,8 @@ impl DeclaredQuery {
     }
 }
 
-/// The canonical form of a query: the declared parameters, or where none are declared all, in their
-/// order.
+/// The canonical form of a query: the declared parameters, or all parameters in their order if none
+/// are declared.
 pub fn canonical_query(query: Option<&str>, declared: Option<&DeclaredQuery>) -> Option<String> {
     match declared {
         Some(declared) => declared.canonical(query),
@@ -133,8 +133,8 @@ pub fn canonical_query(query: Option<&str>, declared: Option<&DeclaredQuery>) ->
     }
 }
 
-/// The value of a parameter in a canonical query; `None` where it is absent, has none, or is there
-/// twice. `name` is made of characters that need no escape.
+/// The value of a parameter in a canonical query. `None` if the parameter is absent, has no value,
+/// or occurs more than once. `name` must consist of characters that need no escape.
 pub fn only_value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     let mut values = query.split('&').filter_map(|pair| {
         let (spelt, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -144,13 +144,14 @@ pub fn only_value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     value.filter(|_| values.next().is_none())
 }
 
-/// A value in its normal form, with these letters.
+/// A value in its normal form, in this letter case.
 fn written(value: &str, letters: Option<Letters>) -> Cow<'_, str> {
     let value = normal_word(value);
     let (Some(letters), Some(_)) = (letters, decoded(&value)) else {
         return value;
     };
-    // An escape that is left stands for no letter, but its digits are some.
+    // A remaining escape does not stand for a letter, but its digits may be letters: they must not
+    // change.
     let mut escaped = 0_u8;
     let written = value.chars().map(|char| match (char, escaped) {
         ('%', _) => {
@@ -169,7 +170,7 @@ fn written(value: &str, letters: Option<Letters>) -> Cow<'_, str> {
     Cow::Owned(written.collect())
 }
 
-/// A name or a value as a form writes it: escapes for all but unreserved characters.
+/// A name or a value as a form encodes it: everything but unreserved characters is escaped.
 fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -183,7 +184,7 @@ fn encoded(text: &str) -> String {
     encoded
 }
 
-/// What a name or a value says, as a form writes it; `None` if an escape is broken.
+/// Decodes a name or a value that a form has encoded. `None` if an escape is broken.
 pub(super) fn decoded(text: &str) -> Option<Cow<'_, [u8]>> {
     match text.contains('+') {
         true => Some(Cow::Owned(unescaped(&text.replace('+', " "))?.into_owned())),
@@ -191,7 +192,7 @@ pub(super) fn decoded(text: &str) -> Option<Cow<'_, [u8]>> {
     }
 }
 
-/// Text without percent-escapes (RFC 3986 §2.1); `None` if one is broken.
+/// The text without percent-escapes (RFC 3986 §2.1). `None` if one is broken.
 pub(super) fn unescaped(text: &str) -> Option<Cow<'_, [u8]>> {
     if !text.contains('%') {
         return Some(Cow::Borrowed(text.as_bytes()));

@@ -5,28 +5,28 @@ use http::Method;
 use super::entry::Meta;
 use super::fields::{Fields, date, elements};
 
-/// What of a stored response a request asks for.
+/// The part of a stored response that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// All of it.
     Whole,
     /// The bytes from `first` to `last`, both included: `206`.
     Bytes {
-        /// The first, counted from zero.
+        /// The first byte, counted from zero.
         first: u64,
-        /// The last; less than the length.
+        /// The last byte; less than the length.
         last: u64,
     },
-    /// Bytes that there are not: `416` (RFC 9110 §15.5.17).
+    /// Bytes outside the response: `416` (RFC 9110 §15.5.17).
     Unsatisfiable,
 }
 
-/// What of a stored response of `length` bytes a request asks for.
+/// The part of a stored response of `length` bytes that a request asks for.
 ///
-/// RFC 9110 §14.2: "A server MUST ignore a Range header field received with a request method that is
-/// unrecognized or for which range handling is not defined. For this specification, GET is the only
-/// method for which range handling is defined." It may ignore any other, too; this cache ignores
-/// those with several ranges.
+/// RFC 9110 §14.2: "A server MUST ignore a Range header field received with a request method that
+/// is unrecognized or for which range handling is not defined. For this specification, GET is the
+/// only method for which range handling is defined." A server may ignore any other `Range`, too;
+/// this cache ignores those with several ranges.
 pub fn requested_part<F: Fields + ?Sized>(
     method: &Method,
     request: &F,
@@ -42,7 +42,8 @@ pub fn requested_part<F: Fields + ?Sized>(
     }
 }
 
-/// The one range that is asked for; `None` if it is none, or not one of bytes.
+/// The one range of bytes that is asked for. `None` if the field is invalid, has several ranges or
+/// is not in bytes.
 fn part(range: &str, length: u64) -> Option<Part> {
     // §14.1: "Range unit names are case-insensitive".
     let (unit, set) = range.split_once('=')?;
@@ -57,8 +58,8 @@ fn part(range: &str, length: u64) -> Option<Part> {
     let end = length.checked_sub(1);
     Some(match (first, last) {
         ("", suffix) => {
-            // §14.1.2: "If the selected representation is shorter than the specified suffix-length, the
-            // entire representation is used."
+            // §14.1.2: "If the selected representation is shorter than the specified suffix-length,
+            // the entire representation is used."
             let suffix = number(suffix)?;
             match end {
                 Some(last) if suffix > 0 => Part::Bytes {
@@ -89,8 +90,8 @@ fn part(range: &str, length: u64) -> Option<Part> {
     })
 }
 
-/// Whether `If-Range` lets the range count (RFC 9110 §13.1.5): there is none, or it names the stored
-/// response by a strong validator.
+/// Whether `If-Range` lets the range count (RFC 9110 §13.1.5): the field is absent, or it contains
+/// a strong validator that matches the stored response.
 fn if_range<F: Fields + ?Sized>(request: &F, meta: &Meta) -> bool {
     let Some(condition) = request.value("if-range") else {
         return true;
@@ -103,7 +104,8 @@ fn if_range<F: Fields + ?Sized>(request: &F, meta: &Meta) -> bool {
     let modified = meta.field("last-modified");
     let made = meta.field("date").and_then(|made| date(&made));
     match (date(condition), modified.and_then(|text| date(&text)), made) {
-        // §8.8.2.2: a `Last-Modified` is strong if it is at least a second before the `Date` beside it.
+        // §8.8.2.2: a `Last-Modified` is strong if it is at least a second before the `Date` beside
+        // it.
         (Some(asked), Some(modified), Some(made)) => {
             asked == modified && made.since(modified).as_secs() >= 1
         }
@@ -111,7 +113,7 @@ fn if_range<F: Fields + ?Sized>(request: &F, meta: &Meta) -> bool {
     }
 }
 
-/// A position; one too large to be counted is as good as the largest.
+/// A position in bytes. A number too large for `u64` counts as the largest.
 fn number(digits: &str) -> Option<u64> {
     let valid = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     valid.then(|| digits.parse().unwrap_or(u64::MAX))

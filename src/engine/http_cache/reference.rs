@@ -1,13 +1,13 @@
-//! URLs that a response names beside its own (RFC 9111 §4.4, RFC 3986 §5.2).
+//! Other URLs that a response refers to (RFC 9111 §4.4, RFC 3986 §5.2).
 
 use crate::engine::url::{Target, cleaned};
 
-/// The URL that a reference names, seen from the URL `base`, if it is of the same origin; `also` is
-/// another spelling of that origin, as `https://api.example/prefix`, under which the server knows
-/// itself.
+/// Resolves a reference against the URL `base`. `None` if the result is of another origin. `also`
+/// is another address of the same origin, such as `https://api.example/prefix`, under which the
+/// server knows itself.
 ///
-/// RFC 9111 §4.4: "a cache MUST NOT invalidate the stored responses of a URI whose origin differs from
-/// that of the target URI."
+/// RFC 9111 §4.4: "a cache MUST NOT invalidate the stored responses of a URI whose origin differs
+/// from that of the target URI."
 ///
 /// ```
 /// # use omnitrade_edge::engine::http_cache::{Target, same_origin_reference};
@@ -38,8 +38,8 @@ pub fn same_origin_reference(
     Some(Target::of(&url)?.into_owned())
 }
 
-/// The reference as a URL of its own (RFC 3986 §5.2.2; `\` is `/`, as in the URL Standard); `None` if
-/// it is of a scheme that is not of the web.
+/// The reference as an absolute URL (RFC 3986 §5.2.2; `\` is `/`, as in the URL Standard). `None`
+/// if its scheme is neither the base's nor followed by `//`.
 fn absolute(base: &Target<'_>, reference: &str) -> Option<String> {
     let reference = reference.split_once('#').map_or(reference, |(url, _)| url);
     let (path, query) = match reference.split_once('?') {
@@ -49,7 +49,8 @@ fn absolute(base: &Target<'_>, reference: &str) -> Option<String> {
     let path = path.replace('\\', "/");
     let path = match scheme(&path) {
         Some((_, rest)) if rest.starts_with("//") => return Some(with_query(path, query)),
-        // URL Standard, "scheme state": what the base's scheme alone stands before is relative.
+        // URL Standard, "scheme state": a reference is relative if it starts with the scheme of the
+        // base and no `//` follows.
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case(base.scheme()) => rest,
         Some(_) => return None,
         None => &path,
@@ -70,7 +71,7 @@ fn absolute(base: &Target<'_>, reference: &str) -> Option<String> {
     Some(with_query(url, query.or(own)))
 }
 
-/// A scheme (RFC 3986 §3.1), and what follows it.
+/// A scheme (RFC 3986 §3.1), and the text after it.
 fn scheme(reference: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = reference.split_once(':')?;
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
@@ -78,7 +79,7 @@ fn scheme(reference: &str) -> Option<(&str, &str)> {
     is_one.then_some((scheme, rest))
 }
 
-/// The URL of a path on the host of another one.
+/// The URL of a path on the host of `base`.
 fn on(base: &Target<'_>, path: &str) -> String {
     format!("{}://{}{path}", base.scheme(), base.host())
 }

@@ -1,5 +1,5 @@
-//! `No-Vary-Search` (draft-ietf-httpbis-no-vary-search): parameters of the query that do not change a
-//! response.
+//! `No-Vary-Search` (draft-ietf-httpbis-no-vary-search): parameters of the query that do not change
+//! a response.
 
 use std::borrow::Cow;
 
@@ -7,24 +7,25 @@ use super::super::url::Target;
 use super::fields::{Fields, elements};
 use super::query::decoded;
 
-/// What of a query tells responses apart.
+/// The parts of a query that select the response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoVarySearch {
-    /// The order of the parameters does not count.
+    /// Whether the order of the parameters is irrelevant.
     any_order: bool,
     ignored: Ignored,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Ignored {
-    /// These parameters do not count.
+    /// These parameters are ignored.
     Only(Vec<String>),
-    /// Only these count.
+    /// All other parameters are ignored.
     AllBut(Vec<String>),
 }
 
 impl NoVarySearch {
-    /// What a response says; `None` if it says nothing, or nothing well-formed: then all counts.
+    /// The `No-Vary-Search` of a response. `None` if the field is absent, malformed or ignores
+    /// nothing: then the whole query counts.
     pub fn of<F: Fields + ?Sized>(response: &F) -> Option<Self> {
         let text = response.value("no-vary-search")?;
         let (mut any_order, mut params, mut except) = (false, Ignored::Only(Vec::new()), None);
@@ -44,7 +45,7 @@ impl NoVarySearch {
         }
         let ignored = match (params, except) {
             (Ignored::AllBut(_), Some(names)) => Ignored::AllBut(names),
-            // "except" is for `params` alone.
+            // `except` is allowed only beside a `params` that is true.
             (_, Some(_)) => return None,
             (params, None) => params,
         };
@@ -52,21 +53,21 @@ impl NoVarySearch {
         (!nothing).then_some(Self { any_order, ignored })
     }
 
-    /// The query without what does not count; `None` if nothing of it does. Two requests for a path
-    /// with the same one are answered by the same response.
+    /// The query without its ignored parts. `None` if nothing is left. Two requests for the same
+    /// path are answered by the same response if this is equal.
     pub fn canonical(&self, query: &str) -> Option<String> {
         let mut kept: Vec<&str> = query
             .split('&')
             .filter(|pair| !pair.is_empty() && self.counts(pair))
             .collect();
         if self.any_order {
-            // Those of one name stay in their order.
+            // The sort is stable: parameters with the same name keep their order.
             kept.sort_by_cached_key(|pair| name(pair).into_owned());
         }
         (!kept.is_empty()).then(|| kept.join("&"))
     }
 
-    /// A URL without what does not count.
+    /// The URL without the ignored parts of its query.
     pub fn counted<'a>(&self, target: &'a Target<'_>) -> Target<'a> {
         let query = target.query().and_then(|query| self.canonical(query));
         target.with_query(query.as_deref())
@@ -85,12 +86,12 @@ fn name(pair: &str) -> Cow<'_, [u8]> {
     key(pair.split_once('=').map_or(pair, |(name, _)| name))
 }
 
-/// What a name says, in a query as in the field ("parse a key").
+/// A name, decoded, in a query as in the field ("parse a key").
 fn key(name: &str) -> Cow<'_, [u8]> {
     decoded(name).unwrap_or(Cow::Borrowed(name.as_bytes()))
 }
 
-/// RFC 9651 §3.3.6.
+/// A Boolean (RFC 9651 §3.3.6).
 fn boolean(value: &str) -> Option<bool> {
     match value {
         "?1" => Some(true),
@@ -99,7 +100,7 @@ fn boolean(value: &str) -> Option<bool> {
     }
 }
 
-/// An inner list of strings (RFC 9651 §3.1.1) without escapes.
+/// An inner list (RFC 9651 §3.1.1) of strings without escapes.
 fn strings(value: &str) -> Option<Vec<String>> {
     let inside = value.strip_prefix('(')?.strip_suffix(')')?;
     let items = inside.split(' ').filter(|item| !item.is_empty());

@@ -5,7 +5,7 @@ use std::fmt;
 use super::fields::is_token;
 use super::policy::Bypass;
 
-/// What this cache says of one response.
+/// This cache's member of `Cache-Status` for one response.
 ///
 /// ```
 /// # use omnitrade_edge::engine::http_cache::{CacheStatus, Forward};
@@ -22,13 +22,13 @@ use super::policy::Bypass;
 pub struct CacheStatus {
     /// Whether the cache answered, or why it did not (§2.1, §2.2).
     pub handling: Handling,
-    /// The status that the origin answered with (§2.3), where it is not the client's.
+    /// The status of the origin's response (§2.3), if it is not the one that the client gets.
     pub fwd_status: Option<u16>,
-    /// What remains of the response's freshness, in milliseconds; negative if it is stale (§2.4).
+    /// The remaining freshness of the response, in milliseconds; negative if it is stale (§2.4).
     pub ttl_ms: Option<i64>,
-    /// The response was stored (§2.5).
+    /// Whether the response was stored (§2.5).
     pub stored: bool,
-    /// The request waited for another one's answer (§2.6).
+    /// Whether the request waited for the response to another request (§2.6).
     pub collapsed: bool,
     /// Which level answered, or why nothing was stored (§2.8).
     pub detail: Option<&'static str>,
@@ -46,21 +46,21 @@ pub enum Handling {
 /// Why a request went to the origin (RFC 9211 §2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forward {
-    /// The cache was not to handle this request.
+    /// This cache does not handle the request.
     Bypass,
     /// The method's semantics require it.
     Method,
     /// Nothing is stored for the URI.
     UriMiss,
-    /// Something is, but for other request headers.
+    /// A response is stored, but for other request headers.
     VaryMiss,
-    /// One of these two; it cannot be said which.
+    /// Either `uri-miss` or `vary-miss`; it is not known which.
     Miss,
-    /// Something fresh is, but the request asks for more.
+    /// A fresh response is stored, but the request asks for more.
     Request,
-    /// Something is, but stale.
+    /// A response is stored, but it is stale.
     Stale,
-    /// Something is, but only in part.
+    /// A response is stored, but only a part of it.
     Partial,
 }
 
@@ -75,7 +75,7 @@ impl CacheStatus {
         Self::new(Handling::Forwarded(why))
     }
 
-    /// The request went past the cache.
+    /// The request bypassed the cache.
     pub const fn bypassed(why: Bypass) -> Self {
         let mut status = Self::forwarded(match why {
             Bypass::Method => Forward::Method,
@@ -98,7 +98,7 @@ impl CacheStatus {
         status
     }
 
-    /// The field's value: what the caches before this one said, and this one's member (§2: "appends
+    /// The field's value: the members of the caches before this one, then this one's (§2: "appends
     /// its own").
     pub fn append_to(&self, upstream: Option<&str>) -> String {
         match upstream.map(str::trim).filter(|list| !list.is_empty()) {
@@ -152,7 +152,8 @@ impl fmt::Display for CacheStatus {
             f.write_str("; collapsed")?;
         }
         if let Some(ttl) = self.ttl_ms {
-            // Rounded down, so that what is stale by less than a second does not look fresh.
+            // Rounded down, so that a response that has been stale for less than a second does not
+            // look fresh.
             write!(f, "; ttl={}", ttl.div_euclid(1_000))?;
         }
         match self.detail {
@@ -163,12 +164,12 @@ impl fmt::Display for CacheStatus {
     }
 }
 
-/// RFC 9651 §3.3.4.
+/// Whether the text is a token (RFC 9651 §3.3.4).
 fn is_sf_token(text: &str) -> bool {
     is_token(text) && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '*')
 }
 
-/// RFC 9651 §3.3.3: the content of a string; what cannot be in one is left out.
+/// The content of a string (RFC 9651 §3.3.3), without the characters that a string cannot contain.
 fn sf_string(text: &str) -> String {
     let mut content = String::with_capacity(text.len());
     for char in text.chars().filter(|c| matches!(c, ' '..='~')) {

@@ -1,4 +1,4 @@
-//! Whether a response may be stored, and what of it is (RFC 9111 §3).
+//! Whether a response may be stored (RFC 9111 §3).
 
 use http::Method;
 
@@ -12,13 +12,13 @@ use super::vary::{self, Vary};
 /// Why a response is not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhyNot {
-    /// Not the answer to a `GET`.
+    /// The request's method is not `GET`.
     Method,
-    /// Interim, partial, `304` or a server error.
+    /// The status is interim, partial, `304`, `416` or a server error.
     Status,
     /// `must-understand` (RFC 9111 §5.2.2.3) with a status that this cache does not know.
     NotUnderstood,
-    /// A stream without an end: who waits for all of it waits for ever.
+    /// A stream without an end: waiting for the whole body would never finish.
     Stream,
     /// `no-store` in the request (§5.2.1.5).
     RequestNoStore,
@@ -26,25 +26,26 @@ pub enum WhyNot {
     NoStore,
     /// `private` (§5.2.2.7).
     Private,
-    /// The request has `Authorization`, and nothing in the response allows it (§3.5).
+    /// The request has `Authorization`, and nothing in the response allows it to be stored (§3.5).
     Authorization,
-    /// It sets a cookie: for one client, whatever else it says.
+    /// It has `Set-Cookie`, so it is for one client, whatever else it says.
     SetCookie,
     /// `Vary: *` (§4.1).
     VaryAny,
-    /// A field of the response, or one of the request that it varies by, holds octets that are no
-    /// UTF-8: they are not known here, so it could not be told or matched as it was.
+    /// A field of the response, or a request field that it varies by, contains octets that are not
+    /// UTF-8. The cache does not know these octets, so it could neither repeat nor match the field
+    /// exactly.
     Octets,
-    /// `no-transform` (§5.2.2.6) with a content coding: the platform undoes some.
+    /// `no-transform` (§5.2.2.6) with a content coding: the platform undoes some codings.
     NoTransform,
     /// Neither the response nor the route gives it a lifetime.
     NoFreshness,
-    /// It could never be used: stale on arrival, and nothing to validate it by.
+    /// It could never be used: it is stale on arrival and cannot be validated.
     NothingToReuse,
 }
 
 impl WhyNot {
-    /// The reason as a token, for `Cache-Status`' `detail` and for metrics.
+    /// The reason as a token, for the `detail` of `Cache-Status` and for metrics.
     pub fn token(self) -> &'static str {
         match self {
             Self::Method => "method",
@@ -70,7 +71,7 @@ impl WhyNot {
 ///
 /// # Errors
 ///
-/// The first reason why it may not.
+/// The first reason why the response must not be stored.
 pub fn may_store<F: Fields + ?Sized>(
     exchange: &Exchange<'_, F>,
     rules: &CacheRules,
@@ -79,9 +80,10 @@ pub fn may_store<F: Fields + ?Sized>(
     if *exchange.method != Method::GET {
         return Err(WhyNot::Method);
     }
-    // "the response status code is final"; "if the response status code is 206 or 304 [...] the cache
-    // understands the response status code". Server errors are left out for safety, unless the route
-    // asks for them, and `416`, which answers a `Range` that the key does not hold.
+    // "the response status code is final"; "if the response status code is 206 or 304 [...] the
+    // cache understands the response status code". For safety, server errors are not stored unless
+    // the route asks for it. Nor is `416`, because it answers a `Range`, which is not part of the
+    // key.
     let status = exchange.status.as_u16();
     let last = if rules.server_errors { 599 } else { 499 };
     if !(200..=last).contains(&status) || matches!(status, 206 | 304 | 416) {
@@ -96,14 +98,15 @@ pub fn may_store<F: Fields + ?Sized>(
     allowed_by_head(exchange, rules)
 }
 
-/// The rules that hold for what is stored already and is being updated, too.
+/// The rules that also apply to a stored response that is being updated.
 pub(super) fn allowed_by_head<F: Fields + ?Sized>(
     exchange: &Exchange<'_, F>,
     rules: &CacheRules,
 ) -> Result<(), WhyNot> {
     let (response, status) = (exchange.response, exchange.status.as_u16());
     let directives = ResponseDirectives::of(response);
-    // §5.2.2.3: a cache that understands the status ignores the `no-store` beside `must-understand`.
+    // §5.2.2.3: a cache that understands the status ignores the `no-store` beside
+    // `must-understand`.
     match directives.must_understand {
         true if !is_understood(status) => return Err(WhyNot::NotUnderstood),
         false if directives.no_store => return Err(WhyNot::NoStore),
@@ -121,7 +124,7 @@ pub(super) fn allowed_by_head<F: Fields + ?Sized>(
     if exchange.request.has("authorization") && !shared {
         return Err(WhyNot::Authorization);
     }
-    // §7.3 leaves it to the origin to forbid it; too many do not.
+    // §7.3 leaves it to the origin to forbid storing; too many origins do not.
     if response.has("set-cookie") && !rules.set_cookie {
         return Err(WhyNot::SetCookie);
     }
@@ -138,7 +141,7 @@ pub(super) fn allowed_by_head<F: Fields + ?Sized>(
     worth_it(exchange, rules)
 }
 
-/// "the response contains at least one of [...]", and can be used at least once more.
+/// "the response contains at least one of [...]", and it can be used at least once more.
 fn worth_it<F: Fields + ?Sized>(
     exchange: &Exchange<'_, F>,
     rules: &CacheRules,
@@ -152,15 +155,15 @@ fn worth_it<F: Fields + ?Sized>(
         exchange.response_time,
         rules,
     );
-    // Nobody said that the answer to a request with a cookie is everybody's.
+    // Nothing says that the response to a request with a cookie is the same for every client.
     if freshness.lifetime.source == LifetimeSource::Heuristic
         && exchange.request.has("cookie")
         && !ResponseDirectives::of(response).public
     {
         return Err(WhyNot::NoFreshness);
     }
-    // Without a lifetime only what is cacheable by default may stay, and only to be validated: the
-    // stale windows extend a lifetime, they are none.
+    // Without a lifetime only a response that is cacheable by default may be stored, and only to be
+    // validated. The stale windows extend a lifetime; they do not replace one.
     let by_default = heuristically_cacheable(exchange.status.as_u16());
     let validated = freshness.stale_forbidden.is_some() && by_default;
     if freshness.lifetime.source == LifetimeSource::Nothing && !validated {
@@ -172,8 +175,9 @@ fn worth_it<F: Fields + ?Sized>(
     Ok(())
 }
 
-/// Whether the media type is that of a stream, whose content goes on for as long as both ends like:
-/// server-sent events (HTML Living Standard, "Server-sent events"), or one part that replaces another.
+/// Whether the media type is that of a stream, whose content continues until one end closes it:
+/// server-sent events (HTML Living Standard, "Server-sent events"), or parts of which each replaces
+/// the one before.
 pub fn is_stream<F: Fields + ?Sized>(response: &F) -> bool {
     let media_types = response.value("content-type").unwrap_or_default();
     media_types.split(',').any(|media_type| {
@@ -186,10 +190,11 @@ pub fn is_stream<F: Fields + ?Sized>(response: &F) -> bool {
 
 const STREAMS: [&str; 2] = ["text/event-stream", "multipart/x-mixed-replace"];
 
-/// Whether the whole body arrived (RFC 9111 §3.3: an incomplete response must be marked as such; this
-/// cache does not keep it).
+/// Whether the whole body arrived. RFC 9111 §3.3 requires an incomplete response to be marked as
+/// such; this cache does not store it.
 ///
-/// A body that was decoded on the way has another length than the one announced.
+/// The length of a body that was decoded on the way differs from the announced one, so it is not
+/// compared.
 pub fn body_is_whole<F: Fields + ?Sized>(response: &F, coding: BodyCoding, received: u64) -> bool {
     let decoded = coding == BodyCoding::Decoded && is_coded(response);
     match response.value("content-length") {
@@ -199,7 +204,7 @@ pub fn body_is_whole<F: Fields + ?Sized>(response: &F, coding: BodyCoding, recei
     }
 }
 
-/// The statuses whose caching requirements RFC 9110 §15 gives, less those that are never stored.
+/// Whether RFC 9110 §15 gives the caching requirements of this status and this cache may store it.
 fn is_understood(status: u16) -> bool {
     matches!(
         status,

@@ -1,9 +1,10 @@
-//! Tags: names under which entries are purged together, and where the store keeps when that was.
+//! Tags: names under which entries are purged together, and the keys under which the store records
+//! purges.
 //!
-//! An entry has *epoch keys*: that of its URL, then those of its tags. Each holds a value that the
-//! latest purge has set, and no other purge ever sets again; or nothing. An entry is void as soon as
-//! one of them holds another value than when the entry was asked for. So a purge is one `SET` for each
-//! tag or URL, however many entries it makes void.
+//! An entry has *epoch keys*: first that of its URL, then those of its tags. The store holds at
+//! each a value that the latest purge has set and that no other purge will ever set, or nothing. An
+//! entry becomes void as soon as one of these values differs from its value when the entry was
+//! requested. So a purge takes one `SET` for each tag or URL, however many entries it makes void.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -16,16 +17,17 @@ use super::vary::hex;
 use crate::engine::route::without_parameters;
 use crate::engine::url::Target;
 
-/// The longest that an entry lies in the store.
+/// The longest time for which an entry is stored.
 pub const LONGEST_STORED: Duration = Duration::from_secs(30 * 86_400);
 
-/// How long the store remembers a purge: longer than any entry lies there that was asked for before.
+/// How long the store remembers a purge: longer than any entry that was requested before it is
+/// stored.
 pub const PURGE_REMEMBERED: Duration = Duration::from_secs(31 * 86_400);
 
-/// How many tags a route may have: every one is read with every entry.
+/// The largest number of tags of a route. All of them are read with every entry.
 pub const MOST_TAGS: usize = 8;
 
-/// A tag as it is written in the configuration: `symbol:{query.symbol}`, `book:{path.id}`.
+/// A tag as written in the configuration: `symbol:{query.symbol}`, `book:{path.id}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagTemplate {
     parts: Vec<Part>,
@@ -38,20 +40,20 @@ enum Part {
     Query(String),
     /// One segment of the path, by number.
     Segment(usize),
-    /// The segments of the path from this one on.
+    /// All segments of the path from this one on, by number.
     Rest(usize),
 }
 
-/// What stands in for a place in a tag: its name.
+/// A placeholder in a tag, with its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place<'a> {
-    /// A parameter of the query.
+    /// A query parameter.
     Query(&'a str),
-    /// A parameter of the path.
+    /// A path parameter.
     Path(&'a str),
 }
 
-/// Why a text is no tag of a route.
+/// A text is not a valid tag of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "expected a tag such as \"orderbook\", \"symbol:{{query.symbol}}\" or \"book:{{path.id}}\""
@@ -59,11 +61,11 @@ pub enum Place<'a> {
 pub struct TagError;
 
 impl TagTemplate {
-    /// Reads a tag of the route with this path: `/books/{id}` has the parameter `path.id`.
+    /// Parses a tag of the route with this path: `/books/{id}` has the parameter `path.id`.
     ///
     /// # Errors
     ///
-    /// If a brace has no other one, what stands between two is neither `query.` nor `path.` and a name,
+    /// If braces do not match, the text between two braces is not `query.` or `path.` and a name,
     /// the path has no such parameter, or the text is empty or begins with `@`.
     pub fn parse(text: &str, route: &str) -> Result<Self, TagError> {
         let parts = split(text).ok_or(TagError)?;
@@ -76,10 +78,10 @@ impl TagTemplate {
         Ok(Self { parts })
     }
 
-    /// The tag of a URL. A parameter that is there several times gives its values with commas between
-    /// them, one that is not there an empty text. Percent-escapes are decoded, unless they are broken.
-    /// Segments of the path are counted and told without their parameters, as
-    /// [routes](crate::engine::route::segments) see them, but in the letters that they are written in:
+    /// The tag of a URL. If a parameter occurs several times, its values are joined with commas; if
+    /// it is absent, its value is empty. Percent-escapes are decoded unless they are broken. Path
+    /// segments are counted and inserted without their parameters, as
+    /// [routes](crate::engine::route::segments) see them, but their letter case is kept:
     /// `/books/7;x=1` has the tag of `/books/7`.
     ///
     /// ```
@@ -108,7 +110,7 @@ impl TagTemplate {
     }
 }
 
-/// The places in a tag, in order; `None` if it is none.
+/// The placeholders in a tag, in order. `None` if the text is not a tag.
 pub fn places(text: &str) -> Option<Vec<Place<'_>>> {
     let parts = split(text)?;
     Some(parts.into_iter().filter_map(Result::err).collect())
@@ -126,25 +128,26 @@ pub struct Tags {
 }
 
 impl Tags {
-    /// Reads the tags of the route with this path.
+    /// Parses the tags of the route with this path.
     ///
     /// # Errors
     ///
-    /// As [`TagTemplate::parse`], of any of them.
+    /// If [`TagTemplate::parse`] fails for any of them.
     pub fn parse(tags: &[String], route: &str) -> Result<Self, TagError> {
         let templates = tags.iter().map(|tag| TagTemplate::parse(tag, route));
         let templates = templates.collect::<Result<_, _>>()?;
         Ok(Self { templates })
     }
 
-    /// The tags of a URL of the route, in order.
+    /// The tags of a URL of the route, in the order of the configuration.
     pub fn of(&self, target: &Target<'_>) -> Vec<Tag> {
         self.templates.iter().map(|t| t.fill(target)).collect()
     }
 
-    /// The epoch keys of the entries of a URL of the route: first the URL's own, then those of its tags
-    /// in order, always as many: equal questions have the same. `prefix` is that of all keys in the
-    /// store; `declared` as for [`CacheKey::new`].
+    /// The epoch keys of the entries of a URL of the route: first the URL's own, then those of its
+    /// tags, in order. Their number is the same for all URLs of the route, and requests with the
+    /// same cache key have the same epoch keys. `prefix` is that of all keys in the store;
+    /// `declared` as for [`CacheKey::new`].
     pub fn epoch_keys(
         &self,
         prefix: &str,
@@ -159,18 +162,18 @@ impl Tags {
     }
 }
 
-/// A tag as it stands in the store: visible ASCII of at most [`Tag::MOST_BYTES`] bytes.
+/// A tag as it is stored: visible ASCII of at most [`Tag::MOST_BYTES`] bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(String);
 
 impl Tag {
-    /// The longest tag that stands in the store as it is, in bytes: with the longest prefix its key has
+    /// The longest tag that is stored unchanged, in bytes. Even with the longest prefix its key has
     /// fewer than 256.
     pub const MOST_BYTES: usize = 200;
 
-    /// The tag of this name. One that is too long or holds anything but visible ASCII stands for itself
-    /// by its SHA-256 digest, with a `#` before it, and so do those that begin with `#` or `@`: no two
-    /// names have one tag, and none has that of a URL.
+    /// The tag with this name. A name that is too long, contains anything but visible ASCII, or
+    /// begins with `#` or `@` is replaced by its SHA-256 digest with a `#` before it. So no two
+    /// names have the same tag, and no tag has the key of a URL.
     pub fn of(name: &[u8]) -> Self {
         let plain = std::str::from_utf8(name).ok().filter(|text| {
             text.len() <= Self::MOST_BYTES
@@ -183,7 +186,7 @@ impl Tag {
         }
     }
 
-    /// Its text.
+    /// The text of the tag.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -194,13 +197,13 @@ pub fn tag_key(prefix: &str, tag: &Tag) -> String {
     format!("{prefix}:t:{}", tag.as_str())
 }
 
-/// The epoch key of a URL ([`purged_url`]).
+/// The epoch key of a URL, given as [`purged_url`] returns it.
 pub fn url_key(prefix: &str, url: &CacheKey) -> String {
     format!("{prefix}:t:@{}", url.hex())
 }
 
-/// What a URL is purged under: its key, whatever request headers its responses vary by. `declared` as
-/// for [`CacheKey::new`].
+/// The key under which a URL is purged. It does not depend on the request headers that its
+/// responses vary by. `declared` as for [`CacheKey::new`].
 pub fn purged_url(target: &Target<'_>, declared: Option<&DeclaredQuery>) -> CacheKey {
     CacheKey::new(target, declared, &[], NO_FIELDS)
 }
@@ -208,13 +211,13 @@ pub fn purged_url(target: &Target<'_>, declared: Option<&DeclaredQuery>) -> Cach
 /// A request without header fields.
 const NO_FIELDS: &[(String, String)] = &[];
 
-/// The value that a purge gives to its epoch keys: 16 hexadecimal digits that no other purge gives to
-/// them. `random`: a number that is not likely to come again.
+/// The value that a purge sets at its epoch keys: 16 hexadecimal digits that no other purge sets.
+/// `random` must be a number that is unlikely to be drawn again.
 pub fn epoch(random: u64) -> String {
     format!("{random:016x}")
 }
 
-/// A tag's texts and places, in order; `None` if it is none.
+/// The texts and placeholders of a tag, in order. `None` if the text is not a tag.
 fn split(text: &str) -> Option<Vec<Result<&str, Place<'_>>>> {
     if text.is_empty() || text.starts_with('@') {
         return None;
@@ -239,7 +242,7 @@ fn split(text: &str) -> Option<Vec<Result<&str, Place<'_>>>> {
     (!rest.contains('}')).then_some(parts)
 }
 
-/// Where a parameter stands in the path of a route.
+/// The position of a parameter in the path of a route.
 fn path_part(route: &str, name: &str) -> Option<Part> {
     let segments = route.split('/').filter(|segment| !segment.is_empty());
     segments.enumerate().find_map(|(at, segment)| {
@@ -253,14 +256,15 @@ fn path_part(route: &str, name: &str) -> Option<Part> {
     })
 }
 
-/// As routes count them: without parameters, and without those that are empty then.
+/// The segments of a path as routes count them: without parameters, and without segments that are
+/// then empty.
 fn path_segments(path: &str) -> impl Iterator<Item = Vec<u8>> {
     path.split('/')
         .map(|segment| without_parameters(&decoded(segment)).to_vec())
         .filter(|segment| !segment.is_empty())
 }
 
-/// The values of a parameter, with commas between them.
+/// The values of a parameter, joined with commas.
 fn parameter(query: Option<&str>, name: &str) -> Vec<u8> {
     let pairs = query.unwrap_or_default().split('&');
     let values = pairs.filter_map(|pair| {
@@ -270,7 +274,7 @@ fn parameter(query: Option<&str>, name: &str) -> Vec<u8> {
     values.collect::<Vec<_>>().join(&b',')
 }
 
-/// Without percent-escapes; as it is, if one is broken.
+/// The text without percent-escapes; unchanged if one of them is broken.
 fn decoded(text: &str) -> Cow<'_, [u8]> {
     unescaped(text).unwrap_or(Cow::Borrowed(text.as_bytes()))
 }

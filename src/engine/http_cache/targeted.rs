@@ -1,4 +1,4 @@
-//! Targeted cache control (RFC 9213): fields that speak to this kind of cache only.
+//! Targeted cache control (RFC 9213): fields that apply only to this kind of cache.
 
 use std::borrow::Cow;
 
@@ -6,10 +6,10 @@ use super::control::{Argument, ResponseDirectives};
 use super::fields::{Fields, elements, trim};
 
 impl ResponseDirectives {
-    /// The directives that hold for this cache: those of the first targeted field that is there and
-    /// well-formed (RFC 9213 §2.2), else those of `Cache-Control`.
+    /// The directives that apply to this cache: those of the first targeted field that is present
+    /// and well-formed (RFC 9213 §2.2), otherwise those of `Cache-Control`.
     ///
-    /// A targeted field that is malformed does not count, but for the words in it that restrict.
+    /// A malformed targeted field is ignored, except for the words in it that restrict.
     pub fn of<F: Fields + ?Sized>(response: &F) -> Self {
         let (targeted, malformed) = directives(response);
         let mut directives = targeted
@@ -19,11 +19,11 @@ impl ResponseDirectives {
     }
 }
 
-/// The directives of the first field of [`TARGETS`] that is there, well-formed and not empty; and
-/// the values of those before it, which are not.
+/// The directives of the first field of [`TARGETS`] that is present, well-formed and not empty, and
+/// the values of the fields before it that are malformed or empty.
 ///
-/// RFC 9213 §2.2: such a cache "MUST ignore" `Cache-Control` and `Expires`; a field that does not
-/// parse, or is empty, is as good as absent.
+/// RFC 9213 §2.2: a cache that uses a targeted field "MUST ignore" `Cache-Control` and `Expires`. A
+/// field that does not parse, or is empty, is treated as absent.
 fn directives<F: Fields + ?Sized>(response: &F) -> (Option<ResponseDirectives>, Vec<Cow<'_, str>>) {
     let mut malformed = Vec::new();
     for text in TARGETS.iter().filter_map(|name| response.value(name)) {
@@ -35,9 +35,9 @@ fn directives<F: Fields + ?Sized>(response: &F) -> (Option<ResponseDirectives>, 
     (None, malformed)
 }
 
-/// Reads a Dictionary Structured Field (RFC 9651 §3.2), as far as cache directives need it: of inner
-/// lists, which no directive has, only that they are there; of parameters, which no directive has
-/// either (RFC 9213 §2.1), the words that would restrict if the semicolon was meant as a comma.
+/// Parses a Dictionary Structured Field (RFC 9651 §3.2), as far as cache directives need it. Inner
+/// lists, which no directive has, are only recognised. Of parameters, which no directive has either
+/// (RFC 9213 §2.1), the words count that would restrict if the semicolon was meant as a comma.
 fn dictionary(text: &str) -> Option<ResponseDirectives> {
     let mut members: Vec<(&str, Item<'_>)> = Vec::new();
     let mut doubtful = Vec::new();
@@ -81,18 +81,18 @@ fn dictionary(text: &str) -> Option<ResponseDirectives> {
     Some(directives)
 }
 
-/// A bare item (RFC 9651 §3.3), by what a directive may do with it.
+/// A bare item (RFC 9651 §3.3), in the kinds that directives distinguish.
 enum Item<'a> {
     True,
     False,
-    /// Not negative.
+    /// A non-negative integer.
     Integer(&'a str),
     /// The content of a string.
     Text(&'a str),
     Other,
 }
 
-/// Reads one bare item; `None` if it is not one, which makes the whole field void.
+/// Parses one bare item. `None` if it is not one, which makes the whole field invalid.
 fn item(value: &str) -> Option<Item<'_>> {
     match value.as_bytes().first()? {
         b'?' => match value {
@@ -111,7 +111,7 @@ fn item(value: &str) -> Option<Item<'_>> {
     }
 }
 
-/// The member, and its parameters.
+/// Splits a member from its parameters.
 fn split_parameters(element: &str) -> (&str, &str) {
     match element.split_once(';') {
         Some((member, parameters)) if !member.contains('"') => (trim(member), parameters),
@@ -119,7 +119,7 @@ fn split_parameters(element: &str) -> (&str, &str) {
     }
 }
 
-/// RFC 9651 §3.1.2: a key.
+/// Whether the text is a key (RFC 9651 §3.1.2).
 fn is_key(key: &str) -> bool {
     key.starts_with(|c: char| c.is_ascii_lowercase() || c == '*')
         && key
@@ -127,5 +127,5 @@ fn is_key(key: &str) -> bool {
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-.*".contains(&b))
 }
 
-/// The most specific first.
+/// The targeted fields, the most specific first.
 const TARGETS: [&str; 2] = ["edge-cache-control", "cdn-cache-control"];

@@ -1,4 +1,5 @@
-//! One test for each rule, named by it and its section, and properties over arbitrary messages.
+//! One test for each rule, named after the rule and its section, and properties over arbitrary
+//! messages.
 
 mod candle;
 mod control;
@@ -129,7 +130,7 @@ impl Case {
         self.meta().freshness(rules)
     }
 
-    /// What may be done with it for a request with these headers, so long after [`T0`].
+    /// How it may be used for a request with these headers, this long after [`T0`].
     fn later(&self, request: &[(&str, &str)], rules: &CacheRules, after: Duration) -> Use {
         let request = headers(request);
         let asked = RequestDirectives::of(&request);

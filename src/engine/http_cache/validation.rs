@@ -1,5 +1,5 @@
-//! Validation: of what the client has against the cache, and of what the cache has against the
-//! origin (RFC 9111 §4.3, RFC 9110 §13).
+//! Validation: the client validates its response with the cache, and the cache validates a stored
+//! response with the origin (RFC 9111 §4.3, RFC 9110 §13).
 
 use http::{HeaderName, Method, header};
 
@@ -11,8 +11,8 @@ use super::freshness::age_value;
 use super::rules::CacheRules;
 use super::storage::{WhyNot, allowed_by_head};
 
-/// The request fields to take off a request that is sent on to fill the cache: what they ask for is
-/// answered from the whole response ([`client_condition`]).
+/// The request fields that are removed from a request that is forwarded to fill the cache. The
+/// cache evaluates them against the whole response ([`client_condition`]).
 pub const CONDITIONAL: [HeaderName; 6] = [
     header::IF_MATCH,
     header::IF_NONE_MATCH,
@@ -25,16 +25,15 @@ pub const CONDITIONAL: [HeaderName; 6] = [
 /// How a stored response answers a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// The client has it: `304`, with [`not_modified_headers`].
+    /// The client already has the response: it gets `304`, with [`not_modified_headers`].
     NotModified,
-    /// The client gets all of it.
+    /// The client gets the whole response.
     Full,
 }
 
-/// Whether the client has the stored response already (RFC 9111 §4.3.2).
+/// Whether the client already has the stored response (RFC 9111 §4.3.2).
 ///
-/// RFC 9110 §13.2.2: `If-None-Match` counts before `If-Modified-Since`, which then does not count at
-/// all.
+/// RFC 9110 §13.2.2: if `If-None-Match` is present, `If-Modified-Since` is ignored.
 pub fn client_condition<F: Fields + ?Sized>(request: &F, meta: &Meta) -> Condition {
     if meta.status != 200 {
         return Condition::Full;
@@ -51,8 +50,8 @@ pub fn client_condition<F: Fields + ?Sized>(request: &F, meta: &Meta) -> Conditi
     }
 }
 
-/// RFC 9110 §13.1.2: "If-None-Match is `*`: the condition is false if the origin server has a current
-/// representation"; tags are compared weakly.
+/// RFC 9110 §13.1.2: "If-None-Match is `*`: the condition is false if the origin server has a
+/// current representation". Tags are compared weakly.
 fn any_tag_matches(tags: &str, stored: Option<&str>) -> bool {
     elements(tags).any(|tag| match tag {
         "*" => true,
@@ -60,12 +59,12 @@ fn any_tag_matches(tags: &str, stored: Option<&str>) -> bool {
     })
 }
 
-/// RFC 9110 §13.1.3; RFC 9111 §4.3.2 for a response without `Last-Modified`: "a cache SHOULD use the
-/// stored response's Date field value (or, if no Date field is present, the time that the stored
-/// response was received)".
+/// RFC 9110 §13.1.3; RFC 9111 §4.3.2 for a response without `Last-Modified`: "a cache SHOULD use
+/// the stored response's Date field value (or, if no Date field is present, the time that the
+/// stored response was received)".
 fn unmodified_since(since: &str, meta: &Meta) -> bool {
-    // "A recipient MUST ignore the If-Modified-Since header field if the received field value is not
-    // a valid HTTP-date".
+    // "A recipient MUST ignore the If-Modified-Since header field if the received field value is
+    // not a valid HTTP-date".
     let Some(since) = date(since) else {
         return false;
     };
@@ -79,13 +78,13 @@ fn unmodified_since(since: &str, meta: &Meta) -> bool {
     modified.is_some_and(|modified| modified <= since)
 }
 
-/// The opaque part of an entity-tag, on which weak comparison rests (RFC 9110 §8.8.3.2).
+/// The opaque part of an entity tag; weak comparison compares only this part (RFC 9110 §8.8.3.2).
 fn opaque(tag: &str) -> &str {
     tag.strip_prefix("W/").unwrap_or(tag)
 }
 
-/// The fields of a `304` that is made from a stored response (RFC 9110 §15.4.5): those a `200` would
-/// have had that tell the client how to cache, and no other metadata of the representation.
+/// The fields of a `304` that is made from a stored response (RFC 9110 §15.4.5): those fields of a
+/// `200` that tell the client how to cache, and no other metadata of the representation.
 pub fn not_modified_headers(meta: &Meta) -> impl Iterator<Item = (&str, &str)> {
     meta.headers
         .iter()
@@ -96,8 +95,8 @@ pub fn not_modified_headers(meta: &Meta) -> impl Iterator<Item = (&str, &str)> {
         })
 }
 
-/// The fields by which the origin is asked whether a stored response still holds (RFC 9111 §4.3.1);
-/// none if it has no validator.
+/// The request fields that ask the origin whether a stored response is still valid (RFC 9111
+/// §4.3.1). Empty if the response has no validator.
 pub fn revalidation_headers(meta: &Meta) -> Vec<(HeaderName, String)> {
     [
         (header::IF_NONE_MATCH, "etag"),
@@ -108,15 +107,16 @@ pub fn revalidation_headers(meta: &Meta) -> Vec<(HeaderName, String)> {
     .collect()
 }
 
-/// What became of a stored response by a `304`, or a `200` to a `HEAD`.
+/// The effect of a `304`, or of a `200` to a `HEAD`, on a stored response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Freshened {
-    /// It holds; this replaces it.
+    /// The response is still valid; this head replaces the stored one.
     Updated(Meta),
-    /// It holds for this request, but may no longer be stored: serve this, and remove it. (For
-    /// [`WhyNot::Authorization`] what was stored before may stay as it was.)
+    /// The response is valid for this request, but must no longer be stored: serve it, and remove
+    /// the stored one. (For [`WhyNot::Authorization`] the stored response may stay as it was.)
     ServeOnce(Meta, WhyNot),
-    /// The answer speaks of another representation: remove it, and ask again without condition.
+    /// The answer is about another representation: remove the stored response, and ask again
+    /// without a condition.
     Mismatch,
 }
 
@@ -131,7 +131,8 @@ pub fn freshen<F: Fields + ?Sized>(
     rules: &CacheRules,
 ) -> Freshened {
     let head = *exchange.method == Method::HEAD && exchange.status.as_u16() == stored.status;
-    // Fields that are not known to the octet cannot be merged, but the origin can be asked for them.
+    // Fields whose octets are not all known cannot be merged, but the origin can be asked for the
+    // whole response.
     let exact = exchange.response.iter().all(|(_, value)| is_exact(value));
     if !(exchange.status.as_u16() == 304 || head)
         || !exact
@@ -145,7 +146,7 @@ pub fn freshen<F: Fields + ?Sized>(
     if meta.decoded && ResponseDirectives::of(meta.headers.as_slice()).no_transform {
         return Freshened::Mismatch;
     }
-    // The fields as they now are decide whether it may stay.
+    // The merged fields decide whether the response may stay in the store.
     let merged = Exchange {
         method: exchange.method,
         request: exchange.request,
@@ -160,12 +161,13 @@ pub fn freshen<F: Fields + ?Sized>(
     }
 }
 
-/// Whether the validators of an answer are those of the stored response (RFC 9111 §4.3.3): an answer
-/// without any speaks of the one that was asked about.
+/// Whether an answer has the validators of the stored response (RFC 9111 §4.3.3). An answer without
+/// validators is about the response that was asked about.
 fn same_representation<F: Fields + ?Sized>(stored: &Meta, exchange: &Exchange<'_, F>) -> bool {
     let new = exchange.response;
     match (new.value("etag"), stored.field("etag")) {
-        // Tags are compared weakly: a stored one may have become weak when its body was decoded.
+        // Tags are compared weakly, because a stored tag may have become weak when the body was
+        // decoded.
         (Some(new), Some(old)) => return opaque(&new) == opaque(&old),
         (Some(_), None) if !stored.headers.as_slice().has("last-modified") => return false,
         _ => {}
@@ -203,7 +205,7 @@ fn update<F: Fields + ?Sized>(meta: &mut Meta, exchange: &Exchange<'_, F>, rules
         let name = name.as_str();
         if !is_excluded(name)
             && !describes_body(name)
-            // A cookie is this client's; that the response still holds is everybody's.
+            // A cookie is for this client only, although the response is valid for all.
             && (name != "set-cookie" || rules.set_cookie)
             && !nominated.iter().any(|n| n == name)
         {
@@ -223,8 +225,9 @@ fn update<F: Fields + ?Sized>(meta: &mut Meta, exchange: &Exchange<'_, F>, rules
     meta.settle(exchange.request);
 }
 
-/// Whether a field speaks of the bytes of the body. RFC 9111 §3.2 lets a cache leave those out that
-/// are "necessary to ensure integrity of the stored response": the stored body stays what it is.
+/// Whether a field describes the bytes of the body. RFC 9111 §3.2 lets a cache keep the stored
+/// values of fields that are "necessary to ensure integrity of the stored response": the stored
+/// body does not change.
 fn describes_body(name: &str) -> bool {
     matches!(name, "content-encoding" | "content-range") || DIGESTS.contains(&name)
 }

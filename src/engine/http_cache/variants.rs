@@ -1,16 +1,17 @@
-//! Several stored responses to one URL, told apart by `Vary` (RFC 9111 §4.1).
+//! Several stored responses to one URL, distinguished by `Vary` (RFC 9111 §4.1).
 
 use super::entry::Meta;
 use super::fields::Fields;
 use super::key::CacheKey;
 use super::vary;
 
-/// What tells the stored responses to one URL apart.
+/// The request headers that distinguish the stored responses to one URL.
 ///
-/// The first one that is stored lies under the key of the URL. It leads: it says by which request
-/// headers the others differ, so that their keys follow from it, and a request that it does not answer
-/// takes one more look. The leader's generation is in those keys: without it, because it was
-/// invalidated or its time was over, the others are out of reach for good, also for the next leader.
+/// The response that is stored first has the key of the URL and is the leader. It says which
+/// request headers distinguish the others, so that their keys can be computed from it; a request
+/// that the leader does not answer takes one more lookup. The keys contain the leader's generation:
+/// once the leader is gone, because it was invalidated or expired, the others can never be found
+/// again, not even by the next leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Family {
     generation: u64,
@@ -31,7 +32,7 @@ impl Family {
         vary::matches(&leader.vary, request)
     }
 
-    /// The key of the response to this request. `url` is the leader's.
+    /// The key of the response to this request. `url` is the leader's key.
     pub fn key<F: Fields + ?Sized>(&self, url: &CacheKey, request: &F) -> CacheKey {
         let selectors: Vec<_> = self
             .names
@@ -41,8 +42,8 @@ impl Family {
         url.variant(self.generation, &selectors)
     }
 
-    /// The key of a response that was chosen by the same headers as the leader, but with other values;
-    /// `None` if it was not.
+    /// The key of a response that was selected by the same headers as the leader, but with other
+    /// values; otherwise `None`.
     pub fn key_beside(&self, url: &CacheKey, leader: &Meta, other: &Meta) -> Option<CacheKey> {
         let names = |meta: &Meta| meta.vary.iter().map(|(name, _)| name.clone()).collect();
         let (led, others): (Vec<_>, Vec<_>) = (names(leader), names(other));

@@ -1,16 +1,19 @@
-//! Which request headers chose a response, and whether another request has the same (RFC 9111 §4.1).
+//! Which request headers selected a response, and whether another request has the same ones (RFC
+//! 9111 §4.1).
 
 use sha2::{Digest, Sha256};
 
 use super::fields::{Fields, elements, is_exact, is_token, trim};
 
-/// What `Vary` says.
+/// The meaning of `Vary`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Vary {
     /// §4.1: "A stored response with a Vary header field value containing a member "*" always fails
-    /// to match." Likewise one with a list that is malformed: it may name what cannot be read.
+    /// to match." A malformed list is treated likewise, because it may name fields that cannot be
+    /// read.
     Any,
-    /// The names of the request headers that count, in lower case, each once; possibly none.
+    /// The names of the request headers that select the response, in lower case, each once;
+    /// possibly none.
     By(Vec<String>),
 }
 
@@ -31,13 +34,13 @@ impl Vary {
     }
 }
 
-/// The digest of what a request says in the field `name`; `None` if it does not have it.
+/// The digest of a request's field `name`. `None` if the request does not have the field.
 ///
-/// Only digests of selecting headers are kept: they may be credentials, and entries are written to a
-/// store. §4.1 lets values be normalised first: lines are combined, and white space around the
-/// commas of a list does not count; preferences are brought in order ([`preferences`]).
+/// Only digests of the selecting headers are stored: the headers may be credentials, and entries
+/// are written to a store. §4.1 lets a cache normalise values first: lines are combined, white
+/// space around the commas of a list is ignored, and preferences are sorted ([`preferences`]).
 ///
-/// [`NO_MATCH`] of a value that is not known to the octet: another one could look like it.
+/// [`NO_MATCH`] if not all octets of the value are known, since another value could look the same.
 pub(super) fn selector<F: Fields + ?Sized>(request: &F, name: &str) -> Option<String> {
     let value = request.value(name)?;
     if !is_exact(&value) {
@@ -60,13 +63,13 @@ pub(super) fn selector<F: Fields + ?Sized>(request: &F, name: &str) -> Option<St
     Some(hex(hash.finalize().iter().take(SELECTOR_BYTES)))
 }
 
-/// The members of a list of preferences (RFC 9110 §12.5) in an order of their own, each once.
+/// The members of a list of preferences (RFC 9110 §12.5), sorted, each once.
 ///
-/// RFC 9111 §4.1 allows "normalizing both header field values in a way that is known to have identical
-/// semantics, according to the header field's specification (e.g., reordering field values when order
-/// is not significant; case-normalization, where values are defined to be case-insensitive)". What
-/// weighs is the weight, not the order; languages and codings are case-insensitive; a weight of 1 is
-/// the same as none (§12.4.2).
+/// RFC 9111 §4.1 allows "normalizing both header field values in a way that is known to have
+/// identical semantics, according to the header field's specification (e.g., reordering field
+/// values when order is not significant; case-normalization, where values are defined to be
+/// case-insensitive)". The weights of preferences are significant, their order is not; languages
+/// and codings are case-insensitive; a weight of 1 is equivalent to no weight (§12.4.2).
 fn preferences(name: &str, value: &str) -> Vec<String> {
     let mut members: Vec<String> = elements(value)
         .map(|element| {
@@ -97,14 +100,14 @@ fn preferences(name: &str, value: &str) -> Vec<String> {
     members
 }
 
-/// Whether a response that is chosen by these request headers may answer another request with the
-/// same ones: each is known to the octet.
+/// Whether a response that these request headers selected may answer another request with the same
+/// headers: all octets of the headers must be known.
 pub(super) fn is_sure<F: Fields + ?Sized>(names: &[String], request: &F) -> bool {
     let exact = |name: &String| request.value(name).is_none_or(|value| is_exact(&value));
     names.iter().all(exact)
 }
 
-/// Whether a request is the one that these selecting headers stand for.
+/// Whether a request has the selecting headers of a stored response.
 pub(super) fn matches<F: Fields + ?Sized>(
     stored: &[(String, Option<String>)],
     request: &F,
@@ -124,5 +127,6 @@ pub(super) fn hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
 
 const SELECTOR_BYTES: usize = 16;
 
-/// No digest: nothing is stored with it ([`is_sure`]), so it matches nothing.
+/// Stands for a value without a digest. No response is stored with it ([`is_sure`]), so it matches
+/// none.
 const NO_MATCH: &str = "?";

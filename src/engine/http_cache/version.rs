@@ -1,4 +1,5 @@
-//! How new a response is by its own word: a number that only grows, in its JSON or in a header.
+//! The version that a response gives its content: a number that only grows, in its JSON or in a
+//! header.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -8,18 +9,18 @@ use serde_json::value::RawValue;
 
 use super::fields::{Fields, trim};
 
-/// Where a response says how new it is.
+/// Where a response contains the version of its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VersionSource {
-    /// In its JSON: the names and indices that lead there, from the outermost.
+    /// In its JSON, at this path: the names and indices that lead to it, from the outermost.
     Json(Vec<String>),
     /// In this header, in lower case.
     Header(String),
 }
 
 impl VersionSource {
-    /// Reads `json:data.0.id` or `header:x-sequence`; `None` if it is neither.
+    /// Parses `json:data.0.id` or `header:x-sequence`. `None` for anything else.
     ///
     /// ```
     /// # use omnitrade_edge::engine::http_cache::VersionSource;
@@ -43,9 +44,9 @@ impl VersionSource {
         }
     }
 
-    /// The version of a response with this head and body: decimal digits without leading zeros.
+    /// The version of a response with this head and body, in decimal digits without leading zeros.
     ///
-    /// `None` where it says none, or anything but a whole number of at most 20 digits, zero or more.
+    /// `None` if it has no version, or one that is not a non-negative integer of at most 20 digits.
     pub fn of(&self, headers: &[(String, String)], body: &[u8]) -> Option<String> {
         match self {
             Self::Json(path) => in_json(path, body),
@@ -53,8 +54,8 @@ impl VersionSource {
         }
     }
 
-    /// The same of a response whose body is the one that was stored, of version `known`: what a `304`
-    /// leaves of it.
+    /// The version of a response with this head whose body is unchanged, as after a `304`; `known`
+    /// is the version of the stored response.
     pub fn of_head(&self, headers: &[(String, String)], known: Option<&str>) -> Option<String> {
         match self {
             Self::Json(_) => known.map(str::to_owned),
@@ -63,7 +64,7 @@ impl VersionSource {
     }
 }
 
-/// A whole number of at most [`MOST_DIGITS`] digits, without leading zeros.
+/// A non-negative integer of at most [`MOST_DIGITS`] digits, without leading zeros.
 fn digits(text: &str) -> Option<String> {
     let number =
         (1..=MOST_DIGITS).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
@@ -74,20 +75,21 @@ fn digits(text: &str) -> Option<String> {
     })
 }
 
-/// What stands at the end of a path. The body is read no further than that, and nothing of it is kept:
-/// of a name that is there twice, the first counts.
+/// The version at the end of a path. The body is read no further, and nothing of it is kept; if a
+/// name occurs twice in an object, the first occurrence counts.
 fn in_json(path: &[String], body: &[u8]) -> Option<String> {
     let found = OnceCell::new();
     let walk = Walk {
         path,
         found: &found,
     };
-    // It ends in an error as soon as it has found something; an error before that leaves nothing.
+    // The walk ends with an error as soon as it has reached the end of the path. An error before
+    // that leaves `found` empty.
     let _ = walk.deserialize(&mut serde_json::Deserializer::from_slice(body));
     found.into_inner()
 }
 
-/// On the way down a path.
+/// A walk down a path. `path` is the rest of it.
 #[derive(Clone, Copy)]
 struct Walk<'a> {
     path: &'a [String],
@@ -149,5 +151,5 @@ impl<'de> Visitor<'de> for Walk<'_> {
 /// The longest path, in bytes.
 const LONGEST_PATH: usize = 128;
 
-/// Any 64-bit number has as many digits at most.
+/// Every 64-bit number has at most this many digits.
 const MOST_DIGITS: usize = 20;

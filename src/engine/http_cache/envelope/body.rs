@@ -1,10 +1,10 @@
-//! The body in an envelope: as it is where it is short text, else compressed or in base64.
+//! The body in an envelope: unchanged if it is short text, otherwise compressed or in base64.
 //!
-//! Compressed means deflate (RFC 1951) at level 2, in base64 because the store takes text only. Of what
-//! was measured in wasm on the sample API's answers (`npm run bench -- compression` measures this one
-//! again), deflate leaves two thirds of the bytes that LZ4 and Snappy leave, at about LZ4's price in
-//! time, for 16 kB more of Worker against 4; from level 4 on a body of 1 MB takes too long. Base85 and
-//! base91 would save 6 % more, and take four times base64's time.
+//! Compressed means deflate (RFC 1951) at level 2, in base64 because the store takes text only.
+//! This was measured in wasm on the sample API's responses (`npm run bench -- compression` measures
+//! the chosen method again): deflate leaves two thirds of the bytes that LZ4 and Snappy leave, in
+//! about LZ4's time, and adds 16 kB to the Worker instead of 4; from level 4 on a body of 1 MB
+//! takes too long. Base85 and base91 would save 6 %, but take four times as long as base64.
 
 use std::borrow::Cow;
 
@@ -16,29 +16,30 @@ use serde::{Deserialize, Serialize};
 /// The largest body that an envelope may hold, in bytes: 16 MB.
 pub const LARGEST_BODY: usize = 16 << 20;
 
-/// How a body is written.
+/// The form in which a body is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Writing {
-    /// As it is; it is UTF-8.
+    /// Unchanged; the body is UTF-8.
     #[default]
     #[serde(rename = "p")]
     Plain,
     /// In base64.
     #[serde(rename = "b")]
     Base64,
-    /// Compressed, and that in base64.
+    /// Compressed, then in base64.
     #[serde(rename = "z")]
     Deflate,
 }
 
 impl Writing {
-    /// Whether it is as it is.
+    /// Whether the body is written unchanged.
     pub fn is_plain(&self) -> bool {
         *self == Self::Plain
     }
 }
 
-/// Writes a body as text; compressed if it has at least `compress_from` bytes and that makes it shorter.
+/// Writes a body as text. It is compressed if it has at least `compress_from` bytes and compression
+/// makes it shorter.
 pub fn write(body: &[u8], compress_from: Option<usize>) -> (Writing, Cow<'_, str>) {
     let plain = std::str::from_utf8(body).ok();
     let otherwise = plain.map_or_else(|| base64_len(body.len()), str::len);
@@ -55,7 +56,8 @@ pub fn write(body: &[u8], compress_from: Option<usize>) -> (Writing, Cow<'_, str
     }
 }
 
-/// Reads a body of `length` bytes back; `None` if it is not one. It takes no more memory than that.
+/// Reads a body of `length` bytes. `None` if the text is not such a body. It allocates no more
+/// memory than the body needs.
 pub fn read(writing: Writing, text: &str, length: usize) -> Option<Cow<'_, [u8]>> {
     if length > LARGEST_BODY {
         return None;
@@ -71,8 +73,8 @@ pub fn read(writing: Writing, text: &str, length: usize) -> Option<Cow<'_, [u8]>
     (body.len() == length).then_some(body)
 }
 
-/// Whether it is worth a try: the start of a long body tells. What was compressed before, a picture say,
-/// takes the longest and gains nothing.
+/// Whether compression is worth trying; for a long body, its start decides. A body that is already
+/// compressed, such as a picture, takes the longest to compress and does not become shorter.
 fn is_compressible(body: &[u8]) -> bool {
     match body.get(..SAMPLE) {
         Some(start) if body.len() >= LONG => {
@@ -83,13 +85,13 @@ fn is_compressible(body: &[u8]) -> bool {
     }
 }
 
-/// The length of so many bytes in base64, without padding.
+/// The length of this many bytes in base64, without padding.
 const fn base64_len(bytes: usize) -> usize {
     bytes.saturating_mul(4).div_ceil(3)
 }
 
 const LEVEL: u8 = 2;
 
-/// From how many bytes on a body is tried first, and by how many.
+/// A body of at least `LONG` bytes is compressed only if its first `SAMPLE` bytes become shorter.
 const LONG: usize = 64 << 10;
 const SAMPLE: usize = 4 << 10;

@@ -141,7 +141,7 @@ fn open_ttl_counts_from_the_arrival_and_ends_with_the_candle() {
 
 #[test]
 fn an_answer_whose_last_candle_had_settled_when_asked_for_never_changes() {
-    // Closed at 22:13:00, 20 seconds before; it settles within 30.
+    // The candle closed at 22:13:00, 20 seconds ago; it may still change for 30 seconds.
     let end = CLOSE - MINUTE - ms(1);
     let rules = open_for(SECOND, candles("1m", Some(end)));
     let asked = |after| Case {
@@ -179,7 +179,7 @@ fn an_end_in_an_open_candle_or_ahead_is_open() {
 #[test]
 fn an_answer_from_a_cache_before_this_one_was_asked_for_so_much_earlier() {
     let with_age = Case::new(&[("age", "25")]);
-    // What was open 25 seconds ago closed 20 seconds ago.
+    // The candle that was open 25 seconds ago closed 20 seconds ago.
     let freshness = with_age.freshness(&candles("1m", None));
     assert_eq!(freshness.fresh_until, CLOSE - MINUTE);
     let end = Some(CLOSE - 2 * MINUTE);
@@ -291,8 +291,8 @@ prop_compose! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// The next instant at which what was asked for can change is a close of that interval: never is
-    /// an answer fresh beyond it, by whatever way it came.
+    /// The response can next change when a candle of that interval closes. No response is fresh
+    /// beyond that, however it arrived.
     #[test]
     fn no_answer_that_can_change_is_fresh_beyond_its_candles_close(
         (candles, sent) in question(),
@@ -327,7 +327,7 @@ proptest! {
         prop_assert!(freshness.fresh_until <= made + Candles::LONGEST);
     }
 
-    /// Closes stand in order, each candle ends where the next begins, and none is too long.
+    /// Candles close in order, each ends where the next begins, and none is too long.
     #[test]
     fn candles_lie_side_by_side(
         name in prop::sample::select(NAMES.to_vec()),

@@ -133,7 +133,7 @@ fn an_origin_slower_than_the_ttl_of_the_route_can_be_cached() {
     });
     assert_eq!(freshness.fresh_until, T0 + ms(500));
     assert_eq!(freshness.age_seconds(T0), 2, "its age is what it is");
-    // The ceiling counts from when it was asked for.
+    // The ceiling counts from the request.
     assert_eq!(freshness.ceiling, T0 + ms(1_500));
 }
 
@@ -255,7 +255,8 @@ mod heuristic {
         let nothing = (Duration::ZERO, LifetimeSource::Nothing);
         assert_eq!(guess(200, &fields, false), nothing);
         assert_eq!(guess(200, &[("date", &made)], true), nothing);
-        // It is at most a day, whatever the response's age, and never made of a future change.
+        // It is at most a day, whatever the response's age, and never based on a modification in
+        // the future.
         let long_ago = [("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")];
         assert_eq!(guess(200, &long_ago, true).0, 86_400 * SECOND);
         let later = date_at(T0 + 100 * SECOND);

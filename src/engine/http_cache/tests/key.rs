@@ -86,7 +86,7 @@ fn fields(text: &str) -> Vec<Option<&str>> {
 }
 
 proptest! {
-    /// What can be read back is injective.
+    /// The text can be read back, so no two lists of fields have the same text.
     #[test]
     fn the_text_of_a_key_says_what_was_asked(
         host in "[a-z0-9.-]{1,8}",

@@ -98,7 +98,7 @@ fn what_was_under_way_when_everything_was_purged_is_not_taken() {
         l1.insert(&key, entry(&key, 10, at + ms(1))),
         Insertion::Kept
     );
-    // An old one of which the store has said since that it is still good.
+    // An old entry that the store has confirmed since then.
     let mut old = entry(&key_of(2), 10, T0);
     old.checked_at = at + ms(1);
     assert_eq!(l1.insert(&key_of(2), old), Insertion::Kept);

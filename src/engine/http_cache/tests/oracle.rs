@@ -1,21 +1,27 @@
-//! The same questions to the crate `http-cache-semantics`, where it is right.
+//! Compares the cache with the crate `http-cache-semantics`, in the cases in which the crate is
+//! right.
 //!
-//! It is not, so that these messages leave it out, where
+//! The crate is wrong, and the messages avoid the case, if
 //!
-//! - directives are in capitals, or their arguments hold commas or escapes (§5.2; it compares bytes);
+//! - directives are in capitals, or their arguments hold commas or escapes (§5.2; it compares
+//!   bytes);
 //! - a directive comes twice with two values: it takes the first (§4.2.1 would have it stale);
-//! - `max-age` has no argument: it goes on to `Expires` (§5.3 does not);
-//! - `no-cache` or `private` names fields: it takes them for bare (§5.2.2.4, §5.2.2.7);
-//! - `proxy-revalidate` is there: it is never fresh (§5.2.2.8 forbids to serve it stale, no more);
-//! - `must-understand` (§5.2.2.3) or a targeted field (RFC 9213) is there: it knows neither;
-//! - the status is none of 14: it stores no other with a lifetime of its own (§3 does);
-//! - `Date` is behind, or the origin took its time: it knows no `apparent_age` and no
-//!   `response_delay` (§4.2.3);
-//! - `Expires` or `Date` is in one of the two obsolete forms (RFC 9110 §5.6.7), or `Age` is a list (§5.1);
-//! - a field comes on several lines: it keeps the first;
-//! - a selecting header is a list, spelt otherwise (§4.1 lets it be normalised);
-//! - `Pragma` stands beside `Cache-Control` (§5.4 ignores it), or a request says `max-age=0` at age zero;
-//! - a request says `max-stale`: it serves past `s-maxage` and `proxy-revalidate` (§4.2.4).
+//! - `max-age` has no argument: it falls back to `Expires` (§5.3 does not);
+//! - `no-cache` or `private` names fields: it ignores the names (§5.2.2.4, §5.2.2.7);
+//! - `proxy-revalidate` is present: it treats the response as never fresh (§5.2.2.8 only forbids
+//!   serving it stale);
+//! - `must-understand` (§5.2.2.3) or a targeted field (RFC 9213) is present: it knows neither;
+//! - the status is not one of 14: it stores no other with a lifetime of its own (§3 does);
+//! - `Date` is behind, or the origin is slow: it knows no `apparent_age` and no `response_delay`
+//!   (§4.2.3);
+//! - `Expires` or `Date` is in one of the two obsolete forms (RFC 9110 §5.6.7), or `Age` is a list
+//!   (§5.1);
+//! - a field has several lines: it keeps the first;
+//! - a selecting header is a list in another spelling (§4.1 lets it be normalised);
+//! - `Pragma` is present beside `Cache-Control` (§5.4 ignores it), or a request has `max-age=0` at
+//!   age zero;
+//! - a request has `max-stale`: it serves the response beyond `s-maxage` and `proxy-revalidate`
+//!   (§4.2.4).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

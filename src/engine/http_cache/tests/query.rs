@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// `symbol` in capitals, `side` in small letters, `limit` 100 if absent, and some without a rule.
+/// `symbol` in upper case, `side` in lower case, `limit` 100 if absent, and some without a rule.
 fn declared() -> DeclaredQuery {
     let names = ["symbol", "side", "limit", "a", "b c", "a[]"].map(str::to_owned);
     let letters = [("symbol", Letters::Upper), ("side", Letters::Lower)];
@@ -143,8 +143,8 @@ enum Asked {
     Value(String),
 }
 
-/// What a query says of each parameter, read by other means than the code under test: decoded, and
-/// with what is declared of `symbol` and `limit`.
+/// The values of each parameter in a query, computed independently of the code under test: decoded,
+/// with the rules declared for `symbol` and `limit` applied.
 fn meaning(query: &str) -> BTreeMap<String, Vec<Option<Vec<u8>>>> {
     let mut said: BTreeMap<String, Vec<Option<Vec<u8>>>> = BTreeMap::new();
     for pair in query.split('&') {
@@ -178,7 +178,7 @@ fn asked() -> impl Strategy<Value = Asked> {
     prop_oneof![
         Just(Asked::Absent),
         Just(Asked::Bare),
-        // Without `%25`, so that decoding is done once.
+        // Without `%25`, so that decoding once is enough.
         "([aAbB1]|%4[12]|%6[12]|%C3%A4|%c3%a4|100){0,3}".prop_map(Asked::Value),
     ]
 }
@@ -211,7 +211,8 @@ fn key_of(query: &str) -> CacheKey {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
-    /// Both ways: what is asked differently has another key, what is asked alike has the same.
+    /// In both directions: different requests have different keys, and equivalent requests have the
+    /// same key.
     #[test]
     fn two_questions_have_one_key_if_and_only_if_they_mean_the_same(
         one in questions(),
@@ -228,7 +229,8 @@ proptest! {
         prop_assert_eq!(key_of(&query), key_of(&once));
     }
 
-    /// What reaches the origin is what the key is made of, and nothing that is not declared.
+    /// The origin receives exactly the query that the key is made of, and nothing that is not
+    /// declared.
     #[test]
     fn a_canonical_query_has_declared_parameters_only(query in "[abcABlimt%0-9&=+é\\[\\]]{0,24}") {
         let names: BTreeSet<_> = ["symbol", "side", "limit", "a", "b%20c", "a%5B%5D"].into();

@@ -74,7 +74,7 @@ proptest! {
         }
     }
 
-    /// Resolved as clients resolve it that follow it.
+    /// References are resolved as the clients that follow them do it.
     #[test]
     fn a_reference_is_what_the_url_standard_makes_of_it(
         reference in "(https:|http:|//edge\\.example|\\\\|/|\\.\\.|\\.|%2e|[a-b:;'|{é%?# \t]){0,8}",

@@ -91,7 +91,7 @@ fn a_tag_that_does_not_fit_into_a_key_stands_there_by_its_digest() {
             tag.as_str().starts_with('#') && tag.as_str().len() == 65,
             "{tag:?}"
         );
-        // What a digest is called is not what it stands for.
+        // A name that is the text of a digest has another tag.
         assert_ne!(Tag::of(tag.as_str().as_bytes()), tag);
     }
     let fits = &long[1..];

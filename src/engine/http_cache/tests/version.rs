@@ -136,7 +136,7 @@ fn a_place_is_a_path_or_a_header() {
     );
 }
 
-/// A held response, and whether another one takes its place.
+/// A stored response, and whether another one replaces it.
 fn replaces(held: (Option<&str>, u64), other: (Option<&str>, u64)) -> bool {
     let entry = |(version, after): (Option<&str>, u64)| {
         let case = Case {
@@ -170,10 +170,10 @@ fn in_memory_a_newer_version_is_never_replaced_by_an_older_one() {
             (Some("18446744073709551615"), 5),
             false,
         ),
-        // The same one again, freshened.
+        // The same response, freshened.
         ((Some("10"), 0), (Some("10"), 5), true),
         ((Some("10"), 5), (Some("10"), 0), false),
-        // Without a version by arrival.
+        // Without a version, the time of arrival decides.
         ((Some("10"), 0), (None, 5), true),
         ((None, 5), (Some("10"), 0), false),
     ] {

@@ -14,7 +14,7 @@ fn stored() -> (Meta, Freshness) {
     (made(case.meta()), case.freshness(&rules()))
 }
 
-/// As the store was asked for it.
+/// The head with epochs, as if the store had been asked for them.
 fn made(meta: Meta) -> Meta {
     let epochs = Some("-,5f".to_owned());
     Meta { epochs, ..meta }

@@ -1,4 +1,4 @@
-//! How bodies are written: compressed, in base64 or as they are.
+//! How bodies are written: compressed, in base64 or unchanged.
 
 use proptest::prelude::*;
 
@@ -23,7 +23,7 @@ fn read(text: &str) -> Result<Vec<u8>, DecodeError> {
     decode(text, &key()).map(|(_, body)| body.into_owned())
 }
 
-/// As an order book looks: text that repeats its words, not its numbers.
+/// Like an order book: text that repeats its words, but not its numbers.
 fn book(levels: usize) -> Vec<u8> {
     let level = |n: usize| {
         format!(
@@ -106,7 +106,7 @@ fn of_a_damaged_entry_nothing_wrong_is_read() {
             let mut damaged = text.clone();
             damaged.replace_range(at..=at, other);
             match read(&damaged) {
-                // Bits that fill up the last byte mean nothing.
+                // The bits that fill up the last byte have no meaning.
                 Ok(read) => assert_eq!(read, body, "{other} at {at}"),
                 Err(error) => {
                     assert_eq!(error, DecodeError::Body);
