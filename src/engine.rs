@@ -1,4 +1,5 @@
-//! The pure engine: no future, no clock, no store. What it needs to know it is told.
+//! The pure engine. It performs no I/O, uses no futures and reads neither a clock nor the store:
+//! callers pass in everything that it needs to know.
 
 pub mod breaker;
 pub mod http_cache;

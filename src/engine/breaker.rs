@@ -1,18 +1,17 @@
-//! The circuit breaker of the store: plain data and deadlines, so that a request that is dropped
-//! halfway holds up nobody.
+//! The circuit breaker of the store. It is plain data with deadlines, so a request that is dropped
+//! halfway cannot block others.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-/// Failures in a row that open the breaker.
+/// The number of consecutive failures that open the breaker.
 const FAILURES: u32 = 3;
-/// How long the breaker stays open at first; twice that after each probe that fails, up to the
-/// longest.
+/// How long the breaker stays open at first. Each failed probe doubles the time, up to the longest.
 const SHORTEST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Where the breaker stands.
+/// The breaker's state, with its deadlines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Closed {
@@ -35,7 +34,7 @@ pub enum Status {
     Closed,
     /// Calls are not made.
     Open,
-    /// One call is on its way to find out.
+    /// One call is under way as a probe.
     HalfOpen,
 }
 
@@ -50,7 +49,7 @@ impl Status {
     }
 }
 
-/// Stops calls to a store that fails, and lets one through now and then to see.
+/// Stops calls to a failing store, and now and then lets one call through as a probe.
 #[derive(Debug, Clone)]
 pub struct Breaker {
     state: State,
@@ -59,8 +58,8 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// A closed breaker. `call_timeout` is the deadline of one store call: a probe that has not
-    /// reported twice that later never will.
+    /// A closed breaker. `call_timeout` is the deadline of one store call; a probe that has not
+    /// reported after twice this time counts as lost.
     pub const fn new(call_timeout: Duration) -> Self {
         Self {
             state: State::Closed { failures: 0 },
@@ -68,7 +67,7 @@ impl Breaker {
         }
     }
 
-    /// Whether a call may be made now. Where the answer is yes, its outcome is to be reported by
+    /// Whether a call may be made now. If so, the caller must report its outcome with
     /// [`succeeded`](Self::succeeded) or [`failed`](Self::failed).
     pub fn allows(&mut self, now: Timestamp) -> bool {
         match self.state {
@@ -91,13 +90,13 @@ impl Breaker {
         }
     }
 
-    /// A call was answered.
+    /// Reports that a call was answered: the breaker closes.
     pub const fn succeeded(&mut self) {
         self.state = State::Closed { failures: 0 };
     }
 
-    /// A call failed. `lasting`: a refused token, an exhausted plan or a wrong setting is not transient:
-    /// one such failure opens the breaker.
+    /// Reports that a call failed. `lasting` means that the failure is not transient (a rejected
+    /// token, an exhausted plan or a wrong setting): one such failure opens the breaker.
     pub fn failed(&mut self, now: Timestamp, lasting: bool) {
         self.state = match self.state {
             State::Closed { failures } if !lasting && failures + 1 < FAILURES => State::Closed {
@@ -114,12 +113,12 @@ impl Breaker {
                     wait,
                 }
             }
-            // A call that was made before the breaker opened: it says nothing new.
+            // The call was made before the breaker opened, so its failure says nothing new.
             open @ State::Open { .. } => open,
         };
     }
 
-    /// Where it stands.
+    /// The breaker's state, without its deadlines.
     pub fn status(&self) -> Status {
         match self.state {
             State::Closed { .. } => Status::Closed,
@@ -128,7 +127,7 @@ impl Breaker {
         }
     }
 
-    /// How long until the next call may be tried; zero while calls go through.
+    /// How long until the next call may be tried; zero while the breaker is closed.
     pub fn retry_after(&self, now: Timestamp) -> Duration {
         match self.state {
             State::Closed { .. } => Duration::ZERO,

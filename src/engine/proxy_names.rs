@@ -1,16 +1,18 @@
-//! Names of request headers in which a client could speak for a proxy: the origin trusts its one proxy,
-//! the gate, and takes from such headers who the client is or which request was meant.
+//! Names of request headers with which a client could impersonate a proxy. The origin trusts one
+//! proxy, the gate, and learns from such headers who the client is or which request was meant.
 //!
-//! A rule and not a list of names: servers, frameworks and proxies read many spellings of the same few
-//! statements, and new ones come. [`speaks_for_proxy`] is the rule. [`Reserved`] is what the gate takes
-//! off a request, for which it also counts how servers fold names.
+//! The module uses a rule instead of a list of names: servers, frameworks and proxies read many
+//! spellings of the same few headers, and new ones appear. [`speaks_for_proxy`] is the rule.
+//! [`Reserved`] decides which headers the gate removes from a request; it also considers how
+//! servers fold names.
 
-/// Whether a header of this name states what only a proxy can know: the client's address, scheme, host or
-/// certificate, the URL or method that was asked for, or the user that a proxy has authenticated.
+/// Whether a header of this name states something that only a proxy can know: the client's address,
+/// scheme, host or certificate, the requested URL or method, or the user that a proxy has
+/// authenticated.
 ///
-/// Case does not count, and neither does which character parts the words: CGI (RFC 3875 §4.1.18) and
-/// with it WSGI, Rack and PHP make one variable of `X-Forwarded-For` and `X_Forwarded_For`, and some
-/// servers of `X.Forwarded.For` too.
+/// Letter case is ignored, and so is the character that separates the words: CGI (RFC 3875
+/// §4.1.18), and with it WSGI, Rack and PHP, turn `X-Forwarded-For` and `X_Forwarded_For` into the
+/// same variable, and some servers do this with `X.Forwarded.For`, too.
 ///
 /// ```
 /// # use omnitrade_edge::engine::proxy_names::speaks_for_proxy;
@@ -22,27 +24,28 @@ pub fn speaks_for_proxy(name: &str) -> bool {
     is_a_proxys(&folded(name))
 }
 
-/// The headers of a client that do not reach the origin, where the gate reads these of its own.
+/// Decides which headers of a client are removed before the request goes to the origin. Its fields
+/// are the headers that the gate itself reads.
 #[derive(Debug, Clone, Copy)]
 pub struct Reserved<'a> {
-    /// The header with the client's API key. It goes on, by exactly this name.
+    /// The header with the client's API key. The origin receives it, under exactly this name.
     pub api_key: &'a str,
     /// The header with the client's address.
     pub ip: &'a str,
-    /// The headers by which the route tells answers apart in its cache.
+    /// The request headers by which the route separates responses in its cache.
     pub vary: &'a [String],
 }
 
 impl Reserved<'_> {
-    /// Whether a header of this name is taken off.
+    /// Whether a header of this name is removed.
     ///
-    /// Beside what [`speaks_for_proxy`], these are names that a server may fold onto another one, so that
-    /// the origin would obey a header that the gate has not seen: another spelling of the header with the
-    /// API key (else a client could use a key without being counted by it), of the one with the address,
-    /// of those that the cache's keys are made of, of a header that the platform sets
-    /// (`cf_connecting_ip`), and of those by which messages are framed, conditions asked and contents
-    /// negotiated (`content_length`, `accept_language`). A name with `_` that folds onto none of these
-    /// goes on.
+    /// These are the names for which [`speaks_for_proxy`] holds, and names that a server may fold
+    /// onto another name, so that the origin would obey a header that the gate has not seen. The
+    /// latter are other spellings of the header with the API key (otherwise a client could use a
+    /// key without being counted by it), of the header with the address, of the headers that are
+    /// part of cache keys, of headers that the platform sets (`cf_connecting_ip`), and of headers
+    /// for message framing, conditions and content negotiation (`content_length`,
+    /// `accept_language`). A name with `_` that folds onto none of these is kept.
     ///
     /// ```
     /// # use omnitrade_edge::engine::proxy_names::Reserved;
@@ -56,7 +59,7 @@ impl Reserved<'_> {
             return false;
         }
         let folded = folded(name);
-        // Two spellings that are both in the key take nothing from each other.
+        // If both spellings are part of the key, neither shadows the other.
         let keyed = self.vary.iter().any(|own| name.eq_ignore_ascii_case(own));
         let of_key = |own: &String| is_another_spelling(name, own);
         is_a_proxys(&folded)
@@ -67,14 +70,14 @@ impl Reserved<'_> {
     }
 }
 
-/// Whether servers that fold names may take one header for another one: the names differ in more than
-/// case, and are the same once folded.
+/// Whether servers that fold names may take one header for another: the names differ in more than
+/// letter case, but are equal once folded.
 pub fn is_another_spelling(name: &str, of: &str) -> bool {
     !name.eq_ignore_ascii_case(of) && folded(name) == folded(of)
 }
 
-/// The name in the form in which the rule has its names: lower case, and `-` for all that is neither a
-/// letter nor a digit.
+/// The name in the form that the rule's lists use: lower case, with `-` for each character that is
+/// neither a letter nor a digit.
 fn folded(name: &str) -> String {
     let fold = |c: char| match c.is_ascii_alphanumeric() {
         true => c.to_ascii_lowercase(),
@@ -83,7 +86,7 @@ fn folded(name: &str) -> String {
     name.chars().map(fold).collect()
 }
 
-/// Whether a name holds what folding changes, beside case.
+/// Whether folding changes more than the case of a name.
 fn is_odd(name: &str) -> bool {
     !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
@@ -103,17 +106,17 @@ fn is_a_proxys(folded: &str) -> bool {
         || states_who()
 }
 
-/// Whether one of these is the beginning of the name.
+/// Whether the name starts with one of these prefixes.
 fn names(prefixes: &[&str], folded: &str) -> bool {
     prefixes.iter().any(|prefix| folded.starts_with(prefix))
 }
 
-/// What the platform itself sets, whatever the client has sent.
+/// The header that the platform itself sets, whatever the client sends.
 const PLATFORM_ADDRESS: &str = "cf-connecting-ip";
 
-/// Beginnings of names of which every one speaks for a proxy. A name with the word `forwarded` in it does
-/// so wherever that stands: `Forwarded` (RFC 7239), `X-Forwarded-For`, `X-Original-Forwarded-For`,
-/// `Fly-Forwarded-Proto`.
+/// Prefixes: every name that starts with one of them speaks for a proxy. A name that contains the
+/// word `forwarded` does so wherever the word stands: `Forwarded` (RFC 7239), `X-Forwarded-For`,
+/// `X-Original-Forwarded-For`, `Fly-Forwarded-Proto`.
 const FAMILIES: [&str; 36] = [
     // Misspellings of `X-Forwarded-…` that servers read: `X-ForwardedFor`, `X-Forward-For`.
     "x-forwarded",
@@ -123,13 +126,14 @@ const FAMILIES: [&str; 36] = [
     "x-original-",
     "x-originating-",
     "x-rewrite-",
-    // The method or the URL that is meant in place of the one in the request line: Rack, Rails, Symfony,
-    // Django and ASP.NET middleware. The gate has limited and keyed the one in the request line.
+    // The method or URL that replaces the one in the request line: Rack, Rails, Symfony, Django and
+    // ASP.NET middleware. The gate has limited and keyed the request by the one in the request
+    // line.
     "x-http-method",
     "x-method-override",
     "x-override-",
-    // Users that a proxy has authenticated: oauth2-proxy, ingress-nginx, Authelia, Authentik, Kong, Grafana,
-    // Kubernetes, Google's Identity-Aware Proxy, Azure App Service, AWS' load balancers.
+    // Users that a proxy has authenticated: oauth2-proxy, ingress-nginx, Authelia, Authentik, Kong,
+    // Grafana, Kubernetes, Google's Identity-Aware Proxy, Azure App Service, AWS load balancers.
     "x-auth-request-",
     "x-remote-",
     "remote-",
@@ -149,22 +153,24 @@ const FAMILIES: [&str; 36] = [
     "x-amzn-mtls-",
     "ssl-client-",
     "x-ssl-",
-    // What Envoy, IIS, Azure Front Door, App Engine and CloudFront tell what is behind them.
+    // What Envoy, IIS, Azure Front Door, App Engine and CloudFront tell the servers behind them.
     "x-envoy-",
     "x-arr-",
     "x-azure-",
     "x-waws-",
     "x-appengine-",
     "cloudfront-",
-    // Files that the web server is to send in the application's place: Rack takes these from requests.
+    // Files that the web server is to send instead of the application's response: Rack reads these
+    // headers from requests.
     "x-accel-",
     "x-sendfile-",
     // The gate's own.
     "x-edge-",
 ];
 
-/// Ends of names that state an address, whoever's they are (`True-Client-IP`, `Fastly-Client-IP`,
-/// `WL-Proxy-Client-IP`, `X-Cluster-Client-IP`, `X-ProxyUser-IP`), or another method (`Http-Method-Override`).
+/// Suffixes of names that state an address, whoever defined them (`True-Client-IP`,
+/// `Fastly-Client-IP`, `WL-Proxy-Client-IP`, `X-Cluster-Client-IP`, `X-ProxyUser-IP`), or another
+/// method (`Http-Method-Override`).
 const SUFFIXES: [&str; 10] = [
     "-client-ip",
     "-clientip",
@@ -178,8 +184,8 @@ const SUFFIXES: [&str; 10] = [
     "-method-override",
 ];
 
-/// Of whom a name speaks whose rest is one of [`STATEMENTS`]. With another rest it is harmless:
-/// `X-Real-Time`, `X-Client-Version`, `X-Client-Id`.
+/// Beginnings of names that speak for a proxy if the rest is one of [`STATEMENTS`]. With another
+/// rest they are harmless: `X-Real-Time`, `X-Client-Version`, `X-Client-Id`.
 const STEMS: [&str; 8] = [
     "client",
     "proxy",
@@ -191,23 +197,24 @@ const STEMS: [&str; 8] = [
     "x-true-client",
 ];
 
-/// What is said of them.
+/// The rests that, after one of [`STEMS`], speak for a proxy.
 const STATEMENTS: [&str; 20] = [
     "addr", "address", "dn", "email", "groups", "host", "ip", "ipv4", "ipv6", "method", "path",
     "port", "proto", "protocol", "scheme", "uri", "url", "user", "username", "verify",
 ];
 
-/// Names that stand alone.
+/// Whole names.
 const EXACT: [&str; 22] = [
     // The proxies on the way (RFC 9110 §7.6.3).
     "via",
-    // Hosts and URLs in place of those that were asked for: Symfony, Joomla, Azure App Service.
+    // Hosts and URLs that replace the requested ones: Symfony, Joomla, Azure App Service.
     "x-host",
     "x-http-host-override",
     "x-forwardedfor",
     "x-host-override",
     "disguised-host",
-    // Where an application is mounted and by which scheme it is reached: gunicorn and other WSGI servers.
+    // Where an application is mounted and by which scheme clients reach it: gunicorn and other WSGI
+    // servers.
     "script-name",
     "path-info",
     "x-script-name",
@@ -216,9 +223,10 @@ const EXACT: [&str; 22] = [
     "x-proto",
     "x-protocol",
     "front-end-https",
-    // CGI makes `HTTP_PROXY` of it, which HTTP clients take for the address of their proxy.
+    // CGI turns it into the variable `HTTP_PROXY`, from which HTTP clients take the address of
+    // their proxy.
     "proxy",
-    // Fastly, and what says that a request is one of its own.
+    // Fastly, including headers which say that a request comes from Fastly itself.
     "fastly-client",
     "fastly-ff",
     "fastly-ssl",
@@ -229,8 +237,8 @@ const EXACT: [&str; 22] = [
     "x-endpoint-api-userinfo",
 ];
 
-/// Beginnings of what no header may be folded onto, beside the names that the gate takes off anyway:
-/// negotiation and conditions, framing, and what the platform sets.
+/// Prefixes of names onto which no other header may fold, besides the names that the gate removes
+/// anyway: negotiation and conditions, framing, and headers that the platform sets.
 const SHADOWED: [&str; 8] = [
     "accept-",
     "cache-control",
@@ -425,7 +433,7 @@ mod tests {
         assert!(other_way.takes_off("x-real-ip"), "the gate tells it itself");
     }
 
-    /// What a configuration names as the header with API keys is what clients are to send.
+    /// Clients must be able to send the header that a configuration names for API keys.
     #[test]
     fn a_header_with_api_keys_goes_on_whatever_it_is_called() {
         let reserved = Reserved {

@@ -1,10 +1,10 @@
-//! Registered API keys: what stands in the store about one, and under which names.
+//! Registered API keys: the records about them in the store, and the names of these records.
 //!
-//! With `client.keys = "registered"` a key counts only if its record is there. A record says which
-//! plan the key has, not which key it is: its name ends in the key's digest
+//! With `client.keys = "registered"` an API key counts only if the store has its record. The record
+//! says which plan the key has; it does not contain the key. Its name ends in the key's digest
 //! ([`of_api_key`](super::subject::of_api_key)).
 
-/// What is registered about an API key.
+/// The record of a registered API key.
 ///
 /// ```
 /// use omnitrade_edge::engine::registry::Registration;
@@ -17,7 +17,8 @@
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Registration {
-    /// Its plan, for which [`is_plan`] holds; none has the quota of any key.
+    /// The key's plan, for which [`is_plan`] holds. Without a plan the key has the quota that
+    /// applies to any registered key.
     pub plan: Option<String>,
 }
 
@@ -42,21 +43,21 @@ impl Registration {
     }
 }
 
-/// How a client's API key stands.
+/// Whether a client's API key is registered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Standing {
-    /// It is unknown, or there is none: the client counts as one without a key.
+    /// The key is unknown or the request has none: the client counts as one without a key.
     #[default]
     Unregistered,
-    /// It is registered.
+    /// The key is registered.
     Registered {
-        /// Its plan.
+        /// The key's plan, if it has one.
         plan: Option<String>,
     },
 }
 
-/// Whether `text` may be the name of a plan: 1 to 64 letters, digits, `-`, `_` or `.`, as the
-/// configuration has it.
+/// Whether `text` may be the name of a plan: 1 to 64 letters, digits, `-`, `_` or `.`, as in the
+/// configuration.
 pub fn is_plan(text: &str) -> bool {
     let fit = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     (1..=64).contains(&text.len()) && text.bytes().all(fit)
@@ -69,12 +70,12 @@ pub fn record_key(prefix: &str, digest: &str) -> String {
 
 /// The name of the hash that lists the registered keys by their digests: `{prefix}:k:index`.
 ///
-/// It is there for people; the gate does not read it. No digest is called `index`.
+/// The index is for operators; the gate does not read it. No digest is called `index`.
 pub fn index_key(prefix: &str) -> String {
     record_key(prefix, "index")
 }
 
-/// The version of what is stored.
+/// The version of the record's format.
 const SCHEMA: &str = "1";
 
 #[cfg(test)]

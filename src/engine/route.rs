@@ -1,15 +1,17 @@
-//! Routes: which one claims a request. The most specific path wins.
+//! Routes: path patterns, and which of them handles a request. The most specific path wins.
 //!
-//! A path is matched as servers read it and not as it is spelt, so that no spelling slips past a
-//! limit: percent-escapes are decoded segment by segment, case does not matter, nor do repeated
-//! slashes or one at the end, nor the parameters of a segment. [`segments`] says what that is exactly.
+//! A path is matched by its meaning to servers, not by its spelling, so that no spelling evades a
+//! limit: percent-escapes are decoded segment by segment, and letter case, repeated slashes, a
+//! slash at the end and the parameters of a segment are ignored. [`segments`] gives the exact
+//! rules.
 
 use std::borrow::Cow;
 
 /// A path pattern: literal segments, `{name}` for one segment, `{*name}` for the rest.
 ///
-/// The order is that of specificity, the most specific first: segment by segment a literal before
-/// `{name}` before `{*rest}`, and of two that agree so far the one that ends.
+/// Patterns are ordered by specificity, the most specific first. They are compared segment by
+/// segment: a literal comes before `{name}`, and `{name}` before `{*rest}`. Of two patterns that
+/// agree so far, the one that ends first comes first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pattern {
     segments: Vec<Segment>,
@@ -22,13 +24,14 @@ enum Segment {
     Rest,
 }
 
-/// Why a text is no pattern.
+/// Why a text is not a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// It is no path with names in braces.
+    /// The text is not a path with names in braces.
     #[error("expected a path such as \"/v1/books/{{id}}\" or \"/files/{{*rest}}\"")]
     Malformed,
-    /// It holds a `;`, and so could never match: no [segment](segments) of a request does.
+    /// The text contains a `;`, so the pattern could never match: no [segment](segments) of a
+    /// request contains one.
     #[error("expected a path without `;`: what follows it is left off before a path is matched")]
     Parameter,
 }
@@ -38,9 +41,9 @@ impl Pattern {
     ///
     /// # Errors
     ///
-    /// If it does not start with `/`, holds braces that are not a whole segment, an empty name,
-    /// a broken percent-escape or a dot segment, has anything after `{*rest}`, or holds a `;`, also
-    /// written `%3B`.
+    /// If the text does not start with `/`, contains braces that are not a whole segment, an empty
+    /// name, a broken percent-escape or a dot segment, has anything after `{*rest}`, or contains a
+    /// `;`, also written as `%3B`.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         if !text.starts_with('/') || text.contains(['?', '#']) {
             return Err(PatternError::Malformed);
@@ -71,7 +74,7 @@ impl Pattern {
         Ok(Self { segments })
     }
 
-    /// Whether `path`, as [`segments`] gives it, is of this pattern.
+    /// Whether the pattern matches `path`, given as [`segments`] returns it.
     pub fn matches(&self, path: &[String]) -> bool {
         let mut parts = path.iter();
         for segment in &self.segments {
@@ -86,37 +89,39 @@ impl Pattern {
     }
 }
 
-/// Why a path cannot be matched: servers disagree about what it means, so nobody should route by it.
+/// Why a path cannot be matched. Servers disagree about the meaning of such a path, so it must not
+/// be used for routing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    /// A percent sign that two hexadecimal digits do not follow.
+    /// A percent sign is not followed by two hexadecimal digits.
     #[error("a percent-escape is broken")]
     BrokenEscape,
-    /// A segment that is `.` or `..` without its parameters (`/v1/..;x/orders`): some servers leave them
-    /// off first and then go up by one, and the URL Standard has not, as it does with all other dot
-    /// segments.
+    /// A segment is `.` or `..` once its parameters are removed (`/v1/..;x/orders`). Some servers
+    /// remove the parameters first and then resolve the dot segment; the URL Standard does not
+    /// resolve it, unlike all other dot segments.
     #[error("a dot segment has parameters")]
     DotSegment,
 }
 
 /// The segments of a request's path for matching: decoded, without parameters, in lower case.
 ///
-/// Percent-escapes are decoded once, segment by segment. Of a segment everything from the first `;` on is
-/// left off, also written `%3B`: a parameter of that segment (RFC 3986 §3.3), which servlet containers
-/// and others take off before they look for a handler. A segment that is empty then is none, as between
-/// two slashes. That is for matching alone: the origin and the cache's key get the path as it is.
+/// Percent-escapes are decoded once, segment by segment. In each segment everything from the first
+/// `;` on, also written as `%3B`, is removed: it is a parameter of that segment (RFC 3986 §3.3),
+/// which servlet containers and others remove before they look for a handler. A segment that is
+/// empty after that is ignored, as one between two slashes is. All this is for matching only: the
+/// origin and the cache key get the path as it is.
 ///
-/// Not folded, because servers do not agree on it, is
+/// Servers disagree about these, so they are not folded:
 ///
-/// - an encoded slash: `/a%2Fb` is one segment, `a/b`, and so is a `\` that is escaped, `%5C` (one that is
-///   not is a slash by the URL Standard);
-/// - what is encoded twice: `%253B` is the text `%3b`, no parameter;
+/// - an encoded slash: `/a%2Fb` is one segment, `a/b`; likewise an escaped `\`, `%5C` (an unescaped
+///   `\` is a slash by the URL Standard);
+/// - text that is encoded twice: `%253B` is the text `%3b`, not a parameter;
 /// - dots and spaces at the end of a segment: `/orders.`, `/orders%20`;
 /// - an extension: `/orders.json`;
-/// - what Unicode folds beside case: `/ordérs` in two normal forms is two paths.
+/// - Unicode normalisation: `/ordérs` in two normal forms is two paths.
 ///
-/// If the origin takes one of these for the same as the plain path, it needs a pattern that claims them
-/// too (`/{*rest}` with the same limits), or must not answer them.
+/// If the origin treats one of these like the plain path, it must not answer it, or the
+/// configuration needs a pattern that covers it, too (`/{*rest}` with the same limits).
 ///
 /// # Errors
 ///
@@ -135,13 +140,13 @@ pub fn segments(path: &str) -> Result<Vec<String>, PathError> {
         .collect()
 }
 
-/// Whether a segment of the path has parameters, which are left off before it is matched.
+/// Whether a segment of the path has parameters, which are removed before matching.
 pub fn has_parameters(path: &str) -> bool {
     let escaped = |at: &[u8]| at.eq_ignore_ascii_case(b"%3b");
     path.contains(';') || path.as_bytes().windows(3).any(escaped)
 }
 
-/// A segment, decoded or not, without its parameters.
+/// A segment without its parameters. The segment may be decoded or not.
 ///
 /// ```
 /// # use omnitrade_edge::engine::route::without_parameters;
@@ -151,7 +156,8 @@ pub fn without_parameters(segment: &[u8]) -> &[u8] {
     segment.split(|b| *b == b';').next().unwrap_or_default()
 }
 
-/// A segment, decoded, without parameters and in lower case. What is not UTF-8 is taken byte by byte.
+/// A segment, decoded, without parameters and in lower case. If the result is not UTF-8, each byte
+/// becomes the character with that number.
 fn folded(segment: &str) -> Result<String, PathError> {
     let decoded = decoded(segment)?;
     let plain = without_parameters(&decoded);
@@ -286,7 +292,7 @@ mod tests {
         );
     }
 
-    /// Some servers go up by one there, and none that goes by the URL Standard does.
+    /// Some servers resolve such a segment; servers that follow the URL Standard do not.
     #[test]
     fn a_dot_segment_with_parameters_is_an_error() {
         for path in [
@@ -328,7 +334,7 @@ mod tests {
             let routes = [
                 "/", "/{*rest}", "/api", "/api/{id}", "/api/book", "/api/v1/{*rest}", "/{a}/{b}/x",
             ];
-            // One that is broken in itself, or with its parameters, matches nothing.
+            // A path that is broken, with or without the parameters, matches nothing.
             let plain = segments(&path);
             let mut parameters = parameters.into_iter().chain(std::iter::repeat(String::new()));
             let spelt: Vec<_> = path

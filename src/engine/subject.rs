@@ -1,18 +1,20 @@
-//! Subjects: for whom a limit counts. An address, or a digest of an API key; never the key itself.
+//! Subjects: whom a limit counts. A subject is an address or a digest of an API key, never the key
+//! itself.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// The subject of clients whose address is unknown: they share one, so that nobody is unlimited.
+/// The subject of all clients whose address is unknown. They share it, so that none of them is
+/// unlimited.
 pub const UNKNOWN_ADDRESS: &str = "unknown";
 
 /// The subject of a client's address.
 ///
-/// IPv6 clients own whole networks, so they count by their first `ipv6_prefix` bits; an IPv4
-/// address written as IPv6 counts as the IPv4 address that it is. A text that is no address is
-/// [`UNKNOWN_ADDRESS`].
+/// An IPv6 client usually has a whole network, so IPv6 addresses count by their first `ipv6_prefix`
+/// bits. An IPv4 address written as IPv6 counts as the IPv4 address. A text that is not an address
+/// gives [`UNKNOWN_ADDRESS`].
 ///
 /// ```
 /// # use omnitrade_edge::engine::subject::of_address;
@@ -33,15 +35,15 @@ pub fn of_address(text: &str, ipv6_prefix: u8) -> String {
     }
 }
 
-/// A client's address, if the text is one.
+/// Parses a client's address. `None` if the text is not an address.
 pub fn address(text: &str) -> Option<IpAddr> {
     let ip = text.trim().parse::<IpAddr>().ok()?;
     Some(ip.to_canonical())
 }
 
-/// The subject of an API key: HMAC-SHA-256, the first 128 bits, in hex.
+/// The subject of an API key: the first 128 bits of an HMAC-SHA-256 of the key, in hexadecimal.
 ///
-/// `domain` keeps the digests of two deployments apart: see [`domain`].
+/// `domain` separates the digests of different deployments: see [`domain`].
 ///
 /// ```
 /// # use omnitrade_edge::engine::subject::{domain, of_api_key};
@@ -53,9 +55,9 @@ pub fn of_api_key(key: &str, domain: &str) -> String {
     digest(key, domain, 16)
 }
 
-/// A name for the state under `key` that may be shown to the client that counts there: HMAC-SHA-256,
-/// the first 64 bits, in hex. It is the same in all isolates and at all times, and neither the
-/// subject nor the key can be read from it.
+/// A name for the state under `key` that may be shown to the client: the first 64 bits of an
+/// HMAC-SHA-256 of `key`, in hexadecimal. The name is the same in all isolates and at all times,
+/// and it reveals neither the subject nor the key.
 ///
 /// ```
 /// # use omnitrade_edge::engine::subject::partition;
@@ -67,9 +69,10 @@ pub fn partition(key: &str) -> String {
     digest(key, "omnitrade-edge:1:partition", 8)
 }
 
-/// The first bytes of an HMAC-SHA-256 of `text`, in hex.
+/// The first `bytes` bytes of an HMAC-SHA-256 of `text`, in hexadecimal.
 fn digest(text: &str, domain: &str, bytes: usize) -> String {
-    // HMAC takes a key of any length: the error cannot occur, and its digest would be as opaque.
+    // HMAC accepts keys of any length, so this error cannot occur. The value returned here would
+    // reveal nothing either.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(domain.as_bytes()) else {
         return UNKNOWN_ADDRESS.to_owned();
     };
@@ -77,10 +80,11 @@ fn digest(text: &str, domain: &str, bytes: usize) -> String {
     hex(mac.finalize().into_bytes().iter().take(bytes))
 }
 
-/// The domain of the digests of a deployment, which is known by the prefix of its keys in Redis.
+/// The HMAC domain of a deployment's digests. The prefix of its keys in Redis identifies the
+/// deployment.
 ///
-/// The gate and the command line must agree on it, and no release may change it: what is registered
-/// would be unknown.
+/// The gate and the command line must use the same domain, and no release may change it: all
+/// registered keys would become unknown.
 pub fn domain(prefix: &str) -> String {
     format!("omnitrade-edge:1:{prefix}")
 }

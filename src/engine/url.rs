@@ -1,22 +1,22 @@
-//! The one spelling of a URL: what routes, keys, purges and references are made of, and what the
-//! origin is sent where a cache may answer.
+//! The normal form of URLs. Routes, keys, purges and references are built from it, and it is what
+//! the origin is sent if a cache may answer.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-/// An absolute `http` or `https` URL in its normal form, taken apart. None is in another form,
-/// so two that are equal are one resource.
+/// An absolute `http` or `https` URL in its normal form, split into its parts. Every value is in
+/// normal form, so two equal values identify the same resource.
 ///
-/// The normal form is what RFC 3986 §6.2.2 and §6.2.3 call equivalent, spelt as the URL Standard
-/// leaves it untouched: what the platform sends for it is exactly it.
+/// URLs that RFC 3986 §6.2.2 and §6.2.3 call equivalent have the same normal form. The URL Standard
+/// leaves it unchanged, so the platform sends exactly this text.
 ///
-/// - Scheme and host are in lower case; the default port and the fragment are off.
+/// - Scheme and host are in lower case; the default port and the fragment are removed.
 /// - `\` in the path is `/`, and dot segments are resolved, however they are escaped.
-/// - Escapes are in upper case, and unreserved characters have none. A segment of the path, a name or
-///   a value of the query in which an escape is broken keeps its escapes as they are: one that is taken
-///   out beside a broken one could make it whole.
-/// - Every octet that RFC 3986 does not allow raw is escaped, and so is `'` in the query, as the URL
-///   Standard asks.
+/// - Escapes are in upper case, and unreserved characters are not escaped. If a segment of the
+///   path, or a name or value of the query, contains a broken escape, its other escapes stay as
+///   they are: decoding one beside a broken one could make the broken one whole.
+/// - Every octet that RFC 3986 does not allow unescaped is escaped, and so is `'` in the query, as
+///   the URL Standard requires.
 ///
 /// ```
 /// # use omnitrade_edge::engine::url::Target;
@@ -33,16 +33,17 @@ pub struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// The normal form of an absolute URL. One that is spelt like that already is not copied.
+    /// The normal form of an absolute URL. A URL that is already in normal form is not copied.
     ///
-    /// `None` if it is no URL of `http` or `https`, has a user part or a host that no server has, or
-    /// holds U+FFFD: that stands for octets that are not UTF-8, and two URLs that differ in them would
-    /// be one.
+    /// `None` if the text is not an `http` or `https` URL, has a user part or an invalid host, or
+    /// contains U+FFFD. U+FFFD stands for octets that are not UTF-8, so two URLs that differ in
+    /// such octets would become the same.
     pub fn of(url: &'a str) -> Option<Self> {
         match cleaned(url) {
             Cow::Borrowed(url) => Parts::of(url)?.normal(),
             Cow::Owned(cleaned) => {
-                // A host with a line break in it goes into no header.
+                // A host that contains a line break must not be accepted: it cannot be written into
+                // a header.
                 Parts::of(url.trim_start())?.normal()?;
                 Some(Parts::of(&cleaned)?.normal()?.into_owned())
             }
@@ -54,7 +55,7 @@ impl<'a> Target<'a> {
         self.scheme
     }
 
-    /// The host, with its port if that is not the scheme's.
+    /// The host, with its port unless that is the default port of the scheme.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -64,12 +65,12 @@ impl<'a> Target<'a> {
         &self.path
     }
 
-    /// What follows the first `?`, without it.
+    /// The text after the first `?`.
     pub fn query(&self) -> Option<&str> {
         self.query.as_deref()
     }
 
-    /// The same with another query.
+    /// The same URL with another query.
     #[must_use]
     pub fn with_query(&self, query: Option<&str>) -> Target<'_> {
         Target {
@@ -80,12 +81,12 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Whether the origins are the same (RFC 6454 §4).
+    /// Whether both URLs have the same origin (RFC 6454 §4).
     pub fn is_of_the_origin_of(&self, other: &Target<'_>) -> bool {
         (self.scheme, &self.host) == (other.scheme, &other.host)
     }
 
-    /// The same on its own.
+    /// The same URL with its own copy of the text.
     pub fn into_owned(self) -> Target<'static> {
         let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
         Target {
@@ -108,10 +109,11 @@ impl fmt::Display for Target<'_> {
     }
 }
 
-/// The path and the query of a URL as the client wrote them, for an origin that holds them against a
-/// signature: only the dot segments are resolved, so that the origin is asked for the path that was
-/// routed. What else may not stand there raw is left to the platform, but for spaces and controls: it
-/// would take them off the end. `None` as for [`Target::of`].
+/// The path and the query of a URL as the client wrote them, for an origin that verifies a
+/// signature over them. Only the dot segments are resolved, so that the origin is asked for the
+/// path that was routed, and spaces and control characters are escaped, because the platform would
+/// remove them from the end. Other characters that need an escape are left to the platform. `None`
+/// as for [`Target::of`].
 ///
 /// ```
 /// # use omnitrade_edge::engine::url::as_written;
@@ -140,8 +142,8 @@ fn without_spaces(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// A URL without what the URL Standard takes off before it reads one ("basic URL parser", steps 1
-/// and 3): white space and controls around it, tabs and line breaks in it.
+/// A URL without the characters that the URL Standard removes before parsing ("basic URL parser",
+/// steps 1 and 3): white space and control characters around it, tabs and line breaks in it.
 pub(super) fn cleaned(url: &str) -> Cow<'_, str> {
     if url.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Cow::Borrowed(url);
@@ -153,7 +155,7 @@ pub(super) fn cleaned(url: &str) -> Cow<'_, str> {
     }
 }
 
-/// The normal form of a query, each name and each value for itself.
+/// The normal form of a query. Each name and each value is normalised separately.
 pub(super) fn normal_query(query: &str) -> Cow<'_, str> {
     if is_normal(query, Place::Query) {
         return Cow::Borrowed(query);
@@ -170,7 +172,7 @@ pub(super) fn normal_word(word: &str) -> Cow<'_, str> {
     spelt(word, Place::Query)
 }
 
-/// The parts of a URL as it came.
+/// The parts of a URL as received.
 struct Parts<'a> {
     scheme: &'static str,
     authority: &'a str,
@@ -212,8 +214,9 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The host in lower case, with its port if that is not the scheme's. What the URL Standard makes of
-/// numbers and escapes in it is not done: such a host is another one, or none.
+/// The host in lower case, with its port unless that is the default port of the scheme. Numbers and
+/// escapes in a host are not interpreted as the URL Standard does: such a host is a different host,
+/// or invalid.
 fn normal_host<'a>(authority: &'a str, scheme: &str) -> Option<Cow<'a, str>> {
     let name_ends = match authority.strip_prefix('[') {
         Some(address) => address.find(']')? + 2,
@@ -249,8 +252,8 @@ fn normal_host<'a>(authority: &'a str, scheme: &str) -> Option<Cow<'a, str>> {
     })
 }
 
-/// Whether it may be a host: an address in brackets, or visible ASCII but for what the URL Standard
-/// calls "forbidden domain code points".
+/// Whether the text may be a host: an address in brackets, or visible ASCII without the "forbidden
+/// domain code points" of the URL Standard.
 fn is_host(name: &str) -> bool {
     let address = name.strip_prefix('[').and_then(|n| n.strip_suffix(']'));
     match address {
@@ -283,8 +286,8 @@ fn may_have_dots(path: &str) -> bool {
     })
 }
 
-/// The path with its dot segments resolved (RFC 3986 §5.2.4; URL Standard, "path state"), and the
-/// others as `write` spells them.
+/// The path with its dot segments resolved (RFC 3986 §5.2.4; URL Standard, "path state"). `write`
+/// spells the other segments.
 fn without_dots(path: &str, write: for<'s> fn(&'s str) -> Cow<'s, str>) -> String {
     let path = path.replace('\\', "/");
     let mut kept: Vec<Cow<'_, str>> = Vec::new();
@@ -305,14 +308,15 @@ fn without_dots(path: &str, write: for<'s> fn(&'s str) -> Cow<'s, str>) -> Strin
     format!("/{}", kept.join("/"))
 }
 
-/// Where text stands in a URL.
+/// The part of a URL that a text belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Path,
     Query,
 }
 
-/// Whether text is in its normal form, but for dot segments. May say no where it is.
+/// Whether text is in its normal form, except for dot segments. May return `false` although the
+/// text is in normal form.
 fn is_normal(text: &str, place: Place) -> bool {
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -334,7 +338,7 @@ fn is_normal(text: &str, place: Place) -> bool {
     true
 }
 
-/// Text in its normal form: one segment of a path, one name or value of a query.
+/// The normal form of one segment of a path, or of one name or value of a query.
 fn spelt(text: &str, place: Place) -> Cow<'_, str> {
     if is_normal(text, place) {
         return Cow::Borrowed(text);
@@ -361,7 +365,8 @@ fn spelt(text: &str, place: Place) -> Cow<'_, str> {
     Cow::Owned(spelt)
 }
 
-/// The octet of the escape that text begins with, and what follows it.
+/// The octet of the escape at the beginning of the text, and the rest of the text. `None` if it
+/// does not begin with an escape.
 fn escaped(text: &[u8]) -> Option<(u8, &[u8])> {
     match text {
         [b'%', high, low, after @ ..] => Some((octet(*high, *low)?, after)),
@@ -379,13 +384,13 @@ fn push_escape(text: &mut String, octet: u8) {
     let _ = write!(text, "%{octet:02X}");
 }
 
-/// RFC 3986 §2.3.
+/// Whether the octet is unreserved (RFC 3986 §2.3).
 const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Whether an octet may stand there raw: RFC 3986 §3.3 and §3.4, and of those the octets that the URL
-/// Standard leaves ("special-query percent-encode set").
+/// Whether an octet may be unescaped in this part: RFC 3986 §3.3 and §3.4 allow it, and the URL
+/// Standard does not escape it ("special-query percent-encode set").
 const fn may_stand(byte: u8, place: Place) -> bool {
     is_unreserved(byte)
         || match byte {

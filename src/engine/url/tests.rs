@@ -176,7 +176,7 @@ fn a_path_is_sent_as_it_is_written_but_for_dot_segments() {
     }
 }
 
-/// What paths and queries are odd in, one beside the other.
+/// Unusual pieces of paths and queries, to be combined.
 fn odd() -> impl Strategy<Value = String> {
     let one = prop_oneof![
         2 => prop::sample::select(vec![
@@ -207,13 +207,13 @@ fn urls() -> impl Strategy<Value = String> {
     })
 }
 
-/// The path and the query of a URL: what a server is sent.
+/// The path and the query of a URL, as a server receives them.
 fn sent(url: &Url) -> String {
     url[url::Position::BeforePath..url::Position::AfterQuery].to_owned()
 }
 
-/// What a URL means, by other means than the code under test: its segments and its pairs decoded, as
-/// far as no escape in them is broken.
+/// The meaning of a URL, computed independently of the code under test: its segments and pairs,
+/// decoded unless they contain a broken escape.
 fn meaning(url: &str) -> impl PartialEq {
     let url = Url::parse(url).unwrap();
     let pair = |pair: &str| pair.splitn(2, '=').map(decoded).collect::<Vec<_>>();
@@ -266,7 +266,7 @@ proptest! {
         prop_assert!(!copied || once.contains('%'), "{}", once);
     }
 
-    /// So the platform sends exactly it.
+    /// Therefore the platform sends exactly this text.
     #[test]
     fn the_url_standard_leaves_the_normal_form_as_it_is(url in urls()) {
         let once = normal(&url).unwrap();
@@ -274,14 +274,16 @@ proptest! {
         prop_assert_eq!(parsed.as_str(), once);
     }
 
-    /// So it does not matter what read the URL before: a client, the platform, the gate.
+    /// Therefore it does not matter whether a client, the platform or the gate has parsed the URL
+    /// before.
     #[test]
     fn what_the_url_standard_makes_of_a_url_has_the_same_form(url in urls()) {
         let parsed = Url::parse(&url).unwrap();
         prop_assert_eq!(normal(parsed.as_str()), normal(&url));
     }
 
-    /// Both ways: nothing is lost, and what is one resource is one text.
+    /// In both directions: different resources have different normal forms, and the same resource
+    /// has one.
     #[test]
     fn two_urls_have_one_form_if_and_only_if_they_mean_the_same(
         one in urls(),
@@ -295,7 +297,8 @@ proptest! {
         }
     }
 
-    /// What is routed and limited by the normal form is what the origin is asked for.
+    /// The path that is routed and limited by its normal form is the path that the origin is asked
+    /// for.
     #[test]
     fn what_is_sent_as_written_is_what_was_routed(url in urls()) {
         let once = normal(&url).unwrap();
@@ -305,7 +308,7 @@ proptest! {
         let sent_normal = Url::parse(&once).unwrap();
         let arrived = normal(sent_as_written.as_str()).unwrap();
         prop_assert_eq!(arrived, format!("http://origin/prefix{}", sent(&sent_normal)));
-        // And nothing else is written otherwise than the platform would.
+        // And nothing else differs from what the platform would send.
         let raw = Url::parse(&url).unwrap();
         prop_assert_eq!(sent(&sent_as_written), format!("/prefix{}", sent(&raw)));
     }
@@ -319,7 +322,8 @@ proptest! {
     }
 }
 
-/// Another spelling of a URL, in most cases of the same: octets escaped in either case, or raw.
+/// Another spelling of a URL, in most cases of the same resource: octets are escaped, in either
+/// case, or not.
 fn respelt(url: &str, spelling: &[usize]) -> String {
     let at = url.find("://").unwrap() + 3;
     let (origin, mut rest) = url.split_at(url[at..].find('/').unwrap() + at);
