@@ -78,7 +78,7 @@ pub enum OnFailure {
     Local,
     /// The limit does not apply.
     Open,
-    /// Every request to which the limit applies is answered with 503.
+    /// An enforced limit answers every request with 503.
     Closed,
 }
 

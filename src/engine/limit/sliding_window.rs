@@ -10,7 +10,7 @@
 //! Permits may be lent ahead ([`State::lend`]). They are counted in the sub-bucket in which they
 //! become void, so that a permit that is spent late still counts for a whole window after that.
 //!
-//! The store runs the same algorithm as a script (`limiter/admit.lua`), on the same one-line state
+//! The store runs the same algorithm as a script (`store/admit.lua`), on the same one-line state
 //! (`sliding_window/text.rs`). This Rust version is its specification: tests compare the two.
 
 mod text;
