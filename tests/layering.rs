@@ -1,5 +1,10 @@
 //! The layers point one way, and so do the files: who may use whom is written down here, and held
 //! against the code.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should fail"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::engine::http_cache::{CONDITIONAL, Fields, Target};
+use crate::engine::http_cache::{CONDITIONAL, Fields, Target, tokens};
 use crate::engine::proxy_names::{Reserved, speaks_for_proxy};
 
 use super::head::{Head, is_upgrade};
@@ -145,16 +145,16 @@ pub fn fetch(
     }
 }
 
-/// The headers that a `Connection` header names: they are hop-by-hop too.
+/// The headers that a `Connection` header names: they are hop-by-hop too. A malformed list names
+/// every token in it, so that none of them goes on because of a missing comma.
 ///
 /// ```
 /// # use omnitrade_edge::message::forward::named_in_connection;
 /// assert_eq!(named_in_connection(Some("close, X-Trace")), ["x-trace"]);
+/// assert_eq!(named_in_connection(Some("close X-Trace")), ["x-trace"]);
 /// ```
 pub fn named_in_connection(connection: Option<&str>) -> Vec<String> {
-    let names = connection.unwrap_or_default().split(',').map(str::trim);
-    names
-        .filter(|name| http::HeaderName::from_bytes(name.as_bytes()).is_ok())
+    tokens(connection.unwrap_or_default())
         .map(str::to_ascii_lowercase)
         .filter(|name| name != "close" && name != "keep-alive")
         .collect()
