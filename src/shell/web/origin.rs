@@ -26,7 +26,7 @@ extern "C" {
     #[wasm_bindgen(js_name = fetch)]
     fn js_fetch(request: &Request, init: &RequestInit) -> Promise;
 
-    /// [`ReadableStream`] says of this that it never throws. It does, for a stream that is not of bytes.
+    /// `web_sys` declares that this never throws. It throws if the stream is not one of bytes.
     type ByteStream;
 
     #[wasm_bindgen(method, catch, js_name = getReader)]
@@ -38,8 +38,8 @@ extern "C" {
 
 /// Sends the client's request on, changed as `plan` says.
 ///
-/// The time that the origin has for its answer begins when the request is through. While the client
-/// is still sending, it begins anew with every piece.
+/// The origin's time for its response starts when the whole request has been sent. Until then, it
+/// starts again with each chunk that the client sends.
 pub async fn fetch(client: &Request, plan: &Fetch) -> Result<Response, Failure> {
     let request = forwarded(client, plan).map_err(|_| Failure::Failed)?;
     let init = RequestInit::new();
@@ -48,7 +48,7 @@ pub async fn fetch(client: &Request, plan: &Fetch) -> Result<Response, Failure> 
     let answered = js_fetch(&request, &init);
     if let Some(upload) = upload {
         let alarm = Rc::clone(&alarm);
-        // It goes on while the origin answers, if the origin answers before it has all.
+        // The upload goes on if the origin answers before it has the whole body.
         spawn_local(async move { upload.run(&alarm).await });
     }
     let answered = JsFuture::from(answered).await;
@@ -59,7 +59,7 @@ pub async fn fetch(client: &Request, plan: &Fetch) -> Result<Response, Failure> 
             false => Failure::Failed,
         })?
         .unchecked_into();
-    // Nobody can speak a protocol to which the origin switched unasked.
+    // The client did not ask for another protocol, so it cannot speak one.
     match response.status() == 101 && !has_socket(&response) {
         true => Err(Failure::Failed),
         false => Ok(response),
@@ -70,11 +70,11 @@ fn has_socket(response: &Response) -> bool {
     Reflect::get(response, &"webSocket".into()).is_ok_and(|socket| socket.is_truthy())
 }
 
-/// The client's request with another address and other headers; its body stays the stream that it
-/// is. Redirects are the client's business.
+/// The client's request with another URL and other headers. Its body stays the same stream.
+/// Redirects are left to the client.
 ///
-/// What is not changed is copied and never read: in JavaScript octets that are not UTF-8 have become
-/// U+FFFD.
+/// Headers that do not change are copied without being read: as JavaScript strings, their octets
+/// that are not UTF-8 would become U+FFFD.
 fn forwarded(client: &Request, plan: &Fetch) -> Result<Request, JsValue> {
     let moved = Request::new_with_str_and_init(&plan.url, client.unchecked_ref())?;
     let init = RequestInit::new();
@@ -100,7 +100,7 @@ fn forwarded(client: &Request, plan: &Fetch) -> Result<Request, JsValue> {
     Ok(request)
 }
 
-/// Aborts a request when its time is over. The time begins anew with every progress.
+/// Aborts a request when its time is over. Each chunk that is passed on starts the time again.
 struct Alarm {
     controller: AbortController,
     time: Duration,
@@ -137,7 +137,7 @@ impl Alarm {
         Ok(alarm)
     }
 
-    /// Rings if there was no progress for too long, and else looks again when there may have been none.
+    /// Aborts the request if its time is over, and looks again later otherwise.
     fn look(&self) {
         let left = self.time.saturating_sub(now().since(self.since.get()));
         if left.is_zero() {
@@ -158,7 +158,7 @@ impl Alarm {
         clear_timeout(&self.timer.borrow());
     }
 
-    /// The client broke off: the origin is not to take the part for the whole.
+    /// Aborts after the client broke off, so that the origin does not take the part for the whole.
     fn abort(&self) {
         if !self.stopped.get() {
             self.controller.abort();
@@ -172,20 +172,20 @@ impl Drop for Alarm {
     }
 }
 
-/// A body on its way from the client to the origin. Its pieces stay on the JavaScript side.
+/// A body on its way from the client to the origin. Its chunks stay in JavaScript's memory.
 struct Upload {
     from: ReadableStreamByobReader,
     to: WritableStreamDefaultWriter,
-    /// For a piece.
+    /// Where a chunk is read into.
     room: u32,
 }
 
 impl Upload {
-    /// Puts itself between the client's body and the origin; `None` where the body goes on by itself, or
-    /// there is none.
+    /// Puts a pipe between the client's body and the origin. `None` if there is no body, or if the
+    /// runtime passes it on itself.
     ///
-    /// The runtime builds no `GET` with a body, but forwards one that it was given. A body that another
-    /// program made, and not the network, may not be read by pieces of a size.
+    /// The runtime refuses to make a `GET` with a body, but it forwards one that it received. A body
+    /// that comes from another Worker, and not from the network, may not be a stream of bytes.
     fn of(request: &Request, init: &RequestInit) -> Result<Option<Self>, JsValue> {
         let Some(body) = request.body() else {
             return Ok(None);
@@ -210,7 +210,7 @@ impl Upload {
         Ok(Some(Self {
             from,
             to,
-            room: fits.map_or(LARGEST_PIECE, |length| length.clamp(1, LARGEST_PIECE)),
+            room: fits.map_or(LARGEST_CHUNK, |length| length.clamp(1, LARGEST_CHUNK)),
         }))
     }
 
@@ -228,48 +228,48 @@ impl Upload {
                 None => JsFuture::from(self.to.close()).await,
             };
             if passed.is_err() {
-                // The origin takes no more. It may have answered nevertheless.
+                // The origin takes no more. It may have answered already.
                 return ignore(self.from.cancel());
             }
             alarm.progress();
             let Some(piece) = piece else { return };
-            // The origin has it: the same memory takes the next piece.
+            // The origin has the chunk: the next one may use the same memory.
             room = Uint8Array::new(&piece.buffer());
         }
     }
 
-    /// The next piece from the client; `None` at the end.
+    /// The next chunk from the client; `None` at the end.
     async fn piece(&self, room: &Uint8Array) -> Result<Option<Uint8Array>, JsValue> {
         piece(&JsFuture::from(self.from.read_with_array_buffer_view(room)).await?)
     }
 }
 
-/// The largest piece of a body that is passed on at once, in bytes. With pieces of 4 KiB an upload
-/// takes five times as much CPU.
-const LARGEST_PIECE: u32 = 65_536;
+/// The size of the largest chunk of a request's body, in bytes. An upload in chunks of 4 KiB takes
+/// five times as much CPU.
+const LARGEST_CHUNK: u32 = 65_536;
 
-/// Nobody waits for it, and nothing follows if it fails.
+/// Nothing waits for it, and its failure changes nothing.
 pub fn ignore(promise: Promise) {
     spawn_local(async move { drop(JsFuture::from(promise).await) });
 }
 
-/// Lets go of a response whose body nobody reads, so that its connection ends.
+/// Cancels the body of a response that is not needed, so that its connection ends.
 pub fn let_go(response: &Response) {
     if let Some(body) = response.body() {
         ignore(body.cancel());
     }
 }
 
-/// What there is of a body that was not read to its end.
+/// A body that was not read to its end.
 pub struct Part {
-    /// Why not.
+    /// Why it was not.
     pub why: BodyError,
-    /// What has come.
+    /// The part that arrived.
     pub bytes: Bytes,
 }
 
-/// Reads a body to its end, of at most `most` bytes and in so much `time`, if there is a bound; no
-/// stream is an empty one.
+/// Reads a body to its end: at most `most` bytes, and for at most `time`, if there is a bound. A
+/// missing stream is an empty body.
 pub async fn read(
     body: Option<ReadableStream>,
     most: usize,
@@ -284,7 +284,7 @@ pub async fn read(
         let (late, reader) = (Rc::clone(&late), reader.clone());
         Timer::after(time, move || {
             late.set(true);
-            // What is being waited for ends with it.
+            // This also ends the read that is waiting.
             ignore(reader.cancel());
         })
     });
@@ -306,12 +306,12 @@ pub async fn read(
     Err(Part { why, bytes })
 }
 
-/// The next piece of a body; `None` at its end.
+/// The next chunk of a body; `None` at its end.
 async fn chunk(reader: &ReadableStreamDefaultReader) -> Result<Option<Uint8Array>, JsValue> {
     piece(&JsFuture::from(reader.read()).await?)
 }
 
-/// What a reader gave.
+/// The result of a read.
 fn piece(read: &JsValue) -> Result<Option<Uint8Array>, JsValue> {
     match Reflect::get(read, &"done".into())?.is_truthy() {
         true => Ok(None),

@@ -1,11 +1,11 @@
-//! Pipes for bytes, which the platform has beside the Fetch API.
+//! Pipes for bytes: the runtime has them in addition to the Fetch API.
 
 use wasm_bindgen::prelude::*;
 use web_sys::{ReadableStream, WritableStream};
 
 #[wasm_bindgen]
 extern "C" {
-    /// What is read from it is sent in chunks.
+    /// A body that is sent with `Transfer-Encoding: chunked`.
     type IdentityTransformStream;
 
     #[wasm_bindgen(constructor, catch)]
@@ -17,7 +17,7 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn writable(this: &IdentityTransformStream) -> WritableStream;
 
-    /// What is read from it is sent with `Content-Length`, and has to be as long.
+    /// A body that is sent with `Content-Length`, and must have this length.
     #[wasm_bindgen(extends = IdentityTransformStream)]
     type FixedLengthStream;
 
@@ -25,12 +25,12 @@ extern "C" {
     fn new(length: f64) -> Result<FixedLengthStream, JsValue>;
 }
 
-/// Both ends of a pipe for so many bytes, if that is known. It holds none of them: what is written waits
-/// for the reader.
+/// Both ends of a pipe for a body of `length` bytes, if that is known. The pipe has no buffer: each
+/// write waits until the bytes are read.
 ///
 /// # Errors
 ///
-/// If the platform has no such thing.
+/// If the runtime has no such pipes.
 pub fn pipe(length: Option<u64>) -> Result<(ReadableStream, WritableStream), JsValue> {
     #[expect(
         clippy::cast_precision_loss,

@@ -1,4 +1,4 @@
-//! Responses: the gate's own, and the origin's handed on.
+//! Responses: the gate's own, and those of the origin.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use super::origin::ignore;
 use super::pipe::pipe;
 use super::platform::sleep;
 
-/// The response that an answer makes.
+/// Makes a response of an answer.
 ///
 /// # Errors
 ///
-/// If the runtime refuses it. It takes back every value of a field that it gave.
+/// If the runtime refuses it. It accepts every field value that came from it.
 pub fn respond(answer: Answer<JsBody>) -> Result<Response, JsValue> {
     let headers = Headers::new()?;
     for (name, value) in &answer.headers {
@@ -42,9 +42,9 @@ pub fn respond(answer: Answer<JsBody>) -> Result<Response, JsValue> {
     }
 }
 
-/// The origin's response with the gate's headers, and what is to be appended to `Cache-Status`; its `body`
-/// stays the stream that it is. Fields that do not change are copied and never read: in JavaScript
-/// octets that are not UTF-8 have become U+FFFD.
+/// The origin's response with the gate's headers, and the gate's member at the end of
+/// `Cache-Status`. Its `body` stays the same stream. Fields that do not change are copied without
+/// being read: as JavaScript strings, their octets that are not UTF-8 would become U+FFFD.
 ///
 /// # Errors
 ///
@@ -55,7 +55,7 @@ pub fn relay(
     relay: &Relay<JsBody>,
     cache_status: Option<&str>,
 ) -> Result<Response, JsValue> {
-    // 101: the other protocol has begun, and its socket hangs on this very object.
+    // 101: the other protocol has begun, and its socket belongs to this very object.
     if origin.status() == 101 {
         return Ok(Clone::clone(origin));
     }
@@ -73,22 +73,22 @@ pub fn relay(
     Ok(response)
 }
 
-/// How the head of a response waits for the end of its body, while a copy of that is being read.
+/// How the head of a response waits for the end of its body, while a copy of the body is read.
 pub enum Wait {
-    /// Not at all.
+    /// It does not wait.
     No,
-    /// It does.
+    /// It waits.
     Yes,
-    /// It does, and the body has been put through a pipe, for so many bytes if that is known.
+    /// It waits, and the body goes through a pipe, of this length in bytes if that is known.
     Piped(Option<u64>),
 }
 
 /// Prepares the client's `body` for a response that waits for its end.
 ///
-/// What has come by then would reach the client only together with what comes next: the runtime keeps it
-/// while it waits for the origin. A pipe that is there from the beginning passes it on. To put one in
-/// would undo a coding. So a coded response waits only if it says how long it is: then it was made before
-/// it was sent, and comes at once.
+/// The runtime would keep the bytes that came before the head was sent, and send them only together
+/// with the next ones. A pipe, put in before the wait, passes them on. But a pipe would remove a
+/// content coding. So a coded response waits only if it has a `Content-Length`: then the origin had
+/// the whole body before it sent any of it, and the body comes at once.
 pub fn prepare(origin: &Response, body: &mut Option<ReadableStream>) -> Wait {
     let field = |name| origin.headers().get(name).ok().flatten();
     let length = field("content-length").and_then(|length| length.parse().ok());
@@ -99,7 +99,7 @@ pub fn prepare(origin: &Response, body: &mut Option<ReadableStream>) -> Wait {
     match pipe(length) {
         _ if is_coded => length.map_or(Wait::No, |_| Wait::Yes),
         Ok((readable, writable)) => {
-            // If either end breaks off, so does the other.
+            // If one end breaks off, the other does too.
             ignore(from.pipe_to(&writable));
             *body = Some(readable);
             Wait::Piped(length)
@@ -108,8 +108,8 @@ pub fn prepare(origin: &Response, body: &mut Option<ReadableStream>) -> Wait {
     }
 }
 
-/// The body of a response that broke off before its head was sent: the client gets the part that came, and
-/// sees it break off.
+/// The body of a response that broke off before its head was sent: the client gets the part that
+/// came, and sees it break off.
 ///
 /// # Errors
 ///
@@ -120,7 +120,7 @@ pub fn broken_off(length: Option<u64>, part: &[u8]) -> Result<ReadableStream, Js
     let part = Uint8Array::from(part);
     spawn_local(async move {
         let written = (part.length() > 0).then(|| JsFuture::from(to.write_with_chunk(&part)));
-        // Of a body that is broken from the beginning not even the head would be sent.
+        // If the body failed before its first byte, the runtime would not even send the head.
         sleep(Duration::ZERO).await;
         if let Some(written) = written {
             let _ = written.await;
@@ -130,14 +130,15 @@ pub fn broken_off(length: Option<u64>, part: &[u8]) -> Result<ReadableStream, Js
     Ok(readable)
 }
 
-/// The same response, to be changed.
+/// A copy of the response that may be changed.
 fn copy(origin: &Response, body: Option<ReadableStream>) -> Result<Response, JsValue> {
     let body = body.filter(|_| !has_no_content(origin.status()));
-    // A response as the second argument gives its status, text and headers, `Set-Cookie` apart.
+    // The second argument may be a response: status, text and headers are copied from it. Each
+    // `Set-Cookie` stays a line of its own.
     let init: &ResponseInit = origin.unchecked_ref();
     Response::new_with_opt_readable_stream_and_init(body.as_ref(), init).or_else(|_| {
-        // RFC 9112 §4 allows a tab in the reason phrase, the Fetch Standard does not. "A client SHOULD
-        // ignore the reason-phrase content".
+        // RFC 9112 §4 allows a tab in the reason phrase, the Fetch Standard does not. "A client
+        // SHOULD ignore the reason-phrase content".
         let init = ResponseInit::new();
         init.set_status(origin.status());
         init.set_headers(&origin.headers());

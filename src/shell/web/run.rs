@@ -28,11 +28,11 @@ use super::platform::{ExecutionContext, Hold, Signal, Timer, keep_alive, now, sl
 use super::respond::Wait;
 use super::{origin, respond};
 
-/// The longest that work goes on after a response: the platform ends it after 30 s.
+/// How long work goes on after a response, at most: the platform ends it after 30 s.
 const LONGEST_AFTERWARDS: Duration = Duration::from_secs(25);
 
-/// For how long the head of a response waits for the end of its body, so that it can say whether it was
-/// stored. Most bodies end together with their head.
+/// How long the head of a response waits for the end of its body, so that it can say whether the
+/// response was stored. Most bodies end together with their head.
 const AT_ONCE: Duration = Duration::from_millis(50);
 
 /// A client of the store.
@@ -89,27 +89,27 @@ struct Run {
     context: ExecutionContext,
 }
 
-/// What has become of a copy of a body by now.
+/// The state of a copy of a body.
 enum Copy {
-    /// It is still arriving.
+    /// It has not arrived yet.
     Pending,
     /// It is stored.
     Kept,
     /// It is not stored.
     NotKept,
-    /// It is not stored: it broke off after this part.
+    /// It is not stored, because the body broke off after this part.
     Broken(Bytes),
 }
 
-/// What came of a step.
+/// The result of a step.
 enum Advance {
-    /// Another one.
+    /// The next step.
     Step(Step<JsBody>),
     /// An answer.
     Respond(Respond<JsBody>),
-    /// The origin's answer, and how it is handed on.
+    /// The origin's response, and how it is relayed.
     Relay(Response, Relay<JsBody>),
-    /// Nothing that can be told.
+    /// There is no response.
     Failed,
 }
 
@@ -126,7 +126,7 @@ impl Run {
         }
     }
 
-    /// Refreshes an entry behind the client's back.
+    /// Refreshes an entry after the response.
     async fn refresh(self, mut step: Step<JsBody>) {
         let mut held = None;
         loop {
@@ -216,7 +216,7 @@ impl Run {
         gate.origin_answered(&self.head, context, head.as_ref().map_err(|e| **e), now())
     }
 
-    /// Answers, and sees to what remains to be done.
+    /// Answers, and starts the work that follows the response.
     fn answer(self, answer: Respond<JsBody>) -> Response {
         let response = respond::respond(answer.answer).unwrap_or_else(|_| refused());
         let After {
@@ -233,7 +233,7 @@ impl Run {
         response
     }
 
-    /// Hands the origin's response on, and keeps a copy where one is to be kept.
+    /// Relays the origin's response, and keeps a copy if one is to be stored.
     async fn hand_on(&self, origin: &Response, mut relay: Relay<JsBody>) -> Response {
         let written = self.write_later(std::mem::take(&mut relay.after.writes));
         self.call(std::mem::take(&mut relay.after.calls));
@@ -241,7 +241,7 @@ impl Run {
         let mut kept = false;
         if let Some(fill) = relay.fill.take() {
             let (copy, wait) = match &relay.instead {
-                // Nobody else reads it.
+                // Only the client reads the body.
                 Some(_) => (Ok(body.take()), Wait::Yes),
                 None => {
                     // One stream for the client, one for the cache.
@@ -271,8 +271,8 @@ impl Run {
     }
 
     /// Stores a copy, and writes it to the store once the `written` signal is given, if there is one.
-    /// Returns what has become of it. If it is to `wait` for that, it does not wait for a body that
-    /// does not come at once.
+    /// Returns the state of the copy. With `wait`, it first waits at most [`AT_ONCE`] for
+    /// the copy.
     async fn store_copy(
         &self,
         fill: Fill,
@@ -305,13 +305,13 @@ impl Run {
         state.replace(Copy::Pending)
     }
 
-    /// Makes calls of the script that nobody waits for.
+    /// Makes calls of the script that the response does not wait for.
     fn call(&self, calls: Vec<Work>) {
         for call in calls {
             let isolate = Rc::clone(&self.isolate);
             keep_alive(&self.context, async move {
                 isolate.call(&call).await;
-                // It may have fetched permits.
+                // A call may have fetched permits.
                 let wait = isolate.gate.borrow_mut().sweep_after(now());
                 if let Some(wait) = wait {
                     isolate.sweep(wait).await;
@@ -320,8 +320,8 @@ impl Run {
         }
     }
 
-    /// Sees to it that permits that nobody spends go back. A client that comes again takes them along
-    /// for nothing; this is for the one that does not.
+    /// Returns the permits of a client that sends no further request. The next request of a client
+    /// that does so returns them without an extra command.
     fn sweep_later(&self) {
         let Some(wait) = self.isolate.gate.borrow_mut().sweep_after(now()) else {
             return;
@@ -330,8 +330,8 @@ impl Run {
         keep_alive(&self.context, async move { isolate.sweep(wait).await });
     }
 
-    /// Writes to the store after the answer, in this order; a signal tells that it is done. `None` if
-    /// there is nothing to write.
+    /// Writes to the store after the response, in this order. The signal tells that it is done. `None`
+    /// if there is nothing to write.
     fn write_later(&self, writes: Vec<Write>) -> Option<Rc<Signal>> {
         if writes.is_empty() {
             return None;
@@ -372,8 +372,8 @@ impl Isolate {
         }
     }
 
-    /// Waits until permits are overdue, and returns them; and so on while there are more, as long as
-    /// the platform lets it.
+    /// Waits until permits are overdue, and returns them. It repeats this while there are more, for as
+    /// long as the platform allows.
     async fn sweep(&self, mut wait: Duration) {
         let start = now();
         while now().since(start) + wait <= LONGEST_AFTERWARDS {
@@ -388,7 +388,7 @@ impl Isolate {
         }
     }
 
-    /// Reads a body and stores the response, if it comes to its end in time.
+    /// Reads a body, and stores the response if the body ends in time.
     async fn fill(
         self: &Rc<Self>,
         fill: Fill,
@@ -446,14 +446,14 @@ impl Isolate {
     }
 }
 
-/// The response in place of one that the runtime refuses. That is a fault of this program, and not to pass
-/// unnoticed.
+/// The response in place of one that the runtime refuses. That is a fault of this program, so it is
+/// logged.
 fn refused() -> Response {
     warn("a response could not be built: the runtime refuses its head");
     failed()
 }
 
-/// The response when even a response could not be made.
+/// The response when no other could be made.
 fn failed() -> Response {
     respond::respond(Problem::OriginFailed.answer())
         .or_else(|_| Response::new())
