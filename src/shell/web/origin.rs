@@ -184,8 +184,8 @@ impl Upload {
     /// Puts a pipe between the client's body and the origin. `None` if there is no body, or if the
     /// runtime passes it on itself.
     ///
-    /// The runtime refuses to make a `GET` with a body, but it forwards one that it received. A body
-    /// that comes from another Worker, and not from the network, may not be a stream of bytes.
+    /// The runtime refuses to make a `GET` with a body, but it forwards one that it received. A
+    /// body that comes from another Worker, and not from the network, may not be a stream of bytes.
     fn of(request: &Request, init: &RequestInit) -> Result<Option<Self>, JsValue> {
         let Some(body) = request.body() else {
             return Ok(None);

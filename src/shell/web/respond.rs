@@ -146,7 +146,7 @@ fn copy(origin: &Response, body: Option<ReadableStream>) -> Result<Response, JsV
     })
 }
 
-/// Whether responses with this status are built without a body (Fetch Standard, "null body status").
+/// Whether responses with this status have no body (Fetch Standard, "null body status").
 const fn has_no_content(status: u16) -> bool {
     matches!(status, 204 | 205 | 304)
 }

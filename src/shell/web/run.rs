@@ -270,9 +270,8 @@ impl Run {
         response.unwrap_or_else(|_| refused())
     }
 
-    /// Stores a copy, and writes it to the store once the `written` signal is given, if there is one.
-    /// Returns the state of the copy. With `wait`, it first waits at most [`AT_ONCE`] for
-    /// the copy.
+    /// Stores a copy, and writes it to the store once the `written` signal is given, if there is
+    /// one. Returns the state of the copy. With `wait`, it first waits at most [`AT_ONCE`] for it.
     async fn store_copy(
         &self,
         fill: Fill,
@@ -330,8 +329,8 @@ impl Run {
         keep_alive(&self.context, async move { isolate.sweep(wait).await });
     }
 
-    /// Writes to the store after the response, in this order. The signal tells that it is done. `None`
-    /// if there is nothing to write.
+    /// Writes to the store after the response, in this order. The signal tells that it is done.
+    /// `None` if there is nothing to write.
     fn write_later(&self, writes: Vec<Write>) -> Option<Rc<Signal>> {
         if writes.is_empty() {
             return None;
@@ -372,8 +371,8 @@ impl Isolate {
         }
     }
 
-    /// Waits until permits are overdue, and returns them. It repeats this while there are more, for as
-    /// long as the platform allows.
+    /// Waits until permits are overdue, and returns them. It repeats this while there are more, for
+    /// as long as the platform allows.
     async fn sweep(&self, mut wait: Duration) {
         let start = now();
         while now().since(start) + wait <= LONGEST_AFTERWARDS {
