@@ -1,17 +1,19 @@
-//! The cache: one request's way through it, as a machine without I/O.
+//! The cache, as a state machine for one request. It does no I/O.
 //!
-//! It decides by the rules of [`engine::http_cache`](crate::engine::http_cache) (RFC 9111), with what
-//! this isolate remembers ([`CacheMemory`]) and what the store says. [`Phase`] draws the way of a
-//! request:
+//! The machine applies the rules of RFC 9111 ([`engine::http_cache`](crate::engine::http_cache)) to
+//! what this isolate remembers ([`CacheMemory`]) and to what the store replies. [`Phase`] shows the
+//! phases that a request passes:
 //!
-//! 1. [`CacheRequest`] is what is asked, [`CachePlan`] what the route says about it.
-//! 2. [`Lookup`] is what is known of the response: `recall` looks into the isolate, `ask` fills a call
-//!    of the store and `decided` takes its reply, `serve` answers or gives a [`Miss`].
-//! 3. [`Miss::join`] says whether to go to the origin or to wait for another request that does
+//! 1. [`CacheRequest`] is what the request asks for; [`CachePlan`] is what its route allows.
+//! 2. [`Lookup`] is what is known of the response so far: `recall` looks into the isolate, `ask`
+//!    builds the query to the store, `decided` takes the store's reply, and `serve` gives an answer
+//!    or a [`Miss`].
+//! 3. [`Miss::join`] says whether the request goes to the origin or waits for another one that does
 //!    ([`Place`]).
-//! 4. [`Fetching`] is at the origin. `received` takes the head of the answer and gives what the client
-//!    gets, and perhaps a [`Fill`].
-//! 5. [`Fill::finish`] stores the entry and gives what to write to the store.
+//! 4. [`Fetching`] is a request that has gone to the origin. `received` takes the head of the
+//!    origin's answer and says what the client gets. If the response is to be stored, that includes
+//!    a [`Fill`].
+//! 5. [`Fill::finish`] stores the entry in the isolate and returns what to write to the store.
 
 mod collapse;
 mod fetching;

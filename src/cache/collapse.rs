@@ -1,5 +1,5 @@
-//! Collapsed forwarding: whether a request that misses goes to the origin, or waits for another that
-//! does.
+//! Collapsed forwarding: whether a request that misses goes to the origin or waits for another
+//! request that has gone there.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use super::single_flight::{self, ELSEWHERE, Role, SingleFlight};
 /// The place of a request among those that miss the same key.
 #[derive(Debug, Default)]
 pub struct Place {
-    /// The key that it fetches while others wait for it.
+    /// The key for which this request is the leader, if it is one.
     leading: Option<Leading>,
-    /// Whether it goes to the origin beside others that ask the same.
+    /// Whether the request goes to the origin although another one fetches the same key.
     independent: bool,
-    /// Since when it waits, and how often it has looked again.
+    /// Since when the request waits, and how often it has looked for the response.
     since: Option<Timestamp>,
     looks: u32,
 }
@@ -27,32 +27,34 @@ pub struct Place {
 #[derive(Debug)]
 struct Leading {
     digest: String,
-    /// Whether it has gone to the origin, and does not wait for another isolate any more.
+    /// Whether the leader has gone to the origin. Until then it may wait for another isolate.
     started: bool,
 }
 
 impl Place {
-    /// Whether other requests wait for what comes of this one.
+    /// Whether this request is the leader for its key, so that others may wait for its response.
     pub const fn leads(&self) -> bool {
         self.leading.is_some()
     }
 
-    /// The key that it leads.
+    /// The key for which this request is the leader.
     pub fn digest(&self) -> Option<&str> {
         Some(&self.leading.as_ref()?.digest)
     }
 
-    /// The same; somebody else sees to those who wait from now on.
+    /// Takes the key for which this request is the leader. The caller must then release the
+    /// followers.
     pub fn take_digest(&mut self) -> Option<String> {
         Some(self.leading.take()?.digest)
     }
 
-    /// Whether it goes to the origin beside others that ask the same.
+    /// Whether the request goes to the origin although another one fetches the same key.
     pub const fn is_independent(&self) -> bool {
         self.independent
     }
 
-    /// Nothing has to be fetched: whoever waits finds it, or goes to the origin.
+    /// Ends the leadership because this request need not fetch the response for others. Followers
+    /// find a stored response or go to the origin themselves.
     pub fn leave(&mut self, fetches: &mut SingleFlight, now: Timestamp) {
         self.step_down(fetches, now);
         if let Some(digest) = self.take_digest() {
@@ -60,8 +62,8 @@ impl Place {
         }
     }
 
-    /// A leader that waits for another isolate leads no more once the store has told another request
-    /// here to go.
+    /// Ends the leadership of a request that still waits for another isolate, if another request of
+    /// this isolate has gone to the origin because the store told it to.
     pub fn step_down(&mut self, fetches: &SingleFlight, now: Timestamp) {
         let replaced =
             |leading: &Leading| !leading.started && fetches.has_started(&leading.digest, now);
@@ -74,7 +76,7 @@ impl Place {
         now.since(self.since.unwrap_or(now))
     }
 
-    /// Counts one more look; how often it has looked before.
+    /// Counts one more look and returns how many there were before.
     fn look(&mut self, now: Timestamp) -> u32 {
         self.since.get_or_insert(now);
         self.looks += 1;
@@ -83,16 +85,18 @@ impl Place {
 }
 
 impl<B: Body> Lookup<B> {
-    /// Whether the response to another request for the same could serve this one, too.
+    /// Whether the response to another request for the same key could serve this request too.
     fn is_collapsible(&self) -> bool {
-        // What lives too shortly for the store still goes to all in the isolate.
+        // A response whose lifetime is too short for the store still serves all requests of the
+        // isolate.
         let uncollapsible =
             matches!(self.lease, Some(Lease::Uncacheable)) && self.request.rules.min_ttl.is_zero();
         self.request.storable && !uncollapsible
     }
 
-    /// Whether to wait for another request that fetches the same, and for how long; nobody has asked
-    /// the store yet. So a crowd that misses at once asks it once.
+    /// How long to wait before looking again, if another request of this isolate fetches the same
+    /// key. It is called before the store is asked, so that of many concurrent misses only one asks
+    /// it.
     pub fn join(
         &self,
         place: &mut Place,
@@ -104,7 +108,7 @@ impl<B: Body> Lookup<B> {
             return None;
         }
         let digest = self.key.hex();
-        // Whom the store has told to fetch it leads, whoever was here before.
+        // A request that holds the store's lease becomes the leader, even if there already is one.
         if self.holds_lease() {
             fetches.hand_over(&digest, now);
         }
@@ -125,8 +129,9 @@ impl<B: Body> Lookup<B> {
 }
 
 impl<B: Body> Miss<B> {
-    /// The same of a request that is about to go to the origin, which may also wait for another isolate.
-    /// `store_tells`: whether the store can be asked what comes of that.
+    /// How long to wait before looking again, for a request that is about to go to the origin.
+    /// Unlike [`Lookup::join`], it may also wait for another isolate. `store_tells`: whether the
+    /// store can be asked what came of that isolate's fetch.
     pub fn join(
         &self,
         place: &mut Place,
@@ -137,7 +142,8 @@ impl<B: Body> Miss<B> {
     ) -> Option<Duration> {
         place.step_down(&memory.fetches, now);
         if self.asks_the_origin() {
-            // It takes nobody else's response.
+            // The client asked for the origin's own answer, so another request's response is of no
+            // use.
             place.leave(&mut memory.fetches, now);
             return None;
         }
@@ -147,7 +153,7 @@ impl<B: Body> Miss<B> {
         }
         let waited = place.waited(now);
         let leading = place.leading.as_mut()?;
-        // Another isolate fetches it, and the store will tell what comes of it.
+        // Another isolate fetches the response, and the store will tell when it is there.
         if store_tells && self.lookup.is_refreshed_elsewhere() && waited < ELSEWHERE {
             return Some(single_flight::pause_elsewhere(place.look(now)));
         }

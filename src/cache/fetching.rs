@@ -1,4 +1,4 @@
-//! A request that the cache cannot answer, before and on its way to the origin.
+//! A request that the cache cannot answer, before and after it goes to the origin.
 
 use crate::clock::Timestamp;
 use crate::engine::http_cache::{CONDITIONAL, Forward, revalidation_headers};
@@ -7,36 +7,39 @@ use crate::message::forward::Fetch;
 
 use super::lookup::Lookup;
 
-/// A request that the cache cannot answer, or whose entry is to be refreshed: it is to go to the origin.
+/// A request that has to go to the origin: the cache cannot answer it, or its entry is to be
+/// refreshed.
 #[derive(Debug)]
 pub struct Miss<B: Body> {
     /// What is known of the response.
     pub lookup: Lookup<B>,
-    /// Why it goes to the origin.
+    /// Why the request goes to the origin.
     pub why: Forward,
 }
 
-/// A request on its way to the origin, for the cache.
+/// A request that has gone to the origin, and whose answer the cache will look at.
 #[derive(Debug)]
 pub struct Fetching<B: Body> {
     /// What is known of the response.
     pub lookup: Lookup<B>,
-    /// Why it goes to the origin.
+    /// Why the request goes to the origin.
     pub why: Forward,
-    /// When it went there.
+    /// When the request was sent.
     pub sent_at: Timestamp,
-    /// Whether it goes beside others that ask the same: not each of them writes to the store.
+    /// Whether another request fetches the same key at the same time. Then the response is not
+    /// written to the store, so that concurrent requests do not all write it.
     pub uncollapsed: bool,
 }
 
 impl<B: Body> Miss<B> {
-    /// Whether the client wants the origin's own word.
+    /// Whether the client's own directives require the origin's answer.
     pub const fn asks_the_origin(&self) -> bool {
         matches!(self.why, Forward::Request)
     }
 
-    /// Makes a request for one client into a request for the cache: for the whole, and conditional on
-    /// what is stored. `uncollapsed`: it goes beside others that ask the same.
+    /// Changes `fetch` from a request for one client into a request for the cache: it asks for the
+    /// whole representation and carries the validators of the stored response as conditions.
+    /// `uncollapsed`: another request fetches the same key at the same time.
     pub fn prepare(mut self, fetch: &mut Fetch, uncollapsed: bool, now: Timestamp) -> Fetching<B> {
         let request = &self.lookup.request;
         fetch.keep = request.forwarded.as_ref().map(|names| {
@@ -47,7 +50,8 @@ impl<B: Body> Miss<B> {
         let validators = hit.map(|hit| revalidation_headers(&hit.entry.meta));
         let validators = validators.unwrap_or_default();
         if request.ranged && validators.is_empty() {
-            // What comes of the client's own conditions says nothing about what is stored.
+            // The client's own conditions stay in the request, and the answer to them says nothing
+            // about the stored response.
             self.lookup.hit = None;
         } else {
             let part = |name: &http::HeaderName| matches!(name.as_str(), "range" | "if-range");
@@ -70,7 +74,7 @@ impl<B: Body> Miss<B> {
 }
 
 impl<B: Body> Fetching<B> {
-    /// The same request before it goes to the origin once more, without a condition.
+    /// Turns back into a miss, to be sent to the origin again without a condition.
     pub fn without_condition(mut self) -> Miss<B> {
         self.lookup.hit = None;
         Miss {

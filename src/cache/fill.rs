@@ -1,4 +1,4 @@
-//! A response that is to be stored once its body is there.
+//! A response that is to be stored once its body has been read.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::insert::{InsertOptions, Inserted};
 use super::memory::CacheMemory;
 use super::single_flight::NotStored;
 
-/// A response that is to be stored once its body is there.
+/// A response that is to be stored once its body has been read.
 #[derive(Debug)]
 pub struct Fill {
     pub(super) key: CacheKey,
@@ -25,7 +25,7 @@ pub struct Fill {
     pub(super) coding: BodyCoding,
     /// The field lines as the origin sent them.
     pub(super) received: Vec<(String, String)>,
-    /// When the store was asked for the epochs that it is made in.
+    /// When the store was asked for the epochs that the entry will carry.
     pub(super) checked_at: Timestamp,
     pub(super) largest: usize,
     pub(super) time: Duration,
@@ -33,31 +33,31 @@ pub struct Fill {
 }
 
 impl Fill {
-    /// The largest body that is stored, in bytes: a longer one need not be read to its end
-    /// ([`Fill::fail`]).
+    /// The largest body that is stored, in bytes. If the body turns out longer, call
+    /// [`Fill::fail`]; the rest need not be read.
     pub const fn largest_body(&self) -> usize {
         self.largest
     }
 
-    /// How long the body may take, from the response's head on: one that is not over then need not be
-    /// read on ([`Fill::fail`]).
+    /// How long the body may take, counted from the response's head. If it has not ended by then,
+    /// call [`Fill::fail`]; the rest need not be read.
     pub const fn time(&self) -> Duration {
         self.time
     }
 
-    /// Whether the platform undoes the coding of the body for those who read it here.
+    /// Whether the platform undoes the content coding of the body when it is read here.
     pub const fn is_decoded(&self) -> bool {
         self.meta.decoded
     }
 
-    /// The body still arrives [`LONGEST_WAIT`](super::LONGEST_WAIT) after its head: what to write tells
-    /// other isolates that they need not wait for it.
+    /// Call this if the body is still arriving [`LONGEST_WAIT`](super::LONGEST_WAIT) after its
+    /// head. The returned write tells other isolates not to wait for it.
     pub fn still_arriving<B: Body>(&self, memory: &CacheMemory<B>) -> Option<Write> {
         let lease = self.options.lease.as_ref()?;
         Some(memory.mark_uncacheable(lease, NotStored::Uncacheable))
     }
 
-    /// Stores the response, whose body has been read to its end.
+    /// Stores the response. `body` is the whole body.
     pub fn finish<B: Body>(
         self,
         body: Bytes,
@@ -71,7 +71,7 @@ impl Fill {
         let (mut key, mut meta) = (self.key, self.meta);
         let version = self.rules.version.as_ref();
         meta.version = version.and_then(|source| source.of(&meta.headers, &body));
-        // Another variant came first while this one was on its way: it leads.
+        // Another variant was stored while this one was fetched: that one leads the family.
         if let Some(leader) = memory.entries.get(&key, now).map(|entry| &entry.meta)
             && let Some(family) = Family::of(leader)
             && let Some(beside) = family.key_beside(&key, leader, &meta)
@@ -90,7 +90,7 @@ impl Fill {
         memory.insert(&key, entry, &self.options, store_is_up, now)
     }
 
-    /// The body broke off, is too large, or was not over in time.
+    /// Call this if the body broke off, is too large or did not end in time.
     pub fn fail<B: Body>(
         &self,
         why: BodyError,

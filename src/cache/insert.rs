@@ -1,4 +1,4 @@
-//! Where an entry is stored: in the isolate, and in the store if it pays.
+//! Inserting an entry: always in the isolate, and in the store if that is worthwhile.
 
 use std::time::Duration;
 
@@ -13,23 +13,24 @@ use super::memory::{CacheMemory, bytes};
 use super::plan::LONGEST_LEASE;
 use super::single_flight::NotStored;
 
-/// How an entry is stored, and who waits for it.
+/// How an entry is stored, and which requests wait for it.
 #[derive(Debug, Default)]
 pub struct InsertOptions {
-    /// How long it must still be good to be written to the store.
+    /// How long an entry must still be usable to be written to the store.
     pub min_ttl: Duration,
-    /// Whether nothing of it is written to the store.
+    /// Whether the entry is stored in the isolate only.
     pub isolated: bool,
-    /// The keys of its epochs, if the route says how new its responses are.
+    /// The keys of the entry's epochs, if the route versions its responses.
     pub epoch_keys: Option<Vec<String>>,
-    /// The key under which others in the isolate wait for it.
+    /// The digest of the key for which followers in this isolate wait, if there may be any.
     pub leading: Option<String>,
-    /// The digest under which other isolates wait for it, by the word of the store.
+    /// The digest of the key whose refresh lease the store has granted to this request, if it has.
+    /// Other isolates may wait for this entry.
     pub lease: Option<String>,
 }
 
 impl InsertOptions {
-    /// By the word of the route alone: nobody waits.
+    /// Options that follow from the rules of the route alone. No request waits for the entry.
     pub fn of(rules: &CacheRules) -> Self {
         Self {
             min_ttl: rules.min_ttl,
@@ -39,24 +40,25 @@ impl InsertOptions {
     }
 }
 
-/// What became of a response that was to be stored.
+/// The result of storing a response.
 #[derive(Debug, Default)]
 pub struct Inserted {
-    /// Whether it is in the isolate now.
+    /// Whether the response is in the isolate now.
     pub kept: bool,
     /// What to write to the store.
     pub write: Option<Write>,
 }
 
 impl Inserted {
-    /// It is not stored.
+    /// The response was not stored.
     pub const fn nowhere(write: Option<Write>) -> Self {
         Self { kept: false, write }
     }
 }
 
 impl<B: Body> CacheMemory<B> {
-    /// Stores an entry in the isolate. `store_is_up`: whether there is a store to write it to.
+    /// Stores an entry in the isolate, and returns what to write to the store. `store_is_up`:
+    /// whether the store can be written to.
     pub fn insert(
         &mut self,
         key: &CacheKey,
@@ -69,11 +71,11 @@ impl<B: Body> CacheMemory<B> {
         let inserted = self.entries.insert(key, entry.clone());
         if let Some(digest) = &options.leading {
             match inserted {
-                // After a purge one of them asks anew.
+                // If it was purged, one of the followers asks anew.
                 Insertion::Kept | Insertion::Older | Insertion::Purged => {
                     self.fetches.finish(digest);
                 }
-                // Who waits would find nothing.
+                // Followers would find nothing in the isolate.
                 Insertion::TooLarge => {
                     self.fetches.give_up(digest, NotStored::Uncacheable, now);
                 }
@@ -93,9 +95,10 @@ impl<B: Body> CacheMemory<B> {
         }
     }
 
-    /// The origin answered with something older than what is stored. It may know better soon, so the
-    /// lease that is held does not last its whole time. Nor is it given back at once: what is stored is
-    /// stale still, and the next request would ask again.
+    /// Defers the refresh of an entry, because the origin answered with something older than it.
+    /// The origin may soon have newer data, so the lease that this request holds is shortened. It
+    /// is not given back at once: the entry is still stale, and the next request would ask the
+    /// origin again immediately.
     fn ask_again_later(
         &mut self,
         key: &CacheKey,
@@ -129,7 +132,8 @@ impl<B: Body> CacheMemory<B> {
         if value.len() > bytes(self.sizes.max_entry) {
             return None;
         }
-        // As long as the lease lasts the entry says that the lease is done with.
+        // The store learns from the entry that the lease is over, so the entry must not expire
+        // before the lease.
         let ttl_ms = ttl_ms.max(millis(LONGEST_LEASE));
         let stored_at = self.entry_key(key);
         Some(match (&options.epoch_keys, &*entry.meta) {
@@ -157,5 +161,5 @@ impl<B: Body> CacheMemory<B> {
     }
 }
 
-/// For how long nobody asks an origin again that answered with something older than before.
+/// How long an origin that answered with something older than the entry is not asked again.
 const OUTDATED_PAUSE: Duration = Duration::from_millis(500);

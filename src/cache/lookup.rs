@@ -1,5 +1,5 @@
-//! What is known of the response that a request asks for: the entry in the isolate, then what the
-//! store says of it, and which of several variants is meant (RFC 9111 §4.1).
+//! Lookup: what is known of the response to a request. First comes the entry in the isolate, then
+//! the store's reply, and then the choice between variants (RFC 9111 §4.1).
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,30 +17,31 @@ use crate::store::{EntryQuery, EntryReply, Lease, Stored};
 use super::plan::CachePlan;
 use super::request::CacheRequest;
 
-/// A request, and what is known of the response to it.
+/// A request and what is known of the response to it.
 #[derive(Debug)]
 pub struct Lookup<B: Body> {
     /// The request.
     pub request: CacheRequest,
-    /// Where the response lies: under the key of the URL, or under that of a variant.
+    /// The key under which the response is stored: that of the URL, or that of a variant.
     pub key: CacheKey,
-    /// What the variants of the response have in common, once it is known that there are several.
+    /// What all variants of the response have in common, once it is known that there are several.
     pub family: Option<Family>,
-    /// The generation of the leader that the store has, if the store was asked for it.
+    /// The generation of the family's leader in the store, if the store was asked for the leader.
+    /// The inner `None`: the store has no leader.
     leader: Option<Option<u64>>,
     /// The stored response.
     pub hit: Option<Hit<B>>,
-    /// Who is to refresh the entry by the word of the store; absent if it was not asked.
+    /// The store's decision about who refreshes the entry; `None` if the store was not asked.
     pub lease: Option<Lease>,
-    /// The epochs that the store has told, if it was asked.
+    /// The epochs that the store has reported, if it was asked.
     pub epochs: Option<Epochs>,
-    /// For how long before the entry goes stale it is to be refreshed already.
+    /// How long before the entry goes stale it may be refreshed.
     pub early: Duration,
-    /// Why it missed before it waited for another request's answer, if it did.
+    /// Why the request missed, if it has since waited for another request's response.
     pub waited: Option<Forward>,
 }
 
-/// A stored response, and where it was.
+/// A stored response, and where it was found.
 #[derive(Debug)]
 pub struct Hit<B: Body> {
     /// The response.
@@ -52,14 +53,14 @@ pub struct Hit<B: Body> {
 /// The values of a response's epoch keys.
 #[derive(Debug)]
 pub struct Epochs {
-    /// As the store tells them.
+    /// The values, as the store reports them.
     pub values: String,
     /// When the store was asked.
     pub asked_at: Timestamp,
 }
 
 impl<B: Body> Lookup<B> {
-    /// A request of which nothing is known yet.
+    /// A lookup of a response of which nothing is known yet.
     pub fn new(request: CacheRequest) -> Self {
         Self {
             key: request.url.clone(),
@@ -74,13 +75,14 @@ impl<B: Body> Lookup<B> {
         }
     }
 
-    /// Looks into the isolate's own memory.
+    /// Looks for the response in the isolate.
     pub fn recall(&mut self, head: &impl Head, entries: &mut L1<B>, now: Timestamp) {
         self.look(entries, now);
         self.choose_variant(head, entries, now);
     }
 
-    /// The same after a wait for another request's answer. `why`: why it missed before.
+    /// Looks for the response in the isolate after a wait for another request's response. `why`:
+    /// why this request missed before.
     pub fn recall_again(
         &mut self,
         head: &impl Head,
@@ -90,7 +92,8 @@ impl<B: Body> Lookup<B> {
     ) {
         self.waited = Some(why);
         self.recall(head, entries, now);
-        // The store has told of other epochs since that was asked for.
+        // The entry was requested before the store reported other epochs, so it may have been
+        // purged.
         if let (Some(hit), Some(epochs)) = (&self.hit, &self.epochs)
             && self.family.is_none()
             && hit.entry.checked_at < epochs.asked_at
@@ -100,8 +103,8 @@ impl<B: Body> Lookup<B> {
         }
     }
 
-    /// The same once the store has failed: while it was waited for, another request may have stored
-    /// what this one misses.
+    /// Looks for the response in the isolate after the store has failed. Another request may have
+    /// stored it in the meantime.
     pub fn recall_without_store(&mut self, head: &impl Head, entries: &mut L1<B>, now: Timestamp) {
         let before = self.hit.take();
         self.look(entries, now);
@@ -120,8 +123,8 @@ impl<B: Body> Lookup<B> {
         });
     }
 
-    /// Turns to the variant that is meant, if the response under the URL's own key answers other
-    /// requests. Whether it did.
+    /// Turns to the variant that answers this request, if the response under the URL's own key does
+    /// not. Returns whether it turned.
     pub fn choose_variant(
         &mut self,
         head: &impl Head,
@@ -148,7 +151,8 @@ impl<B: Body> Lookup<B> {
         true
     }
 
-    /// Whether the store should be asked about the entry. A `limited` request goes there anyway.
+    /// Whether the store should be asked about the entry. `limited`: the request has to ask the
+    /// store about its limits anyway.
     pub fn needs_store(&self, head: &impl Head, limited: bool, now: Timestamp) -> bool {
         match self.evaluate(head, now) {
             Some(Use::Fresh { .. }) => self.is_unchecked(now),
@@ -157,7 +161,7 @@ impl<B: Body> Lookup<B> {
         }
     }
 
-    /// Whether the store should be asked whether the entry in the isolate is still good.
+    /// Whether the entry in the isolate was last checked against the store too long ago.
     pub fn is_unchecked(&self, now: Timestamp) -> bool {
         match (&self.hit, self.request.believed_for) {
             (Some(hit), Some(limit)) => now.since(hit.entry.checked_at) >= limit,
@@ -170,7 +174,8 @@ impl<B: Body> Lookup<B> {
         self.lease.is_some()
     }
 
-    /// What to ask the store. `plan` is the route's, `prefix` that of all keys in the store.
+    /// The query to the store. `plan` is the plan of the route, `prefix` the prefix of all keys in
+    /// the store.
     pub fn ask(&self, target: &Target<'_>, plan: &CachePlan, prefix: &str) -> EntryQuery {
         let request = &self.request;
         let leases =
@@ -187,8 +192,8 @@ impl<B: Body> Lookup<B> {
         }
     }
 
-    /// Takes what the store said to a call made at `asked_at`: what is in the isolate and was purged
-    /// meanwhile is dropped, and the store's entry taken and kept here, if it is newer.
+    /// Takes the store's reply to a call made at `asked_at`. An entry in the isolate that was
+    /// purged is dropped. The store's entry is taken and put into the isolate if it is newer.
     pub fn decided(
         &mut self,
         reply: EntryReply,
@@ -220,7 +225,7 @@ impl<B: Body> Lookup<B> {
         }
     }
 
-    /// Drops the entry in the isolate, if it was made in other epochs than these.
+    /// Drops the entry in the isolate if its epochs differ from `epochs`.
     fn drop_void(&mut self, epochs: &str, entries: &mut L1<B>, asked_at: Timestamp) {
         if let Some(hit) = &mut self.hit {
             if hit.entry.meta.epochs.as_deref() == Some(epochs) {
@@ -233,7 +238,7 @@ impl<B: Body> Lookup<B> {
         }
     }
 
-    /// The store has told of which generation the leader is that it has.
+    /// Remembers the generation of the leader in the store, unless the query was about a variant.
     const fn learn_leader(&mut self, stored: Option<u64>) {
         if self.family.is_none() {
             self.leader = Some(stored);
@@ -267,7 +272,7 @@ impl<B: Body> Lookup<B> {
         });
     }
 
-    /// What may be done with the entry.
+    /// How the entry may be used for the request.
     pub fn evaluate(&self, head: &impl Head, now: Timestamp) -> Option<Use> {
         let entry = &self.hit.as_ref()?.entry;
         Some(evaluate(
@@ -279,35 +284,38 @@ impl<B: Body> Lookup<B> {
         ))
     }
 
-    /// When the store was last asked for the epochs of the response.
+    /// When the store was asked for the epochs of the response; `Timestamp::default()` if it was
+    /// not.
     pub fn checked_at(&self) -> Timestamp {
         self.epochs
             .as_ref()
             .map_or_else(Timestamp::default, |epochs| epochs.asked_at)
     }
 
-    /// Writes into a response in which epochs it was asked for.
+    /// Sets the epochs of a response to those that the store has reported.
     pub fn set_epochs(&self, meta: &mut Meta) {
         meta.epochs = self.epochs.as_ref().map(|epochs| epochs.values.clone());
     }
 
-    /// Writes into a stored response that was freshened which version it is now.
+    /// Sets the version of a stored response that was freshened.
     pub fn set_version(&self, meta: &mut Meta) {
         let version = self.request.rules.version.as_ref();
         let known = meta.version.as_deref();
         meta.version = version.and_then(|source| source.of_head(&meta.headers, known));
     }
 
-    /// Whether a response answers this request by its own word, where not all parameters are in the
-    /// key.
+    /// Whether a response answers this request although the key leaves parameters out: the response
+    /// itself must say that these do not count.
     fn speaks_for(&self, meta: &Meta) -> bool {
         let asked = &self.request.no_vary_search;
         asked.is_none() || NoVarySearch::of(meta.headers.as_slice()) == *asked
     }
 
-    /// The key under which a response to the request is stored, which is written into the response.
+    /// The key under which a response to the request is stored. The key and the generation are
+    /// written into `meta`.
     ///
-    /// One that answers every request, and the first of its family, lie under the URL's own: `url`.
+    /// A response that does not vary is stored under the URL's own key, `url`. So is the first one
+    /// of a family.
     pub fn place(&self, meta: &mut Meta, url: &CacheKey) -> CacheKey {
         if *url == self.request.url && self.family.is_some() && !meta.vary.is_empty() {
             return self.key.clone();
@@ -321,8 +329,8 @@ impl<B: Body> Lookup<B> {
         url.clone()
     }
 
-    /// The generation of a leader: that of the one before it, as long as the store still has that. A
-    /// leader that was removed there takes its family with it.
+    /// The generation of a leader. It keeps that of the leader before it as long as the store still
+    /// has that leader: if a leader is removed there, its whole family is void.
     fn generation(&self, meta: &Meta) -> u64 {
         let here = self.hit.as_ref().map(|hit| hit.entry.meta.generation);
         let known = match self.leader {

@@ -1,4 +1,5 @@
-//! What an isolate remembers for the cache: plain data with deadlines, no futures, no locks.
+//! What an isolate remembers for the cache. All of it is plain data with deadlines: no futures, no
+//! locks.
 
 use std::time::Duration;
 
@@ -12,32 +13,33 @@ use crate::store::Write;
 
 use super::single_flight::{NotStored, SingleFlight};
 
-/// How many refreshes are remembered to be under way.
+/// The largest number of refreshes that are remembered.
 const REFRESHES: usize = 1_000;
 
-/// Of how many paths it is remembered which parameters count.
+/// The largest number of paths for which `No-Vary-Search` is remembered.
 const PATHS: usize = 1_000;
 
-/// And of how long a path.
+/// The longest path for which it is remembered, in bytes.
 const LONGEST_PATH: usize = 1_024;
 
-/// The memory of an isolate. `B` is a stored body.
+/// What an isolate remembers for the cache. `B` is the type of a stored body.
 pub struct CacheMemory<B: Body> {
     /// The entries in the isolate.
     pub entries: L1<B>,
     /// The keys that are being fetched.
     pub fetches: SingleFlight,
-    /// The sizes that are configured.
+    /// The configured sizes.
     pub sizes: Sizes,
     key_prefix: String,
     random: u64,
     refreshes: Cache<String, Timestamp>,
-    /// What responses have said about queries, by path.
+    /// What responses have said about their queries, by path.
     no_vary_search: Cache<String, NoVarySearch>,
 }
 
 impl<B: Body> CacheMemory<B> {
-    /// An empty memory. `key_prefix` is that of all keys in the store, `seed` a random number.
+    /// An empty memory. `key_prefix` is the prefix of all keys in the store, `seed` a random
+    /// number.
     pub fn new(key_prefix: &str, sizes: Sizes, seed: u64) -> Self {
         Self {
             entries: L1::new(sizes.l1_size),
@@ -59,12 +61,13 @@ impl<B: Body> CacheMemory<B> {
         f64::from(u32::try_from(bits).unwrap_or_default()) / f64::from(u32::MAX)
     }
 
-    /// Which parameters count for a path, if a response has said so.
+    /// Which query parameters count for a path, if a response has said so.
     pub fn no_vary_search(&self, path: &str) -> Option<&NoVarySearch> {
         self.no_vary_search.peek(path)
     }
 
-    /// Remembers that.
+    /// Remembers which query parameters count for a path. `None`: all count, because the latest
+    /// response does not say otherwise.
     pub fn learn_no_vary_search(&mut self, path: &str, search: Option<NoVarySearch>) {
         match search {
             Some(search) if path.len() <= LONGEST_PATH => {
@@ -74,13 +77,14 @@ impl<B: Body> CacheMemory<B> {
         }
     }
 
-    /// Drops all entries, and those that requests under way would bring.
+    /// Drops all entries. Responses that were requested before `now` are not stored.
     pub fn purge(&mut self, now: Timestamp) {
         self.entries.purge(now);
         self.fetches.abandon();
     }
 
-    /// Forgets entries, here and in the store. The variants of a response go with it.
+    /// Drops entries in the isolate, and returns the write that deletes them in the store. The
+    /// variants of a dropped leader become unreachable with it.
     pub fn forget(&mut self, keys: &[CacheKey]) -> Option<Write> {
         keys.iter().for_each(|key| self.entries.remove(key));
         (!keys.is_empty()).then(|| Write::Delete {
@@ -88,8 +92,8 @@ impl<B: Body> CacheMemory<B> {
         })
     }
 
-    /// Takes the isolate's own lease to refresh the entry under this digest, if nobody holds it. It
-    /// ends by itself: whoever takes it may never come back.
+    /// Takes the isolate's own lease to refresh the entry under this digest, unless it is held
+    /// already. The lease expires by itself, because the request that takes it may be dropped.
     pub fn may_refresh(&mut self, digest: &str, now: Timestamp, lease: Duration) -> bool {
         if self.refreshes.get(digest).is_some_and(|until| now < *until) {
             return false;
@@ -98,13 +102,15 @@ impl<B: Body> CacheMemory<B> {
         true
     }
 
-    /// Lets nobody in the isolate refresh what lies under this digest until then.
+    /// Defers a refresh in this isolate: no request refreshes the entry under this digest before
+    /// `until`.
     pub fn defer_refresh(&mut self, digest: &str, until: Timestamp) {
         self.refreshes.insert(digest.to_owned(), until);
     }
 
-    /// Lets nobody elsewhere refresh what lies under this digest and arrived at `kept`, for so long: as
-    /// the script takes a lease, but for nobody.
+    /// Defers a refresh in other isolates: none of them refreshes the entry under this digest,
+    /// which was received at `kept`, for the length of `pause`. The value is that of a lease of the
+    /// script, but without a holder.
     pub fn defer_refresh_elsewhere(&self, digest: &str, kept: Timestamp, pause: Duration) -> Write {
         Write::Set {
             key: self.lease_key(digest),
@@ -113,13 +119,13 @@ impl<B: Body> CacheMemory<B> {
         }
     }
 
-    /// The isolate's own lease is given back.
+    /// Gives the isolate's own lease back.
     pub fn refreshed(&mut self, digest: &str) {
         self.refreshes.remove(digest);
     }
 
-    /// Nothing will be stored under the key of a leader: nobody waits for it any more. What to write
-    /// tells other isolates.
+    /// Ends the wait for a leader whose response will not be stored. The returned write tells other
+    /// isolates not to wait either. `leading` is the leader's digest.
     pub fn give_up(
         &mut self,
         leading: Option<&str>,
@@ -131,7 +137,7 @@ impl<B: Body> CacheMemory<B> {
         Some(self.mark_uncacheable(digest, why))
     }
 
-    /// Tells other isolates that nobody need wait for what lies under this digest.
+    /// A write that tells other isolates not to wait for the entry under this digest.
     pub fn mark_uncacheable(&self, digest: &str, why: NotStored) -> Write {
         Write::Set {
             key: self.lease_key(digest),
@@ -145,7 +151,7 @@ impl<B: Body> CacheMemory<B> {
         format!("{}:c:{}", self.key_prefix, key.hex())
     }
 
-    /// The key of the lease to refresh what lies under this digest.
+    /// The key in the store of the lease to refresh the entry under this digest.
     pub fn lease_key(&self, digest: &str) -> String {
         format!("{}:f:{digest}", self.key_prefix)
     }
@@ -155,15 +161,15 @@ impl<B: Body> CacheMemory<B> {
         &self.key_prefix
     }
 
-    /// The largest body that is stored anywhere, in bytes; a larger one is not even read.
+    /// The largest body that can be stored anywhere, in bytes. A larger one is not read.
     pub fn largest_body(&self) -> usize {
         let here = bytes(self.entries.largest());
         here.max(self.largest_in_store())
             .min(envelope::LARGEST_BODY)
     }
 
-    /// The largest body that may fit into the store, in bytes: what is compressed is taken to become a
-    /// quarter of what it was. What was measured became a quarter to a half.
+    /// The largest body that may fit into the store, in bytes. Compression is taken to reduce a
+    /// body to a quarter; measured bodies became a quarter to a half.
     pub fn largest_in_store(&self) -> usize {
         let gain = match self.sizes.compress_from {
             Some(_) => 4,

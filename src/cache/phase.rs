@@ -1,4 +1,4 @@
-//! Where a request stands with the cache.
+//! The phases of a request in the cache.
 
 use crate::clock::Timestamp;
 use crate::engine::http_cache::{Bypass, CacheStatus, Target};
@@ -10,7 +10,7 @@ use super::lookup::Lookup;
 use super::plan::CachePlan;
 use super::request::Change;
 
-/// Where a request stands with the cache. Each phase has the fields that it needs, and no others.
+/// The phase of a request in the cache. Each phase has the fields that it needs, and no others.
 ///
 /// ```text
 ///  Off, Bypass ───────────────────────────────────────────► the origin, as it is
@@ -27,22 +27,22 @@ use super::request::Change;
 pub enum Phase<B: Body> {
     /// The route has no cache.
     Off,
-    /// The cache has no business with this request.
+    /// The request bypasses the cache.
     Bypass(Bypass),
     /// The request may change what is stored for its URL (RFC 9111 §4.4).
     Change(Box<Change>),
-    /// The same, at the origin since then.
+    /// A [`Change`](Self::Change) that was sent to the origin at this time.
     Changing(Box<Change>, Timestamp),
     /// The cache may answer.
     Lookup(Box<Lookup<B>>),
-    /// It cannot: the request is to go to the origin.
+    /// The cache cannot answer: the request has to go to the origin.
     Miss(Box<Miss<B>>),
     /// The request is at the origin.
     Fetching(Box<Fetching<B>>),
 }
 
 impl<B: Body> Phase<B> {
-    /// What is known of the response, as long as the request is not at the origin.
+    /// What is known of the response, unless the request has gone to the origin.
     pub fn lookup(&self) -> Option<&Lookup<B>> {
         match self {
             Self::Lookup(lookup) => Some(lookup),
@@ -51,7 +51,7 @@ impl<B: Body> Phase<B> {
         }
     }
 
-    /// What `Cache-Status` says of a request that went past the cache.
+    /// What `Cache-Status` says about a request that bypassed the cache.
     pub fn bypassed(&self) -> Option<CacheStatus> {
         match self {
             Self::Bypass(why) => Some(CacheStatus::bypassed(*why)),
@@ -60,8 +60,8 @@ impl<B: Body> Phase<B> {
         }
     }
 
-    /// What is known of the response, if the request may be answered yet: what missed is looked up
-    /// again.
+    /// What is known of the response, if the request has not gone to the origin. A miss turns back
+    /// into a lookup, so that the request can look again.
     pub fn reopened(&mut self) -> Option<&mut Lookup<B>> {
         *self = match self.take() {
             Self::Miss(miss) => Self::Lookup(Box::new(miss.lookup)),
@@ -73,9 +73,12 @@ impl<B: Body> Phase<B> {
         }
     }
 
-    /// The path and the query that go to the origin of `url`, whose normal form `target` is. If the
-    /// cache is asked, they are those of the key, so that no spelling can bring another answer under
-    /// the same key; else they are as the client wrote them. `plan` is the route's.
+    /// The path and the query that are sent to the origin. `target` is the normal form of `url`,
+    /// and `plan` the plan of the route.
+    ///
+    /// On a miss they are those of the cache key, so that no spelling can bring a different answer
+    /// under the same key. Otherwise they are as the client wrote them; but if a `GET` or `HEAD`
+    /// bypasses the cache, only the declared parameters are left in its query.
     pub fn sent(
         &self,
         plan: Option<&CachePlan>,
@@ -87,7 +90,8 @@ impl<B: Body> Phase<B> {
         }
         let (path, query) = as_written(url)?;
         let query = match (self, plan) {
-            // What changes something, and another protocol, are none of the cache's business.
+            // The cache has no part in other methods than `GET` and `HEAD`, nor in protocol
+            // upgrades.
             (Self::Bypass(why), Some(plan)) if !matches!(why, Bypass::Method | Bypass::Upgrade) => {
                 plan.query_past_cache(query)
             }
@@ -96,7 +100,7 @@ impl<B: Body> Phase<B> {
         Some((path, query))
     }
 
-    /// Takes it out, and leaves nothing to do for the cache.
+    /// Takes the phase out and leaves [`Phase::Off`].
     #[must_use]
     pub fn take(&mut self) -> Self {
         std::mem::replace(self, Self::Off)

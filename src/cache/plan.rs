@@ -1,5 +1,5 @@
-//! What the configuration of a route means to the cache: its rules, the keys of its responses, and
-//! what of a request reaches the origin.
+//! The cache plan of a route: its rules, the keys of its responses, and which parts of a request
+//! reach the origin.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,26 +16,26 @@ use crate::message::head::Head;
 /// The settings of a route's cache, ready for use.
 #[derive(Debug)]
 pub struct CachePlan {
-    /// As far as no request has a word in them.
+    /// The rules that are the same for all requests.
     rules: CacheRules,
     by_candle: bool,
     open_ttl: Option<Duration>,
     declared: Option<DeclaredQuery>,
-    /// What entries are purged by.
+    /// The tags by which entries can be purged.
     tags: Tags,
     /// How long the origin may take to start its answer.
     origin_timeout: Duration,
-    /// For how long an isolate believes what it has in memory.
+    /// How long an isolate serves an entry from its memory without checking it against the store.
     pub l1_max_age: Option<Duration>,
-    /// Request headers to key by.
+    /// Request headers that are part of the key.
     pub vary: Vec<String>,
-    /// The request headers that may reach the origin, in lower case, if not all may.
+    /// The only request headers that may reach the origin, in lower case; `None`: all may.
     pub forwarded: Option<Rc<[String]>>,
 }
 
 impl CachePlan {
-    /// The settings as the configuration has them, of the route with this path, whose origin may take
-    /// so long to start its answer.
+    /// The plan for the route with this path. `origin_timeout`: how long the origin may take to
+    /// start its answer.
     ///
     /// # Errors
     ///
@@ -84,22 +84,23 @@ impl CachePlan {
         })
     }
 
-    /// How long the origin may take to start its answer: after that nobody waits for it.
+    /// How long the origin may take to start its answer. No request waits for another one longer
+    /// than this.
     pub const fn origin_timeout(&self) -> Duration {
         self.origin_timeout
     }
 
-    /// How long whoever refreshes an entry may take before another may.
+    /// How long a refresh lease lasts.
     pub fn lease(&self) -> Duration {
         self.origin_timeout.min(LONGEST_LEASE)
     }
 
-    /// How long the body of a response may take to be stored, from its head on.
+    /// How long the body of a response that is stored may take, counted from its head.
     pub fn arrival(&self) -> Duration {
         self.origin_timeout.min(LONGEST_ARRIVAL)
     }
 
-    /// The rules for the answers to a request.
+    /// The rules for the responses to a request.
     pub fn rules(&self, target: &Target<'_>) -> CacheRules {
         let mut rules = self.rules.clone();
         if self.by_candle {
@@ -108,13 +109,13 @@ impl CachePlan {
         rules
     }
 
-    /// The query that is asked about, where the cache is: what is in the key and goes to the origin.
+    /// The canonical query, which is part of the key and goes to the origin.
     pub fn query(&self, query: Option<&str>) -> Option<String> {
         canonical_query(query, self.declared.as_ref())
     }
 
-    /// The query that goes to the origin where the cache is not asked: of parameters that are not
-    /// declared it never hears.
+    /// The query that goes to the origin if the request bypasses the cache: parameters that are not
+    /// declared are left out, too.
     pub fn query_past_cache(&self, written: Option<String>) -> Option<String> {
         match &self.declared {
             Some(declared) => declared.canonical(written.as_deref()),
@@ -122,17 +123,17 @@ impl CachePlan {
         }
     }
 
-    /// Where the store keeps the epochs of the entries of a URL. `prefix` is that of all its keys.
+    /// The keys in the store of the epochs of a URL's entries. `prefix` is the prefix of all keys.
     pub fn epoch_keys(&self, prefix: &str, target: &Target<'_>) -> Vec<String> {
         self.tags.epoch_keys(prefix, target, self.declared.as_ref())
     }
 
-    /// What a URL is purged under.
+    /// The key by which the responses to a URL are purged.
     pub fn purged_url(&self, target: &Target<'_>) -> CacheKey {
         purged_url(target, self.declared.as_ref())
     }
 
-    /// What a request asks about candles; `None` where their length cannot be known.
+    /// Which candles a request asks for; `None` if their interval cannot be known.
     fn candles(&self, target: &Target<'_>) -> Option<Candles> {
         let query = self.query(target.query())?;
         Some(Candles {
@@ -142,12 +143,12 @@ impl CachePlan {
         })
     }
 
-    /// What a request to the route is stored under.
+    /// The key under which the response to a request is stored.
     pub fn key(&self, head: &impl Head, target: &Target<'_>) -> CacheKey {
         CacheKey::new(target, self.declared.as_ref(), &self.vary, head)
     }
 
-    /// The same without the parameters that do not count.
+    /// The key without the parameters that do not count by the word of `search`.
     pub fn canonical_key(
         &self,
         head: &impl Head,
@@ -158,9 +159,9 @@ impl CachePlan {
     }
 }
 
-/// The longest that a refresh lease holds others off.
+/// The longest time that a refresh lease lasts.
 pub const LONGEST_LEASE: Duration = Duration::from_secs(10);
 
-/// The longest that the body of a response may take to be stored. The platform ends work that goes on
-/// after a response after 30 s.
+/// The longest time that the body of a response may take to be stored. The platform ends work that
+/// goes on 30 s after a response.
 pub const LONGEST_ARRIVAL: Duration = Duration::from_secs(25);

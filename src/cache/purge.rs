@@ -1,4 +1,5 @@
-//! A purge: the epochs of tags and URLs, which the store sets, so that entries of others are void.
+//! A purge sets new epochs for tags and URLs in the store. Entries that carry other epochs are void
+//! from then on.
 
 use serde_json::json;
 
@@ -6,7 +7,7 @@ use crate::clock::millis;
 use crate::engine::http_cache::{CacheKey, PURGE_REMEMBERED, Tag, epoch, tag_key, url_key};
 use crate::redis::{Command, Value};
 
-/// Epochs for the store to set.
+/// A purge: the epochs that the store is to set.
 ///
 /// ```
 /// # use omnitrade_edge::cache::Purge;
@@ -21,27 +22,27 @@ pub struct Purge {
     keys: Vec<(Named, String)>,
 }
 
-/// How a key was named.
+/// How a key came into the purge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Named {
     Tag,
     Url,
-    /// Another key of a URL that was named.
+    /// It is another key of a URL that was named.
     Also,
 }
 
-/// What the store has confirmed.
+/// What the store has confirmed of a purge.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Purged {
     /// How many tags are purged.
     pub tags: usize,
-    /// How many URLs are.
+    /// How many URLs are purged.
     pub urls: usize,
 }
 
 impl Purge {
-    /// A purge of nothing so far. `prefix` is that of all keys in the store; `random` a number that is
-    /// not likely to come again.
+    /// An empty purge. `prefix` is the prefix of all keys in the store. `random` is a number that
+    /// is unlikely to be drawn again, because the epoch is made of it.
     pub fn new(prefix: &str, random: u64) -> Self {
         Self {
             prefix: prefix.to_owned(),
@@ -50,19 +51,19 @@ impl Purge {
         }
     }
 
-    /// Purges what has the tag of this name, too.
+    /// Adds the tag of this name.
     pub fn tag(&mut self, name: &str) {
         let key = tag_key(&self.prefix, &Tag::of(name.as_bytes()));
         self.add(Named::Tag, key);
     }
 
-    /// Purges the responses to a URL, too: [`purged_key`].
+    /// Adds the URL with this key ([`purged_key`]).
     pub fn url(&mut self, url: &CacheKey) {
         let key = url_key(&self.prefix, url);
         self.add(Named::Url, key);
     }
 
-    /// Another key of a URL that is purged, too.
+    /// Adds another key of a URL that is purged already.
     pub fn also(&mut self, url: &CacheKey) {
         let key = url_key(&self.prefix, url);
         self.add(Named::Also, key);
@@ -74,10 +75,10 @@ impl Purge {
         }
     }
 
-    /// What to run in the store: one command for each tag and URL.
+    /// The commands to run in the store: one for each tag and URL.
     ///
-    /// None of them may be sent again once it may have run: the epoch of another purge that came in
-    /// between would be lost, and with it that purge. A new purge does no harm.
+    /// A command that may have run must not be sent again: it would overwrite the epoch of another
+    /// purge that ran in between, and undo that purge. A new purge is harmless.
     pub fn commands(&self) -> Vec<Command> {
         let set = |(_, key): &(Named, String)| {
             Command::new("SET")
@@ -94,12 +95,12 @@ impl Purge {
         self.keys.iter().map(|(_, key)| key.as_str())
     }
 
-    /// What they are set to.
+    /// The value that the commands set.
     pub fn epoch(&self) -> &str {
         &self.epoch
     }
 
-    /// What the replies to the commands confirm, and whether that is all.
+    /// What the replies to the commands confirm, and whether they confirm all of it.
     pub fn confirmed<E>(&self, replies: &[Result<Value, E>]) -> (Purged, bool) {
         let each = self.keys.iter().zip(replies);
         let done = each.filter(|(_, reply)| reply.is_ok());
@@ -108,7 +109,7 @@ impl Purge {
         (done, all)
     }
 
-    /// All that is named.
+    /// All tags and URLs that are named.
     pub fn named(&self) -> Purged {
         Self::count(self.keys.iter().map(|(named, _)| *named))
     }
@@ -122,7 +123,7 @@ impl Purge {
 }
 
 impl Purged {
-    /// As the answer to a purge tells it.
+    /// The form in which the answer to a purge reports it.
     pub fn to_json(self) -> serde_json::Value {
         json!({ "tags": self.tags, "urls": self.urls })
     }

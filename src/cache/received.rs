@@ -1,4 +1,4 @@
-//! The origin's answer to a request of the cache: what the client gets, and what is stored.
+//! The origin's answer: what the client gets, and what is stored.
 
 use std::rc::Rc;
 
@@ -33,49 +33,49 @@ use super::single_flight::NotStored;
 pub struct Site<'a> {
     /// The plan of the route.
     pub plan: &'a CachePlan,
-    /// What was asked for.
+    /// The target of the request.
     pub target: &'a Target<'a>,
-    /// Whether there is a store to write to.
+    /// Whether the store can be written to.
     pub store_is_up: bool,
-    /// The time.
+    /// The time of receipt.
     pub now: Timestamp,
 }
 
 /// What to do with the origin's answer.
 pub enum Received<B: Body> {
-    /// The stored response still holds: answer with it.
+    /// The stored response is still valid: answer with it.
     Revalidated {
         /// The answer.
         answer: Answer<B>,
         /// What to write to the store.
         writes: Vec<Write>,
     },
-    /// The origin speaks of another response than the stored one: ask again.
+    /// The origin's `304` does not match the stored response: ask again, without a condition.
     AskAgain(Box<Miss<B>>),
     /// Hand it on to the client.
     Relay {
-        /// What the cache says of it, if no copy is kept by then.
+        /// What `Cache-Status` says about it, if no copy is stored by then.
         status: CacheStatus,
-        /// What the client gets in its place, because it has the body already.
+        /// What the client gets instead, because it has the body already.
         instead: Option<IfKept<Answer<B>>>,
-        /// How a copy of the body is stored.
+        /// How to store a copy of the body, if it is to be stored.
         fill: Option<Box<Fill>>,
         /// What to write to the store.
         writes: Vec<Write>,
     },
 }
 
-/// What is said if a copy of the response is stored by then, and if not.
+/// Two values: one for the case that a copy of the response is stored in time, one for the other.
 #[derive(Debug)]
 pub struct IfKept<T> {
-    /// It is stored.
+    /// The value if a copy is stored.
     pub kept: T,
-    /// It is not, or not yet.
+    /// The value if no copy is stored, or not yet.
     pub otherwise: T,
 }
 
 impl<T> IfKept<T> {
-    /// Which of them.
+    /// Chooses the value.
     pub fn when(self, kept: bool) -> T {
         match kept {
             true => self.kept,
@@ -83,7 +83,7 @@ impl<T> IfKept<T> {
         }
     }
 
-    /// The same, each changed.
+    /// Applies `change` to both values.
     pub fn map<U>(self, mut change: impl FnMut(T) -> U) -> IfKept<U> {
         IfKept {
             kept: change(self.kept),
@@ -93,7 +93,8 @@ impl<T> IfKept<T> {
 }
 
 impl<B: Body> Fetching<B> {
-    /// The origin has answered. `place` is that of the request among those that wait.
+    /// Takes the head of the origin's answer. `place` is the place of the request among those that
+    /// miss the same key.
     pub fn received(
         self,
         head: &impl Head,
@@ -128,7 +129,7 @@ impl<B: Body> Fetching<B> {
                 };
             let merged = rules.set_cookie;
             let (mut answer, write) = self.revalidated(head, meta, why_not, place, memory, site);
-            // A cookie is for this client, unless the route says otherwise.
+            // A cookie is for this client only, unless the route says otherwise.
             let cookies = lines(&received, "set-cookie").filter(|_| !merged);
             let cookies = cookies.map(|cookie| ("set-cookie".into(), cookie.to_owned()));
             answer.headers.extend(cookies);
@@ -212,8 +213,8 @@ impl<B: Body> Fetching<B> {
         }
     }
 
-    /// The origin says that the stored response still holds. `why_not`: why it may not stay stored, if
-    /// it may not.
+    /// The origin has confirmed the stored response with `304`. `why_not`: why the updated response
+    /// must not be stored, if so.
     fn revalidated(
         self,
         head: &impl Head,
@@ -248,7 +249,8 @@ impl<B: Body> Fetching<B> {
                 let options = self.insert_options(leading, memory, site);
                 memory.insert(&key, entry.clone(), &options, site.store_is_up, site.now)
             }
-            // This client's answer says nothing against the entry that others have.
+            // That this client's answer must not be stored says nothing against the entry that
+            // others have.
             Some(WhyNot::Authorization) => Inserted::default(),
             Some(_) => Inserted::nowhere(memory.forget(std::slice::from_ref(&lookup.key))),
         };
@@ -259,7 +261,7 @@ impl<B: Body> Fetching<B> {
         (answer(&entry, head, status, site.now), inserted.write)
     }
 
-    /// What a `200` to a `HEAD` says about the stored response to a `GET` (RFC 9111 §4.3.5): it "SHOULD
+    /// Applies a `200` to a `HEAD` to the stored response to a `GET` (RFC 9111 §4.3.5): it "SHOULD
     /// update or invalidate" it.
     fn head_received(
         &self,
@@ -316,9 +318,14 @@ impl<B: Body> Fetching<B> {
 }
 
 impl<B: Body> Lookup<B> {
-    /// Why a response is this client's alone, though it does not say so, if it is: it follows from the
-    /// address that the gate tells the origin, or from another spelling of a header that it varies by
-    /// (`X_Tenant`), or it finds fault with what is in no key, a `Range` or long headers.
+    /// Why a response is for this client only although it does not say so, if that is the case:
+    ///
+    /// - it varies by the client's address, which the gate tells the origin;
+    ///
+    /// - it varies by a header that the client sent in another spelling (`X_Tenant`);
+    ///
+    /// - it is a `400`, which may be due to something that is not in the key: a `Range` or long
+    ///   headers.
     fn is_for_one(
         &self,
         head: &impl Head,
@@ -345,11 +352,11 @@ impl<B: Body> Lookup<B> {
         }
     }
 
-    /// The key of the URL of a response, by what it says about the query ([`NoVarySearch`]), which is
-    /// remembered.
+    /// The key of the response's URL, which depends on what the response says about the query
+    /// ([`NoVarySearch`]). That is remembered.
     ///
-    /// The key of what is left of the query is that of a request with just that: it is answered by the
-    /// same response.
+    /// The key contains only the parameters that count. A request with just these has the same key,
+    /// and the same response answers it.
     fn url_of(
         &self,
         head: &impl Head,
@@ -368,11 +375,12 @@ impl<B: Body> Lookup<B> {
 }
 
 impl Change {
-    /// What is stored of the answer to a `POST` (RFC 9110 §9.3.3): "Responses to POST requests are only
-    /// cacheable when they include explicit freshness information [...] and a Content-Location header
-    /// field that has the same value as the POST's target URI". It answers later `GET`s.
+    /// How the answer to a `POST` is stored, if it may be (RFC 9110 §9.3.3): "Responses to POST
+    /// requests are only cacheable when they include explicit freshness information [...] and a
+    /// Content-Location header field that has the same value as the POST's target URI". It answers
+    /// later `GET`s.
     ///
-    /// `base` is the address of the origin, `sent_at` when the request went there.
+    /// `base` is the URL of the origin, `sent_at` the time at which the request was sent.
     pub fn received<B: Body>(
         &self,
         head: &impl Head,
@@ -397,7 +405,8 @@ impl Change {
             request_time: sent_at,
             response_time: now,
         };
-        // Neither the route nor a guess stands in for what the origin does not say.
+        // The freshness must come from the origin: neither the route's nor a heuristic lifetime
+        // will do.
         let own = CacheRules {
             ttl: None,
             negative_ttl: None,
@@ -427,9 +436,9 @@ impl Change {
     }
 }
 
-/// In which form the platform hands over the body: it undoes the codings `gzip` and `br`, and hands
-/// over the bytes as they are of a coding that it does not know. `None`: of others it depends on the
-/// platform.
+/// The form in which the platform hands over the body. It undoes the codings `gzip` and `br`, and
+/// leaves codings that it does not know as they are. `None`: for other codings the form depends on
+/// the platform.
 fn body_coding(response: &[(String, String)]) -> Option<BodyCoding> {
     let coding = response.value("content-encoding");
     let coding = coding.as_deref().map_or("", str::trim);
@@ -453,5 +462,6 @@ const KNOWN: [&str; 9] = [
     "dcz",
 ];
 
-/// No server finds headers too long that are no longer than this together, in bytes.
+/// The total length of request headers, in bytes, up to which no server is expected to reject them
+/// as too long.
 const USUAL_BYTES: usize = 2_048;

@@ -1,4 +1,4 @@
-//! When an entry is refreshed after its answer, and by whom.
+//! When an entry is refreshed in the background, and by which request.
 
 use std::time::Duration;
 
@@ -12,18 +12,19 @@ use super::memory::CacheMemory;
 use super::single_flight::NotStored;
 
 impl<B: Body> Lookup<B> {
-    /// Whether the store has given the lease to fetch the entry to this very caller.
+    /// Whether the store has granted the refresh lease to this request.
     pub fn holds_lease(&self) -> bool {
         self.lease == Some(Lease::Granted)
     }
 
-    /// Whether another caller holds it.
+    /// Whether another request holds the refresh lease.
     pub fn is_refreshed_elsewhere(&self) -> bool {
         self.lease == Some(Lease::HeldElsewhere)
     }
 
-    /// A refresh has looked into the store. If another isolate has refreshed the entry, this isolate's
-    /// own lease is given back; if one is at it, the store is asked again after a while.
+    /// Ends the store lookup of a background refresh. If another isolate has refreshed the entry,
+    /// this isolate's own lease is given back. If another isolate is refreshing it, the store is
+    /// asked again after a pause.
     pub fn looked_for_refresh(&self, memory: &mut CacheMemory<B>, now: Timestamp) {
         let digest = self.key.hex();
         match &self.hit {
@@ -39,14 +40,14 @@ impl<B: Body> Lookup<B> {
         }
     }
 
-    /// Whether a fresh entry is to be refreshed already, so that nobody ever waits for it: the sooner,
-    /// the longer its origin takes and the more often it is asked for.
+    /// Whether a fresh entry is to be refreshed already, so that no request ever waits for it. The
+    /// longer the origin takes and the more often the entry is requested, the earlier this happens.
     ///
-    /// That is XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede
-    /// Prevention, VLDB 2015), with β = 1: a request with the random number `draw` refreshes an entry
-    /// that took δ to make, if less than δ · -ln(draw) remains of its life. At most the last quarter
-    /// of its life is given up. Nothing is given up if a stale entry may be served meanwhile, or if a
-    /// new response would live no longer.
+    /// This is XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede
+    /// Prevention, VLDB 2015) with β = 1: a request with the random number `draw` refreshes an
+    /// entry that took δ to fetch, if less than δ · -ln(draw) remains of its lifetime. The refresh
+    /// happens in the last quarter of the lifetime at the earliest. There is no early refresh if a
+    /// stale entry may be served meanwhile, or if a new response would not live longer.
     pub fn is_refreshed_early(&mut self, draw: f64, now: Timestamp) -> bool {
         if self.holds_lease() {
             return true;
@@ -70,7 +71,7 @@ impl<B: Body> Lookup<B> {
 }
 
 impl<B: Body> Miss<B> {
-    /// Takes the lease of this isolate to refresh the entry, if nobody here holds it.
+    /// Takes this isolate's own lease to refresh the entry, unless it is held already.
     pub fn take_lease(
         &self,
         memory: &mut CacheMemory<B>,
@@ -82,8 +83,9 @@ impl<B: Body> Miss<B> {
 }
 
 impl<B: Body> Fetching<B> {
-    /// The origin failed a refresh that no client waited for: it is asked again after a pause, and not
-    /// only when the leases to do so are over. What to write lets other isolates do so, too.
+    /// Defers the next attempt after a background refresh has failed: the origin is asked again
+    /// after a pause that is shorter than the leases. The returned write does the same for other
+    /// isolates.
     pub fn refresh_failed(&self, memory: &mut CacheMemory<B>, now: Timestamp) -> Option<Write> {
         let lookup = &self.lookup;
         let digest = lookup.key.hex();
@@ -96,10 +98,10 @@ impl<B: Body> Fetching<B> {
     }
 }
 
-/// After how long an isolate looks again for what another one is about to refresh: soon, and later the
-/// longer that takes.
+/// How soon an isolate looks again for an entry that another isolate is refreshing. The pause grows
+/// with the time for which the entry has been stale.
 const ELSEWHERE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// By how much clocks differ at least.
+/// By how much the clocks of isolates may differ.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(5);

@@ -1,4 +1,4 @@
-//! What a request asks of the cache: fixed from the start.
+//! What a request asks of the cache. It does not change while the request is handled.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,35 +15,36 @@ use super::plan::CachePlan;
 /// A request that the cache may answer.
 #[derive(Debug)]
 pub struct CacheRequest {
-    /// The settings of its route.
+    /// The rules of its route.
     pub rules: CacheRules,
-    /// What it asks for.
+    /// The key of the URL that it asks for.
     pub url: CacheKey,
-    /// What a response must say for itself to be the one, where the key leaves parameters out.
+    /// What a response must say about its query to answer this request, if the key leaves
+    /// parameters out.
     pub no_vary_search: Option<NoVarySearch>,
-    /// What its `Cache-Control` asks.
+    /// The directives of its `Cache-Control`.
     pub directives: RequestDirectives,
     /// Whether request headers are part of the key.
     pub keyed_by_headers: bool,
-    /// Whether the origin's answer can be relied on to be stored: the request is a `GET` for the
-    /// whole, and not for one client.
+    /// Whether the origin's answer can be expected to be storable: the request is a `GET` for the
+    /// whole representation, and not for one client.
     pub storable: bool,
-    /// Whether it asks for a part.
+    /// Whether the request asks for a range.
     pub ranged: bool,
-    /// For how long an entry in the isolate is believed without asking the store; absent: as long as
-    /// it lives.
+    /// How long an entry in the isolate is served without asking the store; `None`: as long as it
+    /// lives.
     pub believed_for: Option<Duration>,
     /// The only request headers that reach the origin, if not all do.
     pub forwarded: Option<Rc<[String]>>,
 }
 
 impl CacheRequest {
-    /// Reads a request to a route with this cache. `no_vary_search`: which parameters count by the
-    /// word of earlier responses. `store_is_up`: whether the store can be asked about entries.
+    /// Reads a request to a route with this plan. `no_vary_search`: which parameters count, as
+    /// earlier responses have said. `store_is_up`: whether the store can be asked about entries.
     ///
     /// # Errors
     ///
-    /// Why it goes past the cache.
+    /// Why the request bypasses the cache.
     pub fn of(
         plan: &CachePlan,
         head: &impl Head,
@@ -80,19 +81,19 @@ impl CacheRequest {
         })
     }
 
-    /// Whether the client wants a stored response or none (RFC 9111 §5.2.1.7).
+    /// Whether the client accepts nothing but a stored response (RFC 9111 §5.2.1.7).
     pub const fn only_if_cached(&self) -> bool {
         self.directives.only_if_cached
     }
 
-    /// The request as the origin gets to see it: a header that does not reach it tells no answers
+    /// The request as the origin gets it: headers that do not reach the origin cannot tell variants
     /// apart.
     pub fn as_forwarded<'a, H: Head>(&'a self, head: &'a H) -> AsForwarded<'a, H> {
         AsForwarded::new(head, self.forwarded.as_deref())
     }
 
-    /// The keys of the epochs of the response. `plan` is the route's, `prefix` that of all keys in the
-    /// store.
+    /// The keys of the response's epochs in the store. `plan` is the plan of the route, `prefix`
+    /// the prefix of all keys.
     pub fn epoch_keys(&self, target: &Target<'_>, plan: &CachePlan, prefix: &str) -> Vec<String> {
         match &self.no_vary_search {
             Some(search) => plan.epoch_keys(prefix, &search.counted(target)),
@@ -104,17 +105,17 @@ impl CacheRequest {
 /// A request that may change what is stored for its URL (RFC 9111 §4.4).
 #[derive(Debug)]
 pub struct Change {
-    /// Whether the route declares its query: then the answer to this request, which goes to the origin
-    /// as it is, is not that to a later `GET`.
+    /// Whether the route declares its query. Then the answer to this request, which is forwarded
+    /// with its query as it is, does not answer a later `GET`.
     pub declared: bool,
-    /// The settings of the route that reads it.
+    /// The rules of the route that answers a `GET` of this URL.
     pub rules: CacheRules,
-    /// The key that it is stored under.
+    /// The key under which the response to that `GET` is stored.
     pub url: CacheKey,
 }
 
 impl Change {
-    /// A request to a URL that others `GET` from the cache of this plan.
+    /// A request that may change a URL. `plan` is the plan of the route that answers a `GET` of it.
     pub fn of(plan: &CachePlan, head: &impl Head, target: &Target<'_>) -> Self {
         Self {
             declared: plan.forwarded.is_some(),

@@ -1,4 +1,4 @@
-//! What a stored response answers a client with, and whether it may.
+//! Serving: whether a stored response may answer a request, and with what.
 
 use std::borrow::Cow;
 
@@ -18,19 +18,19 @@ use super::lookup::Lookup;
 
 /// What to do about an admitted request.
 pub enum Serve<B: Body> {
-    /// Ask the origin.
+    /// Go to the origin.
     Fetch(Miss<B>),
     /// Answer from the cache.
     Answer(Answer<B>),
-    /// The same, and refresh the entry afterwards.
+    /// Answer from the cache, and refresh the entry in the background.
     AnswerAndRefresh(Answer<B>, Miss<B>),
-    /// Nothing is stored that may be served, and the client wants nothing else (RFC 9111 §5.2.1.7).
+    /// No stored response may be served, and the client accepts nothing else (RFC 9111 §5.2.1.7).
     OnlyIfCached,
 }
 
 impl<B: Body> Lookup<B> {
-    /// What to do about the request, now that it is admitted and all is known. `draw` is a random
-    /// number from 0 to 1: it decides whether a fresh entry is refreshed early.
+    /// What to do about the request once it is admitted and the lookup is complete. `draw` is a
+    /// random number from 0 to 1 that decides whether a fresh entry is refreshed early.
     pub fn serve(mut self, head: &impl Head, draw: f64, now: Timestamp) -> Serve<B> {
         let usage = self.evaluate(head, now);
         let (refresh, why) = match usage {
@@ -69,8 +69,8 @@ impl<B: Body> Lookup<B> {
         }
     }
 
-    /// The stored response in place of a call of the origin that must not be made, if it may still be
-    /// served.
+    /// An answer from the stored response in place of a call of the origin that must not be made,
+    /// if the response may still be served.
     pub fn answer_in_place(&self, head: &impl Head, now: Timestamp) -> Option<Answer<B>> {
         let entry = self.usable_on_error(head, now)?;
         let mut status = CacheStatus::hit();
@@ -93,8 +93,8 @@ impl<B: Body> Lookup<B> {
 }
 
 impl<B: Body> Fetching<B> {
-    /// The stored response in place of a failure of the origin, if it may still be served.
-    /// `fwd_status`: what the origin answered with, if it answered.
+    /// An answer from the stored response in place of a failure of the origin, if the response may
+    /// still be served. `fwd_status`: the status with which the origin answered, if it did.
     pub fn answer_on_error(
         &self,
         head: &impl Head,
@@ -110,8 +110,8 @@ impl<B: Body> Fetching<B> {
     }
 }
 
-/// [`answer`] without a word of the origin's: if it is stale, it says for how long nobody has known
-/// whether it is still true.
+/// [`answer`] for a response that the origin has not just confirmed: a stale one also tells its age
+/// in [`DATA_AGE`].
 fn serve_stored<B: Body>(
     entry: &Entry<B>,
     head: &impl Head,
@@ -125,11 +125,11 @@ fn serve_stored<B: Body>(
     answer
 }
 
-/// The header with the age of a stale answer, in milliseconds.
+/// The header that tells the age of a stale answer, in milliseconds.
 pub const DATA_AGE: &str = "x-data-age";
 
-/// The answer that a stored response gives a client: the whole, its head, a part, or that nothing
-/// changed.
+/// The answer that a stored response gives a client: the whole response, its head, a range, or
+/// `304`.
 pub fn answer<B: Body>(
     entry: &Entry<B>,
     head: &impl Head,
@@ -205,5 +205,6 @@ fn with_headers<'a, B: Body>(
     answer
 }
 
-/// Digests of the content of a message (RFC 9530 §2), which a part is another of.
+/// Headers with digests of a message's content (RFC 9530 §2). A range has other digests than the
+/// whole.
 const OF_THE_WHOLE: [&str; 2] = ["content-digest", "content-md5"];

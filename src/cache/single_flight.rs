@@ -1,9 +1,9 @@
-//! Single flight: of the requests of an isolate that miss one key at once, one goes to the origin, and
-//! the others wait for what it stores.
+//! Single flight: if several requests of an isolate miss one key at the same time, one goes to the
+//! origin (the leader), and the others wait for what it stores (the followers).
 //!
-//! Nobody waits on another request's future: a fetch under way is plain data with a deadline, and a
-//! follower looks again after a short time of its own. Nothing is handed from one request to another
-//! but what is stored for all, by the same rules as ever.
+//! No request waits on another request's future. A fetch is plain data with a deadline, and a
+//! follower looks again after a short time of its own. A follower gets nothing from the leader but
+//! what is stored for all requests, by the usual rules.
 //!
 //! ```text
 //!          join                start            head_arrived
@@ -19,19 +19,21 @@ use quick_cache::unsync::Cache;
 
 use crate::clock::Timestamp;
 
-/// How many keys are remembered.
+/// The largest number of keys that are remembered.
 const KEYS: usize = 1_000;
 
-/// The longest that a request waits for another one's response before it goes to the origin itself.
+/// The longest time that a request waits for another request's response before it goes to the
+/// origin.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
-/// The longest that an isolate waits for another one. Each look costs the store two commands.
+/// The longest time that an isolate waits for another isolate. Each look costs two commands of the
+/// store.
 pub const ELSEWHERE: Duration = Duration::from_millis(1_500);
 
-/// For how long nobody waits for a key whose response could not be stored.
+/// How long a key is hit-for-miss after its response could not be stored.
 const UNCACHEABLE: Duration = Duration::from_secs(10);
 
-/// The same if the origin failed.
+/// How long a key is hit-for-miss after the origin failed.
 const FAILED: Duration = Duration::from_secs(1);
 
 /// The keys that are being fetched.
@@ -42,40 +44,40 @@ pub struct SingleFlight {
 
 #[derive(Debug, Clone, Copy)]
 enum Fetch {
-    /// A leader fetches it, or is about to, and is given up for lost at this time.
+    /// A leader fetches the key or is about to. It is given up for lost at `until`.
     UnderWay {
         until: Timestamp,
-        /// Whether it has gone to the origin.
+        /// Whether the leader has gone to the origin.
         started: bool,
-        /// Since when its body arrives, once its head is there.
+        /// Since when the response's body has been arriving, once its head is there.
         arriving: Option<Timestamp>,
     },
-    /// Nobody waits until then.
+    /// Hit-for-miss: no request waits for this key before `until`.
     HitForMiss { until: Timestamp },
 }
 
-/// What a request that misses is to do.
+/// The role of a request that misses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Go to the origin: others wait for it.
+    /// It goes to the origin, and others may wait for it.
     Leader,
-    /// Look again later.
+    /// It waits and looks again later.
     Follower,
-    /// Go to the origin, for itself only.
+    /// It goes to the origin for itself only.
     Independent,
 }
 
-/// Why a fetch ended without anything stored.
+/// Why the response to a fetch was not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotStored {
-    /// The response must not be stored, or cannot.
+    /// The response must not or cannot be stored.
     Uncacheable,
     /// The origin failed.
     Failed,
 }
 
 impl NotStored {
-    /// For how long nobody waits then.
+    /// How long the key is hit-for-miss.
     pub const fn pause(self) -> Duration {
         match self {
             Self::Uncacheable => UNCACHEABLE,
@@ -85,15 +87,15 @@ impl NotStored {
 }
 
 impl SingleFlight {
-    /// Nothing under way.
+    /// No fetch is under way.
     pub fn new() -> Self {
         Self {
             keys: Cache::new(KEYS),
         }
     }
 
-    /// A request misses `key` at `now`, and has waited for so long already. A leader is given up for
-    /// lost after `max_wait`.
+    /// The role of a request that misses `key` at `now` and has already waited for `waited`. If it
+    /// becomes the leader, it is given up for lost after `max_wait`.
     pub fn join(
         &mut self,
         key: &str,
@@ -117,24 +119,25 @@ impl SingleFlight {
         }
     }
 
-    /// What is under way is of no use to anybody else any more.
+    /// Forgets all fetches under way, because their responses must not serve other requests any
+    /// more.
     pub fn abandon(&mut self) {
         let keeps = |fetch: &Fetch| matches!(fetch, Fetch::HitForMiss { .. });
         self.keys.retain(|_, fetch| keeps(fetch));
     }
 
-    /// The leader, which may have waited for another isolate until now, goes to the origin: it is given
-    /// up for lost `max_wait` from here on.
+    /// The leader goes to the origin. It may have waited for another isolate until now, so it is
+    /// given up for lost only `max_wait` from now on.
     pub fn start(&mut self, key: &str, max_wait: Duration, now: Timestamp) {
         let fetch = Fetch::under_way(max_wait, true, now);
         self.keys.insert(key.to_owned(), fetch);
     }
 
-    /// The head of a response that is to be stored has arrived, and its body may take this `time`:
-    /// followers wait a little longer. If it takes longer than [`LONGEST_WAIT`], nobody waits any more
-    /// until it is stored or given up.
+    /// The head of a response that is to be stored has arrived, and its body may take this `time`,
+    /// so followers keep waiting. If the body takes longer than [`LONGEST_WAIT`], no request waits
+    /// any more until it is stored or given up.
     pub fn head_arrived(&mut self, key: &str, time: Duration, now: Timestamp) {
-        // After a purge it is of no use to anybody else.
+        // After a purge the key is not there any more, and the response serves no other request.
         if let Some(Fetch::UnderWay { .. }) = self.keys.get(key) {
             let fetch = Fetch::UnderWay {
                 until: now + time,
@@ -145,7 +148,7 @@ impl SingleFlight {
         }
     }
 
-    /// Another request is to lead, unless nobody waits for the response because its body is slow.
+    /// Lets another request become the leader, unless no request waits because the body is slow.
     pub fn hand_over(&mut self, key: &str, now: Timestamp) {
         let slow = self.keys.peek(key).is_some_and(|fetch| fetch.is_slow(now));
         if !slow {
@@ -153,7 +156,7 @@ impl SingleFlight {
         }
     }
 
-    /// Whether a leader has gone to the origin for `key` and is awaited.
+    /// Whether a leader that is not lost yet has gone to the origin for `key`.
     pub fn has_started(&self, key: &str, now: Timestamp) -> bool {
         matches!(
             self.keys.peek(key),
@@ -161,12 +164,12 @@ impl SingleFlight {
         )
     }
 
-    /// The response is stored, or need not be fetched.
+    /// Ends the fetch: the response is stored or need not be fetched.
     pub fn finish(&mut self, key: &str) {
         self.keys.remove(key);
     }
 
-    /// Nothing is stored: each request goes to the origin by itself for a while.
+    /// Ends the fetch with nothing stored: the key is hit-for-miss for [`NotStored::pause`].
     pub fn give_up(&mut self, key: &str, why: NotStored, now: Timestamp) {
         let until = now + why.pause();
         self.keys
@@ -183,7 +186,7 @@ impl Fetch {
         }
     }
 
-    /// Whether a body has been arriving for so long that nobody waits for it.
+    /// Whether the body has been arriving for so long that no request waits for it.
     fn is_slow(&self, now: Timestamp) -> bool {
         match self {
             Self::UnderWay {
@@ -196,8 +199,8 @@ impl Fetch {
     }
 }
 
-/// After how long a follower looks again, for the `n`th time: soon at first, for most origins are
-/// fast.
+/// How long a follower waits before it looks for the `n`th time, counted from 0. The first pauses
+/// are short, because most origins are fast.
 pub const fn pause(n: u32) -> Duration {
     Duration::from_millis(match n {
         0 => 5,
@@ -206,7 +209,8 @@ pub const fn pause(n: u32) -> Duration {
     })
 }
 
-/// The same of the store, if another isolate fetches it.
+/// How long a leader waits before it asks the store for the `n`th time, counted from 0, whether
+/// another isolate has stored the response.
 pub const fn pause_elsewhere(n: u32) -> Duration {
     Duration::from_millis(match n {
         0 => 40,
