@@ -1,5 +1,5 @@
-//! HTTP messages as the limiter and the cache see them: heads by name, bodies as a shell holds them,
-//! answers of the gate's own, and the request to the origin.
+//! HTTP messages as the limiter and the cache see them: heads whose fields are read by name, bodies
+//! as a shell holds them, the gate's own answers, and the request to the origin.
 
 pub mod answer;
 pub mod body;

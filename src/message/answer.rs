@@ -1,4 +1,4 @@
-//! What the gate answers by itself: a status, headers and a body at hand.
+//! An answer of the gate's own: a status, headers and a body that is at hand.
 
 use std::borrow::Cow;
 
@@ -16,16 +16,16 @@ pub struct Answer<B> {
 /// The body of an [`Answer`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content<B> {
-    /// None.
+    /// No body.
     Empty,
-    /// A text of the gate's own.
+    /// A text that the gate has written.
     Text(String),
-    /// A stored one.
+    /// A stored body.
     Stored(B),
 }
 
 impl<B> Answer<B> {
-    /// A response with a text.
+    /// A response with a text as its body.
     pub fn text(status: u16, media_type: &'static str, text: String) -> Self {
         Self {
             status,
@@ -34,7 +34,7 @@ impl<B> Answer<B> {
         }
     }
 
-    /// Sets a header.
+    /// Sets a header and removes all earlier ones of that name.
     pub fn set(&mut self, name: &'static str, value: String) {
         self.headers.retain(|(other, _)| other != name);
         self.headers.push((Cow::Borrowed(name), value));

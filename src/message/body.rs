@@ -1,4 +1,4 @@
-//! A stored body, as a shell holds it: bytes natively, a JavaScript array in the Worker.
+//! A stored body as a shell holds it: bytes natively, a JavaScript array in the Worker.
 
 use bytes::Bytes;
 
@@ -7,7 +7,7 @@ use bytes::Bytes;
 pub enum BodyError {
     /// It is longer than it may be.
     TooLong,
-    /// It was not over in time.
+    /// It did not end in time.
     TooSlow,
     /// It broke off.
     Broken,
@@ -15,21 +15,22 @@ pub enum BodyError {
 
 /// The bytes of a body, cheap to clone.
 pub trait Body: Clone {
-    /// How many.
+    /// The number of bytes.
     fn len(&self) -> usize;
 
-    /// Whether there are none.
+    /// Whether the body is empty.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The bytes themselves; may copy.
+    /// The bytes. May copy.
     fn bytes(&self) -> Bytes;
 
-    /// Takes bytes in; may copy.
+    /// A body of these bytes. May copy.
     fn from_bytes(bytes: Bytes) -> Self;
 
-    /// The bytes from place `from` to before `to`, as far as there are such. Does not copy.
+    /// The bytes from offset `from` up to, but not including, `to`; fewer if the body ends before.
+    /// Does not copy.
     fn slice(&self, from: usize, to: usize) -> Self;
 }
 

@@ -1,4 +1,4 @@
-//! Forwarding: what the origin is sent, and which headers stay on either side of the gate.
+//! Forwarding: the request that is sent to the origin, and the headers that do not cross the gate.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -8,33 +8,33 @@ use crate::engine::proxy_names::{Reserved, speaks_for_proxy};
 
 use super::head::{Head, is_upgrade};
 
-/// A request to the origin, as a change to the client's request.
+/// A request to the origin, described as a change to the client's request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetch {
-    /// Where it goes.
+    /// The URL at the origin.
     pub url: String,
-    /// The only headers of the client that go on, by lower-case name, if not all do.
+    /// The only client headers that are forwarded, by lower-case name; `None`: all are.
     pub keep: Option<Vec<String>>,
-    /// Headers of the client that are taken off, whether they are in `keep` or not, by lower-case name.
+    /// Client headers that are removed, whether they are in `keep` or not, by lower-case name.
     pub remove: Vec<String>,
     /// Headers that are set.
     pub set: Vec<(String, String)>,
-    /// How long the origin may take to start its answer once it has the whole request. While the client
-    /// is still sending, the time begins anew with every piece.
+    /// How long the origin may take to start its answer once it has the whole request. While the
+    /// client is still sending, the time starts anew with every piece.
     pub timeout: Duration,
 }
 
 /// Why there is no answer from the origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// It could not be reached, or broke off.
+    /// The origin could not be reached, or the connection broke off.
     Failed,
-    /// It took longer than it may.
+    /// The origin did not answer in time.
     TimedOut,
 }
 
-/// Headers that concern one connection only (RFC 9110 §7.6.1), with the older ones that are still
-/// seen.
+/// Headers that concern one connection only (RFC 9110 §7.6.1), and older ones that are still in
+/// use.
 pub const HOP_BY_HOP: [&str; 9] = [
     "connection",
     "keep-alive",
@@ -47,16 +47,19 @@ pub const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
-/// The request headers that reach the origin on a route that declares its query, where the route does
-/// not name them itself. An answer that follows from one of them says so, or is not for a cache:
+/// The request headers that reach the origin on a route that declares its query, unless the route
+/// names the headers itself. If an answer depends on one of these, either the answer says so or it
+/// may not be stored:
 ///
-/// - what is negotiated about (RFC 9110 §12.5), and the page that asks (Fetch Standard, "CORS
-///   protocol"), are named in `Vary`;
+/// - headers of content negotiation (RFC 9110 §12.5) and `Origin` (Fetch Standard, "CORS protocol")
+///   are named in `Vary`;
 /// - an answer to a request with credentials is stored only if it allows that (RFC 9111 §3.5);
-/// - directives for caches are to be passed on (RFC 9111 §5.2), and so is what finds loops (RFC 8586);
-/// - what names a request in logs changes no answer.
+/// - directives for caches have to be forwarded (RFC 9111 §5.2), and so does `CDN-Loop`, which
+///   detects loops (RFC 8586);
+/// - headers that identify a request in logs do not change the answer.
 ///
-/// All others could change the answer for everybody: cookies, API keys, the browser's name.
+/// Every other header could change the answer for everybody: cookies, API keys, the name of the
+/// browser.
 pub const USUAL: [&str; 11] = [
     "accept",
     "accept-encoding",
@@ -71,7 +74,7 @@ pub const USUAL: [&str; 11] = [
     "x-request-id",
 ];
 
-/// A client's request as the origin gets to see it: without the headers that do not reach it.
+/// A client's request as the origin gets it: without the headers that are not forwarded.
 #[derive(Debug)]
 pub struct AsForwarded<'a, H> {
     head: &'a H,
@@ -79,12 +82,14 @@ pub struct AsForwarded<'a, H> {
 }
 
 impl<'a, H: Head> AsForwarded<'a, H> {
-    /// `names`: the only headers that reach it, if not all do.
+    /// The request as it is forwarded. `names`: the only headers that reach the origin; `None`: all
+    /// do.
     pub const fn new(head: &'a H, names: Option<&'a [String]>) -> Self {
         Self { head, names }
     }
 
-    /// Those of the cache's and of the gate's own reach it with other values than the client's.
+    /// Whether the header reaches the origin. The cache's and the gate's own headers do, but with
+    /// other values than the client's.
     fn reaches(&self, name: &str) -> bool {
         let own = || CONDITIONAL.iter().any(|n| n == name) || speaks_for_proxy(name);
         self.names
@@ -110,8 +115,8 @@ pub fn url(origin: &str, path: &str, query: Option<&str>) -> String {
     }
 }
 
-/// The request to this `url` of the origin for a client's request to `target`. Headers that are hop-by-hop
-/// or `reserved` are taken off, whatever the request is, also if it asks for another protocol.
+/// The request to `url` at the origin for a client's request to `target`. Headers that are
+/// hop-by-hop or `reserved` are removed from every request, including a protocol upgrade.
 pub fn fetch(
     url: String,
     target: &Target<'_>,
@@ -123,7 +128,7 @@ pub fn fetch(
     let named = named_in_connection(head.value("connection").as_deref());
     let upgrade = is_upgrade(head);
     let hop_by_hop = |name: &str| {
-        // The handshake's own: without them there is no other protocol.
+        // The handshake needs these two: without them the protocol is not switched.
         let handshake = upgrade && matches!(name, "connection" | "upgrade");
         !handshake && (HOP_BY_HOP.contains(&name) || named.iter().any(|n| n == name))
     };
@@ -145,8 +150,8 @@ pub fn fetch(
     }
 }
 
-/// The headers that a `Connection` header names: they are hop-by-hop too. A malformed list names
-/// every token in it, so that none of them goes on because of a missing comma.
+/// The headers that a `Connection` header names, which are hop-by-hop too. A malformed list names
+/// every token in it, so that a missing comma lets none of them go on.
 ///
 /// ```
 /// # use omnitrade_edge::message::forward::named_in_connection;

@@ -1,40 +1,40 @@
-//! The heads of requests and of the origin's answers, seen through small traits, so that nothing is
-//! copied that no decision needs.
+//! The heads of requests and of the origin's answers. Decisions see them through small traits, so
+//! that nothing is copied that no decision needs.
 
 use crate::engine::http_cache::Fields;
 
-/// The longest URL that is taken: as long as the platform takes.
+/// The longest URL that the gate accepts, in bytes. It is the platform's own limit.
 pub const LONGEST_URL: usize = 16 * 1024;
 
-/// The head of a client's request: its fields by name, and these.
+/// The head of a client's request: its fields by name, its method and its URL.
 pub trait Head: Fields {
     /// The method, in capitals.
     fn method(&self) -> &str;
 
-    /// The absolute URL, as it came.
+    /// The absolute URL, as the client sent it.
     fn url(&self) -> &str;
 
-    /// The names of all its fields, in lower case, each once. To list them takes time that only a
-    /// request to the origin is worth.
+    /// The names of all fields, in lower case, each once. Listing them is slow, so it is done only
+    /// for a request that goes to the origin.
     fn names(&self) -> Vec<String>;
 }
 
-/// The head of the origin's answer: its fields by name, and these.
+/// The head of the origin's answer: its fields by name, and its status.
 pub trait OriginHead: Fields {
     /// The HTTP status.
     fn status(&self) -> u16;
 
-    /// All field lines, names in lower case; asked for only where the answer may be stored. One that
-    /// cannot be read is there with a value of U+FFFD.
+    /// All field lines, with names in lower case. It is called only if the answer may be stored. A
+    /// line that cannot be read has U+FFFD as its value.
     fn headers(&self) -> Vec<(String, String)>;
 }
 
-/// The length that a response announces, in bytes.
+/// The `Content-Length` of a response, in bytes.
 pub fn announced_length(response: &[(String, String)]) -> Option<usize> {
     response.value("content-length")?.parse().ok()
 }
 
-/// Whether a request asks for another protocol: a WebSocket.
+/// Whether a request asks for an upgrade to WebSocket.
 pub fn is_upgrade(head: &impl Head) -> bool {
     head.value("upgrade")
         .is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
