@@ -1,6 +1,7 @@
 //! The gateway: the sequence of limits, cache, store and origin.
 //!
-//! It is a machine without I/O. [`Gate::decide`] looks at a request and says what to do:
+//! It is a state machine without I/O. [`Gate::decide`] looks at a request and returns the first
+//! step:
 //!
 //! ```text
 //!            ┌──────────────────────────── Respond ───────────────────────────┐
@@ -9,12 +10,12 @@
 //!            └────────────────────────────┘                             └─ Relay, and fill
 //! ```
 //!
-//! A shell carries the steps out and reports back. So nothing here waits, everything can be driven
-//! by a test, and a request that can be answered from memory needs no promise at all.
+//! A shell carries out the steps and reports the results. So nothing in the gateway waits, a test
+//! can drive everything, and a request that can be answered from memory needs no promise.
 //!
-//! The two machines that decide are [`limiter`](crate::limiter) and [`cache`](crate::cache). The
-//! gateway asks them in turn and owns nothing else. Calls in it run one way: `sequence` → `background`
-//! → `fetch` → `gate`.
+//! Two other machines make the decisions: [`limiter`](crate::limiter) and [`cache`](crate::cache).
+//! The gateway only asks them in turn. Its own files call each other in one direction: `sequence` →
+//! `background` → `fetch` → `gate`.
 
 mod admin;
 mod admission;

@@ -1,9 +1,11 @@
-//! The admin pages under `/__edge/`. None of them ever reaches the origin, however its path is spelt.
+//! The admin pages under `/__edge/`. No request to them reaches the origin, in whichever spelling
+//! of the path.
 //!
-//! `POST /__edge/purge` makes entries void by tag and by URL, here and in the store. The page reads a
-//! body that [`names`] them, has the store set their epochs, and answers once the store has confirmed
-//! that. What this isolate holds is dropped in any case, and twice: before the store is asked, in case
-//! it never answers, and after, because of what was read meanwhile.
+//! `POST /__edge/purge` voids entries by tag and by URL, in this isolate and in the store. The page
+//! reads a body with the [`names`], has the store set their epochs, and answers once the store has
+//! confirmed that. Either way the isolate drops all its entries, and does so twice: before the
+//! store is asked, because the store may never answer, and afterwards, because entries may have
+//! been read meanwhile.
 
 mod names;
 
@@ -26,14 +28,14 @@ use super::step::{BodyRequest, Step};
 
 pub use names::{Unpurgeable, is_tag_name, purged_key};
 
-/// The longest body that the page for purges takes, in bytes.
+/// The longest body that the purge page accepts, in bytes.
 const LONGEST_BODY: usize = 64 << 10;
 
 impl<B: Body> Gate<B> {
-    /// Answers a request under `/__edge/`; `None` for all others.
+    /// Answers a request under `/__edge/`; `None` for all other requests.
     ///
-    /// A path with parameters (`/__edge;x/purge`) leads to no page: rules in front of the gate that guard
-    /// `/__edge/` would not know it. Nor does it go to the origin.
+    /// A path with parameters (`/__edge;x/purge`) leads to no page, because a rule in front of the
+    /// gate that guards `/__edge/` would not recognise it. It does not reach the origin either.
     pub(super) fn admin(&self, head: &impl Head, spelt: &str, path: &[String]) -> Option<Step<B>> {
         let (first, page) = path.split_first()?;
         if first != "__edge" {
@@ -63,8 +65,8 @@ impl<B: Body> Gate<B> {
         })
     }
 
-    /// How this isolate sees the store. The gate itself is up, or it would not answer: 200 in any
-    /// case.
+    /// The health page: how this isolate sees the store. The status is always 200, because the gate
+    /// itself is up if it answers.
     fn health(&self) -> Answer<B> {
         let store = self.link.status().map_or("none", Status::as_str);
         let degraded = self.link.exists() && !self.link.is_up();
@@ -75,7 +77,7 @@ impl<B: Body> Gate<B> {
         answer
     }
 
-    /// Takes the body of a request that is to purge.
+    /// Takes the body of a purge request.
     pub fn body_read(
         &mut self,
         head: &impl Head,
@@ -110,7 +112,7 @@ impl<B: Body> Gate<B> {
         }
     }
 
-    /// Takes what the store said to a purge.
+    /// Takes the store's replies to a purge.
     pub fn purged(
         &mut self,
         purge: &Purge,
@@ -135,7 +137,7 @@ impl<B: Body> Gate<B> {
     }
 }
 
-/// What to do about a request to the page for purges from a client that may purge.
+/// What to do about an authorised request to the purge page.
 fn purge_page<B: Body>(head: &impl Head) -> Step<B> {
     let announced = head.value("content-length");
     let announced = announced.and_then(|length| length.trim().parse::<usize>().ok());

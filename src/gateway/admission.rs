@@ -1,4 +1,4 @@
-//! A request's limits: against what it counts, and what clients are told about them.
+//! The limits of a request: what it counts against, and what clients are told about that.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ use super::plan::{LimitPlan, Plan, RoutePlan};
 use super::problem::Problem;
 use super::ratelimit;
 
-/// What a request counts against, and, once that is known, how it fared.
+/// The limits that a request counts against, and their verdicts once they are known.
 #[derive(Debug)]
 pub struct Admission {
     check: Check,
@@ -32,7 +32,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// The limits of a route, for the client that sent `head`.
+    /// The limits of a route for the client that sent `head`.
     pub fn of(
         plan: &Plan,
         route: &RoutePlan,
@@ -69,7 +69,7 @@ impl Admission {
                 ..Charge::on(bucket, quota.quota.window, 1)
             });
         }
-        // Where no limit depends on the key, nobody needs its record.
+        // If no limit depends on the API key, its record is not needed.
         let depends = charges.iter().any(|charge| !charge.is_settled());
         let record = client.record().filter(|_| depends);
         Self {
@@ -81,7 +81,7 @@ impl Admission {
         }
     }
 
-    /// No limits at all.
+    /// An admission without any limits.
     pub const fn free(now: Timestamp) -> Self {
         Self {
             check: Check::free(),
@@ -92,14 +92,15 @@ impl Admission {
         }
     }
 
-    /// Decides as far as memory can. Whether the store has to be asked about the limits.
+    /// Decides as far as this is possible from memory. Returns whether the store has to be asked
+    /// about the limits.
     pub fn recall(&mut self, memory: &mut LimitMemory, now: Timestamp) -> Result<bool, Problem> {
         self.decided_at = now;
         let open = self.check.recall(memory, now);
         open.map_err(|refusal| self.problem(refusal))
     }
 
-    /// Takes what the store said. `None`: it could not tell.
+    /// Takes the store's reply. `None`: the store could not decide.
     pub fn decided(
         &mut self,
         reply: &mut Reply,
@@ -112,7 +113,8 @@ impl Admission {
         decided.map_err(|refusal| self.problem(refusal))
     }
 
-    /// Decides without the store: absent, or failing for the next `down_for`.
+    /// Decides without the store. `down_for`: how long the store will not be asked yet; `None` if
+    /// there is none.
     pub fn locally(
         &mut self,
         memory: &mut LimitMemory,
@@ -124,13 +126,15 @@ impl Admission {
         decided.map_err(|refusal| self.problem(refusal))
     }
 
-    /// Whether the origin must not be called before somebody allowed it, and might.
+    /// Whether the origin quota has to be charged before the origin is called, and is not known to
+    /// be exhausted.
     pub fn origin_unpaid(&mut self, memory: &mut LimitMemory, now: Timestamp) -> bool {
         self.check.recall_origin(memory, now);
         self.check.origin_unpaid() && self.check.origin_refused().is_none()
     }
 
-    /// Whether the origin may be called, and what of the request is put right afterwards.
+    /// The limiter's own state of this request: whether the origin may be called, and what is
+    /// corrected afterwards.
     pub const fn check(&mut self) -> &mut Check {
         &mut self.check
     }
@@ -167,7 +171,7 @@ impl Admission {
         }
     }
 
-    /// The headers that tell the client: those of its limits, as the configuration has them, and
+    /// The headers for the client: those of its limits in the configured version, and
     /// `X-Edge-Limiter`.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![("x-edge-limiter", self.check.source().as_str().to_owned())];
@@ -197,7 +201,7 @@ impl Admission {
         headers
     }
 
-    /// Puts the headers on an answer of the gate's own.
+    /// Sets these headers on an answer of the gate's own.
     pub fn mark<B: Body>(&self, mut answer: Answer<B>) -> Answer<B> {
         for (name, value) in self.headers() {
             answer.set(name, value);
@@ -206,7 +210,8 @@ impl Admission {
     }
 }
 
-/// Who sent a request, worked out as far as the limits ask.
+/// The client that sent a request. Its address and the digest of its key are computed only if a
+/// limit needs them.
 struct ClientOf<'a, H> {
     plan: &'a Plan,
     head: &'a H,
@@ -221,14 +226,14 @@ impl<'a, H: Head> ClientOf<'a, H> {
         Self {
             plan,
             head,
-            // Of one that is not known to the octet nobody could say whose it is.
+            // If the key's octets are not known exactly, nobody can say whose key it is.
             api_key: api_key.filter(|key| !key.trim().is_empty() && is_exact(key)),
             address: None,
             digest: None,
         }
     }
 
-    /// The store's record of the client's key, where only registered keys count.
+    /// The store's key of the record of the client's API key, if only registered keys count.
     fn record(&mut self) -> Option<String> {
         match self.plan.client.keys {
             Keys::Any => None,
@@ -239,7 +244,7 @@ impl<'a, H: Head> ClientOf<'a, H> {
         }
     }
 
-    /// Where a limit counts the client; `None` where it does not apply.
+    /// The buckets in which a limit counts the client; `None` if the limit does not apply to it.
     fn buckets(&mut self, limit: &LimitPlan, route: &RoutePlan) -> Option<Buckets> {
         let prefix = &self.plan.store.key_prefix;
         let bucket = |subject: &str, permits| Bucket {

@@ -1,5 +1,5 @@
-//! What no client waits for: refreshes, the bodies of responses that are stored, and calls of the
-//! script after an answer.
+//! Background work, for which no client waits: refreshes, reading the bodies of responses that are
+//! stored, and calls of the script after an answer.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,9 +22,10 @@ use super::gate::Gate;
 use super::step::Step;
 
 impl<B: Body> Gate<B> {
-    /// How the entry is refreshed after the answer; `None`: somebody else does it.
+    /// The first step of a background refresh; `None` if another request or isolate does it.
     ///
-    /// The store is asked first, unless it was already: another isolate may be at it, or done.
+    /// The store is asked first, unless this request has asked it already: another isolate may be
+    /// refreshing the entry or may have done so.
     pub(super) fn refresh(
         &mut self,
         head: &impl Head,
@@ -62,16 +63,17 @@ impl<B: Body> Gate<B> {
         self.unless_down(inserted)
     }
 
-    /// The body of a response that was to be stored broke off, is too large, or was not over in time.
+    /// Call this if the body of a response that was to be stored broke off, is too large or did not
+    /// end in time.
     pub fn fill_failed(&mut self, fill: &Fill, why: BodyError, local_now: Timestamp) -> Inserted {
         let now = self.link.now(local_now);
         let inserted = fill.fail(why, &mut self.cache, now);
         self.unless_down(inserted)
     }
 
-    /// The body of a response that is to be stored still arrives
-    /// [`LONGEST_WAIT`](crate::cache::LONGEST_WAIT) after its head: what to write tells other isolates
-    /// that they need not wait for it.
+    /// Call this if the body of a response that is to be stored is still arriving
+    /// [`LONGEST_WAIT`](crate::cache::LONGEST_WAIT) after its head. The returned write tells other
+    /// isolates not to wait for it.
     pub fn still_arriving(&self, fill: &Fill) -> Option<Write> {
         let write = fill.still_arriving(&self.cache);
         write.filter(|_| self.link.is_up())
@@ -84,15 +86,15 @@ impl<B: Body> Gate<B> {
         }
     }
 
-    /// Takes what the store said to a call of [`KEEP`](crate::store::KEEP): what it did not take is not
-    /// kept here either.
+    /// Takes the store's reply to a call of [`KEEP`](crate::store::KEEP). If the store has refused
+    /// the entry, the isolate drops it too.
     pub fn kept(&mut self, entry: &CacheKey, reply: &Value) {
         if reply.as_int() != Some(1) {
             self.cache.entries.remove(entry);
         }
     }
 
-    /// Takes what the store said to a call that no client waited for.
+    /// Takes the store's reply to a call for which no client waited.
     pub fn worked(&mut self, call: &Work, reply: Result<Value, Error>, local_now: Timestamp) {
         if let Err(error) = &reply {
             self.note_failure(error);
@@ -100,14 +102,15 @@ impl<B: Body> Gate<B> {
         call.done(reply, &mut self.limits, &mut self.link, local_now);
     }
 
-    /// After how long [`Gate::sweep`] should be called; `None`: it need not be, or somebody is at it.
+    /// How long to wait before calling [`Gate::sweep`]; `None` if there is nothing to sweep or a
+    /// sweep is scheduled already.
     pub fn sweep_after(&mut self, local_now: Timestamp) -> Option<Duration> {
         let now = self.link.now(local_now);
         self.limits.sweep_after(&self.link, now)
     }
 
-    /// Returns the unspent permits of clients that did not come back: a call of the script to make, if
-    /// there are any.
+    /// Returns the unspent permits of clients that did not come back: the result is the call of the
+    /// script that does so, if there are any.
     pub fn sweep(&mut self, local_now: Timestamp) -> Option<Work> {
         let now = self.link.now(local_now);
         self.limits.swept();

@@ -15,22 +15,22 @@ use super::plan::RoutePlan;
 pub struct Context<B: Body> {
     pub(super) route: Rc<RoutePlan>,
     pub(super) admission: Admission,
-    /// Where it stands with the cache.
+    /// Its phase in the cache.
     pub(super) cache: Phase<B>,
     /// Its place among the requests that miss the same key.
     pub(super) place: Place,
     /// Whether the store has failed this request already.
     pub(super) store_failed: bool,
-    /// Whether this is the refresh of an entry, for which no client waits.
+    /// Whether this is a background refresh, for which no client waits.
     pub(super) is_background: bool,
     /// What to write to the store after the answer.
     pub(super) writes: Vec<Write>,
-    /// Calls of the script to make, which need not wait for the answer.
+    /// Calls of the script that do not have to wait for the answer.
     pub(super) calls: Vec<Work>,
 }
 
 impl<B: Body> Context<B> {
-    /// A request of which nothing is decided yet.
+    /// A request about which nothing is decided yet.
     pub(super) fn new(route: Rc<RoutePlan>, admission: Admission, cache: Phase<B>) -> Self {
         Self {
             route,
@@ -44,13 +44,13 @@ impl<B: Body> Context<B> {
         }
     }
 
-    /// Whether other requests wait for what comes of this one: then it should go on when its client
-    /// hangs up.
+    /// Whether other requests may wait for the response to this one. Then it should go on if its
+    /// client hangs up.
     pub const fn leads(&self) -> bool {
         self.place.leads()
     }
 
-    /// Calls of the script that need not wait for the answer.
+    /// Takes the calls of the script that do not have to wait for the answer.
     pub fn take_calls(&mut self) -> Vec<Work> {
         std::mem::take(&mut self.calls)
     }

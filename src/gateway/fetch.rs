@@ -1,4 +1,4 @@
-//! The request to the origin: whether it may be made, what it cost, and what becomes of its answer.
+//! The request to the origin: whether it may be made, what it cost, and what happens to the answer.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,15 +22,15 @@ use super::gate::Gate;
 use super::problem::Problem;
 use super::step::{Handoff, Relay, Respond, Step};
 
-/// The header in which the origin says what a request cost in truth. It is for the gate, not for
-/// clients.
+/// The header in which the origin tells the true cost of a request. It is for the gate, and clients
+/// do not get it.
 const COST: &str = "x-edge-cost";
 
-/// The most that one request may cost.
+/// The highest true cost that is accepted, in permits.
 const LARGEST_COST: u64 = 1_000_000;
 
 impl<B: Body> Gate<B> {
-    /// The request to the origin, once it may be called.
+    /// Sends the request to the origin, or first asks the store whether the origin may be called.
     pub(super) fn fetch(
         &mut self,
         head: &impl Head,
@@ -46,7 +46,7 @@ impl<B: Body> Gate<B> {
                 let ask = context.admission.check().ask_origin(limits, link, now);
                 return Step::Ask(ask, context);
             }
-            // It is counted here now.
+            // The store failed, so the call is counted in the isolate now.
             return self.fetch(head, context, now);
         }
         let Some(target) = Target::of(head.url()) else {
@@ -80,7 +80,7 @@ impl<B: Body> Gate<B> {
         Step::Fetch(fetch, context)
     }
 
-    /// Whether the origin may be called without asking the store first.
+    /// Whether the origin may be called now, without asking the store first.
     pub(super) fn may_call_origin(&mut self, context: &mut Context<B>, now: Timestamp) -> bool {
         let limits = &mut self.limits;
         if context.admission.origin_unpaid(limits, now) && context.store_failed {
@@ -89,8 +89,8 @@ impl<B: Body> Gate<B> {
         !context.admission.check().origin_unpaid()
     }
 
-    /// The origin may not be called for this long: what is stored, as far as it may be served, or
-    /// a refusal that costs nothing.
+    /// Answers without the origin, whose quota is exhausted for `retry_after`: with the stored
+    /// response if it may be served, else with a refusal, which costs the client nothing.
     pub(super) fn instead_of_origin(
         &mut self,
         head: &impl Head,
@@ -107,7 +107,8 @@ impl<B: Body> Gate<B> {
         context.refuse(&Problem::OriginQuotaSpent { retry_after })
     }
 
-    /// What to do with the origin's answer, or without one, at `local_now` by the isolate's clock.
+    /// What to do with the origin's answer, or with its failure. `local_now` is the time by the
+    /// isolate's clock.
     pub fn origin_answered(
         &mut self,
         head: &impl Head,
@@ -163,7 +164,7 @@ impl<B: Body> Gate<B> {
         }
     }
 
-    /// What to do with an answer that the cache has looked at.
+    /// What to do with an answer, given what the cache has made of it.
     fn hand_on(
         &mut self,
         head: &impl Head,
@@ -200,7 +201,7 @@ impl<B: Body> Gate<B> {
         }
     }
 
-    /// What to do with the answer to a request that went past the cache.
+    /// What to do with the answer to a request that bypassed the cache.
     fn hand_on_uncached(
         &mut self,
         head: &impl Head,
@@ -223,9 +224,9 @@ impl<B: Body> Gate<B> {
         Handoff::Relay(relay)
     }
 
-    /// The keys of what the answer to a request that changes something makes invalid (RFC 9111 §4.4):
-    /// what is stored for its URL, and for those of the same origin that the answer names in `Location`
-    /// and `Content-Location`.
+    /// The keys that the answer to an unsafe request invalidates (RFC 9111 §4.4): that of its URL,
+    /// and those of URLs of the same origin that the answer names in `Location` and
+    /// `Content-Location`.
     fn invalidated(
         &self,
         head: &impl Head,
@@ -247,7 +248,7 @@ impl<B: Body> Gate<B> {
         keys
     }
 
-    /// The key of a URL that an answer names, if it is one of this gate's with a cache.
+    /// The key of a URL that an answer names, if a route of this gate with a cache claims it.
     fn key_of(&self, head: &impl Head, reference: &str) -> Option<CacheKey> {
         let base = Target::of(head.url())?;
         let target = same_origin_reference(&base, &self.plan.origin, reference)?;
@@ -255,8 +256,8 @@ impl<B: Body> Gate<B> {
         Some(route.cache.as_ref()?.key(head, &target))
     }
 
-    /// Corrects what the request cost, now that its answer is known: nothing if the route gives it
-    /// back, or as much as the origin says.
+    /// Corrects the cost of the request once its answer is known: to zero if the route refunds the
+    /// status, else to what the origin says, if it says so.
     fn settle(
         &mut self,
         context: &mut Context<B>,
@@ -280,17 +281,17 @@ impl<B: Body> Gate<B> {
     fn correct_cost(&mut self, context: &mut Context<B>, cost: u64, now: Timestamp) {
         let (limits, link) = (&mut self.limits, &mut self.link);
         let call = context.admission.check().settle(cost, limits, link, now);
-        // Without a store to tell, what is charged there stays charged.
+        // If the store is down, what is charged there stays charged.
         context.calls.extend(call.filter(|_| self.link.is_up()));
     }
 }
 
-/// Why an answer counts as none, if it does.
+/// Why an answer counts as a failure of the origin, if it does.
 ///
-/// 520 to 527 and 530 are Cloudflare's own statuses for an origin that it could not reach or that broke
-/// off, with which `fetch` resolves there. A status of no class (RFC 9110 §15) is one that the runtime
-/// cannot hand on: "a status code that is outside the range of 100..599" is invalid. Interim responses
-/// never get here, but for the one with which another protocol begins.
+/// 520 to 527 and 530 are Cloudflare's own statuses for an origin that it could not reach or that
+/// broke off; `fetch` resolves with them there. The runtime cannot hand on a status outside all
+/// classes (RFC 9110 §15): "a status code that is outside the range of 100..599" is invalid.
+/// Interim responses never get here, except 101, with which another protocol begins.
 const fn unreachable(status: u16) -> Option<Failure> {
     match status {
         522 | 524 => Some(Failure::TimedOut),
@@ -300,7 +301,7 @@ const fn unreachable(status: u16) -> Option<Failure> {
     }
 }
 
-/// What the origin says that the request cost, if it says a number.
+/// The true cost of the request, if the origin tells a number.
 fn true_cost(origin: &impl OriginHead) -> Option<u64> {
     let cost = origin.value(COST)?.trim().parse::<u64>().ok()?;
     Some(cost.min(LARGEST_COST))
@@ -314,10 +315,10 @@ const fn problem(failure: Failure) -> Problem {
 }
 
 impl<B: Body> Context<B> {
-    /// The origin's answer, with the gate's headers and without those of its last hop.
+    /// Relays the origin's answer, with the gate's headers and without the hop-by-hop ones.
     fn relay(&mut self, origin: &impl OriginHead) -> Relay<B> {
         let mut relay = Relay::untouched(self.after());
-        // The other protocol has begun: from here on nothing is the gate's.
+        // With 101 the other protocol has begun, and the gate changes nothing any more.
         if origin.status() != 101 {
             relay.remove = named_in_connection(origin.value("connection").as_deref());
             relay.remove.extend(HOP_BY_HOP.map(str::to_owned));
@@ -327,7 +328,7 @@ impl<B: Body> Context<B> {
         relay
     }
 
-    /// The origin failed, and there is nothing to serve in its place.
+    /// Answers that the origin failed. There is nothing to serve in place of its answer.
     fn failed(self, failure: Failure) -> Respond<B> {
         let mut answer = problem(failure).answer();
         let status = match &self.cache {

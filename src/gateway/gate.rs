@@ -14,28 +14,29 @@ use super::context::Context;
 use super::plan::Plan;
 use super::token::AdminToken;
 
-/// The gate of one isolate: its configuration and what it remembers. `B` is a stored body.
+/// The gate of one isolate: its configuration and what it remembers. `B` is the type of a stored
+/// body.
 #[derive(Debug)]
 pub struct Gate<B: Body> {
     pub(super) plan: Plan,
     pub(super) link: Link,
     pub(super) limits: LimitMemory,
     pub(super) cache: CacheMemory<B>,
-    /// What opens the admin pages that are not for everybody.
+    /// The token for the protected admin pages, if one is set.
     pub(super) admin_token: Option<AdminToken>,
     notes: Vec<String>,
-    /// Whether the notes have told that a setting of the store is wrong.
+    /// Whether a wrong setting of the store has been noted already.
     setting_noted: bool,
 }
 
 impl<B: Body> Gate<B> {
-    /// A gate with an empty memory. `has_store`: whether there is a store to ask; if not, the gate
-    /// is in local mode. `seed`: a random number, so that no two isolates give their calls the same
+    /// A gate with an empty memory. `has_store`: whether there is a store; if not, the gate works
+    /// in local mode. `seed`: a random number, so that no two isolates give their calls the same
     /// ids.
     ///
     /// # Errors
     ///
-    /// As [`Config::from_json`]; none for a configuration that was not changed since.
+    /// As [`Config::from_json`]; none for a configuration that was not changed after it was read.
     pub fn new(config: &Config, has_store: bool, seed: u64) -> Result<Self, ConfigError> {
         let plan = Plan::new(config)?;
         let mut limits = LimitMemory::default();
@@ -56,7 +57,8 @@ impl<B: Body> Gate<B> {
         })
     }
 
-    /// The same gate with the admin pages that this token opens; without one they are not there.
+    /// The gate with the protected admin pages, which this token opens. Without a token these pages
+    /// do not exist.
     #[must_use]
     pub fn with_admin_token(mut self, token: Option<AdminToken>) -> Self {
         self.admin_token = token;
@@ -70,7 +72,8 @@ impl<B: Body> Gate<B> {
         allowed
     }
 
-    /// What to ask the store about the entry that a request asks for.
+    /// The query to the store about the entry for a request; `None` if the cache does not handle
+    /// the request.
     pub(super) fn entry_query(
         &self,
         target: &Target<'_>,
@@ -81,7 +84,7 @@ impl<B: Body> Gate<B> {
         Some(context.cache.lookup()?.ask(target, plan, prefix))
     }
 
-    /// A call that asks about that entry, and nothing else.
+    /// A call of the script that asks about the entry for a request and nothing else.
     pub(super) fn ask_for_entry(
         &mut self,
         head: &impl Head,
@@ -94,16 +97,16 @@ impl<B: Body> Gate<B> {
         Some(ask)
     }
 
-    /// Has this written to the store after the answer, unless the store is down.
+    /// Schedules writes to the store after the answer, unless the store is down.
     pub(super) fn write(&self, context: &mut Context<B>, writes: impl IntoIterator<Item = Write>) {
         if self.link.is_up() {
             context.writes.extend(writes);
         }
     }
 
-    /// Notes that a call of the store failed. A wrong setting stays wrong until the next deployment,
-    /// which makes new isolates: it is noted once, whatever fails by it. Everything else is noted each
-    /// time.
+    /// Notes that a call of the store failed. A wrong setting is noted only once, however many
+    /// calls fail because of it: it stays wrong until the next deployment, which starts new
+    /// isolates. Every other failure is noted each time.
     pub fn note_failure(&mut self, error: &Error) {
         let is_setting = error.kind() == ErrorKind::Config;
         if !(is_setting && self.setting_noted) {
@@ -116,9 +119,9 @@ impl<B: Body> Gate<B> {
         self.notes.push(note);
     }
 
-    /// What there is to log since the last time: failures of the store that were reported to
-    /// [`Gate::resume`], [`Gate::worked`] or [`Gate::note_failure`], and states in it that cannot be
-    /// read.
+    /// Takes the notes to log since the last call: failures of the store that were reported to
+    /// [`Gate::resume`], [`Gate::worked`] or [`Gate::note_failure`], and limit states in the store
+    /// that could not be read.
     pub fn take_notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
     }

@@ -1,4 +1,4 @@
-//! The configuration as the gateway works with it: routes sorted, names resolved.
+//! The configuration in the form that the gateway works with: routes are sorted and names resolved.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -10,62 +10,63 @@ use crate::engine::route::Pattern;
 
 use crate::cache::CachePlan;
 
-/// What the gate does, ready for use.
+/// The resolved configuration.
 #[derive(Debug)]
 pub struct Plan {
-    /// Scheme, host and path prefix of the origin, no slash at the end.
+    /// Scheme, host and path prefix of the origin, without a slash at the end.
     pub origin: String,
     /// How clients are told apart.
     pub client: config::Client,
     /// How the store is used.
     pub store: config::Store,
-    /// Which headers tell clients their limits.
+    /// The version of the headers that tell clients their limits.
     pub headers: config::Style,
-    /// Whether they name the bucket that the client counts in, which only draft-10 has room for.
+    /// Whether these headers name the bucket that the client counts in, which only draft-10 has a
+    /// parameter for.
     pub partition_key: bool,
-    /// The most specific path first.
+    /// The routes, the most specific path first.
     routes: Vec<Rc<RoutePlan>>,
-    /// For requests that no route claims.
+    /// The plan for requests that no route claims.
     unclaimed: Rc<RoutePlan>,
 }
 
-/// What applies to a request.
+/// A route, or what applies to requests that no route claims.
 #[derive(Debug)]
 pub struct RoutePlan {
-    /// The path as configured; empty for what no route claims.
+    /// The path as configured; empty for requests that no route claims.
     pub name: String,
     pattern: Option<Pattern>,
     methods: Option<Vec<String>>,
-    /// What it counts against, and how many hundredths of each quota are kept for other routes.
+    /// The limits, each with the percentage of its quota that is reserved for other routes.
     pub limits: Vec<(Rc<LimitPlan>, u64)>,
-    /// What one request takes.
+    /// The cost of one request, in permits.
     pub cost: u64,
-    /// The statuses of an answer upon which that comes back.
+    /// The statuses of an answer for which the cost is refunded.
     pub refund_on: Vec<u16>,
-    /// How often the origin may be called for it.
+    /// How often the origin may be called for this route.
     pub origin_quota: Option<OriginQuota>,
     /// How long the origin may take to start its answer.
     pub origin_timeout: Duration,
-    /// What is cached.
+    /// The plan of the route's cache, if it has one.
     pub cache: Option<CachePlan>,
 }
 
-/// One limit.
+/// A limit.
 #[derive(Debug)]
 pub struct LimitPlan {
     /// Its name.
     pub name: String,
-    /// For whom it counts.
+    /// The subject that it counts by.
     pub by: config::By,
-    /// The window of all its quotas.
+    /// The window, which all its quotas share.
     pub window: Duration,
-    /// Permits without an API key.
+    /// The permits of a client without an API key.
     pub quota: u64,
-    /// Permits with one.
+    /// The permits of a client with an API key.
     pub keyed: u64,
-    /// Permits of a registered key, by plan.
+    /// The permits of a registered key, by the name of its plan.
     pub plans: Rc<BTreeMap<String, u64>>,
-    /// Whether a refusal counts.
+    /// Whether a refusal is enforced.
     pub role: Role,
     /// What happens while the store fails.
     pub on_failure: OnFailure,
@@ -73,16 +74,16 @@ pub struct LimitPlan {
     pub leased: bool,
     /// The penalty for clients that ignore refusals, if any.
     pub penalty: Option<penalty::Penalty>,
-    /// How many hundredths of the quota are kept by routes for themselves.
+    /// The percentage of the quota that routes reserve for themselves.
     pub reserved: u64,
 }
 
 /// How often the origin may be called, by all isolates together.
 #[derive(Debug)]
 pub struct OriginQuota {
-    /// What it is counted under: routes may share it.
+    /// The name under which calls are counted. Routes may share it.
     pub name: String,
-    /// How often.
+    /// The quota.
     pub quota: Quota,
 }
 
@@ -91,7 +92,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// None for a [`Config`] as it was read; one that was changed since may name what is not there.
+    /// None for a [`Config`] as it was read; one that was changed since may refer to names that do
+    /// not exist.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
         let unknown = |field: &str, name: &str| {
             ConfigError::of(field, &format!("expected the name \"{name}\" to be there"))
@@ -143,7 +145,8 @@ impl Plan {
             };
             routes.push(Rc::new(plan));
         }
-        // Of two routes with one path, the one for some methods comes before the one for all others.
+        // Of two routes with one path, the one for some methods comes before the one for all
+        // methods.
         routes.sort_by(|a, b| {
             (&a.pattern, a.methods.is_none()).cmp(&(&b.pattern, b.methods.is_none()))
         });
@@ -168,7 +171,7 @@ impl Plan {
         })
     }
 
-    /// What requests cost, for each quota that they count against.
+    /// The cost of a request, for each quota that it may count against.
     pub fn costs(&self) -> Vec<(Quota, u64)> {
         let mut costs = Vec::new();
         for route in self.routes.iter().chain([&self.unclaimed]) {
@@ -183,7 +186,8 @@ impl Plan {
         costs
     }
 
-    /// What applies to a request with this method and path ([`segments`](crate::engine::route::segments)).
+    /// The plan for a request with this method and path
+    /// ([`segments`](crate::engine::route::segments)).
     pub fn find(&self, method: &str, path: &[String]) -> Rc<RoutePlan> {
         let claims = |route: &&Rc<RoutePlan>| {
             route.claims_method(method) && route.pattern.as_ref().is_some_and(|p| p.matches(path))
@@ -199,7 +203,8 @@ impl RoutePlan {
             .is_none_or(|methods| methods.iter().any(|m| m == method))
     }
 
-    /// The subject of limits that count everybody on the route: two routes may share a path.
+    /// The subject of limits that count by route. It includes the methods, because two routes may
+    /// share a path.
     pub fn subject(&self) -> String {
         match &self.methods {
             Some(methods) => format!("{}:{}", methods.join(","), self.name),
@@ -207,7 +212,7 @@ impl RoutePlan {
         }
     }
 
-    /// Whether the route names this method, and does not just take all.
+    /// Whether the route names this method explicitly instead of accepting all methods.
     pub fn names_method(&self, method: &str) -> bool {
         self.methods.is_some() && self.claims_method(method)
     }

@@ -9,78 +9,78 @@ use crate::clock::seconds_up;
 use crate::cache::Purged;
 use crate::message::answer::Answer;
 
-/// Why the gate answers by itself, and not well.
+/// Why the gate refuses a request or fails to answer it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
-    /// A quota is used up.
+    /// A quota is exhausted.
     QuotaExceeded {
         /// The names of the limits that refuse.
         violated: Vec<String>,
-        /// When the same request will be admitted.
+        /// How long until the same request will be admitted.
         retry_after: Duration,
     },
-    /// The store is down, and the local limits, which are lower, are used up.
+    /// The store is down, and the local limits, which are lower, are exhausted.
     ReducedCapacity {
         /// The names of the limits that refuse.
         violated: Vec<String>,
-        /// When the same request will be admitted.
+        /// How long until the same request will be admitted.
         retry_after: Duration,
     },
-    /// The client went on after refusals, and is held off for a while.
+    /// The client ignored refusals, and is blocked for a while.
     AbnormalUsage {
-        /// The names of the limits that it went on against.
+        /// The names of the limits whose refusals it ignored.
         violated: Vec<String>,
-        /// When it will be looked at again.
+        /// How long the client is still blocked.
         retry_after: Duration,
     },
-    /// The origin may not be called so often, and there is nothing to serve in its place.
+    /// The origin's quota is exhausted, and there is nothing to serve in place of its answer.
     OriginQuotaSpent {
-        /// When it may be called again.
+        /// How long until the origin may be called again.
         retry_after: Duration,
     },
-    /// The store is down, and a limit is closed then.
+    /// The store is down, and a limit refuses all requests in that case.
     StoreDown {
-        /// When the store is asked again.
+        /// How long until the store is asked again.
         retry_after: Duration,
     },
     /// The origin gave no answer.
     OriginFailed,
     /// The origin gave no answer in time.
     OriginTimedOut,
-    /// The client wants a stored response only, and there is none (RFC 9111 §5.2.1.7).
+    /// The client accepts only a stored response, and there is none (RFC 9111 §5.2.1.7).
     OnlyIfCached,
-    /// The gate cannot work as it is configured; the log says why.
+    /// The gate is misconfigured; the log says how.
     Misconfigured,
-    /// The URL cannot be read: a broken percent-escape, a foreign scheme or host.
+    /// The URL cannot be read: it has a broken percent-escape or an unexpected scheme or host.
     MalformedUrl,
-    /// The URL is longer than the gate takes.
+    /// The URL is longer than the gate accepts.
     UrlTooLong,
-    /// An admin page, asked for without the token that opens it.
+    /// An admin page was requested without the token that opens it.
     Unauthorised,
-    /// What was sent to an admin page is longer than it takes.
+    /// The body sent to an admin page is longer than the page accepts.
     BodyTooLarge,
-    /// What was sent to an admin page is not of the form that it takes.
+    /// The body sent to an admin page does not have the form that the page expects.
     MalformedBody {
         /// What was expected.
         expected: &'static str,
     },
-    /// What was to be purged cannot be; nothing was.
+    /// Some of the names cannot be purged; nothing was purged.
     NotPurgeable {
-        /// What is wrong, each with its field and what was expected.
+        /// What is wrong: each item gives the field and what was expected.
         problems: Vec<String>,
     },
-    /// The store has not confirmed a purge, or not all of it.
+    /// The store has not confirmed a purge, or only a part of it.
     PurgeUnconfirmed {
-        /// What it has confirmed; `None`: it may have done any of it.
+        /// What the store has confirmed; `None`: it may have purged any part of it.
         done: Option<Purged>,
-        /// When to try again.
+        /// How long to wait before trying again.
         retry_after: Duration,
     },
-    /// No such page under `/__edge/`.
+    /// There is no such page under `/__edge/`.
     NotFound,
-    /// An admin page, asked for with another method than its own.
+    /// An admin page was requested with a method that it does not support.
     MethodNotAllowed {
-        /// The methods it has.
+        /// The methods that it supports.
         allow: &'static str,
     },
 }
@@ -107,7 +107,7 @@ impl Problem {
         }
     }
 
-    /// The stable name, in snake case; also the member `code` of the body.
+    /// The stable name in snake case, which is also the member `code` of the body.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::QuotaExceeded { .. } => "quota_exceeded",
@@ -186,7 +186,7 @@ impl Problem {
         }
     }
 
-    /// The response. A retry is never asked for in less than a second, the unit of `Retry-After`.
+    /// The response. `Retry-After` is in seconds, and at least 1.
     pub fn answer<B>(&self) -> Answer<B> {
         let mut body = json!({
             "type": "about:blank",
@@ -222,7 +222,7 @@ impl Problem {
         answer
     }
 
-    /// What there is to say about a purge.
+    /// Adds the members that describe a problem with a purge.
     fn tell(&self, body: &mut serde_json::Map<String, Value>) {
         let detail = match self {
             Self::MalformedBody { expected } => (*expected).to_owned(),

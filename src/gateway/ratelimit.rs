@@ -1,7 +1,7 @@
-//! The headers by which a response tells a client its limits, in the version that is configured.
+//! The headers that tell a client its limits, in the configured version.
 //!
-//! The IETF's draft moves, and clients follow it at their own pace; so each version is a file of
-//! its own, and what they share is in `item.rs`. The next one is a file more, a [`Style`], and a line in
+//! The IETF's draft changes, and clients follow it at their own pace. So each version has its own
+//! file, and `item.rs` has what they share. To add a version, add a file, a [`Style`] and a line in
 //! [`fields`].
 
 mod draft_10;
@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 pub use crate::config::Style;
 pub use item::Item;
 
-/// The headers, by their names in lower case; none for no items.
+/// The headers, with names in lower case; empty if there are no items.
 ///
 /// `now` is when the verdicts were given.
 ///

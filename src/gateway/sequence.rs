@@ -1,4 +1,4 @@
-//! The sequence: limits and cache, asked in turn, in memory first and then in the store.
+//! The sequence: the limits and the cache are asked in turn, in memory first and then in the store.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use super::problem::Problem;
 use super::step::Step;
 
 impl<B: Body> Gate<B> {
-    /// What to do about a request, at `local_now` by the isolate's clock.
+    /// The first step for a request. `local_now` is the time by the isolate's clock.
     pub fn decide(&mut self, head: &impl Head, local_now: Timestamp) -> Step<B> {
         let now = self.link.now(local_now);
         if head.url().len() > LONGEST_URL {
@@ -68,7 +68,7 @@ impl<B: Body> Gate<B> {
             false => None,
         };
         if let (Some(query), Some(_)) = (&mut query, context.admission.check().origin_refused()) {
-            // Somebody who may call the origin is to refresh the entry.
+            // This request may not call the origin, so it must not take the refresh lease.
             query.lease_for = None;
         }
         let calls_origin = match context.cache.lookup() {
@@ -84,7 +84,7 @@ impl<B: Body> Gate<B> {
         Step::Ask(ask, context)
     }
 
-    /// What the cache makes of a request.
+    /// The phase in which a request starts in the cache.
     fn cache_phase(
         &self,
         head: &impl Head,
@@ -110,7 +110,8 @@ impl<B: Body> Gate<B> {
         }
     }
 
-    /// What to do after the store's reply to an [`Ask`], at `local_now` by the isolate's clock.
+    /// The next step after the store's reply to an [`Ask`]. `local_now` is the time by the
+    /// isolate's clock.
     pub fn resume(
         &mut self,
         head: &impl Head,
@@ -159,7 +160,7 @@ impl<B: Body> Gate<B> {
                 let lease = leased.map(|digest| self.cache.lease_key(&digest));
                 self.write(&mut context, lease.map(Write::give_back));
                 context.place.leave(&mut self.cache.fetches, now);
-                // The limits have been asked about.
+                // The limits are decided already, so this call asks about the entry only.
                 if needs_store && let Some(ask) = self.ask_for_entry(head, &context, now) {
                     return Step::Ask(ask, context);
                 }
@@ -168,7 +169,7 @@ impl<B: Body> Gate<B> {
         self.proceed(head, context, now)
     }
 
-    /// Goes on without the store: there is none, or it is down for a while yet.
+    /// Goes on without the store, because there is none or it is down.
     fn without_store(
         &mut self,
         head: &impl Head,
@@ -182,7 +183,8 @@ impl<B: Body> Gate<B> {
         }
     }
 
-    /// Looks again for what another request fetches, at `local_now` by the isolate's clock.
+    /// Looks again for the response that another request fetches. `local_now` is the time by the
+    /// isolate's clock.
     pub fn waited(
         &mut self,
         head: &impl Head,
@@ -221,7 +223,7 @@ impl<B: Body> Gate<B> {
         self.proceed(head, context, now)
     }
 
-    /// A request that is admitted: from the cache if it may, else from the origin.
+    /// Answers an admitted request from the cache if possible, else from the origin.
     fn proceed(&mut self, head: &impl Head, mut context: Context<B>, now: Timestamp) -> Step<B> {
         if self.link.is_up() && !context.store_failed {
             let (limits, link) = (&mut self.limits, &mut self.link);
@@ -247,7 +249,7 @@ impl<B: Body> Gate<B> {
             Serve::Fetch(miss) => {
                 let max_wait = context.route.origin_timeout;
                 let store_tells = !context.store_failed && self.link.is_up();
-                // Who may not call the origin leads nobody there.
+                // A request that may not call the origin cannot be a leader.
                 let pause = match context.admission.check().origin_refused() {
                     Some(_) => None,
                     None => {
@@ -279,8 +281,8 @@ impl<B: Body> Gate<B> {
         }
     }
 
-    /// Whether to wait for another request that fetches the same, and for how long, before anybody asks
-    /// the store.
+    /// How long to wait before looking again, if another request of this isolate fetches the same
+    /// key. It is called before the store is asked.
     fn join_before_store(&mut self, context: &mut Context<B>, now: Timestamp) -> Option<Duration> {
         if context.admission.check().origin_refused().is_some() {
             return None;
@@ -290,7 +292,8 @@ impl<B: Body> Gate<B> {
         context.cache.lookup()?.join(place, fetches, max_wait, now)
     }
 
-    /// The request to the origin, of one that may have waited before it has asked the store.
+    /// Goes to the origin. If the request has waited for another one and has not asked the store
+    /// yet, it does that first.
     fn fetch_after_store(
         &mut self,
         head: &impl Head,

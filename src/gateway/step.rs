@@ -1,4 +1,4 @@
-//! What the shell does next about a request.
+//! The steps that a shell carries out for a request.
 
 use std::time::Duration;
 
@@ -16,38 +16,38 @@ use super::context::Context;
 use super::gate::Gate;
 use super::problem::Problem;
 
-/// What to do next about a request.
+/// The next step for a request.
 #[derive(Debug)]
 pub enum Step<B: Body> {
-    /// Answer it.
+    /// Give this answer.
     Respond(Respond<B>),
-    /// Run [`ADMIT`](crate::store::ADMIT) in the store, then [`Gate::resume`].
+    /// Run [`ADMIT`](crate::store::ADMIT) in the store, then call [`Gate::resume`].
     Ask(Ask, Context<B>),
-    /// Ask the origin, then [`Gate::origin_answered`].
+    /// Send this request to the origin, then call [`Gate::origin_answered`].
     Fetch(Fetch, Context<B>),
-    /// Wait for so long, then [`Gate::waited`]: another request fetches the same.
+    /// Wait for this long, then call [`Gate::waited`]: another request fetches the same response.
     Wait(Duration, Context<B>),
-    /// Read the request's body, then [`Gate::body_read`].
+    /// Read the request's body, then call [`Gate::body_read`].
     Read(BodyRequest),
-    /// Run [`Purge::commands`] in the store as one pipeline, then [`Gate::purged`]; also if the client
-    /// hangs up.
+    /// Run [`Purge::commands`] in the store as one pipeline, even if the client hangs up, then call
+    /// [`Gate::purged`].
     Purge(Purge),
 }
 
-/// What to read of a request's body. Only a client that may purge gets here.
+/// How much to read of a request's body. Only an authorised purge request gets here.
 #[derive(Debug)]
 pub struct BodyRequest {
     pub(super) most: usize,
 }
 
 impl BodyRequest {
-    /// The longest body that is of use, in bytes.
+    /// The longest body that is accepted, in bytes.
     pub const fn most(&self) -> usize {
         self.most
     }
 }
 
-/// An answer, and what to do after it has been given.
+/// An answer, and what to do afterwards.
 #[derive(Debug)]
 pub struct Respond<B: Body> {
     /// The answer.
@@ -56,46 +56,47 @@ pub struct Respond<B: Body> {
     pub after: After<B>,
 }
 
-/// What to do after an answer. It travels in [`Respond`] and [`Relay`] alike, and each part is a list
-/// or stands by itself, so nothing takes the place of something else.
+/// What to do after an answer. [`Respond`] and [`Relay`] both carry it. Its parts are independent
+/// of each other, so one write cannot replace another.
 #[derive(Debug)]
 pub struct After<B: Body> {
     /// What to write to the store, in this order.
     pub writes: Vec<Write>,
-    /// Calls of the script to make, then [`Gate::worked`].
+    /// Calls of the script to make; report each to [`Gate::worked`].
     pub calls: Vec<Work>,
-    /// What to do in the background to refresh the entry. The answer that comes of it is nobody's.
+    /// The first step of a background refresh. No client gets the answer that comes of it.
     pub refresh: Option<Box<Step<B>>>,
 }
 
 /// What to do with the origin's answer.
 #[derive(Debug)]
 pub enum Handoff<B: Body> {
-    /// Hand it on to the client.
+    /// Relay it to the client.
     Relay(Relay<B>),
-    /// Drop it, and do this instead.
+    /// Drop it, and carry out this step instead.
     Step(Step<B>),
 }
 
-/// How the origin's answer is handed on.
+/// How the origin's answer is relayed to the client.
 #[derive(Debug)]
 pub struct Relay<B: Body> {
-    /// Headers that are taken off, by lower-case name.
+    /// Headers that are removed, by lower-case name.
     pub remove: Vec<String>,
     /// Headers that are set.
     pub set: Vec<(&'static str, String)>,
     /// What is appended to `Cache-Status` (RFC 9211 §2).
     pub cache_status: Option<IfKept<String>>,
-    /// What the client gets in its place: it has the body already.
+    /// What the client gets instead, because it has the body already.
     pub instead: Option<IfKept<Answer<B>>>,
-    /// What to do with a copy of the body: read it to its end and give it to [`Gate::filled`].
+    /// If there is something to store: read a copy of the body to its end and give it to
+    /// [`Gate::filled`].
     pub fill: Option<Box<Fill>>,
-    /// What to do afterwards; its writes come before those that come of the copy.
+    /// What to do afterwards. Its writes come before the one that storing the copy brings.
     pub after: After<B>,
 }
 
 impl<B: Body> After<B> {
-    /// Nothing.
+    /// Nothing to do.
     pub const fn nothing() -> Self {
         Self {
             writes: Vec::new(),
@@ -106,7 +107,7 @@ impl<B: Body> After<B> {
 }
 
 impl<B: Body> Relay<B> {
-    /// Handed on as it is.
+    /// Relays the answer unchanged.
     pub(super) const fn untouched(after: After<B>) -> Self {
         Self {
             remove: Vec::new(),
@@ -118,17 +119,18 @@ impl<B: Body> Relay<B> {
         }
     }
 
-    /// Has a copy of the body stored, if there is something to store.
+    /// Has a copy of the body stored, if there is a `fill`.
     pub(super) fn store_copy(&mut self, fill: Option<Box<Fill>>) {
         if fill.as_ref().is_some_and(|fill| fill.is_decoded()) {
-            // Two readers share the body then. Whether the client still gets the bytes that the
-            // digests are of is the platform's business.
+            // The client and the cache then share one body. Whether the client still gets the bytes
+            // that the digests are of depends on the platform.
             self.remove.extend(DIGESTS.map(str::to_owned));
         }
         self.fill = fill;
     }
 
-    /// What the cache says of an answer of the origin. One that comes straight from there has no age.
+    /// Sets `Cache-Status` of an answer of the origin. An answer that comes straight from the
+    /// origin has the age 0.
     pub(super) fn says(&mut self, status: CacheStatus, origin: &impl OriginHead) {
         let said = |stored: bool| CacheStatus { stored, ..status }.to_string();
         self.cache_status = Some(IfKept {
@@ -140,7 +142,7 @@ impl<B: Body> Relay<B> {
         }
     }
 
-    /// Whether the client is told something else if a copy is stored by then.
+    /// Whether the client's head depends on whether a copy is stored by then.
     pub fn tells(&self) -> bool {
         let said = self.cache_status.as_ref();
         self.instead.is_some() || said.is_some_and(|said| said.kept != said.otherwise)
@@ -148,7 +150,7 @@ impl<B: Body> Relay<B> {
 }
 
 impl<B: Body> Context<B> {
-    /// What to do after the answer, as far as it is known: nothing of it is left.
+    /// Takes what is known so far about the work after the answer, and leaves nothing of it.
     pub(super) fn after(&mut self) -> After<B> {
         After {
             writes: std::mem::take(&mut self.writes),
@@ -157,7 +159,7 @@ impl<B: Body> Context<B> {
         }
     }
 
-    /// Answers, with the headers that go with the request.
+    /// Answers, with the headers that tell the client its limits.
     pub(super) fn answer(mut self, answer: Answer<B>) -> Respond<B> {
         let after = self.after();
         Respond {
@@ -177,10 +179,10 @@ impl<B: Body> Context<B> {
     }
 }
 
-/// `Cache-Status` of a request that was refused before anybody asked the cache.
+/// `Cache-Status` of a request that was refused before the cache was asked.
 fn not_asked(problem: &Problem) -> String {
     match problem {
-        // RFC 9111 §5.2.1.7: the cache was asked, and has nothing.
+        // RFC 9111 §5.2.1.7: here the cache was asked, and has nothing.
         Problem::OnlyIfCached => "omnitrade-edge; detail=only-if-cached".to_owned(),
         Problem::OriginQuotaSpent { .. } => "omnitrade-edge; detail=origin-quota".to_owned(),
         _ => "omnitrade-edge; detail=refused".to_owned(),

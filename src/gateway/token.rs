@@ -5,20 +5,21 @@ use std::fmt;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// What opens the admin pages. It keeps a digest only, and shows nothing.
+/// The token that opens the admin pages. Only its digest is kept, and `Debug` shows nothing of it.
 #[derive(Clone)]
 pub struct AdminToken(Vec<u8>);
 
 impl AdminToken {
-    /// A token, without white space around it; `None` if it is empty, which would open the pages to everybody.
+    /// A token, without the white space around it; `None` if it is empty, because an empty token
+    /// would open the pages to everybody.
     pub fn new(token: &str) -> Option<Self> {
         let token = token.trim();
         let digest = digest(token)?.finalize().into_bytes();
         (!token.is_empty()).then(|| Self(digest.to_vec()))
     }
 
-    /// Whether an `Authorization` field holds it, as `Bearer` (RFC 6750 §2.1). How long that takes says
-    /// nothing about the token: what is compared are digests, and in constant time.
+    /// Whether an `Authorization` field holds the token as `Bearer` (RFC 6750 §2.1). The time that
+    /// this takes says nothing about the token: digests are compared, and in constant time.
     pub fn opens(&self, authorization: Option<&str>) -> bool {
         let sent = authorization.and_then(|field| {
             let (scheme, token) = field.trim().split_once(' ')?;

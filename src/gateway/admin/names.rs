@@ -1,4 +1,4 @@
-//! What is to be purged: tags and URLs, as the body of a request or the command line names them.
+//! The tags and URLs to purge, as the body of a request or the command line names them.
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::message::head::LONGEST_URL;
 use super::super::plan::Plan;
 use super::super::problem::Problem;
 
-/// How many tags and URLs one request may name.
+/// The largest number of tags and URLs that one request may name.
 const MOST_NAMES: usize = 100;
 
 /// The longest name of a tag, in bytes.
@@ -47,7 +47,7 @@ const URL: &str = "a URL such as \"https://edge.example/v1/book?symbol=BTCUSDT\"
 /// Why a URL cannot be purged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unpurgeable {
-    /// It is none, or not as clients send it.
+    /// It is not a URL, or not one that a client can send.
     #[error("expected {URL}")]
     NoUrl,
     /// No route with a cache claims it.
@@ -55,7 +55,7 @@ pub enum Unpurgeable {
     Uncached,
 }
 
-/// Whether a tag may be named like this.
+/// Whether `text` may name a tag: it has 1 to 1024 bytes.
 pub fn is_tag_name(text: &str) -> bool {
     (1..=LONGEST_TAG).contains(&text.len())
 }
@@ -64,14 +64,15 @@ pub fn is_tag_name(text: &str) -> bool {
 ///
 /// # Errors
 ///
-/// If the URL is none, or no route of the configuration that claims it has a cache.
+/// If `url` is not a URL, or the route that claims it has no cache.
 pub fn purged_key(config: &Config, url: &str) -> Result<CacheKey, Unpurgeable> {
-    // A configuration that was changed since it was read may name what is not there.
+    // If the configuration was changed after it was read, it may refer to names that do not exist.
     let plan = Plan::new(config).map_err(|_| Unpurgeable::Uncached)?;
     key(&plan, &named(url, None).ok_or(Unpurgeable::NoUrl)?)
 }
 
-/// Reads the body of a purge, and adds what it names. `base`: the URL that it was sent to.
+/// Reads the body of a purge and adds what it names to `purge`. `base`: the URL to which the purge
+/// was sent.
 pub(super) fn read<B: Body>(
     body: &Bytes,
     base: &str,
@@ -124,20 +125,21 @@ fn name_url<B: Body>(
 ) -> Result<(), Unpurgeable> {
     let target = named(url, Some(base)).ok_or(Unpurgeable::NoUrl)?;
     let named = key(plan, &target).map_err(|error| match url.starts_with("//") {
-        // More likely a host was meant to follow.
+        // The client probably meant a host to follow.
         true => Unpurgeable::NoUrl,
         false => error,
     })?;
     purge.url(&named);
-    // Requests lie under the URL without the parameters that do not count by the API's own word.
+    // Entries may lie under the URL without the parameters that do not count, as responses have
+    // said.
     if let Some(search) = memory.no_vary_search(target.path()) {
         purge.also(&key(plan, &search.counted(&target))?);
     }
     Ok(())
 }
 
-/// What a URL names, in any spelling in which it can be asked for; `None` if it is none. One that
-/// begins with a slash is a path, of the host of `base`.
+/// The target of a URL in any spelling that a client may use; `None` if it is not a URL. A URL that
+/// begins with a slash is a path on the host of `base`.
 fn named(url: &str, base: Option<&str>) -> Option<Target<'static>> {
     if !url.starts_with(['/', '\\']) {
         return Target::of(url).map(Target::into_owned);

@@ -8,14 +8,14 @@ use crate::engine::limit::Verdict;
 
 use super::item::{Item, integer, reset, window};
 
-/// The two of them, each where it has an item.
+/// Both headers. A header without items is left out.
 pub fn fields(items: &[Item<'_>]) -> Vec<(&'static str, String)> {
     let policies: Vec<_> = items.iter().map(policy).collect();
     let told = |item: &Item<'_>| Some(state(item, item.verdict?));
     let states: Vec<_> = items.iter().filter_map(told).collect();
     let mut fields = Vec::new();
     for (name, list) in [("ratelimit-policy", policies), ("ratelimit", states)] {
-        // An empty list is a field that is not there (RFC 9651, §4.1).
+        // An empty list is expressed by leaving the field out (RFC 9651, §4.1).
         if !list.is_empty() {
             fields.push((name, list.join(", ")));
         }
@@ -47,9 +47,9 @@ fn state(item: &Item<'_>, verdict: &Verdict) -> String {
     text
 }
 
-/// The partition key. Both items have it (§3.1.4, §4.1.3): clients of one limit may have different
-/// quotas, and only by the key does a client of several partitions see which policy goes with which
-/// state. It is a byte sequence (RFC 9651, §3.3.5).
+/// The partition key. Both kinds of item carry it (§3.1.4, §4.1.3): clients of one limit may have
+/// different quotas, and a client that counts in several partitions can match a policy to a state
+/// only by this key. It is a byte sequence (RFC 9651, §3.3.5).
 fn push_partition(text: &mut String, item: &Item<'_>) {
     if let Some(partition) = item.partition {
         text.push_str(";pk=:");

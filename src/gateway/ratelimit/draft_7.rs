@@ -3,7 +3,7 @@
 
 use super::item::{Item, integer, reset, tightest, window};
 
-/// The list of quotas, and the tightest limit if anything is known of one.
+/// The list of quotas, and the tightest limit if any verdict is known.
 pub fn fields(items: &[Item<'_>]) -> Vec<(&'static str, String)> {
     let mut fields = Vec::new();
     let policies: Vec<_> = policies(items)
@@ -28,8 +28,8 @@ pub fn fields(items: &[Item<'_>]) -> Vec<(&'static str, String)> {
 /// Permits and window of each limit.
 ///
 /// "Two quota policies MUST NOT be associated with the same quota units value" (§3.5), because
-/// `limit` finds its policy by that value. So of several with as many permits one is told: the one
-/// that `RateLimit` is about, or else the one with the longest window, which is the strictest.
+/// `limit` refers to its policy by that value. So of several limits with equal permits only one is
+/// told: the one in `RateLimit`, or else the one with the longest window, which is the strictest.
 fn policies(items: &[Item<'_>]) -> Vec<(u64, u64)> {
     let mut policies: Vec<(u64, u64)> = Vec::new();
     for item in items {

@@ -1,4 +1,4 @@
-//! What each version says, by examples.
+//! Examples of each version of the headers.
 
 mod properties;
 
@@ -11,7 +11,7 @@ use crate::engine::limit::{Quota, Verdict};
 const LARGEST: u64 = 999_999_999_999_999;
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_040_001);
 
-/// An item that owns what it says.
+/// An [`Item`] that owns its data.
 #[derive(Debug, Clone)]
 struct Told {
     name: String,
@@ -48,7 +48,7 @@ fn verdict(met: bool, remaining: u64, reset_ms: u64) -> Verdict {
     }
 }
 
-/// What clients are told of these limits, named `a`, `b` and so on.
+/// The headers for these limits, which are named `a`, `b` and so on.
 fn told(style: Style, limits: &[(Quota, Option<Verdict>)]) -> Vec<(&'static str, String)> {
     let limits: Vec<_> = limits
         .iter()
@@ -151,7 +151,7 @@ fn a_window_is_never_zero_and_no_number_too_long() {
     let zero = [(quota(1, 0), None)];
     assert_eq!(told(Style::Draft10, &zero)[0].1, r#""a";q=1;w=1"#);
     assert_eq!(told(Style::Draft7, &zero)[0].1, "1;w=1");
-    // A time past the end of all clocks: late, but a number.
+    // The time is past the end of the clock's range: it is late, but still a number.
     let reset = value(&told(Style::Legacy, &limits), "x-ratelimit-reset");
     assert_eq!(reset, u64::MAX.div_ceil(1_000).to_string());
 }

@@ -1,5 +1,5 @@
-//! What each version says of any limits is read as it was meant, by somebody else's strict parser of
-//! structured fields.
+//! An independent, strict parser of structured fields reads the headers of arbitrary limits as they
+//! were meant.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ fn seconds(duration: Duration) -> u64 {
     seconds.min(LARGEST)
 }
 
-/// An item of a list with its parameters: integers as they are, bytes as text.
+/// An item of a list, with its parameters: integers as they are, bytes as text.
 fn member(entry: &ListEntry) -> (BareItem, Vec<(&str, String)>) {
     let ListEntry::Item(item) = entry else {
         panic!("{entry:?}");
@@ -56,7 +56,7 @@ fn parameters(params: &Parameters) -> Vec<(&str, String)> {
     named.collect()
 }
 
-/// The list that a field is; its one way to be written is how it is written.
+/// Parses a field as a list, and checks that it is in canonical form.
 fn list(value: &str) -> List {
     let list: List = Parser::new(value).parse().unwrap();
     assert_eq!(list.serialize().as_deref(), Some(value));
