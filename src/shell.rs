@@ -1,4 +1,4 @@
-//! The shells: what connects the engine to a platform. All input and output happens here.
+//! The shells connect the engine to a platform. All input and output happens here.
 
 #[cfg(feature = "reqwest")]
 mod reqwest;

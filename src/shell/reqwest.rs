@@ -1,6 +1,6 @@
 //! [`Transport`] over `reqwest`: sockets natively, the platform's `fetch` on wasm.
 //!
-//! What differs between the two is in `native.rs` and `wasm.rs`, under the same names.
+//! `native.rs` and `wasm.rs` hold what differs between the two, under the same names.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ mod wasm;
 #[cfg(target_arch = "wasm32")]
 use wasm as platform;
 
-/// Sends over `reqwest`. Cheap to clone; clones share their connections.
+/// A transport over `reqwest`. It is cheap to clone, and clones share their connections.
 ///
-/// Natively it needs a tokio runtime with time and I/O. Redirects are not followed natively, so
-/// that no token goes where it was not meant to; `fetch` follows them by its own rules.
+/// Natively it needs a tokio runtime with time and I/O enabled, and it does not follow redirects,
+/// so that the token reaches no other address. On wasm, `fetch` follows redirects by its own rules.
 ///
-/// On wasm nobody tells whether a connection came about, so a failure there is always
-/// [`TransportError::Broken`]; and the length of a reply that does not announce it is found out
-/// only when it is there.
+/// On wasm the platform does not say whether a connection was established, so a failure is always
+/// [`TransportError::Broken`]. If a reply does not announce its length, its size is checked only
+/// after it has been read.
 #[derive(Debug, Clone)]
 pub struct ReqwestTransport {
     client: ::reqwest::Client,
@@ -38,7 +38,7 @@ impl ReqwestTransport {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] where TLS cannot be set up on this machine.
+    /// [`ErrorKind::Config`] if TLS cannot be set up on this machine.
     pub fn new() -> Result<Self, Error> {
         let client = platform::client()
             .map_err(|_| Error::new(ErrorKind::Config, false, "TLS cannot be set up here"))?;
@@ -46,7 +46,7 @@ impl ReqwestTransport {
     }
 }
 
-/// With a client that is there already, and its settings.
+/// Wraps an existing client and keeps its settings.
 impl From<::reqwest::Client> for ReqwestTransport {
     fn from(client: ::reqwest::Client) -> Self {
         Self { client }
@@ -61,12 +61,12 @@ impl Transport for ReqwestTransport {
         max_bytes: usize,
     ) -> Result<http::Response<Bytes>, TransportError> {
         let start = self.now();
-        // `fetch` may call a timeout by another name: the clock settles it.
+        // `fetch` may report a timeout as another error, so the elapsed time decides.
         let named = |error: ::reqwest::Error| match platform::failure(&error) {
             TransportError::Broken if self.now().since(start) >= timeout => TransportError::Timeout,
             failure => failure,
         };
-        // Only a request that is malformed fails here, and it is not sent.
+        // Only a malformed request fails here, and it is not sent.
         let mut request =
             ::reqwest::Request::try_from(request).map_err(|_| TransportError::Connect)?;
         *request.timeout_mut() = Some(timeout.min(MAX_TIMEOUT));
@@ -97,7 +97,7 @@ impl Transport for ReqwestTransport {
     }
 }
 
-/// The longest time that JavaScript's timers take; a longer one would panic in `reqwest`.
+/// The longest timeout that JavaScript's timers accept; a longer one would panic in `reqwest`.
 const MAX_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The gate over the Fetch API, in whichever JavaScript runtime: requests and responses are the
-//! platform's own objects, touched as little as may be.
+//! The gate over the Fetch API, for any JavaScript runtime. Requests and responses are the
+//! platform's own objects, and are touched as little as possible.
 
 mod body;
 mod head;

@@ -17,7 +17,7 @@ use crate::shell::ReqwestTransport;
 use super::web::{ExecutionContext, Isolate, Store, respond};
 
 thread_local! {
-    /// The gate of this isolate; an error, if it cannot work as it is configured.
+    /// The gate of this isolate; `None` if it is misconfigured.
     static ISOLATE: OnceCell<Option<Rc<Isolate>>> = const { OnceCell::new() };
 }
 
@@ -27,8 +27,8 @@ extern "C" {
     fn log_error(message: &str);
 }
 
-/// What the Worker's `fetch` handler does, given the bindings as `env`. It returns a response if it
-/// can answer at once, and a promise of one if it has to wait.
+/// The Worker's `fetch` handler. `env` holds the bindings. It returns a response if it can answer
+/// at once, and a promise of one otherwise.
 pub fn handle(request: Request, env: &JsValue, context: ExecutionContext) -> JsValue {
     let isolate = ISOLATE.with(|isolate| isolate.get_or_init(|| start(env)).clone());
     match isolate {
@@ -39,7 +39,7 @@ pub fn handle(request: Request, env: &JsValue, context: ExecutionContext) -> JsV
     }
 }
 
-/// Reads the bindings. What is wrong with them goes to the log, all of it, and not to clients.
+/// Reads the bindings. All that is wrong with them goes to the log, and none of it to clients.
 fn start(env: &JsValue) -> Option<Rc<Isolate>> {
     let log = |error: &ConfigError| {
         for problem in error.problems() {
@@ -53,7 +53,7 @@ fn start(env: &JsValue) -> Option<Rc<Isolate>> {
         .ok()
 }
 
-/// The binding `EDGE`: a JSON variable, or the same as text.
+/// Reads the binding `EDGE`: a JSON variable, or the same JSON as text.
 fn config(env: &JsValue) -> Result<Config, ConfigError> {
     let edge = binding(env, "EDGE").ok_or_else(|| {
         ConfigError::of(
@@ -70,8 +70,8 @@ fn config(env: &JsValue) -> Result<Config, ConfigError> {
     json.unwrap_or_default().parse()
 }
 
-/// The store: none, if neither of its bindings is there. Without a configuration it is only
-/// checked.
+/// The store; `None` if neither of its bindings exists. If there is no valid configuration, the
+/// bindings are only checked.
 fn store(env: &JsValue, config: Option<&Config>) -> Result<Option<Store>, ConfigError> {
     let names = ["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"];
     let (url, token) = match names.map(|name| text(env, name)) {
@@ -87,7 +87,7 @@ fn store(env: &JsValue, config: Option<&Config>) -> Result<Option<Store>, Config
             return Err(ConfigError::of(absent, &message));
         }
     };
-    // The client names its settings `url` and `token`.
+    // The client calls these settings `url` and `token`.
     let of = |error: Error| {
         let message = error.to_string();
         let token = message.contains(": token: ");
@@ -101,12 +101,12 @@ fn store(env: &JsValue, config: Option<&Config>) -> Result<Option<Store>, Config
     RestClient::new(transport, options).map(Some).map_err(of)
 }
 
-/// What opens the admin pages; without it they are not there.
+/// The token for the protected admin pages, which do not exist without it.
 fn admin_token(env: &JsValue) -> Option<AdminToken> {
     AdminToken::new(&text(env, "EDGE_ADMIN_TOKEN")?)
 }
 
-/// A binding that is a text with something in it.
+/// A binding that is a non-empty text.
 fn text(env: &JsValue, name: &str) -> Option<String> {
     let value = binding(env, name).and_then(|value| value.as_string());
     value.filter(|text| !text.is_empty())

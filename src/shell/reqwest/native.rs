@@ -24,7 +24,7 @@ pub(super) fn failure(error: &reqwest::Error) -> TransportError {
     }
 }
 
-/// Reads the body chunk by chunk; `None` as soon as it is too long.
+/// Reads the body chunk by chunk; `None` as soon as it exceeds `max_bytes`.
 pub(super) async fn body(
     mut response: reqwest::Response,
     max_bytes: usize,
@@ -62,7 +62,8 @@ pub(super) async fn sleep(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
-/// The standard library seeds its hashers at random and each one anew: enough to spread retries.
+/// The standard library seeds each of its hashers at random, which is random enough to spread
+/// retries.
 pub(super) fn random() -> f64 {
     const BITS: u32 = 53;
     let number = RandomState::new().hash_one(()) >> (u64::BITS - BITS);

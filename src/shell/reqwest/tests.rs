@@ -63,7 +63,7 @@ async fn a_reply_that_is_too_long_is_refused_announced_or_not() {
     );
     let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n1\r\n!\r\n";
     let chunked = server(head, false).await;
-    // The end of the body never comes: it must be refused before.
+    // The end of the body never comes, so it must be refused before.
     assert_eq!(
         send(chunked, LONG, 4).await.unwrap_err(),
         TransportError::TooLarge

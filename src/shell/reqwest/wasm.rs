@@ -11,7 +11,7 @@ use crate::clock::{Timestamp, millis};
 use crate::transport::TransportError;
 
 pub(super) fn client() -> reqwest::Result<reqwest::Client> {
-    // Nothing is set: Workers refuse a request that states its mode or its credentials.
+    // Nothing is set, because Workers refuse a request that states its mode or its credentials.
     reqwest::Client::builder().build()
 }
 
@@ -26,7 +26,7 @@ pub(super) fn failure(error: &reqwest::Error) -> TransportError {
     }
 }
 
-/// Reads the body; `None` if it is too long.
+/// Reads the body; `None` if it exceeds `max_bytes`.
 pub(super) async fn body(
     response: reqwest::Response,
     max_bytes: usize,

@@ -1,11 +1,12 @@
-//! A stored body as a JavaScript array: it never has to pass through wasm's memory again.
+//! A stored body as a JavaScript array, so that it need not pass through wasm's memory again.
 
 use bytes::Bytes;
 use js_sys::Uint8Array;
 
 use crate::message::body::Body;
 
-/// Bytes on the JavaScript side. Plain data: it may outlive the request that brought it.
+/// Bytes on the JavaScript side. They are plain data, which may outlive the request that brought
+/// them.
 #[derive(Debug, Clone)]
 pub struct JsBody(Uint8Array);
 

@@ -18,7 +18,7 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// Looks at a request.
+    /// The head of `request`.
     pub fn of(request: &Request) -> Self {
         Self {
             method: request.method(),

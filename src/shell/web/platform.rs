@@ -1,4 +1,4 @@
-//! What the platform has beside the Fetch API: the time, the log, and work that goes on after an answer.
+//! The platform beside the Fetch API: the time, the log, and work that goes on after a response.
 
 use std::future::Future;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use crate::clock::{Timestamp, millis};
 
 #[wasm_bindgen]
 extern "C" {
-    /// What a handler gets beside the request.
+    /// The second object that a handler gets, beside the request.
     #[derive(Clone)]
     pub type ExecutionContext;
 
@@ -26,24 +26,24 @@ extern "C" {
     #[wasm_bindgen(js_name = setTimeout)]
     pub fn set_timeout(callback: &JsValue, ms: f64) -> JsValue;
 
-    /// Forgets a timer that has not yet gone off.
+    /// Cancels a timer that has not fired yet.
     #[wasm_bindgen(js_name = clearTimeout)]
     pub fn clear_timeout(id: &JsValue);
 }
 
-/// A time for [`set_timeout`]: in milliseconds, and no longer than timers take.
+/// A duration as [`set_timeout`] takes it: in milliseconds, and no longer than timers accept.
 pub fn timeout(duration: Duration) -> f64 {
     i32::try_from(millis(duration)).unwrap_or(i32::MAX).into()
 }
 
-/// Does something later, unless it is dropped before.
+/// An action that runs later, unless the timer is dropped before.
 pub struct Timer {
     id: JsValue,
     _callback: Closure<dyn FnMut()>,
 }
 
 impl Timer {
-    /// After so long.
+    /// Runs `action` after `duration`.
     pub fn after(duration: Duration, action: impl FnOnce() + 'static) -> Self {
         let callback = Closure::once(action);
         Self {
@@ -59,11 +59,11 @@ impl Drop for Timer {
     }
 }
 
-/// Keeps a request going for which others wait, also when its client hangs up.
+/// Keeps a request alive for which others wait, even if its client hangs up.
 pub struct Hold(Signal);
 
 impl Hold {
-    /// From now on, until it is dropped.
+    /// Keeps the current request alive until the hold is dropped.
     pub fn on(context: &ExecutionContext) -> Self {
         let signal = Signal::new();
         context.wait_until(&signal.promise);
@@ -77,14 +77,14 @@ impl Drop for Hold {
     }
 }
 
-/// Waits.
+/// Waits for `duration`.
 pub async fn sleep(duration: Duration) {
     let elapsed = Promise::new(&mut |resolve, _| drop(set_timeout(&resolve, timeout(duration))));
     // A timer's promise is never rejected.
     let _ = JsFuture::from(elapsed).await;
 }
 
-/// Lets work go on after the response, also when the client hangs up.
+/// Lets work go on after the response, even if the client hangs up.
 pub fn keep_alive(context: &ExecutionContext, work: impl Future<Output = ()> + 'static) {
     context.wait_until(&future_to_promise(async move {
         work.await;
@@ -92,34 +92,34 @@ pub fn keep_alive(context: &ExecutionContext, work: impl Future<Output = ()> + '
     }));
 }
 
-/// A promise that can be kept from elsewhere in the same request.
+/// A promise that another part of the same request can resolve.
 pub struct Signal {
     promise: Promise,
     keep: Option<Function>,
 }
 
 impl Signal {
-    /// One that is not kept yet.
+    /// A signal that is not given yet.
     pub fn new() -> Self {
         let mut keep = None;
         let promise = Promise::new(&mut |resolve, _| keep = Some(resolve));
         Self { promise, keep }
     }
 
-    /// Keeps it; once more changes nothing.
+    /// Resolves the promise. Further calls change nothing.
     pub fn give(&self) {
         if let Some(keep) = &self.keep {
             let _ = keep.call0(&JsValue::UNDEFINED);
         }
     }
 
-    /// Waits until it is kept.
+    /// Waits until the promise is resolved.
     pub async fn wait(&self) {
-        // It is never rejected.
+        // The promise is never rejected.
         let _ = JsFuture::from(self.promise.clone()).await;
     }
 
-    /// Waits until it is kept, and keeps it if that takes too long.
+    /// Waits until the promise is resolved, and resolves it after `longest` at the latest.
     pub async fn wait_for(self: &Rc<Self>, longest: Duration) {
         let signal = Rc::clone(self);
         let _timer = Timer::after(longest, move || signal.give());
