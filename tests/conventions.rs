@@ -1,4 +1,4 @@
-//! What holds for all sources, whichever layer they are of: how tests are named, and files.
+//! Conventions for all sources, in every layer: the names of tests and of files.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
 use std::fs;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 /// Where the project's own sources are.
 const FOLDERS: [&str; 5] = ["bench", "examples", "scripts", "src", "tests"];
 
-/// Of how many characters the name of a test is at most.
+/// The largest number of characters in the name of a test.
 const LONGEST_NAME: usize = 70;
 
-/// Names that say nothing of what a file has.
+/// Names that do not say what a file holds.
 const EMPTY_NAMES: [&str; 10] = [
     "helper", "helpers", "misc", "new", "old", "stuff", "temp", "tmp", "util", "utils",
 ];
@@ -64,11 +64,11 @@ fn a_name_is_found_however_it_is_written() {
     assert_eq!(titles(text), [r#"a "b""#, "c f", "g", "h", "i"]);
 }
 
-/// All files in [`FOLDERS`], but for installed packages.
+/// All files in [`FOLDERS`] except installed packages.
 fn sources() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders: Vec<PathBuf> = FOLDERS.iter().map(|name| root.join(name)).collect();
-    // The published crate has not all of them.
+    // The published crate does not contain all of them.
     folders.retain(|folder| folder.exists());
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
@@ -101,15 +101,15 @@ fn functions(text: &str) -> Vec<String> {
     names
 }
 
-/// The titles of the tests in a file of JavaScript, as far as they are literal: what a template
-/// inserts is left out.
+/// The titles of the tests in a file of JavaScript, as far as they are literal: insertions of a
+/// template are left out.
 fn titles(text: &str) -> Vec<String> {
     let mut titles = Vec::new();
     for call in ["test(", "it(", "describe("] {
         for (at, _) in text.match_indices(call) {
             let before = &text[..at];
             let is_call = match before.strip_suffix('.') {
-                // Of a test's context, and not of a regular expression.
+                // The call belongs to a test's context, and not to a regular expression.
                 Some(subject) => subject.strip_suffix('t').is_some_and(begins_word),
                 None => begins_word(before),
             };
@@ -123,17 +123,17 @@ fn titles(text: &str) -> Vec<String> {
     titles.into_iter().map(|(_, title)| title).collect()
 }
 
-/// Whether a word begins after `before`.
+/// Whether a new word begins after `before`.
 fn begins_word(before: &str) -> bool {
     !before.ends_with(|last: char| last.is_alphanumeric() || "_$.".contains(last))
 }
 
-/// The string at the beginning of `text`, without what it inserts.
+/// The string literal at the beginning of `text`, without its insertions.
 fn literal(text: &str) -> String {
     let mut characters = text.chars();
     let quote = characters.next().unwrap();
     let mut found = String::new();
-    // How deep the braces of an insertion are; strings inside it are not read.
+    // The depth of an insertion's braces. Strings inside an insertion are not parsed.
     let mut depth = 0;
     let mut last = quote;
     while let Some(character) = characters.next() {

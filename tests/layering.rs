@@ -1,5 +1,5 @@
-//! The layers point one way, and so do the files: who may use whom is written down here, and held
-//! against the code.
+//! Imports point one way, between layers and between files. This test holds the code to the order
+//! that is written here.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each layer, and the other layers that it may name.
+/// Each layer, and the other layers that it may import.
 const LAYERS: [(&str, &[&str]); 12] = [
     ("clock", &[]),
     ("transport", &["clock"]),
@@ -138,20 +138,20 @@ fn a_circle_is_found_and_a_chain_is_none() {
     );
 }
 
-/// The library's files, by the path of the module that each holds.
+/// The files of the library, by the path of their module.
 struct Library {
     modules: BTreeMap<Vec<String>, File>,
 }
 
 struct File {
-    /// Below `src`.
+    /// The path below `src`.
     path: String,
-    /// The paths that it names, from the crate's root, as far as they are known.
+    /// The paths that the file names, from the crate's root, as far as they can be told.
     uses: BTreeSet<Vec<String>>,
 }
 
 impl Library {
-    /// All but tests and programs.
+    /// Reads all files except tests and programs.
     fn read() -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut modules = BTreeMap::new();
@@ -187,7 +187,7 @@ impl Library {
         Self { modules }
     }
 
-    /// Which file imports from which: from that of the innermost module on the path.
+    /// Which file imports from which. A path belongs to the file of its innermost module.
     fn imports(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut imports = BTreeMap::<String, BTreeSet<String>>::new();
         for file in self.modules.values() {
@@ -234,8 +234,9 @@ fn circles(edges: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// The paths in the text of a module that begin with `crate`, `self` or `super`, or with a module
-/// beside or below it in a `use`, from the crate's root; without those of comments and tests.
+/// The paths that a module's text names, from the crate's root: those that begin with `crate`,
+/// `self` or `super`, and those in a `use` that begin with a module beside or below it. Comments
+/// and tests are left out.
 fn uses(text: &str, module: &[String]) -> BTreeSet<Vec<String>> {
     let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
     let text = without_tests(text);
@@ -244,7 +245,7 @@ fn uses(text: &str, module: &[String]) -> BTreeSet<Vec<String>> {
         .map(|line| line.split("//").next().unwrap_or_default());
     let text = lines.collect::<Vec<_>>().join("\n");
     let mut found = BTreeSet::new();
-    // `self` and names of own modules are below this one: what a parent has of its children.
+    // `self` and the names of a module's children are below it: a parent may use its children.
     let below = text.match_indices("use ").filter_map(|(at, word)| {
         let rest = &text[at + word.len()..];
         let own = rest.starts_with(|c: char| c.is_ascii_lowercase());
@@ -254,7 +255,7 @@ fn uses(text: &str, module: &[String]) -> BTreeSet<Vec<String>> {
     for rest in below {
         expand(rest, module.to_vec(), &mut found);
     }
-    // What a parent names of its children without a `use`.
+    // The children that a parent names without a `use`.
     for (at, word) in text.match_indices("mod ") {
         let rest = &text[at + word.len()..];
         let Some((child, _)) = rest.split_once(';').filter(|(name, _)| is_word(name)) else {
@@ -290,7 +291,7 @@ fn uses(text: &str, module: &[String]) -> BTreeSet<Vec<String>> {
     found
 }
 
-/// The text up to its module of tests, if it has one.
+/// The text before its module of tests, if it has one.
 fn without_tests(text: &str) -> &str {
     let is_module = |rest: &str| {
         let mut lines = rest.lines().skip(1).map(str::trim);
@@ -306,7 +307,7 @@ fn without_tests(text: &str) -> &str {
     &text[..text.len() - end]
 }
 
-/// Adds the paths that `text` begins with below `base`, groups in braces taken apart.
+/// Adds the paths at the beginning of `text`, below `base`. Groups in braces are taken apart.
 fn expand(text: &str, base: Vec<String>, found: &mut BTreeSet<Vec<String>>) {
     let text = text.trim_start();
     if let Some(group) = text.strip_prefix('{') {

@@ -1,4 +1,4 @@
-//! `RateLimiter`, the limiter's face for Rust programs, over a store that is the script's model.
+//! `RateLimiter`, the limiter for Rust programs, on a store that is the script's model.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -22,13 +22,13 @@ use omnitrade_edge::redis::{Options, RestClient, RetryPolicy, Value};
 use omnitrade_edge::transport::{Transport, TransportError};
 use serde_json::json;
 
-/// What all transports of a test share.
+/// The state that all transports of a test share.
 #[derive(Default)]
 struct World {
     store: RefCell<ModelStore>,
     now: Cell<Timestamp>,
     calls: Cell<u64>,
-    /// What happens to a call: nothing, it does not arrive, or its reply does not.
+    /// The fault of the next call, if any: the call or its reply does not arrive.
     fault: Cell<Option<Fault>>,
 }
 
@@ -212,7 +212,7 @@ async fn what_is_refunded_can_be_taken_again_and_no_more() {
     assert_eq!(limiter.peek("a").await.unwrap().remaining, 5);
     limiter.refund("nobody", 1).await.unwrap();
     assert_eq!(limiter.peek("nobody").await.unwrap().remaining, 5);
-    // Also for who was refused, and remembers it.
+    // This also holds for a refused client whose refusal is remembered.
     limiter.limit("b", 5).await;
     assert!(!limit(&limiter, "b").await.success);
     limiter.refund("b", 1).await.unwrap();
@@ -268,7 +268,7 @@ async fn with_leases_a_hot_subject_asks_the_store_now_and_then() {
     }
     assert!(wire.calls() <= 25, "{} calls", wire.calls());
     assert_eq!(limit(&limiter, "hot").await.source, Source::Lease);
-    // What was not spent goes back.
+    // Unspent permits go back.
     wire.wait(10_000);
     limiter.return_unspent().await;
     let other = wire.limiter(Rule::new(100_000, minute()));

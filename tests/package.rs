@@ -1,4 +1,4 @@
-//! The published crate: which targets and dependencies it has, and which files are in its package.
+//! The published crate: its targets, its dependencies and the files of its package.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -17,8 +17,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 #[test]
 fn the_published_crate_is_an_rlib_and_the_wasm_member_a_cdylib() {
-    // Cargo builds a cdylib of a library for every dependent, and leaves LTO out of one that is
-    // both.
+    // If a library is also a cdylib, Cargo builds that for every dependent, and leaves out LTO.
     for (package, kind) in [
         ("omnitrade-edge", "rlib"),
         ("omnitrade-edge-wasm", "cdylib"),
@@ -104,7 +103,7 @@ fn the_package_has_all_sources_and_nothing_else() {
             >= 2
     );
 
-    // Cargo writes that one only in a repository.
+    // Cargo writes this file only inside a repository.
     let generated = ".cargo_vcs_info.json";
     let differs = |path: &&String| *path != generated;
     let odd: Vec<_> = packed
@@ -117,7 +116,7 @@ fn the_package_has_all_sources_and_nothing_else() {
     );
 }
 
-/// Adds the files of a folder of the tree, with all that is below it.
+/// Adds all files below a folder of the tree.
 fn files_in(folder: &Path, into: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(Path::new(ROOT).join(folder)).unwrap() {
         let entry = entry.unwrap();
@@ -130,7 +129,7 @@ fn files_in(folder: &Path, into: &mut BTreeSet<String>) {
     }
 }
 
-/// What `cargo metadata` says of a package of the workspace.
+/// What `cargo metadata` says about a package of the workspace.
 fn package_of(name: &str) -> Value {
     let metadata = cargo(&["metadata", "--no-deps", "--format-version", "1"]);
     let metadata: Value = serde_json::from_str(&metadata).unwrap();
@@ -139,7 +138,7 @@ fn package_of(name: &str) -> Value {
     found.expect(name).clone()
 }
 
-/// What cargo prints.
+/// The output of cargo.
 fn cargo(args: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
         .args(args)

@@ -11,8 +11,8 @@ fn at(ms: u64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + ms)
 }
 
-/// A quota, and steps in time with the cost of a request at each. Steps fall short of a sub-bucket
-/// and beyond a window.
+/// A quota, and steps in time with the cost of a request at each. Some steps are shorter than a
+/// sub-bucket, some longer than a window.
 fn traces() -> impl Strategy<Value = (Quota, Vec<(u64, u64)>)> {
     (1_u64..50, prop_oneof![1_u64..100, 1_000_u64..100_000]).prop_flat_map(|(permits, window)| {
         let quota = Quota {
@@ -84,7 +84,7 @@ proptest! {
         (quota, steps) in traces(),
         back in prop::collection::vec(0_u64..200_000, 200),
     ) {
-        // What counts is the newest time seen: by that clock no window holds more than the quota.
+        // The newest time that was seen counts: by that clock no window holds more than the quota.
         let window = u64::try_from(quota.window.as_millis()).unwrap();
         let (mut state, mut now, mut admitted) = (State::default(), 300_000, Vec::new());
         for ((step, cost), back) in steps.into_iter().zip(back) {
@@ -133,21 +133,21 @@ proptest! {
             admitted += if state.admit(quota, cost, at(now)).met { cost } else { 0 };
         }
         if now >= u64::try_from(quota.window.as_millis()).unwrap() {
-            // Some of it has left its own window.
+            // Some permits have left their own window.
             return Ok(());
         }
         if let Some(text) = state.to_text(Cut::of(quota.window)) {
             let state = State::parse(&text, Cut::of(other.window));
-            // At the newest request that counted: those that were refused after it may have taken
-            // longer than the other window.
+            // Checked at the newest admitted request, because the refused ones after it may span
+            // more than the other window.
             let left = state.check(other, 1, state.seen()).remaining;
             prop_assert_eq!(left, quota.permits - admitted);
         }
     }
 }
 
-/// A call: how long after the one before, its cost, how many permits it is lent, and after which part
-/// of a lease, in thousandths, those are spent.
+/// A call: how long it comes after the one before, its cost, how many permits it asks to be lent,
+/// and after which part of a lease, in thousandths, it spends them.
 type Call = (u64, u64, u64, u64);
 
 fn calls() -> impl Strategy<Value = (Quota, Vec<Call>)> {
@@ -178,7 +178,7 @@ proptest! {
             prop_assert!(lent.permits <= wanted);
             let lasts = u64::try_from(lent.void_after.as_millis()).unwrap();
             prop_assert!((1..=10_000).contains(&lasts));
-            // The last instant at which they can be spent is a millisecond before they are void.
+            // Lent permits can be spent until a millisecond before they are void.
             spent.extend([(now, cost), (now + lasts * part / 1_000, lent.permits)]);
         }
         spent.sort_unstable();
@@ -204,7 +204,7 @@ proptest! {
             let before = quota.permits - state.check(quota, 0, at(now)).remaining;
             let lent = state.lend(quota, lendable, wanted, at(now)).permits;
             prop_assert!(lent == 0 || before + lent <= lendable);
-            // A third of what is left, so that others find something, too.
+            // At most a third of the rest is lent, so that others get permits too.
             prop_assert!(lent <= lendable.saturating_sub(before) / 3);
         }
     }
@@ -256,7 +256,7 @@ proptest! {
         for (n, (step, part, wanted)) in steps.into_iter().enumerate() {
             now += cut.width * step / 6;
             state.forget(quota, at(now));
-            // Settled: nobody asks whether there is so much.
+            // A settled charge is not checked against the quota.
             state.charge(quota, permits * part / 400, at(now));
             state.lend(quota, permits, permits / wanted, at(now));
             state.remember(&format!("Z{n:05}"), Duration::from_millis(horizon), at(now), cut);
@@ -296,7 +296,7 @@ proptest! {
                 state.remember(&id, length, at(now), cut);
                 calls.push((now, id));
             }
-            // It is no other after it was written and read.
+            // Writing and reading does not change the state.
             if let Some(text) = state.to_text(cut) {
                 state = State::parse(&text, cut);
             }
@@ -323,7 +323,8 @@ proptest! {
             return Ok(());
         }
         let cut = Cut::of(quota.window);
-        // Of a clock that is ahead by less than a window, some may be in its place already.
+        // If the clock was ahead by less than a window, some permits may be in their right place
+        // already.
         state.mend(cut, !ahead, at(now));
         let verdict = state.check(quota, 1, at(now));
         prop_assert_eq!(verdict.remaining, quota.permits - used);

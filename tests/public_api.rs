@@ -1,6 +1,6 @@
-//! What a program of another crate can write: each name that the documentation shows, used as it is
-//! meant. It compiles for as long as no name, argument or result has changed, and
-//! `public_api.test.mjs` holds its imports against the documentation.
+//! A program of another crate, which uses each documented name as intended. It compiles as long as
+//! no name, argument or result changes; `public_api.test.mjs` checks its imports against the
+//! documentation.
 #![cfg(feature = "reqwest")]
 #![allow(
     clippy::expect_used,
@@ -29,7 +29,7 @@ use omnitrade_edge::transport::{Transport, TransportError};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A transport of one's own: it never reaches anybody, and its clock moves when told.
+/// A custom transport: it never reaches a store, and the test moves its clock.
 #[derive(Clone, Default)]
 struct Nowhere {
     clock: Rc<ManualClock>,

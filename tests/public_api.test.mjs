@@ -1,5 +1,6 @@
 /**
- * The documentation shows what `public_api.rs` uses, and nothing else. `cargo doc` must have run.
+ * The documentation shows what `public_api.rs` uses, and nothing else. `cargo doc` must have run
+ * before.
  */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-//! Commands, as they are billed: a script's own count, too.
+//! The commands that a call is billed for. Commands inside a script count too.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use omnitrade_edge::store::Ask;
 
 use crate::rig::{HORIZON, Rig, limit, limits, new_id, now, with_entry};
 
-/// What one call of the script costs.
+/// The commands that one call of the script runs.
 fn cost(rig: &mut Rig, ask: &Ask) -> BTreeMap<String, u64> {
     rig.count_anew();
     rig.ask(ask);
@@ -25,7 +25,7 @@ fn a_check_costs_three_commands_and_one_more_for_each_further_limit() {
     let all = ["a", "b", "c", "d"].map(|key| limit(key, 100, 60));
     for (n, sets) in [(1, 1), (2, 2), (4, 4)] {
         let expected = bill([("evalsha", 1), ("mget", 1), ("set", sets)]);
-        // On an empty store, and on what is there.
+        // First on an empty store, then on the stored state.
         for _ in 0..3 {
             assert_eq!(cost(&mut rig, &limits(&all[..n], now())), expected);
         }

@@ -1,4 +1,4 @@
-//! How the calls of a [`World`] are sent, carried out and held against its log.
+//! Sends the calls of a [`World`], carries them out and checks them against its log.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Takes what a reply says was charged and lent.
+    /// Takes the permits that a reply says were charged and lent.
     fn take(&mut self, isolate: usize, call: &Call, reply: &Reply) {
         for ((limit, charge), said) in call.about.iter().zip(&reply.limits) {
             let said = said.as_ref().expect("all limits apply");
@@ -66,8 +66,8 @@ impl World<'_> {
         }
     }
 
-    /// When a call was served that has just charged a limit, by what the log goes. Where the store found
-    /// the caller's clock wrong, that is when the call arrived, however late that was.
+    /// The time at which the log counts a call that has just charged a limit. If the store found
+    /// the caller's clock wrong, it is the time at which the call arrived, however late that was.
     fn time_of(&self, call: &Call, reply: &Reply, limit: usize) -> Timestamp {
         let off = reply.clock_offset.unwrap_or_default().unsigned_abs();
         match self.clocks {
@@ -77,14 +77,14 @@ impl World<'_> {
         }
     }
 
-    /// The newest time that a state knows of.
+    /// The newest time that a state has seen.
     fn seen(&self, limit: usize) -> Option<Timestamp> {
         let text = self.store.text(&format!("l{limit}"))?;
         let seen = text.split(' ').nth(2).unwrap().parse().unwrap();
         Some(Timestamp::from_millis(seen))
     }
 
-    /// Runs the script, and writes down what it admits.
+    /// Runs the script, and logs what it admits.
     pub fn carry_out(&mut self, call: &mut Call, again: bool) -> Result<Reply, String> {
         let before: Vec<_> = call.about.iter().map(|(n, _)| self.seen(*n)).collect();
         let reply = self.store.ask(&call.ask, again)?;
@@ -131,7 +131,8 @@ impl World<'_> {
         Ok(reply)
     }
 
-    /// What a request was admitted to, all that was settled with it, is below its ceiling.
+    /// Checks that what the window holds, settled permits included, is within the ceiling of an
+    /// admitted request.
     fn hold_to_quota(&self, limit: usize, charge: &Charge, at: Timestamp) -> Result<(), String> {
         let quota = charge.quota(&charge.bucket(&Default::default()).unwrap());
         let (used, ceiling) = (
@@ -144,7 +145,8 @@ impl World<'_> {
         }
     }
 
-    /// Whoever is refused is so for what the store has charged in the last window, and three sub-buckets.
+    /// Checks that every refusal is due to permits that the store has charged in the last window
+    /// and three sub-buckets.
     fn hold_to_account(&mut self, call: &Call, reply: &Reply) -> Result<(), String> {
         let now = self.store.now;
         for ((limit, charge), said) in call.about.iter().zip(&reply.limits) {

@@ -1,11 +1,12 @@
-//! Clocks that are wrong, by Redis' own.
+//! Clocks that are wrong, compared with Redis' own.
 //!
-//! What the script promises: where a caller's clock and what is stored contradict each other, or
-//! the caller asks for it, Redis' clock decides at once. A state that was written by a wrong clock
-//! then frees nothing (what it counted at impossible times counts as now) and holds nobody off for
-//! longer than a window and a lease. What it cannot see is a clock that is wrong by less than a window:
-//! one that is behind, on a subject that nobody else asks about; one that is ahead, which forgets what
-//! would have left the window by then. For that the gateway asks for the time now and then.
+//! What the script promises: if a caller's clock contradicts the stored state, or if the caller
+//! asks for it, Redis' clock decides at once. A state that was written by a wrong clock then frees
+//! no permits (what it counted at impossible times counts as now) and refuses nobody for longer
+//! than a window and a lease. The script cannot notice a clock that is wrong by less than a window:
+//! one that is behind, if nobody else asks about the same subject; and one that is ahead, which
+//! forgets what would have left the window by then. Therefore the gateway asks for the time now and
+//! then.
 
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ use crate::rig::{HORIZON, Rig, admitted, limit, limits, new_id, now, verdict};
 
 const OFF: Duration = Duration::from_secs(300);
 
-/// A window and what is counted beside it, in milliseconds: the sub-bucket that is counted whole, and
-/// what a lease may last that a wrong clock drew.
+/// The longest wait of a refusal in milliseconds: a window, the sub-bucket that is counted whole,
+/// and the longest lease that a wrong clock can draw.
 const LONGEST_WAIT: u128 = 60_000 + 2_000 + 2 * 2_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl Clock {
         }
     }
 
-    /// By how much it is off, as Redis sees it.
+    /// By how much the clock is off Redis' own.
     fn offset(self) -> i64 {
         match self {
             Self::Behind => 300_000,
@@ -65,7 +66,7 @@ fn a_caller_that_asks_is_told_how_far_its_clock_is_off() {
         let mut ask = Ask::new(clock.now(), &new_id(), HORIZON, true);
         ask.limit(&limit("a", 10, 60), 0, &[]);
         let told = rig.ask(&ask).clock_offset.unwrap();
-        // What passed between the caller's look at its clock and Redis' at its own.
+        // The time that passed between the reading of the caller's clock and that of Redis'.
         let passed = i64::try_from(now().since(before).as_millis()).unwrap();
         assert!((0..=passed).contains(&(told - clock.offset())), "{told}");
         let counted_at = seen(&mut rig);
@@ -91,7 +92,7 @@ fn a_wrong_clock_before_a_right_state_is_found_out_and_changes_nothing() {
         assert_eq!(verdict(&reply, 0).remaining, 1, "{wrong:?} frees nothing");
         assert_eq!(verdict(&Clock::Right.ask(&mut rig, 3), 0).remaining, 0);
         assert!(seen(&mut rig) <= now(), "{wrong:?} is not believed");
-        // A refusal tells the wait from the true time on.
+        // The wait that a refusal tells counts from the true time.
         let refused = wrong.ask(&mut rig, 3);
         assert!(!admitted(&refused), "{wrong:?}");
         assert!(verdict(&refused, 0).retry_after.as_millis() <= LONGEST_WAIT);

@@ -1,4 +1,4 @@
-//! Many at once.
+//! Many concurrent calls.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -29,7 +29,8 @@ fn of_a_thousand_at_once_a_quota_of_a_hundred_admits_a_hundred() {
     assert_eq!(refreshing.into_inner(), 1);
 }
 
-/// Prints how long Redis works on a call with all sub-buckets in use; asserts only that it does.
+/// Prints how long Redis takes for a call with all sub-buckets in use. It asserts only that the
+/// call works.
 #[test]
 fn a_state_with_all_its_sub_buckets_is_served() {
     const CALLS: u64 = 500;
@@ -65,7 +66,7 @@ fn a_state_with_all_its_sub_buckets_is_served() {
             }
             let reply = rig.ask(&ask);
             assert!(admitted(&reply));
-            // What slid out of the window by the first call, and what each of them takes.
+            // What has left the window by the first call, and what each call takes.
             let used = 465 + if slides { 1 } else { (call + 1) * (1 + lend) };
             let left = verdict(&reply, 0).remaining;
             assert!((1_000_000 - used..=1_000_000 - used + 1).contains(&left));

@@ -1,4 +1,4 @@
-//! The cache's part of a call: what is stored, and who refreshes it.
+//! The cache's part of a call: which entry is stored, and who refreshes it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use omnitrade_edge::store::{Ask, EntryQuery, Reply, Stored};
 
 use crate::rig::{Rig, admitted, entry_of, limit, lookup, nothing, now, refreshes, with_entry};
 
-/// An entry that is fresh until then, made when nothing had been purged.
+/// An entry that is fresh until `fresh_until`, made before any purge.
 fn entry(fresh_until: Timestamp) -> String {
     let until = fresh_until.as_millis();
     format!("2 {until} {until} {until} - -,- {{\"k\":\"…\"}}\nbody \u{0} with \"anything\"\r\n")
@@ -95,7 +95,7 @@ fn the_lease_of_an_earlier_refresh_holds_nobody_off() {
         refreshes(&rig.ask(&with_entry(&[], start))),
         "it is missing"
     );
-    // It was fetched, was fresh for a while, and is stale again before the lease's time is over.
+    // The entry was fetched, was fresh for a while, and is stale again before the lease expires.
     let stale_at = start + second();
     rig.run::<()>(&["SET", "c", &entry(stale_at), "EX", "60"]);
     let at = |ms| start + Duration::from_millis(ms);
@@ -149,7 +149,7 @@ fn an_entry_of_other_epochs_is_void_and_fetched_by_one() {
             1,
             "{key}"
         );
-        // It is fetched anew, in the epochs that the store told.
+        // The entry is fetched again and carries the epochs that the store reported.
         let fresh = now() + 60 * second();
         let made = entry(fresh).replacen("-,-", epochs, 1);
         let made = made.replacen(&fresh.as_millis().to_string(), "9999999999999", 1);

@@ -41,8 +41,8 @@ fn no_window_ever_holds_more_than_the_quota_whatever_isolates_do() {
 
 #[test]
 fn no_window_ever_holds_more_than_the_quota_whatever_clocks_show() {
-    // A clock is off by more than a window and what is counted beside it: one that is off by less, and
-    // alone, is found out by nobody.
+    // A wrong clock is off by more than a window and what is counted beside it. Nobody can notice a
+    // clock that is off by less, if nobody else asks.
     let window = prop_oneof![Just(60_000_u64), 1_000_u64..100_000];
     assert_all_hold(Clocks::RightOrWrong, steps(window, 300_000), 250);
 }

@@ -1,5 +1,5 @@
-//! Isolates as they run, before the script: they all draw leases on one quota, and somebody sends where
-//! windows meet.
+//! Isolates as they run, on top of the script: they all draw leases on one quota, and some requests
+//! come at the edges of windows.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::virtual_time::Store;
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_123);
 
-/// Isolates before one limit.
+/// Isolates that share one limit.
 struct Isolates<'a> {
     store: &'a mut Store,
     charge: Charge,
@@ -28,7 +28,7 @@ struct Isolates<'a> {
     by_lease: u64,
 }
 
-/// One step: how long after the one before, who, and what for.
+/// One step: how long it comes after the one before, which isolate makes it, and what it does.
 #[derive(Debug, Clone)]
 struct Step {
     wait: Wait,
@@ -38,9 +38,9 @@ struct Step {
 
 #[derive(Debug, Clone)]
 enum Wait {
-    /// So many milliseconds.
+    /// This many milliseconds.
     For(u64),
-    /// Until so many milliseconds after an end.
+    /// Until this many milliseconds after the end of something.
     Edge(Edge, i64),
 }
 
@@ -52,17 +52,17 @@ enum Edge {
     Lease,
     /// The end of the last sub-bucket of a window.
     Window,
-    /// The end of a window that begins with what was spent last.
+    /// The end of a window that begins when permits were last spent.
     Spent,
 }
 
 #[derive(Debug, Clone)]
 enum Act {
-    /// So many requests.
+    /// This many requests.
     Requests(u64),
-    /// One request, which turns out to have cost so much.
+    /// One request whose true cost turns out to be this.
     Settled(u64),
-    /// It returns what is overdue.
+    /// The isolate returns overdue permits.
     Sweep,
 }
 
@@ -110,7 +110,7 @@ impl<'a> Isolates<'a> {
         self.store.wait(u64::try_from(ms).unwrap());
     }
 
-    /// Makes a call that nobody waits for.
+    /// Makes a call for which nobody waits.
     fn work(&mut self, isolate: usize, work: Option<Work>) -> Result<(), String> {
         if let Some(work) = work {
             let reply = self.store.raw(&work.ask, false)?;
@@ -120,7 +120,7 @@ impl<'a> Isolates<'a> {
         Ok(())
     }
 
-    /// Whether a request is admitted; `cost`: what it turns out to cost.
+    /// Whether a request is admitted. `cost`: its true cost, if that is told afterwards.
     fn request(&mut self, isolate: usize, cost: Option<u64>) -> Result<bool, String> {
         let now = self.store.now;
         let (memory, link) = &mut self.memories[isolate];
@@ -221,7 +221,7 @@ fn isolates_that_all_draw_leases_admit_the_whole_quota_window_by_window() {
         let mut isolates = Isolates::new(&mut store, count, 300, 60_000);
         for _ in 0..2 {
             let mut admitted = 0;
-            // In turns of five, until nobody is admitted any more.
+            // They take turns of five requests until none is admitted any more.
             let mut more = true;
             while more {
                 more = false;
@@ -232,7 +232,7 @@ fn isolates_that_all_draw_leases_admit_the_whole_quota_window_by_window() {
                 }
             }
             assert_eq!(admitted, 300, "of {count} isolates");
-            // All sub-buckets have left the window then.
+            // By then all sub-buckets have left the window.
             isolates.wait(&Wait::For(66_000));
         }
     }
@@ -252,7 +252,7 @@ fn spending_at_the_end_of_leases_and_again_a_window_later_gets_no_more() {
                         isolates.request(isolate, None).unwrap();
                     }
                 };
-                // As many as make each isolate draw a lease, and leave some of it.
+                // Enough requests for each isolate to draw a lease and to leave some of it.
                 everybody(&mut isolates, 3);
                 isolates.wait(&Wait::Edge(Edge::Lease, -1));
                 let before = isolates.by_lease;

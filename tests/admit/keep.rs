@@ -1,16 +1,16 @@
-//! `keep.lua`: what is newer is never overwritten by what is older.
+//! `keep.lua`: an older entry never overwrites a newer one.
 
 use omnitrade_edge::store::KEEP;
 use redis::cmd;
 
 use crate::rig::Rig;
 
-/// An entry of this version, made in these epochs.
+/// An entry of this version that carries these epochs.
 fn entry(version: &str, epochs: &str) -> String {
     format!("2 1 2 3 {version} {epochs} {{\"k\":\"é\"}}\nbody of {version}")
 }
 
-/// Writes an entry over `c`, as a call or a repeat of one; what the script replies.
+/// Writes an entry to `c`, by a first call or a repeat, and returns the script's reply.
 fn keep_as(rig: &Rig, version: &str, epochs: &str, again: u8) -> i64 {
     let mut connection = rig.connection();
     let sha: String = cmd("SCRIPT")
@@ -37,7 +37,8 @@ fn keep(rig: &Rig, version: &str, epochs: &str) -> i64 {
 fn a_newer_entry_is_never_overwritten_by_an_older_one() {
     let mut rig = Rig::start();
     let mut newest = "0".to_owned();
-    // Longer ones are newer, whatever they begin with, and beyond what a double holds exactly.
+    // A longer version is newer, whatever digits it begins with, even if a double cannot hold it
+    // exactly.
     for version in [
         "9",
         "8",

@@ -1,4 +1,5 @@
-//! Permits that are lent ahead: each test is a trace on which one was once counted for too short.
+//! Permits that are lent ahead. Each test is a trace on which such a permit was once counted for
+//! too short a time.
 
 use std::slice::from_ref;
 use std::time::Duration;
@@ -15,7 +16,7 @@ const START: Timestamp = Timestamp::from_millis(1_700_000_001_500);
 const MINUTE: Duration = Duration::from_secs(60);
 const LAST: Duration = Duration::from_millis(1);
 
-/// Lends as much as there is of a quota, as seen by a clock that shows `told`.
+/// Borrows as many permits as the store lends to a caller whose clock shows `told`.
 fn lend(store: &mut Store, charge: &Charge, told: Timestamp) -> Granted {
     let mut ask = nothing(told);
     let free = Charge {
@@ -27,7 +28,7 @@ fn lend(store: &mut Store, charge: &Charge, told: Timestamp) -> Granted {
     said(&reply, 0).granted.clone().expect("there is enough")
 }
 
-/// Asks for one permit, by a clock that is right.
+/// Asks for one permit, with a clock that is right.
 fn is_admitted(store: &mut Store, charge: &Charge) -> bool {
     let ask = limits(from_ref(charge), store.now);
     admitted(&store.ask(&ask, false).unwrap())
@@ -37,7 +38,7 @@ fn wait_until(store: &mut Store, at: Timestamp) {
     store.wait(u64::try_from(at.since(store.now).as_millis()).unwrap());
 }
 
-/// Asserts that whatever is lent, and spent at its last instant, is counted for a window after that.
+/// Asserts that a lent permit that is spent at its last instant counts for a window after that.
 fn assert_counted_for_a_window(store: &mut Store, charge: &Charge, void: Timestamp, quota: u64) {
     let spent = void - LAST;
     wait_until(store, spent + MINUTE);
@@ -69,7 +70,7 @@ fn what_a_wrong_clock_was_lent_is_counted_for_a_window_after_it_is_mended() {
         let told = Timestamp::from_millis(START.as_millis().saturating_add_signed(off));
         let lent = lend(&mut store, &charge, told);
         let void = START + lent.void_after;
-        // By the first that asks by a right clock, in the same instant or just before the end.
+        // The first caller with a right clock asks in the same instant or just before the end.
         assert!(is_admitted(&mut store, &charge));
         assert_counted_for_a_window(&mut store, &charge, void, 3);
     }
@@ -82,7 +83,7 @@ fn permits_lent_before_the_window_was_cut_anew_count_until_the_lease_ends() {
         store.begin(START);
         let lent = lend(&mut store, &limit("a", 3, 60), START);
         let anew = limit("a", 3, finer);
-        // Written in the new cut.
+        // This writes the state in the new cut.
         assert!(is_admitted(&mut store, &anew));
         let spent = START + lent.void_after - LAST;
         wait_until(&mut store, spent + anew.window);

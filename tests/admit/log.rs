@@ -10,7 +10,7 @@ pub struct Log {
     quota: u64,
     window: Duration,
     spent: Vec<Spent>,
-    /// All that was ever counted: until when at most, and how much.
+    /// All that the store has ever counted: until when at most, and how many permits.
     charged: Vec<(Timestamp, u64)>,
 }
 
@@ -19,7 +19,7 @@ pub struct Log {
 struct Spent {
     at: Timestamp,
     permits: u64,
-    /// Whether they were charged without asking what was left.
+    /// Whether they were charged without a check of what was left.
     settled: bool,
 }
 
@@ -33,14 +33,14 @@ impl Log {
         }
     }
 
-    /// Forgets all.
+    /// Empties the log.
     pub fn clear(&mut self) {
         self.spent.clear();
         self.charged.clear();
     }
 
-    /// Permits were spent. The place of that in the log; or which window now holds too much: both of its
-    /// ends are inside.
+    /// Logs that permits were spent, and returns the place in the log. The error names a window
+    /// that now holds too much; both of its ends are inclusive.
     pub fn spend(&mut self, at: Timestamp, permits: u64) -> Result<usize, String> {
         self.spent.push(Spent {
             at,
@@ -62,7 +62,8 @@ impl Log {
         Ok(self.spent.len() - 1)
     }
 
-    /// Permits were charged that nobody refuses: they are no window's fault.
+    /// Logs permits that were charged without a check. They do not count against the quota of any
+    /// window.
     pub fn settle(&mut self, at: Timestamp, permits: u64) -> usize {
         self.spent.push(Spent {
             at,
@@ -72,13 +73,14 @@ impl Log {
         self.spent.len() - 1
     }
 
-    /// Up to `permits` of those were given back.
+    /// Logs that up to `permits` of the permits at `place` were given back.
     pub fn give_back(&mut self, place: usize, permits: u64) {
         let left = &mut self.spent[place].permits;
         *left = left.saturating_sub(permits);
     }
 
-    /// The store counts nothing any more, and forgets what time it was; or what it should have counted.
+    /// The store has lost its state and the time that it had seen. The error says what it should
+    /// still have counted.
     pub fn begin_anew(&mut self, now: Timestamp) -> Result<(), String> {
         match self.used(now) {
             0 => {
@@ -89,7 +91,7 @@ impl Log {
         }
     }
 
-    /// When the `n`th from the last was spent that is not given back.
+    /// When the `n`th entry from the last was spent, without entries that were given back in full.
     pub fn latest(&self, n: usize) -> Option<Timestamp> {
         let spent = self.spent.iter().filter(|spent| spent.permits > 0);
         let mut times: Vec<_> = spent.map(|spent| spent.at).collect();
@@ -97,13 +99,13 @@ impl Log {
         times.into_iter().rev().nth(n)
     }
 
-    /// How many permits of a place are not given back, and when they were spent.
+    /// When the permits of a place were spent, and how many of them were not given back.
     pub fn left(&self, place: usize) -> (Timestamp, u64) {
         let spent = self.spent[place];
         (spent.at, spent.permits)
     }
 
-    /// All that is in the window that ends at `end`, settled or not.
+    /// How many permits the window that ends at `end` holds, settled or not.
     pub fn used(&self, end: Timestamp) -> u64 {
         self.inside(end).map(|spent| spent.permits).sum()
     }
@@ -114,12 +116,12 @@ impl Log {
         self.spent.iter().filter(inside)
     }
 
-    /// The store has counted something, until then.
+    /// Logs that the store counts these permits until `until`.
     pub fn charge(&mut self, until: Timestamp, permits: u64) {
         self.charged.push((until, permits));
     }
 
-    /// How much the store can still count at most.
+    /// The most that the store can still count.
     pub fn charged(&self, now: Timestamp) -> u64 {
         let live = self.charged.iter().filter(|(until, _)| *until > now);
         live.map(|(_, permits)| permits).sum()

@@ -1,5 +1,5 @@
-//! Random traces. One that breaks a promise is printed, with the seed that makes it again: `SEED=… cargo
-//! test …`. `TIMES=20` runs twenty times as many.
+//! Random traces. A trace that breaks a promise is printed with its seed, and `SEED=… cargo test …`
+//! repeats it. `TIMES=20` runs twenty times as many.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -28,7 +28,7 @@ pub fn assert_holds<S: Strategy>(
     let config = Config {
         cases: cases * times,
         failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
-        // Each try is a trace before a real Redis.
+        // Each try runs a trace on a real Redis.
         max_shrink_iters: 5_000,
         ..Config::default()
     };

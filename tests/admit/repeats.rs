@@ -1,5 +1,5 @@
-//! Calls that are sent again: by its id the script knows one that was admitted, and permits come back
-//! once at most.
+//! Calls that are sent again: the script recognises an admitted call by its id, and permits come
+//! back at most once.
 
 use std::slice::from_ref;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use omnitrade_edge::store::{Ask, Outcome};
 
 use crate::rig::{HORIZON, Rig, admitted, limit, limits, nothing, now, said, verdict, with_entry};
 
-/// Gives permits of a charge back by its receipt, with nothing else.
+/// A call that only gives back permits of a charge, by its receipt.
 fn back(charge: &Charge, receipt: &Receipt, permits: u64) -> Ask {
     let role = Role::Settle;
     let mut ask = nothing(now());
@@ -23,7 +23,7 @@ fn back(charge: &Charge, receipt: &Receipt, permits: u64) -> Ask {
     ask
 }
 
-/// What is left of a limit.
+/// How many permits of a limit are left.
 fn left(rig: &mut Rig, charge: &Charge) -> u64 {
     let role = Role::Peek;
     let look = Charge {
@@ -122,7 +122,8 @@ fn permits_come_back_once_however_often_that_is_sent() {
             rig.ask(&limits(from_ref(&charge), now()));
         }
     };
-    // Calls before, whose ids may still be remembered then or not, and between.
+    // How many calls come before the call, so that their ids may or may not be remembered, and how
+    // many come between its sendings.
     for (before, between) in [(1, 0), (1, 1), (1, 20), (20, 0), (20, 20)] {
         for (order, by_receipt) in orders.into_iter().flat_map(|o| [(o, true), (o, false)]) {
             rig.run::<()>(&["FLUSHALL"]);
@@ -229,7 +230,7 @@ fn an_id_is_known_for_a_horizon_and_forgotten_after_four() {
         }
         let ask = limits(from_ref(&charge), at(ms));
         assert!(admitted(&rig.ask(&ask)));
-        // One at a time: what is taken for new is remembered again.
+        // Only one call is kept: a call that is taken for new is remembered again.
         calls = vec![(ms, ask)];
         if ms % 100 == 0 {
             rig.ask(&limits(from_ref(&charge), at(ms)));

@@ -1,4 +1,4 @@
-//! A Redis with the script in it, and calls of the script.
+//! A Redis with the script loaded, and calls of the script.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use redis::{Cmd, Connection, ConnectionLike as _, FromRedisValue, cmd};
 
 use crate::common::redis::RedisServer;
 
-/// A Redis of its own, and a connection to it.
+/// A Redis for one test, and a connection to it.
 pub struct Rig {
     server: RedisServer,
     connection: Connection,
@@ -47,19 +47,19 @@ impl Rig {
         self.run(&["GET", key])
     }
 
-    /// What the script replies.
+    /// The script's raw reply.
     #[track_caller]
     pub fn raw(&mut self, ask: &Ask) -> Value {
         call(&mut self.connection, ask)
     }
 
-    /// What the script replies, read.
+    /// The script's reply.
     #[track_caller]
     pub fn ask(&mut self, ask: &Ask) -> Reply {
         ask.read(self.raw(ask)).expect("a reply of the script's")
     }
 
-    /// The same where an earlier call may have been carried out.
+    /// The script's reply to a call that may have been carried out before.
     #[track_caller]
     pub fn ask_again(&mut self, ask: &Ask) -> Reply {
         let reply = send(&mut self.connection, ask, true);
@@ -73,12 +73,12 @@ impl Rig {
         load(&mut self.connection);
     }
 
-    /// Sets all counters of commands to nought.
+    /// Resets all counters of commands.
     pub fn count_anew(&mut self) {
         self.run::<()>(&["CONFIG", "RESETSTAT"]);
     }
 
-    /// The commands that ran since, as they are billed.
+    /// The commands that ran since the reset, as they are billed.
     pub fn counted(&mut self) -> BTreeMap<String, u64> {
         let text: String = self.run(&["INFO", "commandstats"]);
         let line = |line: &str| {
@@ -121,7 +121,7 @@ pub fn call(connection: &mut Connection, ask: &Ask) -> Value {
     send(connection, ask, false)
 }
 
-/// Runs the script once; `again`: an earlier call may have been carried out.
+/// Runs the script once. `again`: the call may have been carried out before.
 #[track_caller]
 pub fn send(connection: &mut Connection, ask: &Ask, again: bool) -> Value {
     let mut command = cmd("EVALSHA");
@@ -131,7 +131,7 @@ pub fn send(connection: &mut Connection, ask: &Ask, again: bool) -> Value {
     value(reply)
 }
 
-/// All that comes after the script.
+/// Adds all arguments that follow the script.
 pub fn arguments(command: &mut Cmd, ask: &Ask, again: bool) {
     command.arg(ask.keys.len());
     for part in ask.keys.iter().chain(&ask.args) {
@@ -150,39 +150,39 @@ pub fn value(reply: redis::Value) -> Value {
     }
 }
 
-/// The machine's time, which is also its Redis'.
+/// The machine's time, which Redis uses too.
 pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap())
 }
 
-/// A limit that is enforced, at one permit a request.
+/// An enforced limit with a cost of one permit per request.
 pub fn limit(key: &str, permits: u64, window_s: u64) -> Charge {
     limit_ms(key, permits, window_s * 1_000)
 }
 
-/// The same with a window in milliseconds.
+/// An enforced limit with a cost of one permit per request, and a window in milliseconds.
 pub fn limit_ms(key: &str, permits: u64, window_ms: u64) -> Charge {
     let key = key.to_owned();
     Charge::on(Bucket { key, permits }, Duration::from_millis(window_ms), 1)
 }
 
-/// For how long a repeat can come, unless a test says otherwise.
+/// How long a repeat can come after its call, unless a test says otherwise.
 pub const HORIZON: Duration = Duration::from_millis(150);
 
-/// An id that no other call has: six letters and digits, of which only the first is a capital, so that
-/// the end of one and the beginning of the next are no third.
+/// An id that no other call has: six letters and digits. Only the first is a capital letter, so
+/// that the end of one id and the beginning of the next never make a third.
 pub fn new_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("Z{:05x}", NEXT.fetch_add(1, Ordering::Relaxed) % (1 << 20))
 }
 
-/// Asks about nothing yet.
+/// A call that asks about nothing yet.
 pub fn nothing(now: Timestamp) -> Ask {
     Ask::new(now, &new_id(), HORIZON, false)
 }
 
-/// Asks about limits alone.
+/// A call that asks about limits only.
 pub fn limits(charges: &[Charge], now: Timestamp) -> Ask {
     let mut ask = nothing(now);
     for charge in charges {
@@ -191,7 +191,7 @@ pub fn limits(charges: &[Charge], now: Timestamp) -> Ask {
     ask
 }
 
-/// Asks about limits and the entry `c`, with a refresh lease `f` of ten seconds.
+/// A call that asks about limits and the entry `c`, with a refresh lease `f` of ten seconds.
 pub fn with_entry(charges: &[Charge], now: Timestamp) -> Ask {
     let mut ask = limits(charges, now);
     ask.look_up(&lookup(Some(Duration::from_secs(10))));
@@ -210,7 +210,7 @@ pub fn lookup(lease_for: Option<Duration>) -> EntryQuery {
     }
 }
 
-/// The entry that the cache has.
+/// The stored entry.
 pub fn entry_of(reply: &Reply) -> Option<Bytes> {
     match &reply.cached.as_ref().unwrap().entry {
         Stored::Entry(entry) => Some(entry.clone()),
@@ -229,7 +229,7 @@ pub fn admitted(reply: &Reply) -> bool {
     reply.outcome == Outcome::Admitted
 }
 
-/// What the `n`th limit says, which applies.
+/// The reply of the `n`th limit, which has to apply.
 #[track_caller]
 pub fn said(reply: &Reply, n: usize) -> &LimitReply {
     reply.limits[n].as_ref().expect("the limit applies")

@@ -3,15 +3,15 @@
 use omnitrade_edge::engine::limit::Role;
 use proptest::prelude::*;
 
-/// A limit that they share.
+/// A limit that the isolates share.
 #[derive(Debug, Clone)]
 pub struct Limit {
     pub permits: u64,
     /// Milliseconds.
     pub window: u64,
-    /// Hundredths that some requests leave to others.
+    /// The percentage of the quota that some requests leave to others.
     pub kept: u64,
-    /// Hundredths that are not lent.
+    /// The percentage of the quota that is not lent.
     pub unlent: u64,
     pub shadow: bool,
 }
@@ -19,67 +19,68 @@ pub struct Limit {
 /// One step.
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// How long after the one before.
+    /// How long the step comes after the one before.
     pub wait: Wait,
     pub isolate: u8,
-    /// Which limits, or which of all that was paid.
+    /// Which limits it is about, or which of the paid requests.
     pub which: u8,
     /// By how many milliseconds the isolate's clock is ahead.
     pub skew: i16,
     pub act: Act,
     pub sending: Sending,
-    /// After how many milliseconds a late call arrives.
+    /// How many milliseconds a late call takes to arrive.
     pub delay: u8,
 }
 
 /// How long nothing happens.
 #[derive(Debug, Clone, Copy)]
 pub enum Wait {
-    /// For so many milliseconds.
+    /// For this many milliseconds.
     For(u64),
-    /// Until the last instant at which permits can be spent that an isolate was lent.
+    /// Until the last instant at which permits that an isolate was lent can be spent.
     LastOfLease,
-    /// Until so long after something was spent that it leaves the window, but for so many milliseconds.
+    /// Until spent permits leave the window, `by` milliseconds sooner or later.
     AWindow { after: u8, by: i64 },
 }
 
 /// What an isolate does.
 #[derive(Debug, Clone)]
 pub enum Act {
-    /// It asks, for a request.
+    /// It asks about a request.
     Ask { cost: u64, lend: u64, role: Role },
     /// It spends permits that were lent.
     Spend { cost: u64 },
     /// It returns permits that became void unspent.
     Return,
-    /// It corrects what a request cost, downwards.
+    /// It corrects the cost of a request downwards.
     GiveBack { permits: u64 },
-    /// It corrects what a request cost, upwards.
+    /// It corrects the cost of a request upwards.
     Settle { more: u64 },
     /// It gives permits back without a receipt.
     Refund { permits: u64 },
     /// Redis forgets its scripts.
     ForgetScripts,
-    /// Redis forgets all.
+    /// Redis loses all keys.
     Lose,
-    /// Its clock is set.
+    /// The isolate's clock is set.
     Clock { ahead_ms: i64 },
 }
 
-/// How a call is sent. Of all calls with one id, at most one that is the first is carried out.
+/// How a call is sent. Of all sendings with one id, at most one that is marked as the first is
+/// carried out.
 #[derive(Debug, Clone, Copy)]
 pub enum Sending {
-    /// Once, and it arrives.
+    /// It is sent once, and arrives.
     Once,
-    /// Once, and it does not arrive.
+    /// It is sent once, and does not arrive.
     Lost,
-    /// Again, as the first did not arrive.
+    /// It is sent again, because the first sending did not arrive.
     FirstLost,
-    /// Again, as the first was not answered.
+    /// It is sent again, because the first sending was not answered.
     ReplyLost,
-    /// Again, but the first was answered before that arrives.
+    /// It is sent again, but the first sending is answered before the second arrives.
     RepeatLate,
-    /// Again, and the first arrives after that.
+    /// It is sent again, and the first sending arrives after the second.
     FirstLate,
 }
 
@@ -127,8 +128,8 @@ fn limit(window: impl Strategy<Value = u64>) -> impl Strategy<Value = Limit> {
     )
 }
 
-/// Limits with windows like these, and steps from nothing to twice the first window. Clocks that are
-/// set are set so far ahead or back.
+/// Limits with windows like these, and steps that are up to two of the first window apart. If a
+/// clock is set, it is set ahead or back by `far_off_ms`.
 pub fn steps(
     window: impl Strategy<Value = u64> + Clone,
     far_off_ms: i64,

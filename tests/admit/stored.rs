@@ -1,4 +1,4 @@
-//! What the script makes of keys that hold something else than it wrote.
+//! What the script does with keys that hold something that it did not write.
 
 use omnitrade_edge::engine::limit::{Charge, Receipt};
 use proptest::prelude::*;
@@ -6,11 +6,11 @@ use proptest::prelude::*;
 use crate::random::assert_holds;
 use crate::rig::{Rig, admitted, entry_of, limit, limits, now, refreshes, verdict, with_entry};
 
-/// A window, the sub-bucket that is counted whole, those that may lie ahead, and what clocks may differ
-/// by, in milliseconds.
+/// The longest wait in milliseconds: a window, the sub-bucket that is counted whole, those that may
+/// lie ahead, and the difference that clocks may have.
 const LONGEST_WAIT: u128 = 60_000 + 2_000 + 2 * 2_000 + 2 * 1_000;
 
-/// Asserts that a text counts for nothing and is overwritten.
+/// Asserts that a stored text counts as an empty state and is overwritten.
 #[track_caller]
 fn assert_no_state(rig: &mut Rig, text: &str) {
     let shown: String = text.chars().take(80).collect();
@@ -87,7 +87,7 @@ fn a_state_whose_counts_are_not_what_it_says_of_them_refuses_nobody() {
     let mut rig = Rig::start();
     let ms = now().as_millis();
     let bucket = ms / 2_000;
-    // The number of sub-buckets, their total, and what they are.
+    // The number of sub-buckets, their total, and their counts.
     for (held, total, counts) in [
         (1, 50, "5"),
         (1, 50, "5 45"),
@@ -126,11 +126,11 @@ fn bytes_that_are_no_text_are_an_empty_state() {
     assert_eq!(verdict(&reply, 0).remaining, 9);
 }
 
-/// Runs the script on random texts, mostly close to states, by a quota of `quota` permits.
+/// Runs the script on random texts, most of which resemble states, with a quota of `quota` permits.
 fn assert_harmless(cases: u32, quota: u64) {
     let rig = std::cell::RefCell::new(Rig::start());
     let ms = now().as_millis();
-    // Numbers of all sizes, with those in the neighbourhood of real ones among them.
+    // Numbers of all sizes, many of them close to valid ones.
     let number = || {
         prop_oneof![
             0_u64..40,
@@ -152,7 +152,7 @@ fn assert_harmless(cases: u32, quota: u64) {
         8 => prop::collection::vec(0_u64..5, 1..34),
         1 => prop::collection::vec(number(), 1..34),
     ];
-    // Whether the numbers are what they are said to be, and what stands between them.
+    // Whether the numbers agree with each other, and what separates them.
     let form = (
         any::<bool>(),
         any::<bool>(),
@@ -235,7 +235,7 @@ fn keys_of_another_type_make_no_error() {
             (None, true),
             "{make:?}"
         );
-        // They are states from now on.
+        // From now on the keys hold valid states.
         assert!(!admitted(&rig.ask(&with_entry(&both, now()))), "{make:?}");
     }
 }

@@ -1,5 +1,5 @@
-//! The script against its model, on random calls of every form. Whatever clocks show, and whatever is
-//! stored: both say and store the same.
+//! The script against its model, on random calls of every form: both reply and store the same,
+//! whatever clocks show and whatever is stored.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -25,32 +25,34 @@ struct Limit {
     window: u64,
     kept: u64,
     unlent: u64,
-    /// Whether registered keys count elsewhere, and whether others count at all.
+    /// `Some` if registered keys count in another bucket; then, whether other clients count at all.
     keyed: Option<bool>,
 }
 
-/// One call: how long after the one before, what the caller's clock shows, which limits it is about.
+/// One call: how long it comes after the one before, what the caller's clock shows, and which
+/// limits it is about.
 #[derive(Debug, Clone)]
 struct Step {
     wait: u64,
     ahead: i64,
     which: u8,
     takes: Vec<Take>,
-    /// Milliseconds for which the entry that is looked up is fresh from now on; none: it is removed.
+    /// For how many milliseconds the requested entry is fresh from now on; the inner `None`: the
+    /// entry is removed.
     entry: Option<Option<u64>>,
     refreshes: bool,
-    /// For how long before it goes stale, ms, and whether a purge has come, or something that the caller
-    /// has at hand.
+    /// How many milliseconds before the entry goes stale it may be refreshed, whether a purge has
+    /// come, and whether the caller has the entry already.
     early: u64,
     purged: bool,
     known: bool,
     record: Option<&'static str>,
     time: bool,
-    /// How often the same call is sent again, and with which last argument.
+    /// One item for each time that the call is sent again: the last argument of that sending.
     again: Vec<bool>,
 }
 
-/// What a call is about, at one limit.
+/// What a call asks of one limit.
 #[derive(Debug, Clone)]
 struct Take {
     cost: u64,
@@ -63,7 +65,7 @@ struct Take {
 #[derive(Debug, Clone)]
 enum Back {
     Nothing,
-    /// Of what was charged or lent before.
+    /// Permits that were charged or lent before.
     Receipts(Vec<(u8, u64)>),
     Oldest(u64),
 }
@@ -113,7 +115,7 @@ fn take() -> impl Strategy<Value = Take> {
     })
 }
 
-/// Steps from nothing to twice the first window.
+/// Limits, and steps that are up to two of the first window apart.
 fn trace() -> impl Strategy<Value = (Vec<Limit>, Vec<Step>)> {
     prop::collection::vec(a_limit(), 1..5).prop_flat_map(|limits| {
         let window = limits[0].window;
@@ -277,7 +279,7 @@ fn the_script_says_and_stores_what_the_model_does() {
             let mut admitted = first.outcome == Outcome::Admitted;
             for again in step.again {
                 let reply = store.ask(&ask, again).map_err(TestCaseError::fail)?;
-                // No refusal is passed off as an admission.
+                // A refused call is never taken for an admitted one.
                 prop_assert!(admitted || reply.outcome != Outcome::Repeated);
                 admitted |= reply.outcome == Outcome::Admitted;
             }
@@ -307,7 +309,7 @@ fn another_window_frees_nobody_in_the_script_as_in_the_model() {
                 let mut ask = nothing(store.now);
                 ask.limit(&charge, *lend, &[]);
                 let reply = store.ask(&ask, false).map_err(TestCaseError::fail)?;
-                // All of it lies within one window of either length: nothing comes back.
+                // All of it lies within one window of either length, so no permit becomes free.
                 let said = reply.limits[0].as_ref().unwrap();
                 let lent = said.granted.as_ref().map_or(0, |granted| granted.permits);
                 used += lent + if said.verdict.met { *cost } else { 0 };
@@ -322,8 +324,8 @@ fn another_window_frees_nobody_in_the_script_as_in_the_model() {
     });
 }
 
-/// States with sub-buckets before, at and after the present one, as those who are lent permits leave
-/// them, with zeros anywhere, and with more of them than a state may have.
+/// States with sub-buckets before, at and after the present one, as callers that are lent permits
+/// leave them; with zeros in any place, and with more sub-buckets than a state may have.
 #[test]
 fn any_state_means_the_same_to_the_script_and_the_model() {
     let store = RefCell::new(Store::start());
@@ -367,7 +369,7 @@ fn any_state_means_the_same_to_the_script_and_the_model() {
     );
 }
 
-/// By Redis' own clock and expiry: what is told in the other tests.
+/// The same as in the other tests, but with Redis' own clock and expiry.
 #[test]
 fn a_state_lives_as_long_as_it_counts() {
     let mut rig = crate::rig::Rig::start();

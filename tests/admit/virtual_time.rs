@@ -1,8 +1,9 @@
-//! The script in a Redis whose clock is told, beside its model, which has to agree with every word.
+//! The script in a Redis with a virtual clock, beside its model, which has to agree with every
+//! reply and value.
 //!
-//! The script itself is the one that runs everywhere. Before it stands a line that gives it another
-//! `redis`: its `TIME` is what the test says, and its `SET` keeps the TTL for the test to read, as Redis'
-//! own clock would not wait for the test's. When a key expires is the model's to say.
+//! The script itself is unchanged. A line before it gives it another `redis`: its `TIME` is the
+//! time that the test sets, and its `SET` hands the TTL to the test, because Redis' own clock does
+//! not follow the test's. The model decides when a key expires.
 
 use std::fmt::Debug;
 use std::sync::LazyLock;
@@ -16,7 +17,7 @@ use redis::{Cmd, Connection, ConnectionLike as _, cmd, pipe};
 use crate::model::ModelStore;
 use crate::rig::{Rig, arguments, value};
 
-/// What stands before the script.
+/// The line before the script.
 const PRELUDE: &str = "local store = redis; \
     local redis = { call = function(name, key, ...) \
       if name == 'TIME' then \
@@ -34,12 +35,12 @@ const PRELUDE: &str = "local store = redis; \
 static SCRIPT: LazyLock<Script> =
     LazyLock::new(|| Script::new(format!("{PRELUDE} {}", ADMIT.lua())));
 
-/// A Redis and the model, at the same time.
+/// A Redis and the model, on the same clock.
 pub struct Store {
     rig: Rig,
     connection: Connection,
     pub model: ModelStore,
-    /// What its clock shows.
+    /// The time of both.
     pub now: Timestamp,
 }
 
@@ -55,7 +56,7 @@ impl Store {
         }
     }
 
-    /// Empties it, and sets its clock.
+    /// Empties both, and sets the clock.
     pub fn begin(&mut self, now: Timestamp) {
         self.flush();
         self.now = now;
@@ -92,26 +93,26 @@ impl Store {
         self.model.delete(key);
     }
 
-    /// What is stored under a key.
+    /// The value of a key.
     pub fn text(&self, key: &str) -> Option<&str> {
         self.model.text(key)
     }
 
-    /// What the script replies, read.
+    /// The script's reply.
     ///
     /// # Errors
     ///
-    /// What the model replies or stores otherwise.
+    /// If the model replies or stores something else.
     pub fn ask(&mut self, ask: &Ask, again: bool) -> Result<Reply, String> {
         let reply = self.raw(ask, again)?;
         Ok(ask.read(reply).expect("a reply of the script's"))
     }
 
-    /// What the script replies.
+    /// The script's raw reply.
     ///
     /// # Errors
     ///
-    /// What the model replies or stores otherwise.
+    /// If the model replies or stores something else.
     pub fn raw(&mut self, ask: &Ask, again: bool) -> Result<Value, String> {
         let texts = ask.keys.iter().map(|key| self.text(key).map(str::to_owned));
         let before: Vec<_> = texts.collect();

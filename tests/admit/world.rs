@@ -1,5 +1,6 @@
-//! Isolates that share limits: they ask, are lent permits, spend them, return what they did not spend,
-//! take back and settle, lose replies and send again. All that is spent stands in an exact log.
+//! Isolates that share limits. They ask, are lent permits and spend them, return what they did not
+//! spend, give back, settle, lose replies and send calls again. An exact log holds all that is
+//! spent.
 
 use std::time::Duration;
 
@@ -12,15 +13,16 @@ use crate::rig::{limit_ms, new_id};
 use crate::steps::{Act, Limit, Step, Wait};
 use crate::virtual_time::Store;
 
-/// For how long a repeat can come.
+/// How long after its call a repeat can come.
 const HORIZON: Duration = Duration::from_millis(300);
 
-/// By what the log goes.
+/// By which time the log counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clocks {
-    /// Clocks differ by less than the tolerance: by the time at which the store served a call.
+    /// Clocks differ by less than the tolerance: the log counts a call at the time at which the
+    /// store served it.
     Alike,
-    /// Clocks are right, or far off: by the right time at which a call was made.
+    /// Clocks are right or far off: the log counts a call at the true time at which it was made.
     RightOrWrong,
 }
 
@@ -30,7 +32,7 @@ pub struct World<'a> {
     pub limits: Vec<Limit>,
     pub logs: Vec<Log>,
     pub isolates: Vec<Isolate>,
-    /// What was charged in the store, and could be given back.
+    /// Permits that were charged in the store and can be given back.
     pub paid: Vec<Paid>,
     /// Calls on their way.
     pub late: Vec<(Timestamp, Call, bool)>,
@@ -48,14 +50,15 @@ pub struct Lease {
     pub left: u64,
     pub receipt: Receipt,
     pub asked: Timestamp,
-    /// When it was granted, by what the log goes.
+    /// When it was granted, by the time of the log.
     pub granted: Timestamp,
     pub void_after: Duration,
-    /// Whether the state that counts it is lost: what is spent of it then is not in the log.
+    /// Whether the state that counts it is lost. If so, permits that are spent of it are not
+    /// logged.
     pub lost: bool,
 }
 
-/// Permits of a request.
+/// The permits that a request has paid.
 #[derive(Debug)]
 pub struct Paid {
     pub limit: usize,
@@ -68,9 +71,9 @@ pub struct Paid {
 pub struct Call {
     pub ask: Ask,
     pub asked: Timestamp,
-    /// The limits that it is about, with what it takes of each.
+    /// The limits that it asks about, with what it takes of each.
     pub about: Vec<(usize, Charge)>,
-    /// Where it stands in the logs, once it was admitted.
+    /// Its places in the logs, once it was admitted.
     pub places: Option<Vec<(usize, usize)>>,
 }
 
@@ -89,7 +92,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Makes a step; what promise it broke, if it did.
+    /// Makes a step. The error says which promise it broke.
     pub fn step(&mut self, step: &Step) -> Result<(), String> {
         let isolate = usize::from(step.isolate) % self.isolates.len();
         let limit = usize::from(step.which) % self.limits.len();
@@ -170,7 +173,7 @@ impl<'a> World<'a> {
             }
             let (due, mut call, again) = self.late.remove(0);
             self.pass(due);
-            // Whoever sent it does not wait any more.
+            // The sender does not wait for it any more.
             self.carry_out(&mut call, again)?;
         }
         self.pass(until);
@@ -182,15 +185,16 @@ impl<'a> World<'a> {
         self.store.wait(u64::try_from(ms).unwrap());
     }
 
-    /// All keys are lost, and the log with them. The instant after it is another one.
+    /// All keys are lost, and the log with them. The clock moves on, so that no later call has the
+    /// same instant.
     fn lose(&mut self) -> Result<(), String> {
         self.store.flush();
         self.logs.iter_mut().for_each(Log::clear);
         self.paid.clear();
         let leases = self.isolates.iter_mut().flat_map(|i| &mut i.leases);
         leases.for_each(|lease| lease.lost = true);
-        // A call that is on its way would make the state anew as one of the time that it tells, which is
-        // by its tag the one that was lost.
+        // A call that is on its way would create the state anew with the time that it tells, and
+        // therefore with the tag of the lost state.
         self.late.clear();
         self.wait(2_001)
     }
@@ -210,7 +214,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A call that an isolate makes now, about nothing yet.
+    /// A call that an isolate makes now and that asks about nothing yet.
     fn call(&self, step: &Step, isolate: usize) -> Call {
         let ahead = match self.clocks {
             Clocks::Alike => i64::from(step.skew),
@@ -249,7 +253,7 @@ impl<'a> World<'a> {
         self.send(step, isolate, call)
     }
 
-    /// What of an isolate's leases became void unspent.
+    /// The permits of an isolate's leases that became void unspent.
     fn unspent(&mut self, isolate: usize, limit: usize) -> Vec<(Receipt, u64)> {
         let (now, leases) = (self.store.now, &mut self.isolates[isolate].leases);
         let void =
@@ -260,7 +264,7 @@ impl<'a> World<'a> {
             .collect()
     }
 
-    /// Spends permits that were lent, of all leases that are not void.
+    /// Spends lent permits of any leases that are not void.
     fn spend(&mut self, isolate: usize, limit: usize, cost: u64) -> Result<(), String> {
         let now = self.store.now;
         let mut owed = cost;
@@ -312,7 +316,7 @@ impl<'a> World<'a> {
         self.send(step, isolate, call)
     }
 
-    /// Gives back what one request took in the last window, whatever that was.
+    /// Gives back as much as one request took in the last window, without a receipt.
     fn refund(&mut self, step: &Step, isolate: usize, permits: u64) -> Result<(), String> {
         let Some(n) = usize::from(step.which).checked_rem(self.paid.len()) else {
             return Ok(());

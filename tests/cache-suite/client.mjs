@@ -1,5 +1,6 @@
 /**
- * The suite's client, as its `cli.mjs` runs it, with the corrected tests beside the published ones.
+ * The suite's client, run as the suite's `cli.mjs` runs it, with the corrected tests beside the
+ * published ones.
  *
  *     node client.mjs http://127.0.0.1:8787 [id]     one JSON object; of one test all that is sent
  */

@@ -1,7 +1,6 @@
 /**
- * Where version 0.4.5 of the suite, which is older than RFC 9111, asks for something else than the RFC
- * does, or than RFC 9213 does. Each such test runs as it was published and, under another id, as the RFC
- * has it.
+ * Tests of version 0.4.5 of the suite that ask for something else than RFC 9111, which is newer, or
+ * RFC 9213. Each of them runs as it was published and, under another id, as the RFC has it.
  */
 
 /** @typedef {{ id: string, name: string, kind?: "required" | "optimal" | "check", browser_only?: boolean, depends_on?: string[], requests: any[] }} Test */
@@ -48,9 +47,9 @@ export const corrections = {
 };
 
 /**
- * The tests of `Surrogate-Control`, a note of the W3C from 2001, as tests of `CDN-Cache-Control`, by
- * which RFC 9213 replaced it; without those of its own syntax: directives for one of several caches, and
- * names in capitals, which are no keys of a Structured Field.
+ * The tests of `Surrogate-Control` (a W3C note of 2001), changed into tests of `CDN-Cache-Control`,
+ * with which RFC 9213 replaced it. Tests of the old syntax are left out: directives for one of
+ * several caches, and names in capitals, which are not keys of a Structured Field.
  * @template {{ tests: Test[] }} S
  * @param {S} suite
  * @returns {S}
@@ -70,7 +69,7 @@ export function targeted(suite) {
 export const correctedId = (id) => `${id} (corrected)`;
 
 /**
- * The test as the RFC has it, if that is otherwise.
+ * The test as the RFC has it, if that differs.
  * @param {Test} test
  * @returns {Test | undefined}
  */

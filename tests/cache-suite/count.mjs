@@ -1,9 +1,9 @@
 /**
  * Counts as the suite's results page does (`lib/display.mjs`, `determineTestResult`).
  *
- * A test passes if all of it holds. One whose dependencies did not pass counts as neither passed nor
- * failed ("skipped"), and so does one whose set-up failed. Tests for browsers alone are left out, as
- * the suite's client leaves them out for a proxy.
+ * A test passes if all of it holds. A test counts as neither passed nor failed if one of its
+ * dependencies did not pass ("skipped") or if its set-up failed. Tests for browsers only are left
+ * out, as in the suite's client for proxies.
  */
 import { correctedId } from "./corrections.mjs";
 import { readSuite, suiteFile } from "./suite.mjs";

@@ -1,6 +1,6 @@
 /**
- * The public HTTP cache test suite (npm package `http-cache-tests`) through the built Worker: the
- * suite's own origin behind the gate, its own client before it.
+ * Runs the public HTTP cache test suite (npm package `http-cache-tests`) through the built Worker,
+ * with the suite's own origin behind the gate and its own client in front of it.
  *
  *     npm run cache-suite                      the counts and what failed
  *     npm run cache-suite -- --json            one JSON document
@@ -8,9 +8,9 @@
  *     npm run cache-suite -- --redis           two isolates that take turns, over one Redis
  *     npm run cache-suite -- --cache strict    one of the caches below
  *
- * The gate is run twice: with a plain `cache = {}`, and with the routes' options that allow what RFC
- * 9111 allows but the gate by default does not do. How it counts: `count.mjs`; where the suite is older
- * than the RFC: `corrections.mjs`.
+ * The gate is run twice: with a plain `cache = {}`, and with the options that allow what RFC 9111
+ * allows but the gate does not do by default. `count.mjs` says how tests are counted, and
+ * `corrections.mjs` where the suite is older than the RFC.
  */
 import { parseArgs } from "node:util";
 import { buildWorker } from "../../scripts/build.mjs";
@@ -22,12 +22,12 @@ import { corrections } from "./corrections.mjs";
 
 const all = { stale_if_error: "1m", server_errors: true, set_cookie: true };
 
-/** The caches that can be tested; the first two are. @type {Record<string, object>} */
+/** The caches that can be tested; by default the first two are. @type {Record<string, object>} */
 const CACHES = { plain: {}, all, strict: { ...all, strict_age: true } };
 
 /**
- * What must pass at least, by cache, of the tests as the RFCs have them. A few less than do: some depend
- * on how fast the machine is.
+ * How many tests must pass at least, by cache, with the tests as the RFCs have them. A few more
+ * pass, but some depend on the speed of the machine.
  * @type {Record<string, Partial<Record<"required" | "optimal", number>>>}
  */
 const LEAST = { plain: { required: 145, optimal: 75 }, all: { required: 155, optimal: 85 } };
@@ -43,7 +43,7 @@ await main(async () => {
   });
   await bootstrap();
   await buildWorker();
-  // Not at the top: what they import is there only after `bootstrap`.
+  // Not imported at the top, because the modules need packages that `bootstrap` installs.
   const { runSuite } = await import("./rig.mjs");
   const { count } = await import("./count.mjs");
   /** @type {Record<string, Report>} */
@@ -58,7 +58,7 @@ await main(async () => {
   if (values.id !== undefined) return;
   if (values.json) console.log(JSON.stringify({ caches: CACHES, reports }, null, 2));
   else for (const [name, report] of Object.entries(reports)) console.log(table(name, report));
-  // What one isolate invalidates, the memory of another may keep until it is stale.
+  // After one isolate has invalidated an entry, another may keep it in memory until it is stale.
   if (values.redis) return;
   for (const [name, { corrected }] of Object.entries(reports)) {
     for (const [kind, least] of Object.entries(LEAST[name] ?? {})) {
@@ -87,7 +87,7 @@ function table(name, { published, corrected, surrogate }) {
     }
   }
   for (const [kind, { failed, setup, skipped }] of Object.entries(published)) {
-    // A `check` that says no says nothing against the cache.
+    // A `check` that does not pass is no fault of the cache.
     if (kind === "check") continue;
     for (const [how, list] of Object.entries({ failed, "set-up": setup, skipped })) {
       for (const { id, why } of list) {

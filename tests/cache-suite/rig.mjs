@@ -10,7 +10,7 @@ import { startGate } from "../support/gate.mjs";
 import { folder } from "./suite.mjs";
 
 /**
- * Runs the client against a gate that caches all there is by these rules, without limits.
+ * Runs the client against a gate that caches all routes by these rules, without limits.
  * @param {{ cache: object, redis: boolean, id?: string }} options `redis`: two isolates that take
  *   turns, over one Redis; `id`: that test alone
  * @returns {Promise<{ results: Record<string, unknown>, text: string }>} what the client found, and printed
@@ -68,7 +68,8 @@ async function startStore() {
 }
 
 /**
- * A way to several isolates under one name, each request to the next one of them.
+ * A proxy that hides several isolates behind one address and sends each request to the next of
+ * them.
  * @param {string[]} urls
  */
 async function takeTurns(urls) {

@@ -18,8 +18,8 @@ export const folder = join(root, "node_modules/http-cache-tests");
 export const suiteFile = (file) => import(pathToFileURL(join(folder, file)).href);
 
 /**
- * The suites of the results page, each with the tests of it that are corrected apart; and the one for
- * surrogates, which the client runs too, as it is and as one for targeted fields.
+ * The suites of the results page, each with its corrected tests apart, and the suite for
+ * surrogates, which the client runs too: as it is, and as one for targeted fields.
  * @returns {Promise<{ page: { published: Suite, corrected: Suite }[], surrogate: Suite, cdn: Suite }>}
  */
 export async function readSuite() {

@@ -1,4 +1,4 @@
-//! `check` tells what a configuration does, or what is wrong with it.
+//! `check` says what a configuration does, or what is wrong with it.
 
 use crate::rig::Folder;
 

@@ -1,4 +1,4 @@
-//! `keys` registers the clients' keys, lists them and revokes them.
+//! `keys` registers clients' API keys, lists them and revokes them.
 
 use omnitrade_edge::engine::subject;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::common::eventually;
 use crate::common::redis::RedisServer;
 use crate::rig::{DAY, Rig, TOKEN, nowhere};
 
-/// Adds a new key and gives it.
+/// Adds a new key and returns it.
 #[track_caller]
 fn add(rig: &Rig, args: &[&str]) -> String {
     let done = rig.run(&[&["add"], args].concat()).ok();
@@ -22,7 +22,7 @@ fn list(rig: &Rig) -> Vec<Value> {
     serde_json::from_str(&text).unwrap()
 }
 
-/// All that is in Redis: each key's name, value, and milliseconds to live.
+/// All keys in Redis: name, value, and time to live in milliseconds.
 async fn everything(rig: &Rig) -> Vec<(String, Value, i64)> {
     let mut all = Vec::new();
     for name in rig.names().await {
@@ -236,7 +236,7 @@ fn the_configuration_says_the_prefix_and_the_plans() {
     let prefix = ["--prefix", "edge"];
     let named = rig.run(&[&["list", "--config", "wrangler.toml"], &prefix[..]].concat());
     named.failed(1, "nonsense");
-    // Nothing that lies about keeps a key from being revoked.
+    // Whatever the store holds, a key can be revoked.
     let revoke = [&["revoke", "--key-stdin"], &prefix[..]].concat();
     rig.run_with(&revoke, &key).ok();
     rig.run(&["list", "--config", "absent.toml"])

@@ -1,5 +1,5 @@
-//! The commands `check`, `keys` and `purge` of the built program, which end by themselves. Those
-//! that need a store have a real Redis behind `serve-redis`.
+//! The commands `check`, `keys` and `purge` of the built program, which run to their end. Those
+//! that need a store use a real Redis behind `serve-redis`.
 #![cfg(all(feature = "cli", feature = "reqwest"))]
 #![allow(
     clippy::indexing_slicing,

@@ -12,7 +12,7 @@ fn start() -> Rig {
     before(RedisServer::start(), "edge")
 }
 
-/// `prefix`: what the configuration has for the keys.
+/// A rig on this Redis. `prefix`: the configured prefix of all keys.
 fn before(redis: RedisServer, prefix: &str) -> Rig {
     let rig = Rig::before(redis, "purge");
     let configuration = format!(

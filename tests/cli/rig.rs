@@ -1,4 +1,4 @@
-//! Calls the built program, and says how it ended.
+//! Runs the built program and captures how it ended.
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
@@ -12,24 +12,24 @@ use crate::common::rest::{PROGRAM, RestServer};
 /// The token that the store accepts.
 pub const TOKEN: &str = "t0ken-of-the-store";
 
-/// In milliseconds.
+/// A day in milliseconds.
 pub const DAY: i64 = 86_400_000;
 
-/// Where the program is called: a directory with the files of one test.
+/// The directory in which the program runs, with the files of one test.
 pub struct Folder(TempDir);
 
 impl Folder {
-    /// An empty one.
+    /// An empty directory.
     pub fn new() -> Self {
         Self(TempDir::new())
     }
 
-    /// Writes a file of this name, or writes it anew.
+    /// Writes or replaces a file of this name.
     pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.0.path().join(name), text).unwrap();
     }
 
-    /// Calls the program here, without a store.
+    /// Runs the program in the directory, without a store.
     pub fn call(&self, args: &[&str]) -> Done {
         self.run(self.program(args), "")
     }
@@ -51,7 +51,7 @@ impl Folder {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // It may have ended without reading it.
+        // The program may have ended without reading its input.
         let _ = process.stdin.take().unwrap().write_all(stdin.as_bytes());
         let Output {
             status,
@@ -68,7 +68,7 @@ impl Folder {
     }
 }
 
-/// One command of the program, the store that it works on, and the directory that it is called in.
+/// One command of the program, the store that it works on, and the directory in which it runs.
 pub struct Rig {
     command: &'static str,
     _redis: RedisServer,
@@ -77,12 +77,12 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// For `command`, with an empty store.
+    /// A rig for `command` with an empty store.
     pub fn start(command: &'static str) -> Self {
         Self::before(RedisServer::start(), command)
     }
 
-    /// For `command`, with this store.
+    /// A rig for `command` with this store.
     pub fn before(redis: RedisServer, command: &'static str) -> Self {
         Self {
             command,
@@ -92,23 +92,23 @@ impl Rig {
         }
     }
 
-    /// Writes a configuration: `text` follows its origin.
+    /// Writes a configuration: `text` follows the line of its origin.
     pub fn configure(&self, file: &str, text: &str) {
         let edge = "[vars.EDGE]\norigin = 'https://api.example.com'\n";
         self.folder.write(file, &[edge, text].concat());
     }
 
-    /// Calls the command on the store.
+    /// Runs the command on the store.
     pub fn run(&self, args: &[&str]) -> Done {
         self.run_with(args, "")
     }
 
-    /// The same, with something to read.
+    /// Runs the command on the store, with this input.
     pub fn run_with(&self, args: &[&str], stdin: &str) -> Done {
         self.run_at(self.rest.url(), TOKEN, args, stdin)
     }
 
-    /// Calls the command on another store.
+    /// Runs the command on another store.
     pub fn run_at(&self, url: &str, token: &str, args: &[&str], stdin: &str) -> Done {
         let mut program = self.folder.program(&[&[self.command], args].concat());
         program
@@ -124,7 +124,7 @@ impl Rig {
         reply["result"].take()
     }
 
-    /// The names of all keys in the store, in order.
+    /// The names of all keys in the store, sorted.
     pub async fn names(&self) -> Vec<String> {
         let names = self.redis(json!(["KEYS", "*"])).await;
         let mut names: Vec<String> = serde_json::from_value(names).unwrap();
@@ -133,12 +133,12 @@ impl Rig {
     }
 }
 
-/// The address of a store that is not there.
+/// An address at which no store listens.
 pub fn nowhere() -> String {
     format!("http://127.0.0.1:{}", free_port())
 }
 
-/// How a call of the program ended.
+/// How a run of the program ended.
 #[derive(Debug)]
 pub struct Done {
     pub code: Option<i32>,
@@ -153,7 +153,8 @@ impl Done {
         self
     }
 
-    /// It failed with this code, printed nothing, and said this.
+    /// Asserts that the program failed with this code, printed nothing to its output, and said
+    /// this.
     #[track_caller]
     pub fn failed(&self, code: i32, said: &str) {
         assert_eq!(self.code, Some(code), "{self:?}");

@@ -1,4 +1,4 @@
-//! What is sent, and what comes back.
+//! What the client sends, and what it makes of the replies.
 
 use omnitrade_edge::redis::Value;
 

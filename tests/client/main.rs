@@ -1,4 +1,4 @@
-//! The REST client against scripted replies, on a clock that moves when told.
+//! The REST client with scripted replies, on a clock that the test moves.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

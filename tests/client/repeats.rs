@@ -1,4 +1,5 @@
-//! Scripts that recognise their own repeats: what they are told, and when they are sent again.
+//! Scripts that recognise their own repeats: the argument that they get, and when they are sent
+//! again.
 
 use omnitrade_edge::error::ErrorKind;
 use omnitrade_edge::redis::{RestClient, RetryPolicy, Script, Value};
@@ -31,7 +32,7 @@ fn flags(client: &RestClient<Scripted>) -> Vec<String> {
     (0..sent(client)).map(flag).collect()
 }
 
-/// Runs the script over a transport that answers so, to success.
+/// Runs the script over a transport with these answers, and expects success.
 async fn flags_over(steps: impl IntoIterator<Item = Step>) -> Vec<String> {
     let client = client(steps);
     assert_eq!(
@@ -129,7 +130,7 @@ async fn the_mark_stays_over_all_requests_of_the_call() {
         .await,
         ["EVALSHA 0", "EVALSHA 1", "EVAL 1", "EVALSHA 1", "EVAL 1"]
     );
-    // Nor does an error that comes last, and ran nothing, promise that nothing ran.
+    // If the last error says that nothing ran, that does not hold for the earlier attempts.
     for last in [no_script(), ok(NO_SCRIPT), reply(401, "")] {
         let client = client([broken(), no_script(), last]);
         let error = client.script(&script(), &["k"], [1]).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! What is sent again, when, and within which time.
+//! What is sent again, when, and until when.
 
 use std::time::Duration;
 

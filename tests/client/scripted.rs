@@ -1,4 +1,4 @@
-//! A transport that answers as told, and what the tests say to it and about it.
+//! A transport with scripted answers, and helpers of the tests for it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -15,7 +15,7 @@ pub const URL: &str = "https://host-s3cret.example/prefix/";
 pub const TOKEN: &str = "token-s3cret";
 pub const NO_SCRIPT: &str = r#"{"error":"NOSCRIPT No matching script. Please use EVAL."}"#;
 
-/// Answers as told, each after a time, and remembers what it was asked.
+/// Gives scripted answers, each after a time, and records the requests.
 #[derive(Default)]
 pub struct Scripted {
     pub clock: ManualClock,
@@ -26,7 +26,7 @@ pub struct Scripted {
     pub set_back_on_sleep: Cell<Option<Timestamp>>,
 }
 
-/// The time that an answer takes, and the answer.
+/// The time that an answer takes in milliseconds, and the answer.
 pub type Step = (u64, Result<Response<Bytes>, TransportError>);
 
 impl Transport for Scripted {
@@ -144,7 +144,7 @@ pub fn header(client: &RestClient<Scripted>, index: usize, name: &str) -> Option
         .map(|value| value.to_str().unwrap().to_owned())
 }
 
-/// Neither `Display` nor `Debug` shows a secret.
+/// Asserts that neither `Display` nor `Debug` of an error shows a secret.
 pub fn assert_clean(error: &Error) {
     let shown = format!("{error} {error:?} {}", error.code());
     assert!(

@@ -1,4 +1,4 @@
-//! Scripts: by digest or by source, with Upstash's key locking or without.
+//! Scripts: by digest or by source, with or without Upstash's key locking.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,8 @@ use omnitrade_edge::transport::{Transport, TransportError};
 
 use crate::scripted::*;
 
-/// What Redis 7 and later say to Upstash's flag, and what those before say to any `#!`.
+/// The errors with which Redis 7 and later refuse Upstash's flag, and earlier versions any `#!`
+/// line.
 const REFUSALS: [&str; 2] = [
     r#"{"error":"ERR Unexpected flag in script shebang: allow-key-locking"}"#,
     r#"{"error":"ERR Error compiling script (new function): user_script:1: unexpected symbol near '#' "}"#,
@@ -179,7 +180,7 @@ async fn no_other_error_gives_key_locking_up() {
         assert_eq!(result, Ok(Value::Int(1)));
         assert_eq!(variants(&client, &script())[2], "EVALSHA locking", "{text}");
     }
-    // One that never gets there says nothing about the store's Lua.
+    // A request that does not reach the store says nothing about its Lua.
     let unreached = client_with(
         options().retries(0),
         [failed(TransportError::Connect), ok(ONE)],
@@ -196,7 +197,7 @@ async fn a_plain_script_failing_after_a_refusal_is_not_tried_with_locking_again(
         reply(400, NO_SCRIPT),
         reply(400, REFUSALS[0]),
         reply(400, wrong),
-        // Not even if the store says it once more, which is then the script's own doing.
+        // If the plain script is refused with this text, the script itself has raised the error.
         reply(400, REFUSALS[0]),
     ]);
     for code in ["WRONGTYPE", "ERR"] {
@@ -242,7 +243,7 @@ async fn a_script_with_a_first_line_of_its_own_is_left_as_it_is() {
         (error.redis_code(), error.may_have_run()),
         (Some("ERR"), false)
     );
-    // It is no fault of the line that others get.
+    // The refusal says nothing about the line that other scripts get.
     assert!(client.script(&script(), &["k"], [1]).await.is_ok());
     let last = format!(r#"["EVALSHA","{}",1,"k",1]"#, script().locking_sha());
     assert_eq!((sent(&client), body(&client, 2)), (3, last));

@@ -1,7 +1,7 @@
 //! What integration tests share: a real Redis, and `serve-redis` in front of it.
 //!
-//! Everything started here listens on a free port of the loopback interface, keeps its files in a
-//! directory of its own, and is gone when the value that stands for it is dropped.
+//! Every server that is started here listens on a free port of the loopback interface, keeps its
+//! files in its own directory, and ends when its value is dropped.
 
 #![allow(dead_code, reason = "every test binary uses its own part of this")]
 #![allow(
@@ -20,14 +20,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long anything is waited for. Generous: it is reached only when a test fails.
+/// The longest wait for anything. It is long, because it is reached only if a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Asks `probe` over and over until it gives a value.
+/// Calls `probe` again and again until it returns a value.
 ///
 /// # Panics
 ///
-/// When it gives none for [`PATIENCE`].
+/// If `probe` returns no value within [`PATIENCE`].
 #[track_caller]
 pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
@@ -40,7 +40,7 @@ pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A directory that goes with this value.
+/// A directory that is removed when this value is dropped.
 #[derive(Debug)]
 pub struct TempDir(PathBuf);
 
@@ -58,7 +58,7 @@ impl TempDir {
         Self(path)
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -66,7 +66,7 @@ impl TempDir {
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        // What is left behind in the system's temporary directory does no harm.
+        // If the removal fails, the rest in the system's temporary directory does no harm.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,5 +1,5 @@
-//! The store as the gateway sees it: `admit.lua`, written on the Rust model of the sliding window
-//! (`engine::limit::sliding_window`), on a clock that is told.
+//! The store as the gateway sees it: `admit.lua` in Rust, built on the model of the sliding window
+//! (`engine::limit::sliding_window`), with the time as a parameter.
 
 #![allow(dead_code, reason = "every test binary uses its own part of this")]
 #![allow(
@@ -42,12 +42,12 @@ struct Limit<'a> {
     /// What was stored, if it could be read.
     state: State,
     changed: bool,
-    /// Whether the state comes from another configuration.
+    /// Whether the state was written under another configuration.
     cut_anew: bool,
 }
 
 impl Limit<'_> {
-    /// The quota with a window that is cut like this.
+    /// The whole quota, with a window of this cut.
     fn whole(&self) -> Quota {
         Quota {
             permits: self.quota,
@@ -55,17 +55,17 @@ impl Limit<'_> {
         }
     }
 
-    /// What of it is for this request.
+    /// The part of the quota that this request may use.
     fn ceiling(&self) -> Quota {
         self.whole().without(self.kept)
     }
 
-    /// Whether the state is of a later time than a caller can tell.
+    /// Whether the state has seen a later time than a right caller can tell.
     fn is_ahead(&self, caller: Timestamp) -> bool {
         self.state.seen() > caller + TOLERANCE
     }
 
-    /// Whether the state would have expired before.
+    /// Whether the state would have expired by the caller's time.
     fn is_over(&self, caller: Timestamp) -> bool {
         let over = self.state.expires_at(self.cut) + TOLERANCE + TOLERANCE;
         !self.state.is_empty() && over < caller
@@ -140,7 +140,7 @@ impl ModelStore {
         self.keys.keys().map(String::as_str)
     }
 
-    /// Removes what has expired, and says what that was.
+    /// Removes expired keys and returns their names.
     pub fn expire(&mut self, server: Timestamp) -> Vec<String> {
         let over = |(_, expires): &(String, Timestamp)| *expires <= server;
         let gone: Vec<_> = self
@@ -153,13 +153,13 @@ impl ModelStore {
         gone
     }
 
-    /// What the script answers to `keys` and `args` at `server`, the store's time; `repeated`: the last
+    /// The script's reply to `keys` and `args` at `server`, the store's time. `repeated`: the last
     /// argument.
     pub fn call(&mut self, keys: &[String], args: &[String], server: Timestamp) -> Value {
         self.call_again(keys, args, server, false)
     }
 
-    /// The same for a call that may have been carried out before.
+    /// The script's reply to a call that may have been carried out before.
     pub fn call_again(
         &mut self,
         keys: &[String],

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{TempDir, eventually};
 
-/// A Redis that stores nothing on disk. It is killed when this is dropped.
+/// A Redis without persistence. It is killed when this value is dropped.
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
@@ -17,15 +17,15 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts one on a free port and waits until it answers.
+    /// Starts a Redis on a free port and waits until it answers.
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// The same, with more options of its command line, such as `["--requirepass", "secret"]`.
+    /// Starts a Redis with more command-line options, such as `["--requirepass", "secret"]`.
     pub fn start_with(options: &[&str]) -> Self {
         let options: Vec<String> = options.iter().map(ToString::to_string).collect();
-        // Another process may take the port between our looking for it and Redis' binding it.
+        // Another process may take the port before Redis binds it.
         for _ in 0..10 {
             let mut server = Self {
                 port: free_port(),
@@ -44,10 +44,10 @@ impl RedisServer {
     ///
     /// # Panics
     ///
-    /// When it is not up in time: Redis gives a new cluster two seconds.
+    /// If it is not up in time. Redis itself delays a new cluster by two seconds.
     pub fn start_cluster() -> Self {
         for _ in 0..10 {
-            // By default ten thousand above the other one, where there may be none.
+            // The default is ten thousand above the port, which may be no valid port.
             let bus = free_port().to_string();
             let mut server = Self {
                 port: free_port(),
@@ -63,7 +63,7 @@ impl RedisServer {
             let said = server.say("CLUSTER ADDSLOTSRANGE 0 16383");
             assert_eq!(said.as_deref(), Some("+OK"));
             eventually("the cluster is up", || {
-                // A write that leaves nothing behind.
+                // A write command that changes nothing.
                 let answer = server.say("DEL ready");
                 (answer.as_deref() == Some(":0")).then_some(())
             });
@@ -82,12 +82,12 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Its port, which stays the same over a restart.
+    /// Its port, which a restart does not change.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Kills it, as a crash would.
+    /// Kills Redis, as in a crash.
     pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().expect("redis-server can be killed");
@@ -95,19 +95,19 @@ impl RedisServer {
         }
     }
 
-    /// Kills it if it runs, and starts it again, empty, on the same port.
+    /// Kills Redis if it runs, and starts it again, empty, on the same port.
     pub fn restart(&mut self) {
         self.stop();
         assert!(self.launch(), "redis-server does not start again");
     }
 
-    /// Suspends it: it accepts connections and answers nothing.
+    /// Suspends Redis: it accepts connections and answers nothing.
     #[cfg(unix)]
     pub fn pause(&self) {
         self.signal("-STOP");
     }
 
-    /// Lets it go on after [`pause`](Self::pause).
+    /// Resumes Redis after [`pause`](Self::pause).
     #[cfg(unix)]
     pub fn resume(&self) {
         self.signal("-CONT");
@@ -123,7 +123,7 @@ impl RedisServer {
         assert!(status.success(), "kill {signal}");
     }
 
-    /// Whether it came up; it does not when its port is taken.
+    /// Launches Redis. Returns whether it came up; it does not if its port is taken.
     fn launch(&mut self) -> bool {
         let process = Command::new("redis-server")
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
@@ -153,7 +153,7 @@ impl Drop for RedisServer {
     }
 }
 
-/// Whether something speaks Redis' protocol there. A demand for a password counts.
+/// Whether a server at this port speaks Redis' protocol. A demand for a password counts.
 fn answers(port: u16) -> bool {
     first_line(port, "PING").is_ok_and(|line| line.starts_with(['+', '-']))
 }

@@ -13,10 +13,10 @@ use super::{PATIENCE, TempDir, eventually};
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_omnitrade-edge");
 
-/// The line it prints when it is ready, up to the address.
+/// The line that it prints once it is ready, up to the address.
 pub const READY: &str = "serving Upstash's REST protocol on ";
 
-/// A running `serve-redis`. It is killed when this is dropped.
+/// A running `serve-redis`. It is killed when this value is dropped.
 #[derive(Debug)]
 pub struct RestServer {
     url: String,
@@ -27,7 +27,7 @@ pub struct RestServer {
     directory: TempDir,
 }
 
-/// What came back.
+/// An HTTP response.
 #[derive(Debug)]
 pub struct Answer {
     /// The HTTP status.
@@ -61,7 +61,7 @@ impl Answer {
 ///
 /// # Panics
 ///
-/// When there is no answer.
+/// If there is no answer.
 pub async fn send(request: RequestBuilder) -> Answer {
     let response = request.send().await.expect("an answer");
     Answer {
@@ -72,12 +72,13 @@ pub async fn send(request: RequestBuilder) -> Answer {
 }
 
 impl RestServer {
-    /// Starts it on a free port before the Redis at `redis_url`, and waits until it is ready.
+    /// Starts `serve-redis` on a free port in front of the Redis at `redis_url`, and waits until it
+    /// is ready.
     pub fn start(redis_url: &str, token: &str) -> Self {
         Self::start_with(redis_url, token, &[])
     }
 
-    /// The same, with more options of its command line.
+    /// Starts `serve-redis` with more command-line options.
     pub fn start_with(redis_url: &str, token: &str, options: &[&str]) -> Self {
         let directory = TempDir::new();
         let log = File::create(log(&directory)).expect("a file for the log");
@@ -115,7 +116,7 @@ impl RestServer {
         &self.url
     }
 
-    /// The token it accepts.
+    /// The token that it accepts.
     pub fn token(&self) -> &str {
         &self.token
     }
@@ -125,7 +126,7 @@ impl RestServer {
         self.anonymous(method, path).bearer_auth(&self.token)
     }
 
-    /// A request without it.
+    /// A request without the token.
     pub fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.url))
     }
@@ -135,7 +136,7 @@ impl RestServer {
         send(self.request(Method::POST, path).body(body)).await
     }
 
-    /// Sends one command, and gives the status and the JSON that came back.
+    /// Sends one command, and returns the status and the JSON of the response.
     pub async fn command(&self, command: Value) -> (u16, Value) {
         let answer = self.post("/", command.to_string()).await;
         (answer.status, answer.json())
@@ -146,7 +147,7 @@ impl RestServer {
         read(&self.directory)
     }
 
-    /// Asks it to stop, waits until it has, and says how it ended and what else it had printed.
+    /// Asks it to stop, waits for its end, and returns its exit status and the rest of its output.
     #[cfg(unix)]
     pub fn terminate(mut self) -> (std::process::ExitStatus, String) {
         let status = Command::new("kill")
@@ -165,7 +166,7 @@ impl RestServer {
 
 impl Drop for RestServer {
     fn drop(&mut self) {
-        // It may have ended already, which is no failure here.
+        // It may have ended already, which is not a failure here.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,4 +1,4 @@
-/** The documents say what is true: their links lead somewhere, and their snippets are right. */
+/** The documents are true: their links lead somewhere, and their snippets are right. */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
@@ -9,7 +9,7 @@ import { root, run } from "../../scripts/lib/process.mjs";
 import { commandLine, scratchFolder } from "../../scripts/lib/servers.mjs";
 import { anchorsOf, documents, linksOf, read, takeApart } from "./markdown.mjs";
 
-/** The longest README that a newcomer reads to its end. */
+/** The largest number of lines in the README, so that a newcomer reads it to its end. */
 const README_LINES = 200;
 
 /** @type {{ path: string, prose: string, snippets: import("./markdown.mjs").Snippet[] }[]} */
@@ -88,7 +88,7 @@ test("every configuration in the documents passes `check`", async () => {
 });
 
 /**
- * A fragment with what it takes for granted: an origin, and the two limits that all documents use.
+ * A complete configuration: the fragment with an origin and the two limits that all documents use.
  * @param {string} toml
  */
 function completed(toml) {
@@ -97,7 +97,7 @@ function completed(toml) {
     .filter((name) => !isWhole && !toml.includes(`[vars.EDGE.limits.${name}]`))
     .map((name) => `[vars.EDGE.limits.${name}]\nby = "ip"\nwindow = "60s"\nquota = 100\n`);
   const origin = isWhole ? "" : '[vars.EDGE]\norigin = "https://api.example.com"\n';
-  // A table of a route belongs to the route before it, so what is added comes first.
+  // A table of a route belongs to the route before it, so the additions come first.
   return [origin, ...limits, toml].join("\n");
 }
 
@@ -124,7 +124,7 @@ test("every line of a Rust snippet stands in an example that is compiled", () =>
 });
 
 /**
- * Without comments, indentation and empty lines.
+ * The lines of code without comments, indentation and empty lines.
  * @param {string} rust
  */
 function codeLines(rust) {
@@ -133,7 +133,7 @@ function codeLines(rust) {
 }
 
 /**
- * Whether these lines stand in that order among the others.
+ * Whether `lines` contains the wanted lines in this order.
  * @param {string[]} wanted
  * @param {string[]} lines
  */
@@ -174,7 +174,7 @@ test("the workflows are valid YAML and call scripts that are there", () => {
     const document = parseDocument(text, { strict: true });
     assert.deepEqual([...document.errors, ...document.warnings], [], name);
     const { permissions, jobs } = document.toJS();
-    // What a job may do beyond reading it asks for itself.
+    // A job that needs more than reading asks for it itself.
     assert.deepEqual(permissions, { contents: "read" }, name);
     assert.ok(Object.keys(jobs).length > 0, name);
     for (const [job, { uses, steps, needs = [] }] of Object.entries(jobs)) {

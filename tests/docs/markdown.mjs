@@ -47,7 +47,7 @@ export function takeApart(text) {
 }
 
 /**
- * The targets of all links and pictures, with the lines on which they stand.
+ * The targets of all links and pictures, with their lines.
  * @param {string} prose
  */
 export function linksOf(prose) {
@@ -60,7 +60,7 @@ export function linksOf(prose) {
 }
 
 /**
- * What can be linked to in a document: its headings, as GitHub names them, and each `<a id>`.
+ * The anchors of a document: its headings, as GitHub names them, and each `<a id>`.
  * @param {string} prose
  */
 export function anchorsOf(prose) {

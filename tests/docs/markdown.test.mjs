@@ -1,4 +1,4 @@
-/** The reader of the documents finds all that is in them: it does not check a link that it misses. */
+/** The parser of the documents finds all links: a link that it missed would not be checked. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { anchorsOf, linksOf, takeApart } from "./markdown.mjs";

@@ -1,4 +1,4 @@
-/** A release goes out whole: its versions agree, and its archive can be deployed. */
+/** A release is complete: its versions agree, and its archive can be deployed. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
@@ -29,7 +29,7 @@ test("versions that differ, and an absent section, stop a release", () => {
   assert.equal(problems({}, "1.2.3"), 1);
   assert.equal(problems({ changelog: "## Unreleased\n\n- later\n" }), 1);
   assert.equal(problems({ changelog: "## 1.2.3\n\n## 1.2.2\n\n- before\n" }), 1);
-  // The version of a dependency is not that of the crate.
+  // The version of a dependency is not the crate's version.
   assert.equal(problems({ cargo: '[package]\nname = "x"\n\n[other]\nversion = "1.2.3"\n' }), 1);
 });
 

@@ -1,4 +1,4 @@
-//! What is due after an answer: where two writes are, none takes the place of the other.
+//! Work after an answer: if two writes are due, neither replaces the other.
 
 use omnitrade_edge::message::forward::Failure;
 use serde_json::json;
@@ -12,7 +12,8 @@ fn rig() -> Rig {
     }));
     rig.next(varying("de"));
     rig.send(&spoken("GET", "de"));
-    // The first variant is stale: whoever asks the store for the other one gets a lease for it.
+    // The first variant is stale, so a request for the other one gets a lease for it from the
+    // store.
     rig.wait(1_500);
     rig.another_isolate();
     rig.writes.clear();
@@ -27,7 +28,7 @@ fn varying(body: &str) -> Response {
     response(200, body).with("vary", "X-Tongue")
 }
 
-/// The keys of the leases that were given back, and of those that tell others not to wait.
+/// The keys of leases that were given back, and of those that tell other isolates not to wait.
 fn told(rig: &Rig) -> (Vec<String>, Vec<String>) {
     let lease = |key: &&String| key.contains(":f:");
     let back = rig.deleted.iter().filter(lease).cloned().collect();

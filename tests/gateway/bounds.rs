@@ -1,5 +1,5 @@
-//! What holds whatever happens: on random interleavings of requests, outages and clocks (a failing
-//! one is printed).
+//! Promises that hold whatever happens, on random interleavings of requests, outages and clocks. A
+//! failing one is printed.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ enum Event {
         cost: u64,
     },
     Wait(u64),
-    /// The isolate's clock is off by so many ms: less than clocks may differ by.
+    /// The isolate's clock is off by this many milliseconds, less than clocks may differ by.
     Clock(i64),
     Store(bool),
 }
@@ -46,10 +46,10 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(event, 1..250)
 }
 
-/// Permits that were given, with the instants, by client and by who gave them.
+/// Permits that were given and the times of that, by client and by the limiter that gave them.
 type Given = HashMap<(u8, String), Vec<(u64, u64)>>;
 
-/// How many of them the window that ends now holds.
+/// How many permits the window that ends now holds.
 fn held(given: &[(u64, u64)], now: u64, window: u64) -> u64 {
     let inside = given.iter().filter(|(then, _)| now - then <= window);
     inside.map(|(_, cost)| cost).sum()
@@ -62,7 +62,7 @@ proptest! {
     fn no_window_ever_holds_more_than_the_quota_whoever_decides(events in events()) {
         let mut rig = Rig::new(config());
         let mut given = Given::new();
-        // By clocks that differ by up to 600 ms a window is that much shorter.
+        // If clocks differ by up to 600 ms, the window is shorter by that.
         let window = WINDOW_MS - 600;
         for event in events {
             match event {
@@ -92,7 +92,7 @@ proptest! {
         events in events(),
         store in prop::bool::ANY,
     ) {
-        // One client, so that nobody else takes what it waits for.
+        // There is only one client, so that no other one takes the permits that it waits for.
         let mut rig = if store { Rig::new(config()) } else { Rig::without_store(config()) };
         for event in events {
             let cost = match event {
@@ -115,7 +115,7 @@ proptest! {
             }
             let told: u64 = refused.header("retry-after").parse().unwrap();
             prop_assert!(told >= 1);
-            // A second is the unit: a whole one earlier is too early.
+            // The unit is a second, so a whole second earlier is too early.
             rig.wait((told - 1) * 1_000);
             prop_assert_eq!(rig.get(path).status, 429, "a second early");
             rig.wait(1_000);

@@ -1,4 +1,4 @@
-//! The way of an entry: missed, saved, found again, in the isolate and in the store.
+//! An entry from the miss to the hit, in the isolate and in the store.
 
 use omnitrade_edge::error::ErrorKind;
 use serde_json::{Value, json};
@@ -146,14 +146,14 @@ fn headers_that_choose_the_response_choose_the_entry() {
         assert_eq!(seen.text(), tongue);
         (seen.fetches, seen.cache())
     };
-    // By the response's word another language is another variant.
+    // The response varies by language, so another language is another variant.
     assert_eq!(serve(&spoken("/free", "de")).0, 1);
     assert_eq!(serve(&spoken("/free", "de")).0, 0);
     let (fetches, status) = serve(&spoken("/free", "en"));
     assert_eq!(fetches, 1);
     assert!(status.starts_with("fwd=vary-miss"), "{status}");
     assert_eq!(serve(&spoken("/free", "de")).0, 0);
-    // By the route's word each language has its own.
+    // The route keys by language, so each language has its own entry.
     for (tongue, fetches) in [("de", 1), ("en", 1), ("de", 0), ("en", 0)] {
         assert_eq!(serve(&spoken("/tongues", tongue)).0, fetches, "{tongue}");
     }
@@ -174,7 +174,7 @@ fn what_must_not_be_stored_is_not() {
         let seen = rig.get("/free");
         assert_eq!(seen.cache(), format!("fwd=uri-miss; detail={why}"));
         assert_eq!(seen.header("set-cookie").is_empty(), why != "set-cookie");
-        // Other isolates are told that nobody need wait for it.
+        // Other isolates are told not to wait for it.
         let told: Vec<_> = rig
             .writes
             .iter()
@@ -245,7 +245,7 @@ fn a_body_that_breaks_off_is_not_saved() {
 
 #[test]
 fn what_is_too_large_is_not_saved() {
-    // Larger than an isolate's memory has room for.
+    // The body is larger than an isolate's memory.
     let mut rig = Rig::new(config());
     rig.next(response(200, &"x".repeat((4 << 20) + 1)));
     assert_eq!(rig.get("/free").body.len(), (4 << 20) + 1);
@@ -327,7 +327,7 @@ fn an_unsafe_request_that_succeeds_invalidates_what_is_stored_for_its_url() {
     rig.get("/free");
     hit(&rig.get("/free"), "l1");
     let key = rig.writes[0].key.clone();
-    // One that fails changes nothing.
+    // A request that fails invalidates nothing.
     rig.next(response(400, "no"));
     rig.send(&get("/free").by("POST"));
     assert!(rig.deleted.is_empty());
@@ -349,7 +349,7 @@ fn a_head_takes_no_lease_that_it_could_not_use() {
 
 #[test]
 fn stale_windows_are_no_lifetime() {
-    // A refusal or a failure of one client's must not become everybody's.
+    // A refusal or a failure of one client's request must not become everybody's.
     for status in [401, 403, 404, 429] {
         let mut rig = Rig::new(json!({
             "origin": "https://api.example",

@@ -15,7 +15,8 @@ fn config() -> Value {
     })
 }
 
-/// What the gate told the store about the time, and whether it asked for it.
+/// The time that the gate told the store, in milliseconds from the true one, and whether it asked
+/// for the store's.
 fn told(rig: &Rig) -> (i64, bool) {
     let ask = rig.asks.last().unwrap();
     let told: i64 = ask.args[0].parse().unwrap();
@@ -78,7 +79,7 @@ fn a_wrong_clock_is_refused_and_admitted_when_a_right_one_is() {
         }
         rig.another_isolate();
         rig.ahead_ms = ahead_ms;
-        // Its first call: refused, and told the wait from the true time on.
+        // Its first call is refused, with the wait counted from the true time.
         let refused = rig.get("/any");
         assert_eq!((refused.status, refused.limiter().as_str()), (429, "redis"));
         assert_eq!(refused.header("retry-after"), "62", "{ahead_ms}");

@@ -1,4 +1,5 @@
-//! What a client has already, what it asks of the cache, and what the origin says has not changed.
+//! Conditional requests, the directives of clients, and answers of the origin that say that nothing
+//! has changed.
 
 use serde_json::{Value, json};
 
@@ -85,7 +86,7 @@ fn a_304_for_something_else_is_asked_again_without_a_condition() {
     assert_eq!((seen.status, seen.text(), seen.fetches), (200, "[9]", 2));
     assert!(!rig.sent[2].headers.contains_key("if-none-match"));
     assert_eq!(rig.get("/book").text(), "[9]");
-    // An origin that insists gets no third request.
+    // An origin that answers so again gets no third request.
     let mut rig = filled();
     rig.wait(10_000);
     rig.next(response(304, "").with("etag", "\"v9\""));

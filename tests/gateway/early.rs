@@ -1,4 +1,4 @@
-//! Refreshes behind the client's back: who makes them, and how early.
+//! Background refreshes: which request makes them, and how early.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ fn config(cache: Value) -> Value {
     json!({ "origin": "https://api.example", "routes": [{ "path": "/free", "cache": cache }] })
 }
 
-/// Two isolates on one store take turns, every 10 ms; how often the origin was called, and how many
-/// requests waited for it.
+/// Two isolates on one store take turns, every 10 ms. Returns how often the origin was called, and
+/// how many requests waited for it.
 fn take_turns(cache: Value, origin_takes: u64, ms: u64) -> (usize, usize) {
     let mut rigs = [
         Rig::new(config(cache)),
@@ -196,7 +196,8 @@ fn a_lease_of_the_store_is_used_though_another_request_is_about_to_ask() {
     }));
     rig.get("/free");
     rig.wait(1_000);
-    // This one is not limited, and asks the store behind the answer; it has not yet.
+    // This request is not limited, and asks the store in the background after its answer. It has
+    // not done so yet.
     let step = rig.gate.decide(&crate::rig::get("/free"), rig.shown());
     assert!(
         matches!(step, omnitrade_edge::gateway::Step::Respond(respond) if respond.after.refresh.is_some())

@@ -1,4 +1,4 @@
-//! Purges, as the gate sees them: the epochs that entries carry, and when it asks for them.
+//! Purges as the gate sees them: the epochs that entries carry, and when the gate asks for them.
 
 use omnitrade_edge::error::ErrorKind;
 use omnitrade_edge::gateway::Step;
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::rig::{Rig, Store, follower, get, response};
 
-/// `/free` has no tags, `/strict` and `/own` say how long memory is believed.
+/// `/free` has no tags; `/strict` and `/own` set how long an entry in memory is served unchecked.
 fn config() -> serde_json::Value {
     json!({
         "origin": "https://api.example",
@@ -77,7 +77,7 @@ fn what_was_asked_for_before_a_purge_and_comes_after_it_is_void() {
     let mut rig = Rig::new(config());
     let request = get("/book?symbol=A");
     let mut beside = rig.beside();
-    // The request is on its way to the origin when the purge comes.
+    // The purge comes while the request is at the origin.
     let step = rig.begin(&request);
     purge(&mut rig, "book");
     rig.next(response(200, "old"));

@@ -1,4 +1,4 @@
-//! Requests that miss the same at once.
+//! Single flight: concurrent requests that miss the same key.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn config() -> Value {
 
 type Flying = (omnitrade_edge::message::forward::Fetch, Context<Bytes>);
 
-/// Goes on until the request has to wait or to go to the origin.
+/// Starts a request and goes on until it has to wait or to go to the origin.
 fn start(rig: &mut Rig, path: &str) -> Step<Bytes> {
     rig.begin(&get(path))
 }
@@ -37,12 +37,12 @@ fn leader(step: Step<Bytes>) -> Flying {
     }
 }
 
-/// The follower looks again after its pause.
+/// The follower waits for its pause and looks again.
 fn look(rig: &mut Rig, path: &str, exchange: Context<Bytes>) -> Step<Bytes> {
     rig.gate.waited(&get(path), exchange, rig.shown())
 }
 
-/// The same, and asks the store where nobody did for it.
+/// The follower looks again, and asks the store if no request has done so for it.
 fn look_and_ask(rig: &mut Rig, path: &str, exchange: Context<Bytes>) -> Step<Bytes> {
     let step = look(rig, path, exchange);
     rig.ask_store(&get(path), step)
@@ -108,7 +108,7 @@ fn what_the_store_has_is_asked_for_once_by_many() {
         assert_eq!(finish(&mut rig, "/book", step).fetches, 0);
     }
     assert_eq!((rig.asks.len(), rig.sent.len()), (1, 1));
-    // It is done with: the next one that misses asks at once.
+    // The fetch is over, so the next request that misses asks at once.
     rig.wait(11_000);
     let step = rig.gate.decide(&request, rig.shown());
     assert!(matches!(step, Step::Ask(..)), "{step:?}");
@@ -127,12 +127,12 @@ fn whoever_holds_the_lease_leads_though_another_was_here_before() {
     };
     let (one, two) = (ask(&mut rig), ask(&mut rig));
     let now = rig.shown();
-    // The replies come in another order than the calls.
+    // The replies arrive in another order than the calls were made.
     let waits = rig.gate.resume(&first, &two.0, two.1, two.2, now);
     let waits = follower(waits);
     let leads = rig.gate.resume(&first, &one.0, one.1, one.2, now);
     let (fetch, exchange) = leader(leads);
-    // Now it waits for that one, and asks the store no more.
+    // Now it waits for the other request, and does not ask the store any more.
     rig.store = Store::Down(ErrorKind::Server);
     rig.wait(60);
     let waits = follower(look(&mut rig, "/limited", waits));
@@ -158,7 +158,7 @@ fn a_leader_that_is_lost_is_replaced_by_one() {
         .map(|exchange| look_and_ask(&mut rig, "/book", exchange))
         .collect();
     let new = leader(steps.remove(0));
-    // They have waited enough.
+    // They have waited as long as they may.
     let alone: Vec<_> = steps.into_iter().map(leader).collect();
     let late = follower(look_and_ask(&mut rig, "/book", late));
     finish(&mut rig, "/book", Step::Fetch(new.0, new.1));
@@ -188,7 +188,7 @@ fn what_is_for_one_client_only_is_handed_to_nobody_else() {
     rig.next(response(200, "yours").with("cache-control", "private"));
     let step = look(&mut rig, "/book", waits);
     assert_eq!(finish(&mut rig, "/book", step).text(), "yours");
-    // And nobody waits for it again for a while.
+    // For a while no request waits for it again.
     leader(start(&mut rig, "/book"));
     leader(start(&mut rig, "/book"));
 }
@@ -351,7 +351,7 @@ fn a_client_that_wants_it_from_the_origin_waits_for_nobody() {
             let seen = rig.send(&request);
             assert_eq!(rig.now, before, "{path} {wish}");
             assert_eq!((seen.asks, seen.fetches), (1, 1), "{path} {wish}");
-            // Two of them go beside each other.
+            // Two of them go to the origin at the same time.
             rig.wait(3_000);
             let first = rig.begin(&request);
             let second = rig.begin(&request);

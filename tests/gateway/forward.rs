@@ -1,4 +1,4 @@
-//! Which of a request's headers reach the origin: on a route that declares its query, none that could
+//! Which request headers reach the origin. On a route that declares its query, none does that could
 //! change the answer for everybody.
 
 use serde_json::{Value, json};
@@ -130,7 +130,8 @@ fn conditions_of_the_cache_and_ranges_of_clients_still_reach_the_origin() {
     assert_eq!(rig.sent[2].headers["if-range"], "\"a\"");
 }
 
-/// The origin saw none of their cookies, so its answer is the same for all, whatever it varies by.
+/// The origin saw none of the clients' cookies, so its answer is the same for all, whatever it
+/// varies by.
 #[test]
 fn a_response_does_not_vary_by_what_did_not_reach_the_origin() {
     for (cache, one_answer) in [
@@ -168,7 +169,8 @@ fn what_did_reach_it_still_tells_answers_apart() {
     }
 }
 
-/// RFC 9111 §3.5 is about answers to requests with credentials: the origin must have seen some.
+/// RFC 9111 §3.5 is about answers to requests with credentials, so it applies only if the origin
+/// has seen some.
 #[test]
 fn only_credentials_that_reached_the_origin_make_it_private_rfc9111_3_5() {
     for (forward, shared) in [(json!(null), false), (json!(["accept"]), true)] {
@@ -180,7 +182,7 @@ fn only_credentials_that_reached_the_origin_make_it_private_rfc9111_3_5() {
     }
 }
 
-/// In each of these a client could say what the gate alone knows.
+/// Headers in which a client could claim what only the gate knows.
 const FORGED: [&str; 20] = [
     "forwarded",
     "via",
@@ -204,7 +206,7 @@ const FORGED: [&str; 20] = [
     "remote-user",
 ];
 
-/// What a proxy hands on, though it looks like one of those.
+/// Headers that a proxy forwards although they resemble those.
 const ALIKE: [&str; 8] = [
     "cf-ipcountry",
     "user_id",
@@ -264,7 +266,8 @@ fn no_client_speaks_for_the_gate_on_any_route_by_any_method() {
     }
 }
 
-/// Servers that fold names would take it for the key by which the gate has not counted.
+/// A server that folds header names would take it for the API key, under which the gate has not
+/// counted.
 #[test]
 fn no_api_key_gets_past_the_gate_by_another_spelling() {
     let mut rig = Rig::new(json!({ "origin": "https://api.example" }));
@@ -297,7 +300,8 @@ fn another_spelling_of_a_header_in_the_key_does_not_reach_the_origin() {
     );
 }
 
-/// An origin that folds names answers with what is one tenant's, and the key knows nothing of it.
+/// An origin that folds header names answers with one tenant's data, and the cache key does not
+/// tell tenants apart.
 #[test]
 fn an_answer_to_another_spelling_of_what_it_varies_by_is_not_stored() {
     for (spelt, stored) in [("x_tenant", false), ("x.tenant", false), ("x_other", true)] {

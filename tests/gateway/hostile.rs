@@ -1,4 +1,4 @@
-//! Absurd requests and absurd origins: a clean step each, and no secret anywhere.
+//! Absurd requests and absurd origins: each gets a clean step, and no secret is shown anywhere.
 
 use omnitrade_edge::error::ErrorKind;
 use omnitrade_edge::gateway::Step;
@@ -192,7 +192,7 @@ proptest! {
             rig.wait(wait);
             rig.next(answer.clone());
             let seen = rig.send(&request);
-            // What goes to the client, to the store, and what is kept there.
+            // What goes to the client and to the store, and what the store keeps.
             let told = format!("{:?} {:?} {:?}", seen, rig.asks, rig.writes);
             prop_assert!(!told.contains(&key), "{told}");
             for name in rig.model.keys() {

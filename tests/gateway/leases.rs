@@ -26,7 +26,7 @@ fn config(quota: u64) -> Value {
     })
 }
 
-/// What all calls of the script were billed: EVALSHA, MGET, and a SET for each limit.
+/// The number of billed commands of all calls: EVALSHA, MGET, and a SET for each limit.
 fn commands(rig: &Rig) -> usize {
     let calls = rig.asks.iter().chain(&rig.background);
     calls.map(|ask| 2 + ask.keys.len()).sum()
@@ -74,7 +74,7 @@ fn several_isolates_never_admit_more_than_the_quota_in_any_window() {
     let mut rigs: Vec<Rig> = (0..5).map(|_| first.beside()).collect();
     let (mut model, mut admitted) = (ModelStore::default(), VecDeque::new());
     let (mut now, mut most) = (START, 0);
-    // Some three windows, at three times the quota.
+    // About three windows, at three times the quota.
     for n in 0..600 {
         now = now + Duration::from_millis(317);
         let rig = &mut rigs[n * 7 % 5];

@@ -106,7 +106,7 @@ fn a_refusal_by_one_limit_charges_none() {
         rig.get("/both");
     }
     for _ in 0..20 {
-        // Refusals of fresh isolates, so that the store decides each.
+        // Each refusal comes from a fresh isolate, so that the store decides it.
         rig.another_isolate();
         let seen = rig.get("/both");
         assert_eq!((seen.status, seen.limiter().as_str()), (429, "redis"));
@@ -241,7 +241,7 @@ fn a_route_without_limits_and_cache_asks_nobody() {
     assert_eq!(rig.sent[0].url, "https://api.example/base/free?a=1&b=%20");
 }
 
-/// Servlet containers leave them off before they look for a handler.
+/// Servlet containers remove path parameters before they choose a handler.
 #[test]
 fn no_parameter_of_a_path_slips_past_a_limit_and_the_origin_gets_it() {
     let mut rig = Rig::new(config());

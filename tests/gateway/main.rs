@@ -1,4 +1,4 @@
-//! The gate, step by step, on a clock that moves when told: no network, no store, no waiting.
+//! The gate, step by step, on a clock that the test moves: without network, store or waiting.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -1,5 +1,5 @@
-//! Market data: equal questions are one, closed candles are kept for good, open ones until they close,
-//! what is not there is remembered for a moment, and what is stale says how old it is.
+//! Market data: equal requests share an entry, closed candles are kept for good and open ones until
+//! they close, missing data is remembered for a moment, and stale answers tell their age.
 
 use std::time::Duration;
 
@@ -341,7 +341,7 @@ mod data_age {
             rig.wait(1_001);
             let seen = rig.send(&request);
             assert!(seen.cache().starts_with("hit; "), "{}", seen.cache());
-            // A quarter of a second went by before the answer came.
+            // A quarter of a second passed before the answer came.
             assert_eq!(
                 (seen.status, seen.header("x-data-age")),
                 (status, "1251".to_owned())

@@ -1,4 +1,4 @@
-//! What clients and the origin send, and what comes of it.
+//! The messages of clients and the origin, and what a request comes to.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ pub struct Request {
     pub headers: HeaderMap,
 }
 
-/// A `GET` of a path, from one address.
+/// A `GET` of a path, always from the same address.
 pub fn get(path: &str) -> Request {
     let request = Request {
         method: "GET".to_owned(),
@@ -123,7 +123,7 @@ impl OriginHead for Response {
     }
 }
 
-/// What a client gets, and what that took.
+/// What a client gets, and the calls that this took.
 #[derive(Debug)]
 pub struct Seen {
     pub status: u16,
@@ -148,12 +148,12 @@ impl Seen {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    /// Who decided about its limits.
+    /// Who decided the limits, as `X-Edge-Limiter` says.
     pub fn limiter(&self) -> String {
         self.header("x-edge-limiter")
     }
 
-    /// What the cache says.
+    /// What `Cache-Status` says.
     pub fn cache(&self) -> String {
         let status = self.header("cache-status");
         let own = status.strip_prefix("omnitrade-edge; ");
@@ -166,7 +166,7 @@ pub fn octets(value: &str) -> HeaderValue {
     HeaderValue::from_bytes(value.as_bytes()).unwrap()
 }
 
-/// The response that an answer makes; fails for one that could not be sent.
+/// The HTTP response for an answer. Panics if the answer could not be sent.
 pub fn made(answer: Answer<Bytes>) -> (u16, HeaderMap, Bytes) {
     let mut headers = HeaderMap::new();
     for (name, value) in &answer.headers {

@@ -1,4 +1,4 @@
-//! Values whose octets are not known: those that are no UTF-8 look alike to a Worker.
+//! Values whose octets are not known, because a Worker cannot tell values apart that are not UTF-8.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ fn config() -> Value {
     })
 }
 
-/// Neither is UTF-8; a Worker sees U+FFFD for both.
+/// Neither of these is UTF-8; a Worker sees U+FFFD in both.
 const ONE: &[u8] = b"caf\xe9";
 const OTHER: &[u8] = b"caf\xe8";
 

@@ -1,4 +1,4 @@
-//! How often all edges together may call the origin.
+//! The quota of origin calls that all isolates share.
 
 use std::time::Duration;
 
@@ -93,13 +93,13 @@ fn a_refresh_counts_once_for_whoever_holds_the_lease() {
         seen.cache()
     );
     assert_eq!((rig.sent.len(), used(&rig)), (2, 2));
-    // Within its time nobody refreshes again.
+    // While the lease lasts, no request refreshes again.
     for _ in 0..5 {
         rig.another_isolate();
         assert_eq!(rig.get("/coins/1").status, 200);
     }
     assert_eq!((rig.sent.len(), used(&rig)), (2, 2));
-    // Nor without limits, where the isolate's own memory would do.
+    // The same holds without limits, where the isolate's memory would suffice.
     rig.get("/free/1");
     rig.wait(11_000);
     assert!(rig.get("/free/1").refreshed);
@@ -127,7 +127,7 @@ fn when_it_is_spent_the_stale_entry_is_served_within_its_ceiling() {
     assert!(seen.cache().contains("hit"), "{}", seen.cache());
     assert!(seen.cache().contains("origin-quota"), "{}", seen.cache());
     assert_eq!(rig.sent.len(), 4);
-    // It is fetched again as soon as it may be.
+    // The entry is fetched again as soon as the quota allows it.
     rig.wait(16_100);
     rig.next(response(200, "new"));
     assert_eq!(rig.get("/coins/1").text(), "new");

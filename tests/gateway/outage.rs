@@ -1,4 +1,4 @@
-//! The store fails, is slow, says nonsense, comes back, or was never there.
+//! The store fails, is slow, replies nonsense, recovers, or never existed.
 
 use omnitrade_edge::engine::limit::Source;
 use omnitrade_edge::error::{Error, ErrorKind};
@@ -168,7 +168,7 @@ fn a_probe_that_never_comes_back_is_replaced() {
 fn the_gate_is_back_within_one_probe_interval() {
     for down_for in [0, 1_000, 10_000, 100_000, 1_000_000] {
         let mut rig = broken();
-        // A request every 100 ms, as long as the store is down and until it decides again.
+        // A request every 100 ms, while the store is down and until it decides again.
         for _ in 0..down_for / 100 {
             rig.wait(100);
             assert_ne!(rig.get("/any").limiter(), "redis");
@@ -265,7 +265,7 @@ fn local_mode_asks_nobody_and_limits() {
     assert_eq!(rig.asks.len(), 0);
     let other = get("/any").from("198.51.100.1");
     assert_eq!(rig.send(&other).limiter(), "local");
-    // What is closed while the store fails is not closed where there is none.
+    // A limit that is closed while the store fails is not closed if there is no store.
     let closed = get("/closed").from("198.51.100.2");
     assert_eq!(rig.send(&closed).status, 200);
     assert_eq!(rig.get("/book").cache(), "detail=refused");
@@ -309,7 +309,8 @@ fn the_memory_of_the_isolate_serves_while_the_store_is_down() {
     assert_eq!(rig.writes, [], "nothing is written to a store that is down");
 }
 
-/// It stays wrong until the next deployment, and each probe of the breaker fails by it.
+/// A wrong setting stays wrong until the next deployment, and every probe of the breaker fails
+/// because of it.
 #[test]
 fn a_wrong_setting_is_logged_once_per_isolate_and_other_failures_always() {
     let mut rig = Rig::new(config());
@@ -329,7 +330,7 @@ fn a_wrong_setting_is_logged_once_per_isolate_and_other_failures_always() {
         assert_eq!(noted(&mut rig, ErrorKind::Config), [""; 0]);
     }
     assert_eq!(noted(&mut rig, ErrorKind::Timeout), timeout);
-    // Writes and calls that nobody waits for fail by the same.
+    // Background writes and calls fail because of the same setting.
     let error = Error::from(ErrorKind::Config);
     rig.gate.note_failure(&error);
     assert_eq!(rig.gate.take_notes(), [""; 0]);

@@ -1,4 +1,4 @@
-//! The gate's own pages, and what it makes of URLs that lead nowhere.
+//! The gate's own pages, and URLs that lead nowhere.
 
 use omnitrade_edge::error::ErrorKind;
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ fn no_page_under_edge_reaches_the_origin() {
     assert_eq!(rig.get("/__edgeways").fetches, 1, "another's page");
 }
 
-/// Rules in front of the gate that guard `/__edge/` would not know such a path.
+/// Rules in front of the gate that guard `/__edge/` would not recognise such a path.
 #[test]
 fn a_path_with_parameters_leads_to_no_page_and_not_to_the_origin() {
     let mut rig = Rig::new(config());

@@ -1,4 +1,4 @@
-//! Clients that go on after refusals.
+//! Penalties for clients that ignore refusals.
 
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ fn told(seen: &Seen) -> u64 {
     seen.header("retry-after").parse().unwrap()
 }
 
-/// Spends the quota and is refused until a hold begins.
+/// Spends the quota and goes on after refusals until the client is blocked.
 fn provoke(rig: &mut Rig) -> u64 {
     while rig.get("/any").status == 200 {}
     for _ in 0..3 {

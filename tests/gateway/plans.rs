@@ -1,4 +1,4 @@
-//! Registered keys with their plans, and shares that a route keeps for itself.
+//! Registered keys with their plans, and shares of a limit that a route reserves for itself.
 
 use omnitrade_edge::engine::registry::record_key;
 use omnitrade_edge::engine::subject::{domain, of_api_key};
@@ -170,7 +170,7 @@ fn cancelling_passes_when_placing_is_refused() {
     assert_eq!(first.header("ratelimit"), r#""orders";r=2;t=62"#);
     let cancelled = (0..20).filter(|_| rig.send(&cancel).status == 200).count();
     assert_eq!(cancelled, 2);
-    // Whoever waits as long as told is served.
+    // A client that waits as long as it was told is served.
     let told: u64 = rig.send(&place).header("retry-after").parse().unwrap();
     rig.wait(told * 1_000);
     assert_eq!(rig.send(&place).status, 200);

@@ -1,4 +1,4 @@
-//! Purges: what is named is void from then on, here and in the store.
+//! Purges: named entries are void from then on, here and in the store.
 
 use bytes::Bytes;
 use omnitrade_edge::cache::Purge;
@@ -32,7 +32,7 @@ pub fn config() -> Json {
 }
 
 impl Rig {
-    /// The store's word on a purge.
+    /// The store's replies to a purge.
     pub fn purge_said(&mut self, purge: &Purge) -> Result<Vec<Result<Value, Error>>, Error> {
         if let Store::Down(kind) = &self.store {
             return Err(Error::from(*kind));
@@ -93,7 +93,7 @@ fn a_purge_sets_one_key_for_each_tag_and_url() {
         "urls": ["/book?symbol=BTC", "https://EDGE.example:443/book?utm=1&symbol=%42TC#top"],
     }));
     assert_eq!(seen.status, 200, "{seen:?}");
-    // The second tag and the second URL are the first ones again.
+    // The second tag and the second URL repeat the first ones.
     assert_eq!(
         json_of(&seen),
         json!({ "purged": { "tags": 2, "urls": 1 } })
@@ -150,7 +150,7 @@ fn what_is_under_way_during_a_purge_is_not_kept() {
         panic!("nothing is stored");
     };
     rig.wait(5);
-    // Another one waits for it, and one that comes after the purge does not.
+    // Another request waits for it; a request that comes after the purge does not.
     let waits = |step| matches!(step, Step::Wait(..));
     assert!(waits(rig.gate.decide(&request, rig.shown())));
     rig.purge(&json!({ "tags": ["any"] }));
@@ -217,7 +217,7 @@ fn a_purge_by_tag_is_of_those_that_have_it() {
     rig.wait(1);
     rig.purge(&json!({ "tags": ["symbol:A", "plain:2"] }));
     rig.wait(1);
-    // Here, and where nothing is in memory.
+    // In this isolate, and in one with an empty memory.
     for fetches in [[1, 0, 0, 1], [0; 4]] {
         assert_eq!(paths.map(|path| rig.get(path).fetches), fetches);
     }
@@ -336,7 +336,7 @@ fn a_store_that_fails_is_told_and_the_isolate_is_purged_all_the_same() {
         let seen = rig.purge(&json!({ "tags": ["book"], "urls": ["/plain/1"] }));
         let problem = refused(&seen, 503, "purge_unconfirmed");
         assert!(seen.header("retry-after").parse::<u64>().unwrap() >= 1);
-        // Once it is known to be down it is not even asked, and surely nothing was done.
+        // Once the store is known to be down it is not asked, so nothing was purged for certain.
         let nothing = json!({ "tags": 0, "urls": 0 });
         assert_eq!(
             problem["purged"],

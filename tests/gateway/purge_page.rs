@@ -1,4 +1,4 @@
-//! `POST /__edge/purge`: who may purge, and how what is to be purged is named.
+//! `POST /__edge/purge`: which clients may purge, and how tags and URLs are named.
 
 use bytes::Bytes;
 use omnitrade_edge::message::body::BodyError;

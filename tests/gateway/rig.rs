@@ -1,5 +1,5 @@
-//! Carries out what a gate decides: a store that is the script's model, an origin that says what it
-//! was told to, and a clock for all.
+//! Carries out the steps of a gate: with a store that is the script's model, an origin with
+//! scripted answers, and one clock for all.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -23,34 +23,34 @@ pub use crate::messages::{Request, Response, Seen, get, response};
 use crate::messages::{made, octets};
 use crate::model::ModelStore;
 
-/// When every test begins: at the first millisecond of a sub-bucket of a minute.
+/// The time at which every test begins: the first millisecond of a sub-bucket of a minute.
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_040_000);
 
-/// What opens the admin pages.
+/// The token that opens the admin pages.
 pub const TOKEN: &str = "t0ken-of-the-admin";
 
-/// How the store is.
+/// The state of the store.
 #[derive(Debug, Clone)]
 pub enum Store {
     Up,
-    /// Every call fails like this.
+    /// Every call fails with this error.
     Down(ErrorKind),
-    /// Every call is answered with this.
+    /// Every call gets this reply.
     Says(Value),
 }
 
-/// A gate and all around it.
+/// A gate and everything around it.
 pub struct Rig {
     pub gate: Gate<Bytes>,
-    /// The time, by which the store goes too.
+    /// The time, also of the store.
     pub now: Timestamp,
     /// By how many milliseconds the gate's clock is ahead.
     pub ahead_ms: i64,
     pub store: Store,
     pub model: ModelStore,
-    /// What the origin answers next; a plain 200 when there is nothing left.
+    /// What the origin answers next; a plain 200 once the queue is empty.
     pub origin: VecDeque<Result<Response, Failure>>,
-    /// How long the origin takes.
+    /// How long the origin takes for an answer.
     pub origin_takes: Duration,
     pub asks: Vec<Ask>,
     /// The requests that reached the origin.
@@ -58,9 +58,9 @@ pub struct Rig {
     pub writes: Vec<Entry>,
     /// The keys that were deleted from the store.
     pub deleted: Vec<String>,
-    /// The calls of the script that no client waited for.
+    /// The calls of the script for which no client waited.
     pub background: Vec<Ask>,
-    /// What clients send after the heads of requests.
+    /// The bodies that clients send.
     pub body: Result<Bytes, BodyError>,
     /// How many of the commands of a purge the store carries out.
     pub purges: usize,
@@ -78,7 +78,7 @@ pub struct Entry {
     pub ttl_ms: u64,
 }
 
-/// What came of a step.
+/// The result of a step.
 enum Advance {
     Step(Step<Bytes>),
     Respond(Respond<Bytes>),
@@ -128,7 +128,7 @@ impl Rig {
         self.gate = gate(&self.config, true, self.isolates);
     }
 
-    /// Another isolate, with a memory of its own; the store goes to and fro by hand.
+    /// Another isolate with its own memory. The test moves the store between the two.
     pub fn beside(&mut self) -> Self {
         self.isolates += 1;
         let mut beside = Self::of_config(self.config.clone(), true, self.isolates << 8);
@@ -136,7 +136,7 @@ impl Rig {
         beside
     }
 
-    /// What the gate's clock shows.
+    /// The time that the gate's clock shows.
     pub fn shown(&self) -> Timestamp {
         let ms = self.now.as_millis().saturating_add_signed(self.ahead_ms);
         Timestamp::from_millis(ms)
@@ -146,7 +146,7 @@ impl Rig {
         self.now = self.now + Duration::from_millis(ms);
     }
 
-    /// What the origin answers next.
+    /// Sets what the origin answers next.
     pub fn next(&mut self, response: Response) {
         self.origin.push_back(Ok(response));
     }
@@ -156,19 +156,19 @@ impl Rig {
         self.send(&get(path))
     }
 
-    /// Sends a request, and does all that is to be done about it.
+    /// Sends a request, and carries out all of its steps.
     pub fn send(&mut self, request: &Request) -> Seen {
         let step = self.gate.decide(request, self.shown());
         self.carry_on(request, step)
     }
 
-    /// Begins with a request, and goes on until it waits, is answered or goes to the origin.
+    /// Starts a request, and goes on until it waits, is answered or goes to the origin.
     pub fn begin(&mut self, request: &Request) -> Step<Bytes> {
         let step = self.gate.decide(request, self.shown());
         self.ask_store(request, step)
     }
 
-    /// Asks the store as long as that is to be done.
+    /// Carries out steps as long as they ask the store.
     pub fn ask_store(&mut self, request: &Request, mut step: Step<Bytes>) -> Step<Bytes> {
         while let Step::Ask(ask, context) = step {
             let reply = self.reply(&ask);
@@ -178,7 +178,7 @@ impl Rig {
         step
     }
 
-    /// Gives the store to another isolate, which goes by the time of this one from then on.
+    /// Swaps stores with another isolate, and sets its clock to the time of this one.
     pub fn swap_stores(&mut self, other: &mut Self) {
         std::mem::swap(&mut self.model, &mut other.model);
         other.now = other.now.max(self.now);
@@ -198,7 +198,7 @@ impl Rig {
         }
     }
 
-    /// Makes calls that no client waits for.
+    /// Makes calls for which no client waits.
     pub fn work(&mut self, work: impl IntoIterator<Item = Work>) {
         for work in work {
             self.background.push(work.ask.clone());
@@ -207,7 +207,7 @@ impl Rig {
         }
     }
 
-    /// Does what is left to do about a request.
+    /// Carries out the remaining steps of a request.
     pub fn carry_on(&mut self, request: &Request, mut step: Step<Bytes>) -> Seen {
         let (asks, sent) = (self.asks.len(), self.sent.len());
         loop {
@@ -312,14 +312,15 @@ impl Rig {
         }
     }
 
-    /// Does what follows an answer, but for the refresh that is due.
+    /// Carries out the work after an answer, except the refresh, which is returned.
     fn after(&mut self, after: After<Bytes>) -> Option<Box<Step<Bytes>>> {
         after.writes.into_iter().for_each(|write| self.write(write));
         self.work(after.calls);
         after.refresh
     }
 
-    /// Stores a response, whose body comes together with its head. Whether it is stored now.
+    /// Stores a response whose body comes together with its head. Returns whether the isolate has
+    /// stored it.
     fn fill(&mut self, fill: Option<Box<Fill>>, body: Bytes) -> bool {
         let Some(fill) = fill else {
             return false;
@@ -332,7 +333,7 @@ impl Rig {
         inserted.kept
     }
 
-    /// Refreshes an entry after its answer, as the shells do.
+    /// Refreshes an entry in the background, as the shells do.
     fn refresh(&mut self, request: &Request, mut step: Step<Bytes>) {
         loop {
             step = match self.advance(request, step) {
@@ -422,7 +423,7 @@ impl Rig {
     }
 }
 
-/// What a request has that waits for another one.
+/// The context of a request that waits for another one.
 #[track_caller]
 pub fn follower(step: Step<Bytes>) -> Context<Bytes> {
     match step {

@@ -1,4 +1,4 @@
-//! Rules of RFC 9110 and 9111 that take the gateway to keep: one test for each.
+//! Rules of RFC 9110 and RFC 9111 that need the gateway to be kept, with one test for each.
 
 use serde_json::json;
 
@@ -54,7 +54,7 @@ fn a_part_of_what_is_not_stored_is_the_origins_to_give() {
     let sent = &rig.sent[0].headers;
     assert!(sent.contains_key("range") && sent.contains_key("if-none-match"));
     assert_eq!(rig.writes, [], "a part is no whole");
-    // A refusal of that range is not the answer to a request without one.
+    // A refusal of this range does not answer a request without a range.
     rig.next(response(416, "").with("cache-control", "max-age=60"));
     rig.send(&request);
     rig.next(digits());
@@ -249,7 +249,7 @@ fn parameters_that_responses_call_irrelevant_do_not_count_no_vary_search() {
         rig.sent[1].url.ends_with("?x=2&utm=1"),
         "the origin sees all"
     );
-    // Another isolate learns it with its first answer, and finds the exact URL at once.
+    // Another isolate learns this with its first answer, and finds the exact URL at once.
     rig.another_isolate();
     hit(&rig.get("/book/a?x=1"), "redis");
     rig.next(answer());

@@ -1,4 +1,5 @@
-//! How large an entry may be, and how long it must live, to be kept where.
+//! How large an entry may be, and how long it must live, to be stored in the isolate or in the
+//! store.
 
 use bytes::Bytes;
 use omnitrade_edge::gateway::{Context, Handoff, Step};
@@ -18,7 +19,7 @@ fn body(length: usize) -> Response {
     response(200, &"x".repeat(length))
 }
 
-/// What was written under keys of entries and of leases.
+/// How many writes went to keys of entries and to keys of leases.
 fn written(rig: &Rig) -> (usize, usize) {
     let of = |part: &str| {
         rig.writes
@@ -32,7 +33,7 @@ fn written(rig: &Rig) -> (usize, usize) {
 #[test]
 fn an_entry_larger_than_redis_may_have_stays_in_the_isolate() {
     let sizes = json!({ "max_entry": "1KB", "compress_from": "off" });
-    // With its head the second is larger than that, too.
+    // Together with its head the second one is too large as well.
     for (length, entries) in [(600, 1), (1_000, 0), (1_100, 0)] {
         let mut rig = Rig::new(config(sizes.clone(), json!({})));
         rig.next(body(length));
@@ -70,7 +71,7 @@ fn without_memory_in_the_isolate_redis_answers() {
 fn what_stays_in_the_isolate_is_still_fetched_by_one_of_those_who_miss_it() {
     let mut rig = Rig::new(config(json!({}), json!({ "min_ttl": "1m" })));
     rig.get("/a");
-    // Another isolate is told by the store that nothing will come.
+    // The store tells another isolate that the entry will not be stored.
     let mut other = rig.beside();
     std::mem::swap(&mut rig.model, &mut other.model);
     let Step::Fetch(fetch, leader) = other.begin(&get("/a")) else {
@@ -84,7 +85,7 @@ fn what_stays_in_the_isolate_is_still_fetched_by_one_of_those_who_miss_it() {
     assert_eq!(other.carry_on(&get("/a"), step).fetches, 0);
 }
 
-/// What becomes of an answer that says it has so many bytes.
+/// Whether an answer that announces this length is stored.
 fn announced(rig: &mut Rig, length: usize) -> bool {
     match rig.begin(&get("/a")) {
         Step::Fetch(_, exchange) => buffers(rig, exchange, length),
@@ -164,7 +165,7 @@ fn where_the_route_itself_says_so_no_lease_is_asked_for() {
         assert_eq!(rig.now, start, "nobody waits for another isolate");
         assert!(rig.get("/a").cache().contains("hit"));
         rig.wait(1_200);
-        // It is still refreshed while it is stale.
+        // The entry is still refreshed while it is stale.
         assert!(rig.get("/a").refreshed);
         assert_eq!(rig.sent.len(), 2 * (n + 1));
         rig.wait(3_000);

@@ -1,4 +1,4 @@
-//! Entries past their lifetime: served while they are refreshed, and in place of a failed origin.
+//! Stale entries: served while they are refreshed, and in place of a failed origin.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ fn of_all_that_see_it_stale_in_one_isolate_one_refreshes() {
         let mut rig = Rig::new(config());
         rig.get(path);
         rig.wait(500);
-        // All at once, before the first has come back.
+        // All come at once, before the first is answered.
         let mut refreshing = Vec::new();
         for n in 0..20 {
             let request = get(path).from(&format!("198.51.100.{n}"));
@@ -171,7 +171,7 @@ fn a_stale_entry_stands_in_for_a_failed_origin_up_to_the_ceiling() {
             assert!(seen.cache().ends_with("; detail=stale-if-error"));
             assert_eq!(seen.limiter(), "redis");
         }
-        // ttl and stale_if_error: not a millisecond more.
+        // `ttl` and `stale_if_error` are over: not a millisecond more.
         rig.wait(1);
         rig.origin.push_back(failure.clone());
         let seen = rig.get("/book");

@@ -1,5 +1,5 @@
-//! Each version of the headers that tell clients their limits: on what is admitted, on a refusal, and
-//! on a remembered one.
+//! Each version of the headers that tell clients their limits: on an admitted request, on a
+//! refusal, and on a remembered refusal.
 
 use serde_json::{Value, json};
 
@@ -35,8 +35,8 @@ fn told(seen: &Seen) -> Vec<String> {
     lines
 }
 
-/// An admitted request, a refused one, and one whose refusal is remembered, a second and a half
-/// later each.
+/// Three requests, each a second and a half after the one before: an admitted one, a refused one,
+/// and one whose refusal is remembered.
 fn three(rig: &mut Rig) -> [Seen; 3] {
     let admitted = rig.get("/");
     assert_eq!(rig.get("/").status, 200);
@@ -85,7 +85,7 @@ fn draft_7_tells_the_tightest_limit_and_all_quotas() {
 #[test]
 fn legacy_tells_the_tightest_limit_and_one_reset_for_all_who_wait() {
     let [admitted, refused, blocked] = three(&mut Rig::new(config("legacy")));
-    // The rig starts at 1 700 000 040; the refused request would pass 62 seconds later.
+    // The rig starts at 1 700 000 040; the refused request would be admitted 62 seconds later.
     for (seen, left) in [(admitted, 1), (refused, 0), (blocked, 0)] {
         let lines = [
             "x-ratelimit-limit: 2".to_owned(),

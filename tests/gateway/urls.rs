@@ -1,5 +1,6 @@
-//! The spelling of URLs: one question is one entry, however it is asked, purged or named, and no two
-//! share one unless the origin is sent the same octets.
+//! The spelling of URLs: all spellings of one request share an entry, whether they are requested,
+//! purged or named by the origin. No two requests share one unless the origin is sent the same
+//! octets.
 
 use omnitrade_edge::config::Config;
 use omnitrade_edge::gateway::purged_key;
@@ -66,7 +67,7 @@ fn questions() -> impl Strategy<Value = (String, String)> {
         })
     };
     let route = prop::sample::select(vec!["all", "some"]);
-    // What is beside a broken escape is one question in one spelling only.
+    // Text beside a broken escape has only one spelling.
     let query =
         prop::option::of(
             pieces(&IN_QUERIES).prop_map(|(one, other)| match one.contains("%zz") {

@@ -1,4 +1,5 @@
-//! Several responses to one URL (RFC 9111 §4.1): where they lie, and how they go.
+//! Several responses to one URL (RFC 9111 §4.1): where variants are stored, and when they become
+//! void.
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ fn spoken(path: &str, tongue: &str) -> Request {
     get(path).with("x-tongue", tongue)
 }
 
-/// Has the origin answer in this language.
+/// Requests a path in this language, in which the origin answers.
 fn ask(rig: &mut Rig, path: &str, tongue: &str) -> (usize, usize, String) {
     rig.next(response(200, tongue).with("vary", "X-Tongue"));
     let seen = rig.send(&spoken(path, tongue));
@@ -55,7 +56,7 @@ fn another_isolate_finds_a_variant_with_one_more_call() {
     let second = rig.send(&spoken("/limited", "en"));
     hit(&second, "redis");
     assert_eq!((second.asks, second.text()), (2, "en"));
-    // From then on it knows by what they differ.
+    // From then on the isolate knows by which headers the variants differ.
     let third = ask(&mut rig, "/limited", "fr");
     assert_eq!((third.0, third.1), (1, 1));
     assert!(third.2.starts_with("fwd=vary-miss; stored"), "{}", third.2);
@@ -75,7 +76,7 @@ fn what_changes_the_url_takes_all_variants_with_it_rfc9111_4_4() {
     rig.next(response(204, ""));
     rig.send(&get("/free").by("DELETE"));
     assert_eq!(rig.deleted.len(), 1, "the leader alone");
-    // A new leader does not find the old one's.
+    // A new leader does not find the old one's variants.
     assert_eq!(ask(&mut rig, "/free", "de").0, 1);
     assert_eq!(ask(&mut rig, "/free", "en").0, 1);
     rig.another_isolate();
@@ -92,7 +93,7 @@ fn a_leader_that_was_removed_elsewhere_comes_back_without_its_family() {
     );
     rig.send(&spoken("/free", "de"));
     ask(&mut rig, "/free", "en");
-    // Another isolate's DELETE: this one still has the stale leader, and revalidates it.
+    // Another isolate handled a DELETE: this one still has the stale leader, and revalidates it.
     let leader = rig.writes[0].key.clone();
     rig.model.delete(&leader);
     rig.wait(10_001);
@@ -113,7 +114,7 @@ fn of_two_that_come_at_once_the_second_does_not_replace_the_first() {
         let request = spoken("/free", tongue);
         let mut step = rig.gate.decide(&request, now);
         if let Step::Wait(_, exchange) = step {
-            // It has waited for the first as long as it may.
+            // It has waited for the first request as long as it may.
             let late = now + Duration::from_secs(3);
             step = rig.gate.waited(&request, exchange, late);
         }

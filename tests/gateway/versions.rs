@@ -1,4 +1,4 @@
-//! Routes whose responses say how new they are.
+//! Routes whose responses carry a version.
 
 use bytes::Bytes;
 use omnitrade_edge::error::ErrorKind;
@@ -38,7 +38,7 @@ fn on_its_way(rig: &mut Rig, path: &str) -> Step<Bytes> {
     step
 }
 
-/// What the store has for the only entry there is.
+/// The stored value of the only entry.
 fn stored(rig: &Rig) -> String {
     let mut entries = rig.writes.iter().filter(|write| write.key.contains(":c:"));
     let key = &entries.next_back().expect("a write").key;
@@ -82,7 +82,7 @@ fn in_one_isolate_a_refresh_that_brings_an_older_answer_changes_nothing() {
     rig.next(book("9"));
     assert!(rig.get("/book").refreshed);
     assert_eq!(rig.model.text(&entry), Some(newest.as_str()));
-    // The origin is left alone for a moment, by this isolate and by others, and not for longer.
+    // For a moment the origin is not called, by this isolate or by others, but not for longer.
     rig.wait(490);
     let (fetches, mut other) = (rig.sent.len(), rig.beside());
     assert!(rig.get("/book").text().contains("10"));

@@ -1,4 +1,4 @@
-//! What a request costs: by its route, by what the origin says of it, or nothing after all.
+//! The cost of a request: set by its route, corrected by the origin, or refunded.
 
 use omnitrade_edge::error::ErrorKind;
 use omnitrade_edge::message::forward::Failure;
@@ -30,7 +30,7 @@ fn left(rig: &mut Rig) -> u64 {
     let state = other.get("/any").header("ratelimit");
     rig.model = std::mem::take(&mut other.model);
     let r = state.split("r=").nth(1).unwrap().split(';').next().unwrap();
-    // The look cost one.
+    // This request itself cost one permit.
     r.parse::<u64>().unwrap() + 1
 }
 

@@ -1,4 +1,4 @@
-//! A clustered Redis: it refuses scripts with keys of several slots, and takes them under a hash tag.
+//! A clustered Redis refuses scripts with keys of several slots, and accepts them under a hash tag.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn client(rest: &RestServer) -> Client {
     RestClient::new(ReqwestTransport::new().unwrap(), options).unwrap()
 }
 
-/// A request with two limits of three, and an entry with an epoch.
+/// A request with two limits of three permits, and an entry with an epoch.
 fn ask(prefix: &str, id: &str) -> Ask {
     let mut ask = Ask::new(Timestamp::from_millis(0), id, Duration::from_secs(1), true);
     for name in ["per-ip", "all"] {

@@ -1,4 +1,5 @@
-//! `serve-redis` when things go wrong: strangers, requests too large, a Redis that is gone.
+//! Faults around `serve-redis`: requests without the token, requests that are too large, a Redis
+//! that is gone.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
@@ -101,7 +102,8 @@ async fn ten_megabytes_pass_and_one_byte_more_does_not() {
     assert_eq!(kept.json(), json!({"result": "x"}));
 }
 
-/// Announces a body of so many bytes, as curl does, and gives what is answered before it is sent.
+/// Announces a body of this length, as curl does, and returns the answer that comes before the body
+/// is sent.
 fn announce(rest: &RestServer, length: usize) -> String {
     let mut stream = TcpStream::connect(rest.url().trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -138,7 +140,7 @@ async fn a_redis_that_dies_is_noticed_at_once_and_one_that_returns_too() {
             );
         }
 
-        // No back-off: the first request after the return is served.
+        // There is no back-off: the first request after the return is served.
         redis.restart();
         let back = rest.command(json!(["DBSIZE"])).await;
         assert_eq!(back, (200, json!({"result": 0})), "round {round}");
@@ -183,7 +185,7 @@ async fn a_redis_that_hangs_is_not_waited_for() {
     let rest = RestServer::start_with(&redis.url(), TOKEN, &["--redis-timeout", "1"]);
     assert_eq!(rest.command(json!(["PING"])).await.0, 200);
     redis.pause();
-    // The first was sent and not answered; the next does not even get a connection.
+    // The first request was sent and not answered; the next one does not get a connection.
     assert_eq!(rest.command(json!(["PING"])).await.0, 504);
     assert_eq!(rest.command(json!(["PING"])).await.0, 503);
     redis.resume();

@@ -100,7 +100,7 @@ async fn resp2_is_answered_raw() {
         pipeline.body,
         b"$1\r\nv\r\n-ERR value is not an integer or out of range\r\n:1\r\n"
     );
-    // A transaction is answered in JSON whatever was asked for.
+    // A transaction is answered in JSON, whichever format was requested.
     let transaction = resp2("/multi-exec", &json!([["GET", "k"]])).await;
     assert_eq!(transaction.json(), json!([{"result": "v"}]));
 

@@ -1,4 +1,4 @@
-//! `omnitrade-edge serve-redis`, the built program, before a real Redis.
+//! `omnitrade-edge serve-redis`, the built program, in front of a real Redis.
 #![cfg(feature = "cli")]
 #![allow(
     clippy::indexing_slicing,

@@ -1,4 +1,4 @@
-//! `serve-redis` speaks Upstash's REST protocol, shown on a real Redis.
+//! `serve-redis` speaks Upstash's REST protocol: tests on a real Redis.
 
 use crate::common::redis::RedisServer;
 use crate::common::rest::{Answer, RestServer, send};
@@ -52,7 +52,7 @@ async fn a_command_is_a_json_array() {
 async fn errors_keep_the_text_that_redis_gave_them() {
     let (_redis, rest) = start();
     rest.command(json!(["SET", "k", "text"])).await;
-    // Redis cuts long arguments when it quotes them, here in the middle of a character.
+    // Redis truncates long arguments when it quotes them, here in the middle of a character.
     let long = "€".repeat(100);
     for (command, error) in [
         (
@@ -213,7 +213,7 @@ async fn a_hundred_requests_at_once_each_get_their_own_answer() {
     }
 }
 
-/// Drives futures of one kind at the same time, on this task.
+/// Drives several futures at the same time on this task.
 async fn all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut pending: Vec<_> = futures.into_iter().map(|f| (Box::pin(f), None)).collect();
     std::future::poll_fn(|context| {

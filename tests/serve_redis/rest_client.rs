@@ -1,4 +1,5 @@
-//! The crate's own client and its scripts: through `serve-redis`, and where the flag is refused.
+//! The crate's own client and its scripts: through `serve-redis`, and on a Redis that refuses the
+//! flag.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::common::rest::RestServer;
 
 const TOKEN: &str = "secret";
 
-/// A script that answers how often it ran, and the last argument that it got.
+/// A script that returns how often it has run, and its last argument.
 fn script() -> Script {
     Script::new("return {redis.call('INCR', KEYS[1]), ARGV[#ARGV]}")
 }
@@ -25,7 +26,7 @@ fn client<T: Transport>(transport: T, url: &str) -> RestClient<T> {
     RestClient::new(transport, Options::new(url, TOKEN).timeout(PATIENCE)).unwrap()
 }
 
-/// Runs the script, and asserts that it is its `count`th time.
+/// Runs the script, and asserts that this is its `count`th run.
 async fn assert_runs(client: &RestClient<impl Transport>, script: &Script, count: i64) {
     let reply = client.script(script, &["n"], ["a"]).await.unwrap();
     let flag = if script.is_repeatable() { "0" } else { "a" };
@@ -62,7 +63,7 @@ async fn serve_redis_takes_the_locking_variant_and_the_client_survives_a_flush()
         assert_eq!(known(&client, &script).await, [false, false]);
         assert_runs(&client, &script, from + 2).await;
 
-        // Behind the back of the one that it asks.
+        // Another server does this, so the one that the client asks does not notice it.
         let other = RestServer::start(&redis.url(), TOKEN);
         other.command(json!(["SCRIPT", "FLUSH"])).await;
         assert_runs(&client, &script, from + 3).await;
@@ -84,7 +85,7 @@ async fn where_redis_itself_refuses_the_flag_the_plain_script_runs_once() {
     }
 }
 
-/// Upstash's protocol over Redis as it is: nothing is taken off a script, no text is changed.
+/// Upstash's protocol directly on Redis: scripts and texts are not changed.
 struct Direct(redis::Client);
 
 impl Direct {
@@ -92,7 +93,7 @@ impl Direct {
         Self(redis::Client::open(server.url()).unwrap())
     }
 
-    /// Runs a command; an error's text is as Redis wrote it.
+    /// Runs a command. The text of an error is as Redis wrote it.
     fn run(&self, command: &[serde_json::Value]) -> Result<serde_json::Value, String> {
         let mut packed = redis::Cmd::new();
         for part in command {

@@ -1,4 +1,4 @@
-//! Scripts that ask for Upstash's `allow-key-locking` run on a plain Redis, under their own digest.
+//! Scripts with Upstash's flag `allow-key-locking` run on a plain Redis, under their own digest.
 
 use crate::common::redis::RedisServer;
 use crate::common::rest::RestServer;
@@ -39,14 +39,14 @@ async fn after_eval_the_script_s_own_digest_works() {
     assert_eq!(rest.command(evalsha.clone()).await, error(NOSCRIPT));
     assert_eq!(rest.command(eval.clone()).await, result(3));
 
-    // Flushed behind its back.
+    // Another server flushes the scripts, so this one does not notice it.
     let behind = RestServer::start(&redis.url(), TOKEN);
     behind.command(json!(["SCRIPT", "FLUSH"])).await;
     assert_eq!(rest.command(evalsha.clone()).await, error(NOSCRIPT));
     assert_eq!(rest.command(eval).await, result(4));
     assert_eq!(rest.command(evalsha.clone()).await, result(5));
 
-    // Started anew, it has to be told the script again, as Redis would.
+    // After a restart it needs the script again, as Redis would.
     let restarted = RestServer::start(&redis.url(), TOKEN);
     assert_eq!(restarted.command(evalsha).await, error(NOSCRIPT));
 }

@@ -9,7 +9,8 @@ export async function bundleCountingWorker() {
   const outfile = join(scratchFolder(), "index.js");
   await build({
     entryPoints: [join(root, "tests/support/counting/worker.mjs")],
-    // The probe runs before the Worker, which takes hold of what copies as soon as it runs.
+    // The probe has to run first, because the Worker takes references to the copying functions as
+    // soon as it runs.
     inject: [join(root, "tests/support/counting/probe.mjs")],
     alias: { "built-worker": join(root, "build/index.js") },
     outfile,

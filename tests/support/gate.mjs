@@ -1,9 +1,9 @@
 /**
  * Runs the built Worker inside workerd, for the tests.
  *
- * workerd itself and not wrangler's test harness: the harness sends what the Worker fetches through
- * Node, which opens no WebSocket, decodes bodies and adds headers of its own. Here the connections
- * to Redis and to the origin are the Worker's own.
+ * It uses workerd itself and not wrangler's test harness, because the harness sends the Worker's
+ * fetches through Node, which opens no WebSocket, decodes bodies and adds its own headers. Here the
+ * connections to Redis and to the origin are the Worker's own.
  */
 import { cpSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";

@@ -1,14 +1,14 @@
 /**
- * Random choices that can be made again: a failure names its seed, `SEED=…` repeats it, and `TIMES=20`
- * makes twenty times as many cases.
+ * Reproducible random choices: a failure prints its seed, `SEED=…` repeats it, and `TIMES=20` makes
+ * twenty times as many cases.
  */
 
-/** How many cases to make, of so many by default. @param {number} cases */
+/** How many cases to make, given the default number. @param {number} cases */
 export function times(cases) {
   return cases * Number(process.env.TIMES ?? 1);
 }
 
-/** The seed to use: that of the environment, or another one each time. */
+/** The seed to use: from the environment, or a new one each time. */
 export function seed() {
   return Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32));
 }
@@ -16,7 +16,7 @@ export function seed() {
 /** @param {number} seed */
 export function choices(seed) {
   let state = seed >>> 0;
-  /** The next number, from 0 to below 1: the generator known as mulberry32. */
+  /** The next number, at least 0 and below 1. The generator is mulberry32. */
   const random = () => {
     state = (state + 0x6d2b79f5) >>> 0;
     let mixed = state;
@@ -24,12 +24,12 @@ export function choices(seed) {
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
-  /** A whole number from `from` to below `to`. @param {number} from @param {number} to */
+  /** A whole number, at least `from` and below `to`. @param {number} from @param {number} to */
   const between = (from, to) => from + Math.floor(random() * (to - from));
   const make = {
     random,
     between,
-    /** Whether something happens that happens so often. @param {number} share */
+    /** True with this probability. @param {number} share */
     chance: (share) => random() < share,
     /** @template T @param {readonly T[]} items @returns {T} */
     one: (items) => items[between(0, items.length)],
@@ -40,7 +40,12 @@ export function choices(seed) {
       const left = [...items];
       return items.map(() => left.splice(between(0, left.length), 1)[0]);
     },
-    /** By weight. @template T @param {readonly (readonly [number, T])[]} items @returns {T} */
+    /**
+     * One of the items, by weight.
+     * @template T
+     * @param {readonly (readonly [number, T])[]} items
+     * @returns {T}
+     */
     weighted: (items) => {
       let left = random() * items.reduce((sum, [weight]) => sum + weight, 0);
       for (const [weight, item] of items) {

@@ -1,10 +1,10 @@
 /**
- * Exact bytes on both sides of the gate: an origin and a client on bare sockets.
+ * Exact bytes on both sides of the gate: an origin and a client on plain sockets.
  *
- * Node's own HTTP decodes, folds, orders, checks and adds; a test of what the gate does to a message
- * must see the message. Here texts are octets, one for each character (latin1): what is sent is what
- * the test wrote, and what is read is what came. The only thing that this file knows of HTTP is where
- * a message ends.
+ * Node's own HTTP decodes, folds, orders, checks and adds, but a test of what the gate does to a
+ * message has to see the message itself. Here a text holds octets, one per character (latin1): the
+ * test's bytes are sent unchanged and received bytes are shown unchanged. The only knowledge of
+ * HTTP in this file is where a message ends.
  */
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
@@ -16,7 +16,7 @@ const PATIENCE = 20_000;
 /** A piece that ends this side of the connection. */
 export const END = Symbol("end");
 
-/** A piece that resets the connection: what has not left by then is lost. */
+/** A piece that resets the connection. Bytes that have not left by then are lost. */
 export const RESET = Symbol("reset");
 
 /**
@@ -38,7 +38,7 @@ export function utf8(text) {
 }
 
 /**
- * The bytes of a message, when only its fields and its body matter.
+ * The bytes of a message, for tests in which only its fields and its body matter.
  * @typedef {object} Message
  * @property {string[]} [fields] whole lines, without the line's end: `Name: value`
  * @property {Bytes} [body]
@@ -48,7 +48,7 @@ export function utf8(text) {
  */
 
 /**
- * A response. One that is framed by the connection's end ends it.
+ * A response. If it is framed by the end of the connection, it ends the connection.
  * @param {Message & { status?: number | string, reason?: string }} [message]
  * @returns {(Buffer | typeof END)[]} pieces
  */
@@ -78,14 +78,14 @@ function message(line, { fields = [], body = "", framing }) {
   return Buffer.concat([octets([...lines, "", ""].join("\r\n")), sent]);
 }
 
-/** One chunk of a body in chunks; the empty one ends it. @param {Bytes} bytes */
+/** One chunk of a chunked body; the empty chunk ends it. @param {Bytes} bytes */
 export function chunk(bytes) {
   const content = octets(bytes);
   return Buffer.concat([octets(`${content.length.toString(16)}\r\n`), content, octets("\r\n")]);
 }
 
 /**
- * What stands before a message's body.
+ * The head of a message.
  * @typedef {object} Head
  * @property {string} head the exact bytes, up to and with the empty line
  * @property {string} line the first line
@@ -134,13 +134,13 @@ function framingOf(head, isRequest) {
   return isRequest ? 0 : "close";
 }
 
-/** The bytes that have come over a connection and were not taken yet. */
+/** The bytes that have arrived on a connection and were not taken yet. */
 class Inbox {
   #bytes = Buffer.alloc(0);
   #wake = () => {};
-  /** The peer has ended its side, or the connection is gone. */
+  /** Whether the peer has ended its side, or the connection is gone. */
   over = false;
-  /** The connection broke: it was reset. */
+  /** Whether the connection was reset. */
   broken = false;
 
   /** @param {import("node:net").Socket} socket @param {{ patience?: number }} [options] */
@@ -161,12 +161,12 @@ class Inbox {
     });
   }
 
-  /** What has come, without taking it. */
+  /** The bytes that have arrived, without taking them. */
   get waiting() {
     return this.#bytes;
   }
 
-  /** Waits for more bytes than there are. Gives false if none will come. */
+  /** Waits for more bytes. Returns false if none will come. */
   async more() {
     const known = this.#bytes.length;
     const deadline = this.patience === undefined ? Infinity : Date.now() + this.patience;
@@ -186,13 +186,16 @@ class Inbox {
     return true;
   }
 
-  /** Takes up to `most` bytes, as soon as there are any; none at the end. */
+  /** Takes up to `most` bytes as soon as there are any; an empty buffer at the end. */
   async some(most = Infinity) {
     while (this.#bytes.length === 0 && (await this.more()));
     return this.#take(Math.min(most, this.#bytes.length));
   }
 
-  /** Takes all up to and with `mark`, or gives null if the connection ends before. @param {string} mark */
+  /**
+   * Takes all bytes up to and including `mark`; null if the connection ends before.
+   * @param {string} mark
+   */
   async upTo(mark) {
     for (;;) {
       const at = this.#bytes.indexOf(mark, 0, "latin1");
@@ -210,7 +213,7 @@ class Inbox {
 }
 
 /**
- * The body of a message, piece by piece, its framing undone. Returns whether it came whole.
+ * The body of a message without its framing, piece by piece. Returns whether it is complete.
  * @param {Inbox} inbox
  * @param {number | "chunked" | "close"} framing
  * @returns {AsyncGenerator<Buffer, boolean>}
@@ -253,7 +256,7 @@ async function* exactly(inbox, length) {
 /** @type {WeakMap<import("node:net").Socket, Promise<void>>} */
 const ends = new WeakMap();
 
-/** Kept when a connection is gone. @param {import("node:net").Socket} socket */
+/** A promise that resolves when a connection is gone. @param {import("node:net").Socket} socket */
 function goneOf(socket) {
   const known = ends.get(socket);
   if (known) return known;
@@ -264,7 +267,7 @@ function goneOf(socket) {
 }
 
 /**
- * Sends pieces. Gives false if the connection ends before they have left.
+ * Sends pieces. Returns false if the connection ends before they have left.
  * @param {import("node:net").Socket} socket
  * @param {Pieces} pieces
  */
@@ -315,8 +318,8 @@ async function transmit(socket, pieces) {
  */
 
 /**
- * Starts an origin that answers with exact bytes, on a free port. A connection takes one request after
- * another until it ends; what it is told to send is all that it sends.
+ * Starts an origin that answers with exact bytes, on a free port. A connection takes one request
+ * after another until it ends. It sends nothing but the pieces of the answers.
  *
  * @param {Answer} [answer] answers a request that is in; absent: an empty 200
  */
@@ -326,13 +329,18 @@ export async function startRawOrigin(answer = () => respond()) {
   const sockets = new Set();
   const origin = {
     url: "",
-    /** Answers a request, once all of it has come. */
+    /** Answers a request once all of it has arrived. */
     answer,
-    /** Answers a request as soon as its head has come; gives nothing where `answer` is to. */
+    /**
+     * Answers a request as soon as its head has arrived; returns nothing if `answer` should do it.
+     */
     answerHead: /** @type {(request: RawRequest) => Pieces | undefined} */ (() => undefined),
-    /** Answers for the next requests, the first one first; only then is `answer` asked. */
+    /** Answers for the next requests, in order. `answer` is asked only if this is empty. */
     queue: /** @type {Pieces[]} */ ([]),
-    /** What has come since the test last emptied it; a request stands here as soon as its head has come. */
+    /**
+     * The requests since the test last emptied this. A request appears as soon as its head has
+     * arrived.
+     */
     requests: /** @type {RawRequest[]} */ ([]),
     connections: /** @type {RawConnection[]} */ ([]),
     close: async () => {
@@ -380,7 +388,7 @@ export async function startRawOrigin(answer = () => respond()) {
       if (!request.whole) break;
       if (!(await (sent ?? transmit(socket, origin.queue.shift() ?? (await origin.answer(request)))))) break;
     }
-    // The gate has ended its side; what is still to be sent, if anything, nobody reads.
+    // The gate has ended its side, so nobody reads what may still be sent.
     if (!socket.destroyed) socket.end();
   });
   server.listen(0, "127.0.0.1");
@@ -390,7 +398,7 @@ export async function startRawOrigin(answer = () => respond()) {
 }
 
 /**
- * What a client has received: the form of the kit's replies, and the exact bytes beside it.
+ * What a client has received: a reply of the kit, and the exact bytes beside it.
  * @typedef {Head & import("../worker/kit.mjs").Reply & {
  *   reason: string,
  *   whole: boolean,
@@ -410,19 +418,22 @@ export async function connectRaw({ url }) {
   await once(socket, "connect");
   let sentAt = Date.now();
   const client = {
-    /** To be paused, say. */
+    /** The socket, for example to pause it. */
     socket,
     /** Whether the gate has ended its side. */
     get closed() {
       return inbox.over;
     },
-    /** Sends pieces. Gives false if the connection ends before they have left. @param {Pieces} pieces */
+    /**
+     * Sends pieces. Returns false if the connection ends before they have left.
+     * @param {Pieces} pieces
+     */
     send: (pieces) => {
       sentAt = Date.now();
       return transmit(socket, pieces);
     },
     /**
-     * Reads the head of the next response, the bodiless interim ones (1xx) included.
+     * Reads the head of the next response, which may be an interim one (1xx).
      * @returns {Promise<Head & { status: number, reason: string }>}
      */
     head: async () => {
@@ -437,7 +448,7 @@ export async function connectRaw({ url }) {
       return { ...head, status: Number(status), reason };
     },
     /**
-     * The body that follows a head, piece by piece as it comes; returns whether it came whole.
+     * The body that follows a head, piece by piece as it arrives. Returns whether it is complete.
      * @param {Head & { status: number }} head
      * @param {{ method?: string }} [options] what was asked: a response to `HEAD` has no body
      */
@@ -446,7 +457,7 @@ export async function connectRaw({ url }) {
       return bodyOf(inbox, isBare ? 0 : framingOf(head, false));
     },
     /**
-     * Reads the next response whole, past interim ones.
+     * Reads the next whole response, and skips interim ones.
      * @param {{ method?: string }} [options] what was asked: a response to `HEAD` has no body
      * @returns {Promise<RawReply>}
      */
@@ -472,18 +483,18 @@ export async function connectRaw({ url }) {
         receivedAt,
       };
     },
-    /** Ends this side; what the gate still sends can be read. */
+    /** Ends this side. What the gate still sends can be read. */
     end: () => socket.end(),
-    /** Leaves at once, as a process does that is killed. */
+    /** Resets the connection, as a killed process does. */
     reset: () => socket.resetAndDestroy(),
-    /** Leaves as a browser does whose tab is closed. */
+    /** Closes the connection, as a browser does when its tab is closed. */
     close: () => socket.destroy(),
   };
   return client;
 }
 
 /**
- * Asks one question on a connection of its own and reads the answer whole.
+ * Sends one request on its own connection and reads the whole response.
  * @param {{ url: string }} server
  * @param {string} target
  * @param {Parameters<typeof request>[1]} [options]

@@ -1,4 +1,4 @@
-/** `cache = {}`: a shared cache that does as the origin's headers say (RFC 9111). */
+/** `cache = {}`: a shared cache that follows the origin's headers (RFC 9111). */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ask, cacheStatus, secondsBetween, setUp, until, untilTime } from "./kit.mjs";
@@ -15,8 +15,8 @@ const { gate } = await setUp({
 let paths = 0;
 
 /**
- * A path of its own whose response has these headers; each time the origin makes it, its body is
- * another one.
+ * A new path whose response has these headers. Each time the origin makes it, its body is another
+ * one.
  * @param {Record<string, string>} headers
  */
 function made(headers) {
@@ -28,7 +28,7 @@ function made(headers) {
 const get = (path, headers = {}) => ask(gate, path, { headers });
 
 /**
- * Asks twice, the second time once the first answer would have been stored.
+ * Asks twice; the second time comes when the first answer would have been stored.
  * @param {string} path @param {Record<string, string>} [headers]
  */
 async function twice(path, headers = {}) {

@@ -1,4 +1,6 @@
-/** Stale responses: served while they are refreshed, served when the origin fails, and not for ever. */
+/**
+ * Stale responses: served while they are refreshed, and when the origin fails, but not for ever.
+ */
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { ask, cacheStatus, newClient, problem, setUp, until, untilTime } from "./kit.mjs";
@@ -29,7 +31,10 @@ const { gate, origin } = await setUp({
 const [first, second] = gate.isolates;
 afterEach(() => origin.control.set({}));
 
-/** Fetches a path and waits until it is stored, and then has gone stale. @param {string} path */
+/**
+ * Fetches a path, and waits until the response is stored and has gone stale.
+ * @param {string} path
+ */
 async function gone(path, ttl = TTL) {
   const reply = await ask(first, path);
   assert.equal(reply.status, 200);
@@ -42,7 +47,7 @@ test("a stale response is served at once, and one request refreshes it", async (
   const path = `${made}?__body=swr{n}`;
   const old = await gone(path);
   const seen = origin.counters.of(made);
-  // Whoever waited for this origin would wait for a minute.
+  // A request that waited for this origin would wait for a minute.
   origin.control.set({ latency: 60_000, only: made });
   const replies = await Promise.all(Array.from({ length: 10 }, () => ask(first, path)));
   for (const reply of replies) {

@@ -1,4 +1,4 @@
-/** The cache: what is served from it, from which level, and what stays out of its way. */
+/** The cache: what is served from it, from which level, and what bypasses it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
@@ -26,7 +26,7 @@ const { gate, origin, store } = await setUp({
 });
 const [first, second] = gate.isolates;
 
-/** Waits until what is asked for comes from the cache. @param {string} path @param {any} [options] */
+/** Asks until the answer comes from the cache. @param {string} path @param {any} [options] */
 const stored = (path, options) =>
   until(async () => {
     const reply = await ask(first, path, options);

@@ -1,4 +1,4 @@
-/** A clustered Redis: without a hash tag the gate says what is wrong, with one all works. */
+/** A clustered Redis: without a hash tag the gate says what is wrong, and with one it works. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -38,7 +38,7 @@ test("with no hash tag each isolate says once what to do, and goes on alone", as
     const reply = await ask(gate, `${book}&n=${asked}`, { headers });
     assert.equal(reply.status, 200);
     assert.equal(limiter(reply), "local");
-    // Past the pauses after which the breaker tries again: half a second, then one.
+    // This outlasts the pauses after which the breaker tries again: half a second, then one.
     await sleep(250);
   }
   await until(async () => told().length > 0);

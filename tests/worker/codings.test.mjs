@@ -1,4 +1,4 @@
-/** Codings that the platform undoes: no answer has a digest of other bytes than its own. */
+/** Content codings that the platform undoes: no answer has digests of other bytes than its own. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
@@ -22,7 +22,10 @@ const FRESH = "Cache-Control: max-age=600";
 
 const text = Buffer.from(Array.from({ length: 900 }, (_, n) => ((n * 7919) % 1013).toString(36)).join(" "));
 
-/** A gzip body that no other encoder makes: with a name and a time in its head, and little compression. */
+/**
+ * A gzip body that no other encoder produces: it has a name and a time in its head, and little
+ * compression.
+ */
 const gzipped = Buffer.concat([
   Buffer.from([0x1f, 0x8b, 8, 0x08, 1, 2, 3, 4, 0, 7]),
   Buffer.from("name.txt\0"),
@@ -49,7 +52,11 @@ function digestsOf(body) {
   ];
 }
 
-/** Checks that the digests which an answer carries are those of its bytes. @param {import("./raw-kit.mjs").RawReply} reply @param {string} why */
+/**
+ * Checks that the digests of an answer are those of its bytes.
+ * @param {import("./raw-kit.mjs").RawReply} reply
+ * @param {string} why
+ */
 function isTrue(reply, why) {
   const own = digestsOf(reply.body);
   for (const name of DIGESTS) {

@@ -1,4 +1,4 @@
-/** A bad configuration: clients learn that there is one, the log says all that is wrong. */
+/** A bad configuration: clients learn that there is one, and the log says all that is wrong. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { startGate } from "../support/gate.mjs";
@@ -23,7 +23,7 @@ async function gateWith(t, bindings) {
 }
 
 /**
- * Checks that a gate with these bindings refuses to work, and gives the lines of its log.
+ * Checks that a gate with these bindings refuses to work, and returns the lines of its log.
  * @param {import("node:test").TestContext} t
  * @param {Parameters<typeof startGate>[0]} bindings
  */

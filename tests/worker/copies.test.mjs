@@ -1,4 +1,7 @@
-/** Bodies stay in JavaScript: what is copied between JavaScript and wasm does not grow with them. */
+/**
+ * Bodies stay in JavaScript: the number of bytes copied between JavaScript and wasm does not grow
+ * with them.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bundleCountingWorker } from "../support/counting.mjs";

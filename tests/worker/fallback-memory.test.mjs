@@ -1,4 +1,7 @@
-/** What an isolate knows goes on serving without a store: its cache, its limits, and what was used before. */
+/**
+ * What an isolate remembers serves it without a store: its cache, its limits, and what was used
+ * before.
+ */
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import {
@@ -120,7 +123,8 @@ test("local limits keep their window too, and Retry-After is true of them", asyn
       quotaExceeded(reply);
       const wait = Number(reply.headers["retry-after"]);
       assert.ok(wait >= 1 && wait <= 3, `Retry-After: ${wait}`);
-      // Every other time as told, the other times as soon as it goes.
+      // Every other time it asks as soon as it was told to, otherwise again and again until it is
+      // admitted.
       if (admitted.length % 2) {
         await untilTime(reply.receivedAt + wait * 1_000);
         admitted.push(await ask(local, "/__origin/echo", { headers }));

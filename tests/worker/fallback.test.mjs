@@ -1,4 +1,6 @@
-/** The store fails: the gate goes on, within the deadline, and comes back with it. */
+/**
+ * The store fails: the gate goes on within the deadline, and uses the store again when it is back.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -45,7 +47,7 @@ const edge = {
 };
 
 /**
- * A gate of a test's own before this store, for which it waits as long as it does by default.
+ * A gate for one test in front of this store, with the default timeout of the store.
  * @param {import("node:test").TestContext} t
  * @param {{ url: string, token: string } | undefined} store
  * @param {Record<string, any>} [redis]
@@ -54,7 +56,7 @@ function gateBefore(t, store, redis) {
   return startGateBefore({ origin, store }, { edge: { ...edge, redis: { timeout: undefined, ...redis } } }, t);
 }
 
-/** A store that nobody listens for. */
+/** The address of a store on which no server listens. */
 const nowhere = async () => ({ url: `http://127.0.0.1:${await freePort()}`, token: "a-token" });
 
 /** @param {{ url: string }} gate */
@@ -127,7 +129,7 @@ test("a store that hangs holds requests up to its deadline, and then none", asyn
   }
   assert.deepEqual(await health(gate), { status: "degraded", store: "open" });
 
-  // Only a probe may go to the store now, one at a time.
+  // Only probes may go to the store now, one at a time.
   const calls = tap.calls;
   const replies = await Promise.all(Array.from({ length: 50 }, () => ask(gate, many)));
   assert.ok(tap.calls - calls <= 1, `${tap.calls - calls} calls`);

@@ -1,4 +1,7 @@
-/** Names in which a client could speak for the gate, for a proxy or for who signs users in. */
+/**
+ * Names of headers in which a client could speak for the gate, for a proxy, or for a server that
+ * signs users in.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { askRaw, combined } from "../support/raw.mjs";
@@ -17,9 +20,9 @@ const { here, serve, requestsOf } = await setUpRaw({
 
 const folders = ["/uncached/", "/cached/", "/declared/", "/named/"];
 
-/** What an origin believes of its own proxy. */
+/** Headers that an origin believes if they come from its own proxy. */
 const SPOOFED = [
-  // Where the request comes from.
+  // The address from which the request comes.
   "Forwarded",
   "Via",
   "X-Forwarded",
@@ -37,7 +40,7 @@ const SPOOFED = [
   "X-Originating-IP",
   "X-Remote-IP",
   "X-Remote-Addr",
-  // How and where it was asked for.
+  // The URL that was requested.
   "X-Forwarded-Host",
   "X-Forwarded-Port",
   "X-Forwarded-Prefix",
@@ -59,7 +62,7 @@ const SPOOFED = [
   "X-HTTP-Method",
   "X-HTTP-Method-Override",
   "X-Method-Override",
-  // Who is signed in.
+  // The user who is signed in.
   "X-Forwarded-User",
   "X-Forwarded-Email",
   "X-Forwarded-Groups",
@@ -73,12 +76,12 @@ const SPOOFED = [
   "Remote-User",
 ];
 
-/** A name as servers read it that make variables of names. @param {string} name */
+/** A name as servers read it that turn names into variables. @param {string} name */
 const underscored = (name) => name.replaceAll("-", "_");
 /** @param {string} name */
 const half = (name) => name.replace("-", "_");
 
-/** What is nobody's but the client's. */
+/** Headers that only the client may set. */
 const HARMLESS = [
   "X-Trace",
   "X-Custom",
@@ -106,7 +109,7 @@ const HARMLESS = [
   "Priority",
 ];
 
-/** Ways to ask on a route: those that the cache handles, and those past it. */
+/** Ways to send a request to a route: those that the cache handles, and those that bypass it. */
 const WAYS = [
   { method: "GET", fields: [] },
   { method: "HEAD", fields: [] },

@@ -1,4 +1,4 @@
-/** What passes through the gate, in both directions, and what does not. */
+/** What passes through the gate in both directions, and what does not. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
@@ -15,10 +15,14 @@ const { gate, origin } = await setUp({
   },
 });
 
-/** A gate before another origin. @param {string} url */
+/** A gate in front of another origin. @param {string} url */
 const gateBefore = (url) => startGateBefore({ origin: { url } }, {});
 
-/** What the origin saw. @param {Parameters<typeof ask>[2]} [options] @param {string} [query] */
+/**
+ * The request that the origin saw.
+ * @param {Parameters<typeof ask>[2]} [options]
+ * @param {string} [query]
+ */
 async function seen(options, query = "") {
   const reply = await ask(gate, `/__origin/echo${query}`, options);
   assert.equal(reply.status, 200, reply.text);

@@ -1,4 +1,7 @@
-/** The built Worker as `wrangler dev` sees it: by its configuration, through wrangler's own harness. */
+/**
+ * The built Worker as `wrangler dev` runs it: with its configuration, through wrangler's own
+ * harness.
+ */
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -26,7 +29,7 @@ writeFileSync(
     },
   }),
 );
-// It asks nobody outside.
+// Keep wrangler from calling outside services.
 Object.assign(process.env, {
   CLOUDFLARE_CF_FETCH_ENABLED: "false",
   WRANGLER_SEND_METRICS: "false",

@@ -48,7 +48,7 @@ function gateWith(settings) {
 }
 
 /**
- * All headers that tell of limits.
+ * All headers that tell a limit.
  * @param {import("./kit.mjs").Reply} reply
  */
 function told({ headers }) {
@@ -56,11 +56,11 @@ function told({ headers }) {
 }
 
 /**
- * The same but for the bucket's name and the time of its reset, which is checked.
+ * These headers without the bucket's name and the time of its reset, which is checked here.
  * @param {import("./kit.mjs").Reply} reply
  */
 function withoutReset(reply) {
-  // The window is an hour, and is counted in thirtieths, the oldest of them whole.
+  // The window is an hour and is counted in thirtieths, of which the oldest counts whole.
   const late = secondsBetween(reply);
   const isTrue = (/** @type {number} */ seconds) => seconds >= 3_600 - late && seconds <= 3_721 + late;
   return JSON.stringify(told(reply))

@@ -1,7 +1,7 @@
 /**
- * Two properties, on random messages with exact bytes: a hit is the miss that it stands for, and what
- * shares an entry is one question. A failure prints its seed and the bytes: `SEED=…` makes them again,
- * `TIMES=20` makes twenty times as many.
+ * Two properties on random messages with exact bytes: a hit equals the miss that it stands for, and
+ * requests that share an entry ask for the same. A failure prints its seed and the bytes: `SEED=…`
+ * repeats it, and `TIMES=20` makes twenty times as many cases.
  */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -43,9 +43,12 @@ const { raw, here, there, settled, purge } = await setUpRaw({
   },
 });
 
-/** What the origin answers, and says to have been asked, by path. @type {Map<string, Case>} */
+/** What the origin answers and claims to have been asked, by path. @type {Map<string, Case>} */
 const cases = new Map();
-/** What each call of the origin was and got, by its number. @type {Map<string, { target: string, sent: Sent | null }>} */
+/**
+ * The request and the response of each call of the origin, by its number.
+ * @type {Map<string, { target: string, sent: Sent | null }>}
+ */
 const calls = new Map();
 const others = raw.answer;
 
@@ -69,7 +72,7 @@ const others = raw.answer;
  * @property {string[][]} others what the requests of others say
  */
 
-/** Whether a response of this status has a body at all. @param {number} status */
+/** Whether a response of this status can have a body. @param {number} status */
 const hasBody = (status) => status !== 204 && status !== 304 && status !== 205;
 
 raw.answer = (request) => {
@@ -121,7 +124,7 @@ function valuesOf(make) {
     [25, [ascii, control, wide]],
     [15, [ascii, octet, control]],
   ]);
-  // Not a line without a value: workerd drops some of them.
+  // No line without a value, because workerd drops some of them.
   return () =>
     make
       .list(make.between(1, 4), () => make.one(palette)())
@@ -129,7 +132,12 @@ function valuesOf(make) {
       .replace(/^[ \t]*$/, "v");
 }
 
-/** A list in one or more lines, well-formed however odd. @param {Choices} make @param {string} name @param {string[]} members */
+/**
+ * A list in one or more lines, well-formed but odd.
+ * @param {Choices} make
+ * @param {string} name
+ * @param {string[]} members
+ */
 function listed(make, name, members) {
   const separator = () => make.one([", ", ",", " ,", ",\t", ",, ", " , , "]);
   const cased = members.map((member) => make.one([member, member, member.toUpperCase()]));
@@ -174,7 +182,11 @@ function varyOf(make, value) {
   ])();
 }
 
-/** A body, and the fields that tell of its coding. @param {Choices} make @returns {[Buffer, string[]]} */
+/**
+ * A body, and the fields that name its coding.
+ * @param {Choices} make
+ * @returns {[Buffer, string[]]}
+ */
 function contentOf(make) {
   const text = make.list(make.between(0, 300), () => make.between(0, 1_000).toString(36)).join(" ");
   const plain = make.chance(0.7)
@@ -272,7 +284,7 @@ function caseOf(make, n) {
   };
 }
 
-/** What a request says. @param {Choices} make */
+/** The header lines of a request. @param {Choices} make */
 function callerOf(make) {
   /** @type {[number, () => string | string[]][]} */
   const optional = [
@@ -293,7 +305,10 @@ function otherThan(make, me) {
   return [...rest, ...callerOf(make).filter((line) => fieldOf(line)[0] === name)];
 }
 
-/** The names in a `Vary`, in lower case; null if nobody else may have the answer. @param {[string, string][]} fields */
+/**
+ * The names in a `Vary`, in lower case; null if the answer is for one client only.
+ * @param {[string, string][]} fields
+ */
 function variedBy(fields) {
   const names = (combined({ fields }, "vary") ?? "").split(",").map((name) => name.replace(/^[ \t]+|[ \t]+$/g, ""));
   const given = names.filter((name) => name !== "");
@@ -309,8 +324,8 @@ const said = (request, name) => combined({ fields: request.map(fieldOf) }, name)
 const isUtf8 = (text) => !octets(text).toString("utf8").includes("\ufffd");
 
 /**
- * Whether a status is told as a failure of the origin: what cannot be handed on, and what Cloudflare
- * says in the place of an origin that it does not reach.
+ * Whether the gate treats a status as a failure of the origin: a status that cannot be handed on,
+ * or one with which Cloudflare reports an origin that it cannot reach.
  * @param {number} status
  */
 const isFailure = (status) => status > 599 || (status >= 520 && status <= 527) || status === 530;
@@ -334,7 +349,8 @@ function judged(made, request, reply, known) {
   const first = known.get(call);
   if (first === undefined) {
     known.set(call, { request, reply });
-    // workerd drops lines without a value of fields that it knows, and keeps those of others.
+    // workerd drops lines without a value for fields that it knows, and keeps those of other
+    // fields.
     const [told, got] = [sent, reply].map(({ fields }) => fields.filter(([, value]) => value !== ""));
     const message = /** @type {RawReply} */ ({ ...reply, ...sent, fields: told, whole: true });
     const changed = differencesOf(message, { ...reply, fields: got }, dated);
@@ -346,7 +362,7 @@ function judged(made, request, reply, known) {
   if (varied === null) faults.push("shared, though it varies by all");
   for (const name of new Set([...(varied ?? []), ...made.routeVary])) {
     const [one, other] = [said(first.request, name), said(request, name)];
-    // Every client takes a body without a coding (RFC 9110 §12.5.3).
+    // Every client accepts a body without a coding (RFC 9110 §12.5.3).
     if (name === "accept-encoding" && combined(reply, "content-encoding") === undefined) continue;
     if (one !== other) faults.push(`shared by who says ${name}: ${JSON.stringify(one)}, and ${JSON.stringify(other)}`);
     if (!isUtf8(one ?? "")) faults.push(`shared, though ${name} is not UTF-8: ${JSON.stringify(one)}`);
@@ -358,7 +374,10 @@ function judged(made, request, reply, known) {
   return { hit: true, faults };
 }
 
-/** As {@link differences}, but a body that is not of its coding is a difference too. @type {(a: RawReply, b: RawReply, dated: boolean) => string[]} */
+/**
+ * As {@link differences}, but a body that does not fit its coding counts as a difference too.
+ * @type {(a: RawReply, b: RawReply, dated: boolean) => string[]}
+ */
 function differencesOf(miss, hit, dated) {
   try {
     return differences(miss, hit, { dated });
@@ -367,7 +386,12 @@ function differencesOf(miss, hit, dated) {
   }
 }
 
-/** What describes a coded body may go with it. @param {string} fault @param {Sent} sent */
+/**
+ * Whether a fault is the loss of a field that describes a coded body, which may be removed together
+ * with the coding.
+ * @param {string} fault
+ * @param {Sent} sent
+ */
 function isDigestLost(fault, sent) {
   const isCoded = combined(sent, "content-encoding") !== undefined;
   return isCoded && DIGESTS.some((name) => fault.startsWith(`${name}:`) && fault.endsWith("then undefined"));
@@ -517,7 +541,12 @@ function targetOf(make, below) {
   return `${below}${path}${make.one(["", "/"])}${make.one(["", "?", `?${query}`, `?${query}`, `?${query}&q=%`])}`;
 }
 
-/** Another spelling, which may be another question. @param {Choices} make @param {string} target @param {string} below */
+/**
+ * Another spelling of a target, which may be a different request.
+ * @param {Choices} make
+ * @param {string} target
+ * @param {string} below
+ */
 function respelt(make, target, below) {
   const rest = target.slice(below.length);
   const at = make.between(0, rest.length + 1);
@@ -596,7 +625,7 @@ test("what shares an entry is one question, and purged in each spelling", async 
       if (one !== other) counts.otherwise++;
     });
     counts.shared += shared.length;
-    // What the origin is sent for the other spelling, if it is asked.
+    // What the origin gets for the other spelling, if it is asked.
     const forced = await each(shared, ({ other }) => ask(other, ["Cache-Control: no-cache"]));
     for (const [n, { one, other, call }] of shared.entries()) {
       assert.equal(

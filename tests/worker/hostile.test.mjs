@@ -1,4 +1,7 @@
-/** Absurd and hostile requests: a clean answer each time, nothing given away, and the isolate goes on. */
+/**
+ * Absurd and hostile requests: each gets a clean answer, no secret is shown, and the isolate goes
+ * on.
+ */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";
@@ -23,7 +26,7 @@ const { gate, origin, rest, tap, store } = await setUp({
   },
 });
 
-/** All that came back in this file, and was logged, to be searched for what must not be told. */
+/** All answers and log lines of this file, to be searched for secrets. */
 let told = "";
 
 /** @type {typeof ask} */
@@ -35,7 +38,7 @@ async function send(...request) {
 }
 
 /**
- * Sends bytes as they are and gives all that comes back, until the gate closes or has answered.
+ * Sends bytes as they are, and returns all that comes back until the gate closes or has answered.
  * @param {string | Buffer} bytes
  * @returns {Promise<{ status: number, text: string }>}
  */
@@ -188,7 +191,7 @@ test("headers that come twice", async () => {
   assert.equal(JSON.parse(reply.text).headers["x-forwarded-for"], undefined, "two addresses are none");
 });
 
-// Not CONNECT: workerd answers that one itself.
+// CONNECT is missing, because workerd answers it itself.
 test("absurd methods", async () => {
   for (const method of ["TRACE", "BREW", "get", "PROPFIND", "M-SEARCH", "PURGE", "X".repeat(500)]) {
     const line = `${method} /__origin/status/200 HTTP/1.1\r\nHost: edge.example\r\nConnection: close\r\n\r\n`;
@@ -253,7 +256,7 @@ for (const [name, bytes] of /** @type {[string, string][]} */ ([
 ])) {
   test(`raw: ${name}`, async () => {
     const { status, text } = await raw(bytes);
-    // A connection that is closed without a word is a clean answer to what is no HTTP.
+    // If the bytes are not HTTP, closing the connection without an answer is clean, too.
     assert.ok(status === 0 ? text === "" : status !== 500, text.slice(0, 300));
   });
 }

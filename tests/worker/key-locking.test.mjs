@@ -1,4 +1,7 @@
-/** The script asks for locks of its keys only; a store that does not know that is noticed, once. */
+/**
+ * The script asks to lock its keys only. If the store does not know this feature, the gate notices
+ * that once.
+ */
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { test } from "node:test";
@@ -10,11 +13,11 @@ const path = "/__origin/status/201";
 const { origin, rest } = await surroundings();
 
 /**
- * A REST server that refuses a script with the line, before one that takes it.
+ * A REST server that refuses scripts with the flag's line, in front of one that accepts it.
  * @param {string} error
  */
 async function startStrict(error) {
-  /** What it was asked: the command, and whether its script has the line. @type {string[]} */
+  /** The requests to it: the command, and whether its script has the line. @type {string[]} */
   const asked = [];
   const server = createServer(async (from, to) => {
     const pieces = [];

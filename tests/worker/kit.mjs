@@ -1,6 +1,6 @@
 /**
- * What the tests of the built Worker share: the gate with everything around it, ways to ask it, and
- * ways to read its answers.
+ * What the tests of the built Worker share: the gate and everything around it, ways to send
+ * requests, and ways to read answers.
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -11,24 +11,27 @@ import { startOrigin } from "../../examples/origin/index.js";
 import { startGate } from "../support/gate.mjs";
 import { startRedis, startRestRedis } from "../support/servers.mjs";
 
-/** How long a test waits for what must come, on however slow a machine. */
+/**
+ * The longest time in milliseconds that a test waits for something that must come, on however slow
+ * a machine.
+ */
 export const PATIENCE = 20_000;
 
 /**
- * What ends when: after all tests of the file, or after one.
+ * When servers are stopped: after all tests of the file, or after one.
  * @typedef {{ after: (end: () => Promise<unknown>) => void }} Scope
  */
 
 /**
- * What a gate is started with; its configuration need not name the origin.
+ * The options of a gate. Its configuration need not name the origin.
  * @typedef {Omit<Parameters<typeof startGate>[0], "edge"> & {
  *   edge?: Record<string, any>,
  * }} GateOptions
  */
 
 /**
- * The sample API, a Redis behind its REST server, a tap on the way there, and the gate before them
- * all; ended after the tests of the file.
+ * The sample API, a Redis behind its REST server, a tap on the way there, and the gate in front of
+ * them all. They are stopped after the tests of the file.
  * @param {GateOptions} options
  */
 export async function setUp(options) {
@@ -37,7 +40,7 @@ export async function setUp(options) {
 }
 
 /**
- * All that a gate has around it, for files that start their gates one by one.
+ * Everything around a gate, for files that start their gates one by one.
  * @param {Parameters<typeof startStore>[0]} [options] of the store
  */
 export async function surroundings(options) {
@@ -53,7 +56,8 @@ export async function startSampleOrigin() {
 }
 
 /**
- * A Redis behind its REST server, and a tap on the way there, whose address is the store's.
+ * A Redis behind its REST server, and a tap in front of it. The tap's address is the store's
+ * address.
  * @param {{ redisOptions?: string[], scope?: Scope }} [options]
  */
 export async function startStore({ redisOptions, scope = { after } } = {}) {
@@ -68,7 +72,7 @@ export async function startStore({ redisOptions, scope = { after } } = {}) {
 }
 
 /**
- * A gate before an origin and, unless it shall be in local mode, a store. The store's deadline is
+ * A gate in front of an origin and, unless it is in local mode, a store. The store's timeout is
  * long, so that a slow machine does not look like a failing store.
  * @param {{ origin: { url: string }, store?: { url: string, token: string } }} around
  * @param {GateOptions} options
@@ -85,7 +89,7 @@ export async function startGateBefore({ origin, store }, { edge = {}, vars = {},
 }
 
 /**
- * Has a server listen on a free port, and gives its address.
+ * Makes a server listen on a free port, and returns its address.
  * @param {import("node:http").Server} server
  */
 export async function listen(server) {
@@ -105,7 +109,7 @@ export function storeVars({ url, token }) {
 }
 
 /**
- * Asks a store itself, past the gate and the tap.
+ * Sends commands to a store, past the gate and the tap.
  * @param {{ url: string, token: string }} store
  */
 export function commandsOf({ url, token }) {
@@ -118,7 +122,10 @@ export function commandsOf({ url, token }) {
   };
   return {
     run,
-    /** How often each command has run, those inside scripts included; without what only looks on. */
+    /**
+     * How often each command has run, those inside scripts included. Commands that only inspect the
+     * server are left out.
+     */
     counts: async () => {
       /** @type {Record<string, number>} */
       const counts = {};
@@ -136,7 +143,7 @@ export function commandsOf({ url, token }) {
 }
 
 /**
- * What has been counted since.
+ * The difference of two counts.
  * @param {Record<string, number>} before
  * @param {Record<string, number>} now
  */
@@ -146,7 +153,7 @@ export function since(before, now) {
 }
 
 /**
- * What requests cost: commands, those inside scripts included, and HTTP calls to the store.
+ * The cost of requests: commands, those inside scripts included, and HTTP calls to the store.
  * @param {{ store: ReturnType<typeof commandsOf>, tap: { calls: number } }} setup
  * @param {() => Promise<unknown>} requests
  * @returns {Promise<Record<string, number>>}
@@ -158,7 +165,7 @@ export async function costOf({ store, tap }, requests) {
 }
 
 /**
- * An HTTP proxy on the way to the store that counts what passes, and fails when told to.
+ * An HTTP proxy in front of the store that counts requests, and fails when told to.
  * @param {string} target
  */
 export async function startTap(target) {
@@ -167,9 +174,9 @@ export async function startTap(target) {
     url: "",
     /** How many requests have arrived. */
     calls: 0,
-    /** What happens to a request; a number is the status that answers it. */
+    /** The fault of a request; a number is the status of the answer. */
     fault: /** @type {null | "hang" | "stall" | "reset" | "nonsense" | number} */ (null),
-    /** What a request waits for, once it has arrived. */
+    /** What a request waits for after it has arrived. */
     barrier: /** @type {Promise<unknown>} */ (Promise.resolve()),
     close: async () => {
       agent.destroy();
@@ -210,11 +217,15 @@ export async function startTap(target) {
 
 const agent = new Agent({ keepAlive: true, maxSockets: 256 });
 
-/** The name that clients call the gate by, whichever isolate they reach: it is part of a cache key. */
+/**
+ * The host name by which clients call the gate, whichever isolate they reach. It is part of cache
+ * keys.
+ */
 export const HOST = "edge.example";
 
 /**
- * Sends a request as it is: no header is added but `Host`, nothing is decoded, no redirect followed.
+ * Sends a request as it is: no header is added but `Host`, nothing is decoded, and no redirect is
+ * followed.
  * @param {{ url: string }} isolate
  * @param {string} path
  * @param {{ method?: string, headers?: Record<string, string | string[]>, body?: string | Buffer }} [options]
@@ -241,14 +252,14 @@ export async function ask({ url }, path, { method = "GET", headers = {}, body } 
 
 let clients = 0;
 
-/** The headers of a client that nobody has seen before. */
+/** The headers of a new client. */
 export function newClient() {
   clients++;
   return { "cf-connecting-ip": `10.${clients >> 16}.${(clients >> 8) & 255}.${clients & 255}` };
 }
 
 /**
- * The values of a header that comes more than once.
+ * The values of a header that occurs several times.
  * @param {Reply} reply
  * @param {string} name
  */
@@ -257,7 +268,8 @@ export function values({ rawHeaders }, name) {
 }
 
 /**
- * `RateLimit-Policy` and `RateLimit`, by limit. Strict: what is not of the contract's form is an error.
+ * `RateLimit-Policy` and `RateLimit`, by limit. It is strict: anything that is not of the specified
+ * form is an error.
  * @param {Reply} reply
  * @returns {Record<string, { q: number, w: number, r?: number, t?: number }>}
  */
@@ -303,7 +315,7 @@ export function cacheStatus({ headers }) {
 }
 
 /**
- * Checks that an answer is a problem of the gate's own.
+ * Checks that an answer is one of the gate's own problems.
  * @param {Reply} reply
  * @param {number} status
  * @param {string} [type]
@@ -328,33 +340,42 @@ export function quotaExceeded(reply) {
   return body;
 }
 
-/** The refusal of the local limits while the store fails. @param {Reply} reply */
+/**
+ * Checks that an answer is a refusal by the local limits while the store fails.
+ * @param {Reply} reply
+ */
 export function reducedCapacity(reply) {
   const body = problem(reply, 503, `${TYPES}#temporary-reduced-capacity`);
   assert.equal(body.code, "reduced_capacity");
   return body;
 }
 
-/** The refusal of a client that is held off. @param {Reply} reply */
+/**
+ * Checks that an answer is the refusal of a client that is blocked by a penalty.
+ * @param {Reply} reply
+ */
 export function abnormalUsage(reply) {
   const body = problem(reply, 429, `${TYPES}#abnormal-usage-detected`);
   assert.equal(body.code, "abnormal_usage");
   return body;
 }
 
-/** Who decided. @param {Reply} reply */
+/** Who decided the limits. @param {Reply} reply */
 export function limiter({ headers }) {
   return String(headers["x-edge-limiter"]);
 }
 
-/** In how many seconds the client may come again: whole ones, one at least. @param {Reply} reply */
+/**
+ * After how many seconds the client may come again: a whole number, at least 1.
+ * @param {Reply} reply
+ */
 export function retryAfter({ headers }) {
   assert.match(String(headers["retry-after"]), /^[1-9]\d*$/);
   return Number(headers["retry-after"]);
 }
 
 /**
- * How many seconds have passed at most since the gate made one answer, when it made another.
+ * How many seconds at most have passed between the gate's making of one answer and of another.
  * @param {Reply} first
  * @param {Reply} [last] without it: how long the one answer took
  */
@@ -363,7 +384,8 @@ export function secondsBetween(first, last = first) {
 }
 
 /**
- * Tries again and again, until `attempt` gives something true or throws nothing; then gives that.
+ * Calls `attempt` again and again until it returns a truthy value and does not throw, and returns
+ * that value.
  * @template T
  * @param {() => T | Promise<T>} attempt
  * @param {{ within?: number, every?: number }} [times] in milliseconds

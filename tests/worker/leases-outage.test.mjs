@@ -1,4 +1,7 @@
-/** Permits that were fetched ahead outlive the store, but not themselves; and those that nobody spends go back. */
+/**
+ * Permits that were fetched ahead can be spent without the store, but not beyond their deadline;
+ * and unspent ones go back.
+ */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { afterEach, test } from "node:test";
@@ -8,7 +11,7 @@ import { ask, limiter, newClient, rateLimit, setUp, until } from "./kit.mjs";
 const long = "/__origin/status/201";
 const brief = "/__origin/status/202";
 
-// A window is cut in thirty, and permits are lent until the end of the next part.
+// A window is divided into thirty parts, and permits are lent until the end of the next part.
 const BRIEF = 15_000;
 const BRIEF_LEASE = (2 * BRIEF) / 30;
 
@@ -33,7 +36,7 @@ afterEach(async () => {
 });
 
 /**
- * Asks so often that many permits are at hand.
+ * Sends so many requests that many permits are at hand.
  * @param {string} path
  * @param {Record<string, string>} headers
  */
@@ -49,7 +52,11 @@ function cpuTime(pid) {
   return 10 * (Number(fields[11]) + Number(fields[12]));
 }
 
-/** What the store counts of a limit's client. @param {string} limit @param {Record<string, string>} client */
+/**
+ * The permits that the store counts for a client of a limit.
+ * @param {string} limit
+ * @param {Record<string, string>} client
+ */
 async function counted(limit, client) {
   const state = await store.run("GET", `ot:l:${limit}:${client["cf-connecting-ip"]}`);
   return Number(String(state).split(" ")[6]);

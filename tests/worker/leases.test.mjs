@@ -1,4 +1,7 @@
-/** Limits whose permits are fetched ahead: few store calls, one quota all the same, and nobody waits. */
+/**
+ * Limits whose permits are fetched ahead: few calls of the store, still one quota, and no request
+ * waits.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -38,11 +41,11 @@ const setup = await setUp({
 });
 const { gate, tap } = setup;
 
-// The script is loaded once, and each isolate asks once what time it is.
+// The script is loaded once, and each isolate asks for the store's time once.
 for (const isolate of gate.isolates) await ask(isolate, both, { headers: newClient() });
 
 /**
- * Asks so often that many permits are at hand.
+ * Sends so many requests that many permits are at hand.
  * @param {Record<string, string>} headers
  */
 async function warmUp(headers) {
@@ -145,7 +148,7 @@ test("permits are fetched while some are left, and nobody waits for them", async
   });
   try {
     const calls = tap.calls;
-    // These are answered, and no call of them is.
+    // These requests are answered while the calls of the store are not.
     await until(async () => {
       assert.equal(limiter(await ask(gate, hot, { headers })), "lease");
       return tap.calls > calls;
@@ -171,7 +174,7 @@ test("beside an exact limit, one call asks for all that is open", async () => {
       assert.equal(exact.r, 100_000 - 20 - n);
     }
   });
-  // And now and then one that fetches permits.
+  // Some of the calls fetch permits.
   assert.ok(cost.calls >= 10 && cost.calls <= 15, JSON.stringify(cost));
 });
 
@@ -190,7 +193,7 @@ test("one call asks for limits and cache entry, and a hit at hand costs none", a
   });
   assert.ok(hits.calls <= 2, JSON.stringify(hits));
 
-  // The isolate that has neither permits nor the entry asks once for both.
+  // The isolate that has neither permits nor the entry asks for both in one call.
   await ask(first, `${exactBook}?symbol=BTCUSDT`, { headers: newClient() });
   await until(async () => (await setup.store.keys()).filter((key) => key.startsWith("ot:c:")).length >= 2);
   for (const [path, sets] of /** @type {const} */ ([

@@ -1,4 +1,4 @@
-/** For whom a limit counts: keys, addresses, networks, and those that have none of them. */
+/** The subjects of limits: keys, addresses, networks, and clients that have none of them. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ask, newClient, quotaExceeded, rateLimit, setUp } from "./kit.mjs";

@@ -1,4 +1,7 @@
-/** The limits and the store: what a request costs, what is written, and that isolates share it. */
+/**
+ * The limits and the store: what a request costs, what is written, and that isolates share the
+ * store.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ask, cacheStatus, costOf as kitCostOf, newClient, quotaExceeded, rateLimit, setUp, until } from "./kit.mjs";
@@ -27,7 +30,7 @@ const { gate, store, tap } = await setUp({
 });
 const [first, second] = gate.isolates;
 
-// The script is loaded once, and each isolate asks once what time it is.
+// The script is loaded once, and each isolate asks for the store's time once.
 for (const isolate of gate.isolates) await ask(isolate, one, { headers: newClient() });
 
 /** @param {() => Promise<unknown>} request */
@@ -136,7 +139,7 @@ test("every key has the contract's name and a lifetime", async () => {
       key,
     );
     const lifetime = await store.run("PTTL", key);
-    // -2: it has expired since.
+    // -2: the key has expired meanwhile.
     assert.ok(lifetime > 0 || lifetime === -2, `${key}: ${lifetime}`);
     const ours = key.startsWith("ot:l:two:") ? 64_000 : 24 * 3_600_000;
     assert.ok(lifetime <= ours, `${key}: ${lifetime}`);

@@ -1,4 +1,4 @@
-/** The limits: how many pass, what the refused are told, and that it is true. */
+/** The limits: how many requests pass, what refused clients are told, and that it is true. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ask, newClient, quotaExceeded, rateLimit, setUp, until, untilTime } from "./kit.mjs";
@@ -12,7 +12,7 @@ const shadowed = "/__origin/status/208";
 const nobodys = "/__origin/status/226";
 
 const SHORT = 2_000;
-// A window is cut in thirty, and the oldest part counts whole.
+// A window is divided into thirty parts, of which the oldest counts whole.
 const SHORT_AT_MOST = SHORT + Math.ceil(SHORT / 30);
 
 const { gate, origin } = await setUp({

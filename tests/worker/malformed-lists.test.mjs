@@ -1,4 +1,7 @@
-/** Lists that do not parse: what they forbid counts, and what is well-formed but unknown does not. */
+/**
+ * Lists that do not parse: a member that forbids storing counts, and one that is well-formed but
+ * unknown does not.
+ */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { askRaw, combined } from "../support/raw.mjs";
@@ -20,7 +23,7 @@ const { here, there, serve, shared, notShared, settled, crowdApart } = await set
   },
 });
 
-/** Ways to write a list with other things than commas between its members. */
+/** Ways to write a list with something else than commas between its members. */
 const FORBIDDING = [
   "private; max-age=600",
   "private;",
@@ -65,7 +68,7 @@ const FORBIDDING = [
   "No-Store foo",
 ];
 
-// They wait more than they compute.
+// These tests wait more than they compute.
 describe("lists", { concurrency: 6 }, () => {
   for (const value of FORBIDDING) {
     test(`stored for nobody: Cache-Control: ${JSON.stringify(value)}`, async () => {
@@ -74,7 +77,8 @@ describe("lists", { concurrency: 6 }, () => {
         const { first } = await notShared(path, folder);
         assert.equal(combined(first, "cache-control"), value, "it is handed on as it came");
       }
-      // The route's lifetime replaces what the response says of its freshness; what it forbids stays.
+      // The route's lifetime replaces the response's own freshness, but not what the response
+      // forbids.
       await notShared(serve(overriding, { fields: [`Cache-Control: ${value}`] }), overriding);
     });
   }
@@ -133,7 +137,10 @@ describe("lists", { concurrency: 6 }, () => {
     });
   }
 
-  /** `Vary` fields that do not parse; each of them names the header that the requests differ in, or may. */
+  /**
+   * `Vary` fields that do not parse. Each names, or may name, the header in which the requests
+   * differ.
+   */
   const VARY = [
     "Accept-Encoding Origin",
     "Origin;",

@@ -1,4 +1,7 @@
-/** Market data: one entry for equal questions, for as long as the answer holds, and nothing beside the key in it. */
+/**
+ * Market data: equal requests share one entry for as long as the answer holds, and nothing outside
+ * the key affects it.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ask, cacheStatus, secondsBetween, setUp, until, untilTime } from "./kit.mjs";

@@ -1,4 +1,7 @@
-/** Fields of a response that hold other octets than visible ASCII: kept as they are, or not at all. */
+/**
+ * Response fields with other octets than visible ASCII are kept unchanged, or the response is not
+ * stored.
+ */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { askRaw, combined, linesOf, respond, utf8 } from "../support/raw.mjs";
@@ -21,19 +24,19 @@ const { here, there, serve, shared, notShared, settled, crowdApart, requestsOf }
 
 const FRESH = "Cache-Control: max-age=600";
 
-/** Every octet that a field value may hold by what workerd takes, but for those from 80 on. */
+/** Every octet below 80 (hexadecimal) that workerd accepts in a field value. */
 const CONTROLS = Array.from({ length: 0x1f }, (_, n) => String.fromCharCode(n + 1))
   .filter((char) => !"\n\r".includes(char))
   .concat("\x7f");
 
-/** What is no UTF-8, or is read as if it were none. */
+/** Values that are not UTF-8, or that are read as if they were not. */
 const NOT_UTF8 = ["\xff", "caf\xe9", "\x80", "\xc0\xaf", "\xe6\x9d", "\xed\xa0\x80", "\xf5\x80\x80\x80", "李\xff"].map(
   (text) => (text.includes("李") ? `${utf8("李")}\xff` : text),
 );
 
 const UTF8 = ["李", "é", "\u0080", "\u07ff", "€", "\u{1F4A5}", "ab\u202Ecd", "\ufeffx", "x\u2028"].map(utf8);
 
-// They wait more than they compute.
+// These tests wait more than they compute.
 describe("octets", { concurrency: 6 }, () => {
   for (const [what, values] of /** @type {[string, string[]][]} */ ([
     ["control octets and DEL", CONTROLS.map((char) => `a${char}b`)],
@@ -119,7 +122,7 @@ describe("octets", { concurrency: 6 }, () => {
     }
   });
 
-  /** Values that a cookie is seen to have; each forbids storing. */
+  /** Values of cookies as they occur; each of them forbids storing. */
   const COOKIES = [
     `n=${utf8("李")}`,
     "n=\x01",
@@ -215,9 +218,9 @@ describe("octets", { concurrency: 6 }, () => {
   });
 
   /**
-   * A stored answer that is validated: the first call makes it, stale after a second, and the later ones
-   * are told that nothing has changed, by a 304 with these fields; what is not validated is not to be
-   * stored.
+   * A stored answer that is revalidated. The first call makes the answer, which is stale after a
+   * second. Later calls are answered by a 304 with these fields. What is not revalidated must not
+   * be stored.
    * @param {string[]} fields
    */
   async function revalidated(fields) {
@@ -232,7 +235,7 @@ describe("octets", { concurrency: 6 }, () => {
     await untilTime(first.receivedAt + 1_100);
     const renewed = await askRaw(here, path);
     assert.equal(renewed.status, 200);
-    // What a 304 says that cannot be kept is fetched whole.
+    // If fields of the 304 cannot be kept, the whole response is fetched.
     assert.equal(combined(requestsOf(path)[1], "if-none-match"), '"v"', "it was validated");
     await settled();
     const later = [await askRaw(here, path), await askRaw(there, path)];
@@ -270,7 +273,7 @@ describe("octets", { concurrency: 6 }, () => {
     test(`a 304 sets a cookie for no one else: ${what}`, async () => {
       const { later } = await revalidated(fields);
       for (const reply of later) {
-        // Who was validated anew has got a cookie of its own.
+        // A client whose request caused the revalidation gets its own cookie.
         const mine = cacheStatus(reply).hit !== true;
         assert.ok(mine || combined(reply, "set-cookie") === undefined, reply.head);
       }
@@ -290,7 +293,7 @@ describe("octets", { concurrency: 6 }, () => {
   }
 
   /**
-   * Sends a POST whose answer may be stored for GETs, and gets it from both isolates.
+   * Sends a POST whose answer may be stored for GETs, and sends GETs to both isolates.
    * @param {string[]} fields
    */
   async function posted(fields) {
@@ -308,7 +311,8 @@ describe("octets", { concurrency: 6 }, () => {
   test("the answer to a POST that later GETs get has the octets that it had", async () => {
     for (const value of [utf8("李é"), "a\x01\x7fb"]) {
       const { post, later } = await posted([`X-Any: ${value}`]);
-      // An answer to a POST is kept by the isolate alone, which has not asked the store.
+      // The answer to a POST is stored only in the isolate that took it, because that has not asked
+      // the store.
       assert.equal(later[0].text, post.text, combined(later[0], "cache-status"));
       assert.equal(cacheStatus(later[0]).hit, true);
       for (const reply of later) assert.equal(combined(reply, "x-any"), value);

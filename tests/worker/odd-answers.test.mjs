@@ -1,4 +1,7 @@
-/** Answers of the origin that the runtime does not build, or would change: what the client gets of them. */
+/**
+ * Answers of the origin that the runtime cannot build or would change, and what the client gets of
+ * them.
+ */
 import assert from "node:assert/strict";
 import { after, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -33,11 +36,14 @@ beforeEach(() => {
   origin.queue = [];
 });
 
-/** A response after which the origin closes. @param {Parameters<typeof respond>[0]} message */
+/**
+ * A response after which the origin closes the connection.
+ * @param {Parameters<typeof respond>[0]} message
+ */
 const last = (message) => /** @type {import("../support/raw.mjs").Piece[]} */ ([...respond(message), END]);
 
 let paths = 0;
-/** A path that nobody has asked for. */
+/** A path that was not requested before. */
 const fresh = (/** @type {string} */ folder) => `${folder}/${paths++}`;
 
 for (const [what, method, folder] of [
@@ -219,7 +225,7 @@ test("a late body is given up, and its connection ends with its clients", async 
   await client.head();
   const [{ connection }] = origin.requests;
   client.close();
-  // The gate reads on for those who wait: for two seconds, as long as the origin may take.
+  // The gate reads on for followers: for two seconds, which is the origin's timeout.
   await connection.whenClosed;
   const reply = await askRaw(gate, path);
   assert.equal(cacheStatus(reply).hit, undefined);
@@ -252,7 +258,7 @@ for (const type of ["text/event-stream", "Text/Event-Stream;charset=utf-8", "mul
       yield head;
       for (;;) {
         yield chunk("one");
-        // workerd notices that a client has left when there is something to hand on.
+        // workerd notices that a client has left only when there is something to send.
         yield 100;
       }
     };

@@ -1,4 +1,7 @@
-/** How often all isolates together call the origin: only real calls count, and what is stored stands in. */
+/**
+ * The quota of origin calls that all isolates share: only real calls count, and stored responses
+ * stand in.
+ */
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import {
@@ -79,7 +82,7 @@ function spent(reply) {
   return retryAfter(reply);
 }
 
-/** How much is counted in the state of a limit. @param {string} name */
+/** The permits that are counted in the state of a limit. @param {string} name */
 async function counted(name) {
   const state = await store.run("GET", `ot:l:${name}`);
   return state === null ? 0 : Number(String(state).split(" ")[6]);
@@ -128,7 +131,8 @@ test("who waits as it was told may call", async () => {
 
 test("it is charged in the same call of the store, with one command more", async () => {
   const cost = await costOf(setup, () => ask(first, shared, { headers: newClient() }));
-  // It is spent: nobody is asked about it again, and the client gets back what it paid.
+  // The quota is exhausted: the store is not asked about it again, and the client gets its permits
+  // back.
   assert.ok(cost.calls <= 2, JSON.stringify(cost));
   const headers = newClient();
   const pays = await costOf(setup, () => ask(second, leased, { headers }));

@@ -1,4 +1,7 @@
-/** Clients that go on after refusals are held off: each for itself, longer each time, and without store calls. */
+/**
+ * Clients that ignore refusals are blocked: each for itself, longer each time, and without calls of
+ * the store.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
@@ -50,7 +53,7 @@ const { gate, origin, tap } = setup;
 const [first, second] = gate.isolates;
 
 /**
- * Asks until the client is held off; gives the last refusal before, which brought that.
+ * Asks until the client is blocked, and returns the last refusal before, which started that.
  * @param {Record<string, string>} headers
  * @param {string} path
  */
@@ -109,7 +112,7 @@ test("the refusal that brings a hold tells its true end; the next is longer", as
   const held = await ask(first, brief, { headers });
   abnormalUsage(held);
   const over = held.receivedAt + retryAfter(held) * 1_000;
-  // Until then nothing passes.
+  // Nothing passes before the block is over.
   const passed = await until(
     async () => {
       const reply = await ask(first, brief, { headers });

@@ -1,4 +1,4 @@
-/** `POST /__edge/purge`: what is named is void, here at once and elsewhere within `l1_max_age`. */
+/** `POST /__edge/purge`: named entries are void, here at once and elsewhere within `l1_max_age`. */
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -7,7 +7,7 @@ import { ask, cacheStatus, costOf, HOST, problem, retryAfter, setUp, startGateBe
 const made = "/__origin/headers";
 const orderbook = "/api/v1/market-data/orderbook";
 const token = "t0ken-of-the-admin";
-/** What an isolate that was not asked may still believe, in milliseconds. */
+/** How long another isolate may still serve a purged entry, in milliseconds. */
 const BELIEVED = 1_000;
 
 const edge = {
@@ -45,14 +45,17 @@ function purged(reply, { tags = 0, urls = 0 }) {
 
 let paths = 0;
 
-/** A path of its own whose body counts how often the origin was asked. @param {Record<string, string>} [query] */
+/**
+ * A new path whose body counts how often the origin was asked.
+ * @param {Record<string, string>} [query]
+ */
 function path(query = {}) {
   paths++;
   return `${made}?${new URLSearchParams({ __body: `${paths}: {n}`, ...query })}`;
 }
 
 /**
- * What an isolate answers from its cache, once it does.
+ * The answer of an isolate, once it comes from the cache.
  * @param {{ url: string }} isolate @param {string} path @param {Record<string, string>} [headers]
  */
 function stored(isolate, path, headers = {}) {
@@ -72,7 +75,7 @@ test("a purge by tag counts at once, in others' memory within l1_max_age", async
   }
   purged(await purge(first, { tags: ["symbol:A"] }), { tags: 1 });
   const known = Date.now();
-  // The third has nothing in memory: it reads the store, where the entry still lies.
+  // The third isolate has nothing in memory, so it reads the store, where the entry still lies.
   const fresh = await ask(third, one);
   assert.equal(cacheStatus(fresh).hit, undefined);
   assert.notEqual(fresh.text, before.text);
@@ -114,7 +117,7 @@ test("what the origin sends during a purge is served to nobody after it", async 
   const old = (await leader).text;
   await elsewhere;
   for (const reply of after) assert.notEqual(reply.text, old);
-  // The second has asked before the purge: what it has it may believe for a while.
+  // The second isolate asked before the purge, so it may serve what it has for a while.
   await sleep(BELIEVED);
   for (const isolate of gate.isolates) {
     for (let n = 0; n < 3; n++) assert.notEqual((await ask(isolate, slow)).text, old);
@@ -138,7 +141,7 @@ test("a purge by URL covers all its variants, and no other URL", async () => {
     for (const text of await all(isolate)) assert.ok(!before.includes(text), text);
     assert.equal((await ask(isolate, other)).text, unharmed.text);
   }
-  // A path is one of the host that the purge was sent to.
+  // A path belongs to the host to which the purge was sent.
   const again = await all(first);
   purged(await purge(third, { urls: [varied], tags: ["nothing"] }), { tags: 1, urls: 1 });
   for (const text of await all(third)) assert.ok(!again.includes(text), text);
@@ -189,7 +192,7 @@ test("what is wrong is named", async () => {
   }
   const large = { tags: ["x".repeat(70_000)] };
   assert.equal(problem(await purge(first, large), 413).code, "body_too_large");
-  // In pieces, and without its length.
+  // The body comes in pieces, without its length.
   const pieces = new Blob([" ".repeat(70_000)]).stream();
   const headers = { authorization: `Bearer ${token}` };
   const init = /** @type {any} */ ({ method: "POST", headers, body: pieces, duplex: "half" });

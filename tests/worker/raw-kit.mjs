@@ -1,4 +1,7 @@
-/** What the tests with exact bytes share: the gate before a raw origin, and what a hit has to be. */
+/**
+ * What the tests with exact bytes share: the gate in front of a raw origin, and the comparison of
+ * hits with misses.
+ */
 import assert from "node:assert/strict";
 import { after } from "node:test";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
@@ -14,15 +17,17 @@ import { cacheStatus, HOST, setUp, until } from "./kit.mjs";
 const TOKEN = "t0ken-of-the-admin";
 
 /**
- * A gate of two isolates with one store, before an origin whose bytes the test chooses. The second
- * isolate has nothing in memory of what only the first was asked for: what it answers is from Redis.
+ * A gate of two isolates with one store, in front of an origin whose bytes the test chooses. The
+ * second isolate has nothing in memory that only the first was asked for, so what it answers comes
+ * from Redis.
  * @param {Parameters<typeof setUp>[0]} options
  */
 export async function setUpRaw({ edge = {}, isolates = 2, vars = {}, ...options }) {
   const raw = await startRawOrigin();
-  // Before the gate is stopped, which waits for what it is still handing on.
+  // This has to come before the gate is stopped, because the gate waits until it has relayed
+  // everything.
   after(() => raw.close());
-  // The store is on the same machine: what it says is what counts here, not how fast.
+  // Only the store's replies matter here, not its speed, so its timeout is long.
   const setup = await setUp({
     edge: { origin: raw.url, ...edge },
     isolates,
@@ -36,7 +41,7 @@ export async function setUpRaw({ edge = {}, isolates = 2, vars = {}, ...options 
   const answers = new Map();
   /** @type {Map<string, RawRequest[]>} */
   const received = new Map();
-  /** What the origin has received for a path, in the order of its coming. @param {string} target */
+  /** The requests for a path that the origin has received, in order. @param {string} target */
   const requestsOf = (target) => received.get(pathOf(target)) ?? [];
   raw.answer = (request) => {
     const path = pathOf(request.target);
@@ -47,8 +52,8 @@ export async function setUpRaw({ edge = {}, isolates = 2, vars = {}, ...options 
 
   let places = 0;
   /**
-   * A path of its own, and what the origin answers there; `call` counts from 1. Without another body
-   * the body tells which call it answers.
+   * A new path, and what the origin answers there. `call` counts from 1. If no body is given, the
+   * body tells which call it answers.
    * @param {string} folder a route, with a slash at its end
    * @param {Response | ((call: number, request: RawRequest) => Response | Pieces | Promise<Pieces>)} response
    */
@@ -64,8 +69,8 @@ export async function setUpRaw({ edge = {}, isolates = 2, vars = {}, ...options 
   };
 
   /**
-   * Waits until an isolate has stored what it was about to store: its background work is done in
-   * order, so what it stores last is found in Redis last.
+   * Waits until an isolate has stored all that it was about to store: background work is done in
+   * order, so once the last entry is found in Redis, all are.
    * @param {{ url: string }} [isolate]
    */
   const settled = async (isolate = here) => {
@@ -74,15 +79,16 @@ export async function setUpRaw({ edge = {}, isolates = 2, vars = {}, ...options 
     answers.set(path, () => respond({ fields: ["Cache-Control: max-age=600"], body: path }));
     const other = isolate === here ? there : here;
     await until(async () => {
-      // Asked of itself first: who asked the other one first would store there.
+      // The isolate itself is asked first, because asking the other one first would store the
+      // answer there.
       const known = cacheStatus(await askRaw(isolate, path));
       return known.hit && cacheStatus(await askRaw(other, path)).hit;
     });
   };
 
   /**
-   * Asks for a path, and again once the answer would have been stored: the same isolate, and one that
-   * can have it from the store only.
+   * Requests a path, and again when the answer would have been stored: from the same isolate, and
+   * from one that can have it only from the store.
    * @param {string} path
    * @param {Parameters<typeof askRaw>[2]} [options] of the first request
    * @param {Parameters<typeof askRaw>[2]} [later] of those after it
@@ -129,7 +135,7 @@ export async function setUpRaw({ edge = {}, isolates = 2, vars = {}, ...options 
   };
 
   /**
-   * Ten at once; checks that each has an answer of its own.
+   * Sends ten requests at once, and checks that each gets its own answer.
    * @param {string} path @param {string} [why]
    */
   const crowdApart = async (path, why = path) => {
@@ -149,7 +155,7 @@ export async function setUpRaw({ edge = {}, isolates = 2, vars = {}, ...options 
 }
 
 /**
- * Does something with each item, a few at a time.
+ * Runs a task for each item, a few at a time.
  * @template T, R
  * @param {Iterable<T>} items
  * @param {(item: T) => Promise<R>} task
@@ -166,7 +172,7 @@ export async function each(items, task) {
   return done;
 }
 
-/** The route that {@link setUpRaw} needs to know when something would have been stored. */
+/** The route by which {@link setUpRaw} knows when something would have been stored. */
 export const SETTLED = { path: "/settled/{n}", cache: {} };
 
 /** The path of a target, which may be a whole URL. @param {string} target */
@@ -174,7 +180,10 @@ export function pathOf(target) {
   return target.replace(/^https?:\/\/[^/]*/, "").replace(/[?#].*$/s, "");
 }
 
-/** The URL of a target at the name that the tests call the gate by. @param {string} target */
+/**
+ * The URL of a target, with the host name by which the tests call the gate.
+ * @param {string} target
+ */
 export function urlOf(target) {
   return `http://${HOST}${target}`;
 }
@@ -192,10 +201,13 @@ const HOP_BY_HOP = [
   "upgrade",
 ];
 
-/** Fields that are said anew of each answer. */
+/** Fields that the gate sets anew for each answer. */
 const ANEW = ["age", "cache-status", "content-length"];
 
-/** Fields of the gate's own, and of the limits of one client. @param {string} name in lower case */
+/**
+ * Whether a field is one of the gate's own, or tells the limits of one client.
+ * @param {string} name in lower case
+ */
 function isOfTheGate(name) {
   return /^(ratelimit|x-ratelimit-|x-edge-)/.test(name) || name === "x-data-age";
 }
@@ -204,8 +216,8 @@ function isOfTheGate(name) {
 export const DIGESTS = ["content-digest", "repr-digest", "digest", "content-md5"];
 
 /**
- * The fields that a stored answer has to keep: combined, less those of one hop and one exchange.
- * White space around a value is none of it (RFC 9110 §5.5).
+ * The fields that a stored answer has to keep, combined: all but those of one hop and of one
+ * exchange. White space around a value does not belong to it (RFC 9110 §5.5).
  * @param {Pick<import("../support/raw.mjs").Head, "fields">} message
  * @returns {Map<string, string>}
  */
@@ -221,7 +233,10 @@ export function endToEnd(message) {
   return fields;
 }
 
-/** The content of a message with its coding undone, where it has one that the gate undoes. @param {RawReply} reply */
+/**
+ * The content of a message, decoded if its coding is one that the gate undoes.
+ * @param {RawReply} reply
+ */
 export function decoded(reply) {
   if (reply.body.length === 0) return reply.body;
   const coding = combined(reply, "content-encoding");
@@ -230,7 +245,8 @@ export function decoded(reply) {
 }
 
 /**
- * In what a hit differs from the miss that it stands for; empty if in nothing that matters.
+ * The differences between a hit and the miss that it stands for; empty if there is none that
+ * matters.
  * @param {RawReply} miss
  * @param {RawReply} hit
  * @param {{ dated?: boolean }} [options] whether the origin has sent a `Date`

@@ -1,4 +1,7 @@
-/** Many clients of what goes stale every second, by way of two isolates: who asks the origin, and who waits for it. */
+/**
+ * Many clients of an entry that goes stale every second, on two isolates: which of them call the
+ * origin, and which wait for it.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ask, setUp } from "./kit.mjs";
@@ -17,7 +20,7 @@ const { gate, origin } = await setUp({
 
 test("of fifty clients on two isolates one refreshes, and none waits for it", async () => {
   const path = `${made}?__body={n}&__delay=60`;
-  // Alone, so that its answer is what all others begin with.
+  // This request comes alone, so that all others begin with its answer.
   const base = Number((await ask(gate.isolates[0], path)).text) - 1;
   const started = Date.now();
   const end = started + LENGTH;
@@ -29,7 +32,7 @@ test("of fifty clients on two isolates one refreshes, and none waits for it", as
         const begun = origin.counters.of(made);
         const reply = await ask(gate.isolates[n % 2], path);
         assert.equal(reply.status, 200);
-        // Made by a call that had not begun when it was asked for.
+        // The answer was made by a call that began after the request.
         if (Number(reply.text) - base > begun) waited++;
         answers++;
       }
@@ -37,7 +40,8 @@ test("of fifty clients on two isolates one refreshes, and none waits for it", as
   );
   assert.ok(answers > CLIENTS, `${answers} answers`);
   const calls = origin.counters.of(made);
-  // The first one, and one for each time that it had gone stale; one more in case two isolates meet in the middle.
+  // The first call, and one for each time that the entry has gone stale; one more in case that two
+  // isolates meet.
   const most = 1 + Math.ceil((Date.now() - started) / TTL) + 1;
   assert.ok(calls <= most, `${calls} calls of the origin, ${most} at most`);
   assert.equal(waited, 0, "answers that waited for the origin");

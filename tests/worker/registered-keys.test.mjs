@@ -1,4 +1,4 @@
-/** Registered API keys: only they count as keys, and their plan says how much they have. */
+/** Registered API keys: only these count as keys, and their plan sets their quota. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { test } from "node:test";
@@ -70,7 +70,7 @@ for (const [args, quota] of /** @type {const} */ ([
     assert.equal(reply.status, 201);
     assert.deepEqual({ ...rateLimit(reply).client, t: 0 }, { q: quota, w: 600, r: quota - 1, t: 0 });
     assert.equal(limiter(reply), "redis");
-    // It is told apart by itself, wherever it comes from.
+    // The key alone identifies the client, whatever its address.
     assert.equal(rateLimit(await ask(second, perClient, { headers: from(key) })).client.r, quota - 2);
   });
 }

@@ -1,4 +1,4 @@
-/** Requests whose headers hold octets that are not UTF-8: no two of them are taken for one. */
+/** Requests whose headers hold octets that are not UTF-8: no two of them are taken for the same. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { askRaw, linesOf, respond, utf8 } from "../support/raw.mjs";
@@ -29,7 +29,9 @@ const { here, there, serve, shared, settled, requestsOf, store } = await setUpRa
   },
 });
 
-/** What JavaScript reads as the same text each: octets that are not UTF-8, and U+FFFD itself. */
+/**
+ * Values that JavaScript all reads as the same text: octets that are not UTF-8, and U+FFFD itself.
+ */
 const ALIKE = ["\xe9", "\xe8", "\xff", "\xc0", utf8("\ufffd")];
 
 for (const [what, folder, vary] of [
@@ -135,7 +137,7 @@ test("a key that is not UTF-8 is none: it counts as the client without one", asy
   assert.deepEqual(others, [], "nothing is kept of the keys");
   assert.ok(key.includes("10.77.0.1"), key);
   assert.equal((await store.keys()).length, before + 1);
-  // Another client is another bucket; a key of UTF-8 is a key.
+  // Another client has another bucket, and a key in UTF-8 is a valid key.
   const other = "CF-Connecting-IP: 10.77.0.2";
   assert.equal((await askRaw(here, path, { fields: [other, "X-Api-Key: \xe9"] })).status, 200);
   const real = await askRaw(here, path, { fields: [client, `X-Api-Key: ${utf8("ключ")}`] });
@@ -179,7 +181,7 @@ for (const [what, folder, names] of /** @type {[string, string, string[]][]} */ 
 }
 
 test("octets reach the origin beside what the cache sets of its own", async () => {
-  // A condition of the cache's own, and the request past the cache.
+  // One request gets a condition of the cache's own, the other bypasses the cache.
   const path = serve(declared, (_, request) =>
     linesOf(request, "if-none-match").length > 0
       ? { status: 304, reason: "Not Modified", framing: "none", body: "" }

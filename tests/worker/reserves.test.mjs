@@ -1,4 +1,7 @@
-/** The last part of a limit, which one route keeps for itself: cancelling passes when placing is refused. */
+/**
+ * The part of a limit that one route reserves for itself: cancelling passes when placing is
+ * refused.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ask, limiter, newClient, quotaExceeded, rateLimit, setUp, startGateBefore, until, untilTime } from "./kit.mjs";
@@ -63,7 +66,8 @@ test("cancelling may use all of it, and placing has what is left of its part", a
 test("who is refused because of the reserve passes when it was told", async () => {
   const headers = newClient();
   for (let n = 0; n < 4; n++) assert.equal((await ask(first, shortPlace, { headers })).status, 203);
-  // Before it is told: what comes after may take what it waits for.
+  // This has to come before the refusal, because later requests may take the permits that it waits
+  // for.
   assert.equal((await ask(first, shortCancel, { headers })).status, 206);
   const refused = await ask(first, shortPlace, { headers });
   quotaExceeded(refused);

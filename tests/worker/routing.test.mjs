@@ -1,4 +1,4 @@
-/** Which route claims a request, and that no spelling of a path slips past its limits. */
+/** Which route claims a request, and that no spelling of a path evades its limits. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ask, problem, rateLimit, setUp } from "./kit.mjs";

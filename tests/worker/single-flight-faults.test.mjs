@@ -1,4 +1,4 @@
-/** Single flight while something breaks: the store dies, the origin does, in the middle of a flight. */
+/** Single flight under faults: the store or the origin fails during a fetch. */
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { ask, cacheStatus, newClient, setUp, until } from "./kit.mjs";
@@ -26,7 +26,7 @@ afterEach(async () => {
   await storeIsBack();
 });
 
-/** More than any deadline above, on however slow a machine; a hang takes longer. */
+/** More than any deadline above, even on a slow machine. A hang takes longer. */
 const BOUND = 8_000;
 
 /** @param {string} path @param {number} size */
@@ -35,7 +35,7 @@ function crowd(path, size) {
   return Promise.all(Array.from({ length: size }, (_, n) => ask(gate.isolates[n % 2], path, { headers })));
 }
 
-/** So that the next test finds no open breaker. */
+/** Waits until the breaker is closed for the next test. */
 async function storeIsBack() {
   for (const isolate of [first, second]) {
     await until(async () => {
@@ -99,7 +99,8 @@ for (const [fault, statuses] of /** @type {const} */ ([
 test("followers of a leader whose answer breaks off get a whole one", async () => {
   const path = "/__origin/short";
   const replies = await Promise.allSettled(Array.from({ length: 10 }, () => ask(first, path)));
-  // Whoever is given the origin's answer itself sees it break off; nobody is given a part as if it were the whole.
+  // A client that gets the origin's answer itself sees it break off. No client gets a part as if it
+  // were the whole.
   for (const reply of replies) {
     if (reply.status === "fulfilled") assert.notEqual(reply.value.status, 200, reply.value.text.slice(0, 40));
   }

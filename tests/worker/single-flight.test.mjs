@@ -1,4 +1,7 @@
-/** Requests that miss the same at once: one goes to the origin, the others wait for what it stores. */
+/**
+ * Concurrent requests that miss the same key: one goes to the origin, the others wait for what it
+ * stores.
+ */
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { afterEach, test } from "node:test";
@@ -72,7 +75,7 @@ test("a leader whose client hangs up goes on for those who wait", async () => {
 
 test("what is for one client only is handed to nobody else", async () => {
   const path = `${made}?__body=own{n}&__delay=60&cache-control=private`;
-  // The second crowd does not even wait.
+  // The second crowd does not wait at all.
   for (const isolates of [[first], [first, second]]) {
     const before = origin.counters.of(made);
     for (const reply of await crowd(isolates, path, 20)) {
@@ -100,7 +103,7 @@ test("an origin that hangs holds who waits no longer than their deadlines", asyn
   const waiting = crowd([first], path, 10);
   await new Promise((resolve) => setTimeout(resolve, 200));
   origin.control.set({});
-  // They give the leader up for lost, and one of them leads anew.
+  // The followers give the leader up for lost, and one of them becomes the leader.
   for (const reply of await waiting) assert.equal(reply.status, 200);
   assert.equal((await ask(first, path)).status, 200);
   assert.equal((await leader).status, 504);

@@ -1,4 +1,4 @@
-/** URLs in other spellings: what was asked for is purged, invalidated and limited in all of them. */
+/** URLs in other spellings: entries are purged, invalidated and limited in all of them. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { askRaw, respond, utf8 } from "../support/raw.mjs";
@@ -25,18 +25,21 @@ const { raw, here, there, serve, settled, purge, requestsOf } = await setUpRaw({
 let places = 0;
 let posts = 0;
 
-/** A place of its own at the origin. @param {string} folder */
+/** A new path prefix at the origin. @param {string} folder */
 function place(folder) {
   places++;
   return `${folder}p${places}/`;
 }
 
-/** What the answers to changes name, by the path of the request. @type {Map<string, string>} */
+/**
+ * The URLs that the answers to changes name, by the path of the request.
+ * @type {Map<string, string>}
+ */
 const changes = new Map();
 let calls = 0;
 const others = raw.answer;
 
-/** Whatever is asked for at a place is answered with the number of the call. */
+/** Every request below such a prefix is answered with the number of the call. */
 raw.answer = (request) => {
   if (request.method === "POST") {
     return `HTTP/1.1 201 Created\r\n${changes.get(request.target)}\r\nContent-Length: 0\r\n\r\n`;
@@ -53,8 +56,9 @@ raw.answer = (request) => {
  */
 
 /**
- * Stores all that is asked for, does something to it, and checks that it is void in the isolate that was
- * told, which must know at once, and in the store. What workerd does not take as a URL is left out.
+ * Requests and stores all cases, voids them, and checks that they are void in the store and in the
+ * isolate that was told, which must know it at once. Cases that workerd does not accept as a URL
+ * are left out.
  * @param {Case[]} cases
  * @param {(cases: Case[]) => Promise<unknown>} voiding
  */
@@ -102,7 +106,7 @@ function changeAll(field) {
   };
 }
 
-/** All escapes of a text in lower case. @param {string} text */
+/** A text with all its escapes in lower case. @param {string} text */
 const lowered = (text) => text.replace(/%[0-9A-F]{2}/g, (octet) => octet.toLowerCase());
 
 /** A target as the URL Standard writes it. @param {string} target */
@@ -112,7 +116,7 @@ const standard = (target) => new URL(urlOf(target)).href.replace(urlOf(""), "");
 const escaped = (char) =>
   [...Buffer.from(char)].map((octet) => `%${octet.toString(16).toUpperCase().padStart(2, "0")}`).join("");
 
-/** What curl sends as it is, or browsers do, or neither. */
+/** Characters that curl or browsers send as they are, or that neither does. */
 const CHARACTERS = ["'", '"', "{", "}", "|", "^", "`", "<", ">", "\\", "[", "]", "é", "李", "\u{1F4A5}", "a", "~", "-"];
 const OTHERS = [" ", "%", "/", "?", "#", "&", "+", ";", "\x7f", "\x01"];
 
@@ -124,7 +128,7 @@ for (const [what, folder, target] of /** @type {[string, string, (below: string,
   ["in the path before a declared query", "/declared/", (below, char) => `${below}x${char}y?q=1`],
 ])) {
   test(`a purge voids a URL however it is spelt, ${what}`, async () => {
-    /** Ways to write what was asked for. @type {((asked: string) => string)[]} */
+    /** Ways to spell a target. @type {((asked: string) => string)[]} */
     const ways = [
       (asked) => asked,
       (asked) => lowered(urlOf(asked).replace("http://", "HTTP://").replace(HOST, `${HOST.toUpperCase()}:80`)),
@@ -133,7 +137,8 @@ for (const [what, folder, target] of /** @type {[string, string, (below: string,
       (asked) => asked.replace(/x/g, "%78"),
     ];
     const cases = [...CHARACTERS, ...OTHERS].flatMap((char) => {
-      // A raw `#` ends a URL, a raw `?` the path, and so on: those are asked for with escapes only.
+      // A raw `#` ends the URL, a raw `?` ends the path, and so on, so these are requested with
+      // escapes only.
       const raws = CHARACTERS.includes(char) ? [char] : [];
       const spellings = [...new Set([...raws, escaped(char), lowered(escaped(char))])];
       return spellings.flatMap((spelt) =>
@@ -164,7 +169,7 @@ test("a purge voids what dots and back slashes lead to", async () => {
     return { asked: `${below}x`, named: below + named };
   });
   await allVoid(cases, purgeAll);
-  // And what was asked for so.
+  // The same with targets that are requested in such a spelling.
   const turned = ["./x", "a/../x", "%2e/x", "a\\..\\x", "a/%2E%2e/x"].flatMap((asked) =>
     ["x", asked].map((named) => {
       const below = place("/made/");
@@ -263,7 +268,7 @@ test("a URL with octets that are not UTF-8 is answered 400, and asks nobody", as
       assert.equal(reply.status, 400, JSON.stringify(target));
       assert.equal(raw.requests.length, seen, "the origin was not asked");
     }
-    // The same octets with escapes are a URL.
+    // With escapes the same octets make a URL.
     const reply = await askRaw(here, `${place("/made/")}%E9?q=%FF`);
     assert.equal(reply.status, 200);
   }
@@ -277,7 +282,7 @@ test("a purge of a text that is no URL, or of no UTF-8, is told", async () => {
   }
 });
 
-/** Spellings of `/v1/orders` that servers with path parameters read as that. */
+/** Spellings that servers with path parameters read as `/v1/orders`. */
 const ORDERS = [
   "/v1/orders",
   "/v1/orders;x=1",

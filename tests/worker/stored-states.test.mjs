@@ -1,4 +1,7 @@
-/** What stands under a limit's key and is no state of this version: taken for empty, logged, and no client's trouble. */
+/**
+ * Values under a limit's key that are not states of this version: they are taken for empty and
+ * logged, and clients are not affected.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ask, limiter, newClient, rateLimit, setUp, until } from "./kit.mjs";
@@ -23,7 +26,11 @@ const { gate, store } = await setUp({
   },
 });
 
-/** What stands there, with lifetimes as the gate gives them. @param {string} key @param {string} text */
+/**
+ * Sets a value, with a lifetime such as the gate gives.
+ * @param {string} key
+ * @param {string} text
+ */
 const put = (key, text) => store.run("SET", key, text, "PX", 60_000);
 
 /** @param {Record<string, string>} client */
@@ -76,7 +83,7 @@ test("a state damaged in any way fails no request and no call of the store", asy
   const random = lcg(seed);
   gate.clearLogs();
   for (let n = 0; n < 200; n++) {
-    // Nobody remembers anything of this one.
+    // No isolate remembers anything about this client.
     const client = newClient();
     const time = Date.now();
     const at = Math.floor(time / 2_000);
@@ -123,7 +130,8 @@ function damage(text, random) {
       words[at].slice(1),
       `${words[at]}0`,
     ];
-    // Most often in place of a word, else before it or away with it.
+    // Most often the new word replaces one; otherwise it is inserted before one, or the word is
+    // removed.
     const way = random();
     words.splice(at, way < 0.2 ? 0 : 1, ...(way > 0.8 ? [] : [others[pick(others.length)]]));
   }

@@ -1,4 +1,7 @@
-/** Bodies stream through the gate in both directions: piece by piece, whole, and not by way of its memory. */
+/**
+ * Bodies stream through the gate in both directions: piece by piece, complete, and without being
+ * held in its memory.
+ */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -21,7 +24,7 @@ const { gate, origin } = await setUp({
   },
 });
 
-/** An origin that a test leads by the hand, piece by piece. */
+/** An origin that a test controls piece by piece. */
 const hand = createServer();
 const handGate = await startGateBefore(
   { origin: { url: await listen(hand) } },
@@ -29,7 +32,7 @@ const handGate = await startGateBefore(
 );
 
 /**
- * What the origin got of the next request.
+ * The next request that the origin receives, and the response to write.
  * @returns {Promise<[import("node:http").IncomingMessage, import("node:http").ServerResponse]>}
  */
 const arrival = async () => /** @type {any} */ (await once(hand, "request"));
@@ -47,7 +50,7 @@ function pattern(bytes) {
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
 /**
- * The most memory that a gate's processes have held, in bytes; 0 where Linux does not tell.
+ * The peak memory of a gate's processes, in bytes; 0 if the system is not Linux.
  * @param {import("../support/gate.mjs").Gate} gate
  */
 function memory(gate) {
@@ -62,7 +65,7 @@ function memory(gate) {
       const status = readFileSync(`/proc/${pid}/status`, "utf8");
       most += 1024 * Number(status.match(/^VmHWM:\s+(\d+) kB/m)?.[1] ?? 0);
     } catch {
-      // It has just ended.
+      // The process has just ended.
     }
   }
   return most;
@@ -127,7 +130,7 @@ test("a client that hangs up lets the origin stop", async () => {
   answer.write("some");
   const [response] = await once(download, "response");
   response.destroy();
-  // workerd may notice it only when there is something to hand on.
+  // workerd may notice it only when there is something to send.
   await until(() => {
     if (!answer.closed) answer.write("more");
     return answer.closed;

@@ -1,4 +1,7 @@
-/** Bodies that do not end: never stored, waited for by nobody, and over when nobody reads them. */
+/**
+ * Bodies that do not end: they are never stored, no request waits for them, and they are closed
+ * when no client reads them.
+ */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -6,7 +9,7 @@ import { askRaw, chunk, connectRaw, END, RESET, request } from "../support/raw.m
 import { cacheStatus, until } from "./kit.mjs";
 import { each, SETTLED, setUpRaw } from "./raw-kit.mjs";
 
-/** How long the gate may go on reading what nobody reads any more, in milliseconds. */
+/** How long the gate may go on reading a body that no client reads any more, in milliseconds. */
 const DEADLINE = 1_500;
 
 const { here, there, serve, settled, requestsOf } = await setUpRaw({
@@ -21,9 +24,11 @@ const { here, there, serve, settled, requestsOf } = await setUpRaw({
   },
 });
 
-/** What a client may wait for another's answer at most, and some time for a slow machine. */
+/**
+ * The longest time that a client may wait for another's answer, with a margin for a slow machine.
+ */
 const AT_LAST = 3_000 + 2_000;
-/** What passes for at once on a slow machine; less than any wait. */
+/** What counts as immediate on a slow machine; it is less than any wait. */
 const AT_ONCE = 1_200;
 
 /** @param {string[]} fields @param {number} [gap] between two pieces, in milliseconds */
@@ -38,7 +43,8 @@ function endless(fields, gap = 50) {
 }
 
 /**
- * Asks and reads the head and the first piece; the rest is left to come, until the test is over.
+ * Sends a request, and reads the head and the first piece. The rest may come until the test is
+ * over.
  * @param {import("node:test").TestContext} t @param {{ url: string }} isolate @param {string} path
  */
 async function follow(t, isolate, path) {
@@ -68,7 +74,7 @@ const STREAMS = [
   ["Content-Type: MULTIPART/X-MIXED-REPLACE;boundary=x", "Cache-Control: public, s-maxage=600"],
 ];
 
-// They wait much and compute little.
+// These tests wait more than they compute.
 describe("streams", { concurrency: 8 }, () => {
   for (const fields of STREAMS) {
     test(`nobody waits for a stream: ${fields[0].slice(14)}`, async (t) => {

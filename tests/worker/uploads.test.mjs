@@ -1,4 +1,7 @@
-/** Requests with bodies: how long they may take, how they are framed, and what happens when an end breaks off. */
+/**
+ * Requests with bodies: how long they may take, how they are framed, and what happens if either
+ * side breaks off.
+ */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -30,7 +33,7 @@ afterEach(() => {
 });
 origin.answer = () => respond({ body: "thanks" });
 
-/** Ten pieces in one and a half times what the origin may take. */
+/** Ten pieces, sent over one and a half times the origin's timeout. */
 const PIECES = Array.from({ length: 10 }, (_, n) => `piece ${n};`);
 const PAUSE = (1.5 * TIMEOUT) / PIECES.length;
 
@@ -59,7 +62,7 @@ async function send(...parts) {
   return client;
 }
 
-/** The request that the origin has got. */
+/** The request that the origin has received. */
 const received = () => until(() => origin.requests[0]);
 
 for (const framing of [LENGTH, CHUNKED]) {

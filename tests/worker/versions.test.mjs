@@ -1,10 +1,10 @@
-/** Routes whose answers say how new they are, and what is compressed in Redis. */
+/** Routes whose answers carry a version, and compression in Redis. */
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { test } from "node:test";
 import { ask, cacheStatus, costOf, listen, startGateBefore, startStore, until } from "./kit.mjs";
 
-/** What the origin answers to each request, in the order in which they arrive. @type {Answer[]} */
+/** The origin's answers, in the order in which requests arrive. @type {Answer[]} */
 let answers = [];
 /** @typedef {{ timestamp: number | string, after?: Promise<unknown>, fill?: number }} Answer */
 let arrived = 0;
@@ -62,11 +62,12 @@ for (const [what, older, newer] of /** @type {const} */ ([
     await until(async () => (await stored())[0] === newer);
     release();
     assert.equal(await late, older, "its own client gets it");
-    // Once it has been refused there it is gone from the isolate, too: then that has the newer one.
+    // After the store has refused the older answer, the isolate drops it too and gets the newer
+    // one.
     answers = Array.from({ length: 50 }, () => ({ timestamp: newer }));
     await until(async () => (await timestamp(first, path)) === newer);
     assert.deepEqual(await stored(), [newer]);
-    // And so it stays, whatever older answers the refreshes bring.
+    // This stays so, whatever older answers the refreshes bring.
     answers = Array.from({ length: 500 }, () => ({ timestamp: older }));
     for (let n = 0; n < 20; n++) {
       for (const isolate of [first, second]) assert.equal(await timestamp(isolate, path), newer);

@@ -1,4 +1,7 @@
-/** WebSockets pass through the gate: both ways, with their headers, and counted when they are opened. */
+/**
+ * WebSockets pass through the gate in both directions, with their headers, and are counted when
+ * they are opened.
+ */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
@@ -36,7 +39,7 @@ async function message(socket, type) {
   }
 }
 
-/** What the gate answers to a handshake that does not succeed. @param {WebSocket} socket */
+/** The gate's answer to a handshake that fails. @param {WebSocket} socket */
 async function refusal(socket) {
   const [, response] = await once(socket, "unexpected-response");
   const pieces = [];
@@ -113,7 +116,7 @@ test("the close of one side reaches the other", async () => {
   const other = connect();
   await once(other, "open");
   const closed = once(other, "close");
-  // Larger than the origin takes: it closes.
+  // The message is larger than the origin accepts, so it closes.
   other.send("x".repeat(100_000));
   assert.equal((await closed)[0], 1_009);
 });

@@ -1,4 +1,7 @@
-/** What a request takes: its cost, what the origin says that it was in truth, and nothing where it failed. */
+/**
+ * The cost of a request: set by its route, corrected by the origin, and refunded if the origin
+ * failed.
+ */
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import {
@@ -61,13 +64,17 @@ for (const isolate of gate.isolates) await ask(isolate, three, { headers: newCli
 /** @param {import("./kit.mjs").Reply} reply */
 const left = (reply, limit = "hundred") => rateLimit(reply)[limit].r ?? assert.fail();
 
-/** How much the store counts for a client. @param {Record<string, string>} client */
+/** The permits that the store counts for a client. @param {Record<string, string>} client */
 async function counted(client, limit = "hundred") {
   const state = await store.run("GET", `ot:l:${limit}:${client["cf-connecting-ip"]}`);
   return state === null ? 0 : Number(String(state).split(" ")[6]);
 }
 
-/** What another isolate sees, once what is settled after the response has been. @param {Record<string, string>} headers @param {number} used */
+/**
+ * Waits until another isolate sees `used` permits, after the cost has been settled.
+ * @param {Record<string, string>} headers
+ * @param {number} used
+ */
 async function settled(headers, used, limit = "hundred") {
   await until(async () => (await counted(headers, limit)) === used);
   assert.equal(left(await ask(second, three, { headers }), limit), limits[limit].quota - used - 3);
@@ -126,7 +133,7 @@ test("the true cost is settled by one call after the response, if it differs", a
     await ask(first, `${made}?X-Edge-Cost=6`, { headers });
     await until(async () => (await counted(headers)) === 11);
   });
-  // The look that `counted` takes is not the gate's.
+  // The read by `counted` is not the gate's.
   delete twice.get;
   assert.deepEqual(twice, { evalsha: 2, mget: 2, set: 2, calls: 2 });
 });

@@ -1,4 +1,4 @@
-//! How an entry begins, as the script reads it.
+//! The beginning of an entry, as the script reads it.
 
 /// The first words of an entry.
 pub struct Head {
@@ -9,7 +9,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// `None` if it does not begin like one.
+    /// Reads the beginning; `None` if `text` is not an entry.
     pub fn read(text: &str) -> Option<Self> {
         let mut words = text.strip_prefix("2 ")?.splitn(6, ' ');
         let fresh_until = words.next()?.parse().ok()?;

@@ -1,6 +1,7 @@
 /**
- * Counts the bytes that are copied between JavaScript and wasm. It runs before the Worker, so that its
- * glue finds the counting versions of all that copies: typed arrays, text codecs, and bodies.
+ * Counts the bytes that are copied between JavaScript and wasm. It runs before the Worker, so that
+ * the Worker's glue code uses the counting versions of everything that copies: typed arrays, text
+ * codecs, and bodies.
  *
  * @typedef {object} Crossings
  * @property {number} bytes copied, in either direction
@@ -53,10 +54,10 @@ watch(arrays, "set", (self, [from]) => (isWasms(self) || isWasms(from) ? sizeOf(
 watch(arrays, "slice", (self, _, result) => (isWasms(self) ? result.byteLength : 0));
 watch(TextDecoder.prototype, "decode", (_, [from]) => (isWasms(from) ? sizeOf(from) : 0));
 watch(TextEncoder.prototype, "encodeInto", (_, [, into], { written }) => (isWasms(into) ? written : 0));
-// Makes an array outside of wasm, of which `set` copies it in.
+// Makes an array outside of wasm; copying it in is counted by `set`.
 watch(ArrayBuffer.prototype, "slice", (self, _, result) => (isWasms(self) ? result.byteLength : 0));
 
-// A new array of an array copies it, one of a buffer does not.
+// A new array that is made of an array copies it; one that is made of a buffer does not.
 globalThis.Uint8Array = new Proxy(Uint8Array, {
   construct(target, args, newTarget) {
     if (ArrayBuffer.isView(args[0]) && isWasms(args[0])) bytes += args[0].byteLength;
