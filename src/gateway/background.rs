@@ -56,7 +56,8 @@ impl<B: Body> Gate<B> {
         Some(self.fetch(head, background, now))
     }
 
-    /// Stores a response whose body has been read to its end, at `local_now` by the isolate's clock.
+    /// Stores a response whose body has been read to its end, at `local_now` by the isolate's
+    /// clock.
     pub fn filled(&mut self, fill: Fill, body: Bytes, local_now: Timestamp) -> Inserted {
         let (now, store_is_up) = (self.link.now(local_now), self.link.is_up());
         let inserted = fill.finish(body, &mut self.cache, store_is_up, now);

@@ -172,7 +172,8 @@ impl Problem {
         }
     }
 
-    /// The problem type of draft-ietf-httpapi-ratelimit-headers-10 §5, and the limits that it names.
+    /// The problem type of draft-ietf-httpapi-ratelimit-headers-10 §5, and the limits that it
+    /// names.
     const fn limited(&self) -> Option<(&'static str, &[String])> {
         match self {
             Self::QuotaExceeded { violated, .. } => Some(("quota-exceeded", violated.as_slice())),

@@ -13,7 +13,8 @@ import { folder } from "./suite.mjs";
  * Runs the client against a gate that caches all routes by these rules, without limits.
  * @param {{ cache: object, redis: boolean, id?: string }} options `redis`: two isolates that take
  *   turns, over one Redis; `id`: that test alone
- * @returns {Promise<{ results: Record<string, unknown>, text: string }>} what the client found, and printed
+ * @returns {Promise<{ results: Record<string, unknown>, text: string }>} what the client found, and
+ *   printed
  */
 export async function runSuite({ cache, redis, id = "" }) {
   const port = await freePort();

@@ -1,4 +1,6 @@
-/** Bundles the built Worker with a probe that counts the bytes copied between JavaScript and wasm. */
+/**
+ * Bundles the built Worker with a probe that counts the bytes copied between JavaScript and wasm.
+ */
 import { join, relative } from "node:path";
 import { build } from "esbuild";
 import { root } from "../../scripts/lib/process.mjs";

@@ -30,12 +30,15 @@ import { readWranglerConfig } from "../../scripts/lib/wrangler.mjs";
  */
 
 /**
- * Starts the Worker. Without `cf-connecting-ip` among a request's headers it sees no client address.
+ * Starts the Worker. Without `cf-connecting-ip` among a request's headers it sees no client
+ * address.
  * @param {object} options
  * @param {unknown} [options.edge] the `EDGE` binding; a text is bound as a text; absent: no binding
- * @param {Record<string, string>} [options.vars] the other bindings: the store's address and token, …
+ * @param {Record<string, string>} [options.vars] the other bindings: the store's address and token,
+ *   …
  * @param {number} [options.isolates] how many copies of the Worker run side by side
- * @param {string} [options.script] another Worker than the built one; from the root of the repository
+ * @param {string} [options.script] another Worker than the built one; from the root of the
+ *   repository
  * @returns {Promise<Gate>}
  */
 export async function startGate({ edge, vars = {}, isolates = 1, script = "build/index.js" }) {

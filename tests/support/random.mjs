@@ -33,7 +33,13 @@ export function choices(seed) {
     chance: (share) => random() < share,
     /** @template T @param {readonly T[]} items @returns {T} */
     one: (items) => items[between(0, items.length)],
-    /** Some of the items, in any order. @template T @param {readonly T[]} items @param {number} share @returns {T[]} */
+    /**
+     * Some of the items, in any order.
+     * @template T
+     * @param {readonly T[]} items
+     * @param {number} share
+     * @returns {T[]}
+     */
     some: (items, share) => make.shuffled(items.filter(() => random() < share)),
     /** @template T @param {readonly T[]} items @returns {T[]} */
     shuffled: (items) => {

@@ -43,8 +43,8 @@ export function utf8(text) {
  * @property {string[]} [fields] whole lines, without the line's end: `Name: value`
  * @property {Bytes} [body]
  * @property {"length" | "chunked" | "close" | "none"} [framing] by `Content-Length` (the default of
- *   responses, and of requests that have a body), in chunks, up to the end of the connection, or none:
- *   what has no body needs none
+ *   responses, and of requests that have a body), in chunks, up to the end of the connection, or
+ *   none: what has no body needs none
  */
 
 /**

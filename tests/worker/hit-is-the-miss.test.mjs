@@ -149,7 +149,13 @@ function listed(make, name, members) {
   return lines.map((line) => `${make.one([name, name.toLowerCase()])}: ${make.one(["", "", ", "])}${line}`);
 }
 
-/** A list that does not parse. @param {Choices} make @param {string} name @param {string[]} members @param {() => string} value */
+/**
+ * A list that does not parse.
+ * @param {Choices} make
+ * @param {string} name
+ * @param {string[]} members
+ * @param {() => string} value
+ */
 function mangled(make, name, members, value) {
   const separators = ["; ", ";", " ", "\t", "/", "\x01", "=", '"', ": ", ",;"];
   let line = make.one(["", "", "", ";", "\x7f", "= "]);
@@ -333,7 +339,8 @@ const isFailure = (status) => status > 599 || (status >= 520 && status <= 527) |
 /**
  * What is wrong with an answer.
  * @param {Case} made @param {string[]} request @param {RawReply} reply
- * @param {Map<string, { request: string[], reply: RawReply }>} known the answers so far, by the call of the origin that made them
+ * @param {Map<string, { request: string[], reply: RawReply }>} known the answers so far, by the
+ *   call of the origin that made them
  * @returns {{ hit: boolean, faults: string[] }}
  */
 function judged(made, request, reply, known) {
@@ -436,7 +443,10 @@ test("a hit is the miss", async (t) => {
       cases.set(made.path, made);
       return { made, known: new Map() };
     });
-    /** @type {[isolate: { url: string }, whose: number][][]} who asks where, in turns; 0: the first caller */
+    /**
+     * @type {[isolate: { url: string }, whose: number][][]} who asks where, in turns; 0: the first
+     * caller
+     */
     const turns = [
       [[here, 0]],
       [

@@ -102,7 +102,10 @@ describe("streams", { concurrency: 8 }, () => {
     }
   });
 
-  /** Bodies that only time shows to be endless. @type {[string, (call: number) => AsyncGenerator<string | Buffer | number>][]} */
+  /**
+   * Bodies that only time shows to be endless.
+   * @type {[string, (call: number) => AsyncGenerator<string | Buffer | number>][]}
+   */
   const UNENDING = [
     ["in chunks", endless(["Content-Type: text/plain"])],
     ["in chunks with a lifetime", endless(["Cache-Control: max-age=600"])],

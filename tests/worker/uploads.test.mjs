@@ -37,7 +37,12 @@ origin.answer = () => respond({ body: "thanks" });
 const PIECES = Array.from({ length: 10 }, (_, n) => `piece ${n};`);
 const PAUSE = (1.5 * TIMEOUT) / PIECES.length;
 
-/** The head of an upload. @param {string} framing @param {string} [path] @param {string[]} [fields] */
+/**
+ * The head of an upload.
+ * @param {string} framing
+ * @param {string} [path]
+ * @param {string[]} [fields]
+ */
 const head = (framing, path = "/up", fields = []) =>
   request(path, { method: "POST", fields: [...fields, framing], framing: "close" });
 

@@ -1,4 +1,6 @@
-/** The built Worker, and at `/__counting` how many bytes were copied between JavaScript and wasm. */
+/**
+ * The built Worker, and at `/__counting` how many bytes were copied between JavaScript and wasm.
+ */
 // @ts-expect-error Only the bundler knows where it is.
 import Gate from "built-worker";
 import { crossings } from "./probe.mjs";
