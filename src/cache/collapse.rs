@@ -17,7 +17,8 @@ use super::single_flight::{self, ELSEWHERE, Role, SingleFlight};
 pub struct Place {
     /// The key for which this request is the leader, if it is one.
     leading: Option<Leading>,
-    /// Whether the request goes to the origin although another one fetches the same key.
+    /// Whether the request goes to the origin for itself only: others may fetch the same key at the
+    /// same time.
     independent: bool,
     /// Since when the request waits, and how often it has looked for the response.
     since: Option<Timestamp>,
@@ -48,7 +49,8 @@ impl Place {
         Some(self.leading.take()?.digest)
     }
 
-    /// Whether the request goes to the origin although another one fetches the same key.
+    /// Whether the request goes to the origin for itself only: others may fetch the same key at the
+    /// same time.
     pub const fn is_independent(&self) -> bool {
         self.independent
     }
@@ -94,9 +96,9 @@ impl<B: Body> Lookup<B> {
         self.request.storable && !uncollapsible
     }
 
-    /// How long to wait before looking again, if another request of this isolate fetches the same
-    /// key. It is called before the store is asked, so that of many concurrent misses only one asks
-    /// it.
+    /// Joins the requests of this isolate that miss the same key. Returns how long to wait before
+    /// looking again, or `None` if this request goes on by itself. It can be called before the
+    /// store is asked, so that of many concurrent misses only one asks the store.
     pub fn join(
         &self,
         place: &mut Place,
@@ -129,9 +131,10 @@ impl<B: Body> Lookup<B> {
 }
 
 impl<B: Body> Miss<B> {
-    /// How long to wait before looking again, for a request that is about to go to the origin.
-    /// Unlike [`Lookup::join`], it may also wait for another isolate. `store_tells`: whether the
-    /// store can be asked what came of that isolate's fetch.
+    /// Joins the requests that miss the same key, for a request that is about to go to the origin.
+    /// Returns how long to wait before looking again, or `None` if the request goes to the origin
+    /// now. Unlike [`Lookup::join`], it may also wait for another isolate. `store_tells`: whether
+    /// the store can be asked what came of that isolate's fetch.
     pub fn join(
         &self,
         place: &mut Place,

@@ -26,8 +26,9 @@ pub struct Fetching<B: Body> {
     pub why: Forward,
     /// When the request was sent.
     pub sent_at: Timestamp,
-    /// Whether another request fetches the same key at the same time. Then the response is not
-    /// written to the store, so that concurrent requests do not all write it.
+    /// Whether the request goes to the origin outside the single flight, so that others may fetch
+    /// the same key at the same time. Then the response is not written to the store, because
+    /// otherwise each of these requests would write it.
     pub uncollapsed: bool,
 }
 
@@ -37,9 +38,10 @@ impl<B: Body> Miss<B> {
         matches!(self.why, Forward::Request)
     }
 
-    /// Changes `fetch` from a request for one client into a request for the cache: it asks for the
-    /// whole representation and carries the validators of the stored response as conditions.
-    /// `uncollapsed`: another request fetches the same key at the same time.
+    /// Changes `fetch` from a request for one client into a request for the cache: the validators
+    /// of the stored response replace the client's own conditions. It asks for the whole
+    /// representation unless the client asks for a range. `uncollapsed`: the request goes to the
+    /// origin outside the single flight.
     pub fn prepare(mut self, fetch: &mut Fetch, uncollapsed: bool, now: Timestamp) -> Fetching<B> {
         let request = &self.lookup.request;
         fetch.keep = request.forwarded.as_ref().map(|names| {

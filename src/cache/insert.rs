@@ -1,4 +1,4 @@
-//! Inserting an entry: always in the isolate, and in the store if that is worthwhile.
+//! Inserting an entry in the isolate, and in the store if that is worthwhile.
 
 use std::time::Duration;
 
@@ -161,5 +161,5 @@ impl<B: Body> CacheMemory<B> {
     }
 }
 
-/// How long an origin that answered with something older than the entry is not asked again.
+/// How long an origin is not asked again after it answered with something older than the entry.
 const OUTDATED_PAUSE: Duration = Duration::from_millis(500);

@@ -19,7 +19,7 @@ const REFRESHES: usize = 1_000;
 /// The largest number of paths for which `No-Vary-Search` is remembered.
 const PATHS: usize = 1_000;
 
-/// The longest path for which it is remembered, in bytes.
+/// The longest path for which `No-Vary-Search` is remembered, in bytes.
 const LONGEST_PATH: usize = 1_024;
 
 /// What an isolate remembers for the cache. `B` is the type of a stored body.

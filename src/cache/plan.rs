@@ -115,7 +115,7 @@ impl CachePlan {
     }
 
     /// The query that goes to the origin if the request bypasses the cache: parameters that are not
-    /// declared are left out, too.
+    /// declared are left out.
     pub fn query_past_cache(&self, written: Option<String>) -> Option<String> {
         match &self.declared {
             Some(declared) => declared.canonical(written.as_deref()),
@@ -148,7 +148,7 @@ impl CachePlan {
         CacheKey::new(target, self.declared.as_ref(), &self.vary, head)
     }
 
-    /// The key without the parameters that do not count by the word of `search`.
+    /// The key without the parameters that do not count according to `search`.
     pub fn canonical_key(
         &self,
         head: &impl Head,
@@ -162,6 +162,6 @@ impl CachePlan {
 /// The longest time that a refresh lease lasts.
 pub const LONGEST_LEASE: Duration = Duration::from_secs(10);
 
-/// The longest time that the body of a response may take to be stored. The platform ends work that
-/// goes on 30 s after a response.
+/// The longest time that the body of a response may take to be stored. The platform ends background
+/// work 30 s after a response.
 pub const LONGEST_ARRIVAL: Duration = Duration::from_secs(25);

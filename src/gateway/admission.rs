@@ -113,8 +113,8 @@ impl Admission {
         decided.map_err(|refusal| self.problem(refusal))
     }
 
-    /// Decides without the store. `down_for`: how long the store will not be asked yet; `None` if
-    /// there is none.
+    /// Decides without the store. `down_for`: for how long the store is still down; `None` if there
+    /// is no store.
     pub fn locally(
         &mut self,
         memory: &mut LimitMemory,
@@ -201,7 +201,7 @@ impl Admission {
         headers
     }
 
-    /// Sets these headers on an answer of the gate's own.
+    /// Sets the headers for the client on an answer of the gate's own.
     pub fn mark<B: Body>(&self, mut answer: Answer<B>) -> Answer<B> {
         for (name, value) in self.headers() {
             answer.set(name, value);

@@ -281,8 +281,8 @@ impl<B: Body> Gate<B> {
         }
     }
 
-    /// How long to wait before looking again, if another request of this isolate fetches the same
-    /// key. It is called before the store is asked.
+    /// Joins the requests that miss the same key, before the store is asked. Returns how long to
+    /// wait before looking again, or `None` if this request goes on by itself.
     fn join_before_store(&mut self, context: &mut Context<B>, now: Timestamp) -> Option<Duration> {
         if context.admission.check().origin_refused().is_some() {
             return None;

@@ -129,8 +129,7 @@ impl<B: Body> Relay<B> {
         self.fill = fill;
     }
 
-    /// Sets `Cache-Status` of an answer of the origin. An answer that comes straight from the
-    /// origin has the age 0.
+    /// Sets `Cache-Status` on an answer of the origin, and `Age: 0` unless the answer has an age.
     pub(super) fn says(&mut self, status: CacheStatus, origin: &impl OriginHead) {
         let said = |stored: bool| CacheStatus { stored, ..status }.to_string();
         self.cache_status = Some(IfKept {
