@@ -14,7 +14,7 @@ use super::request::Change;
 ///
 /// ```text
 ///  Off, Bypass ───────────────────────────────────────────► the origin, as it is
-///  Change ── prepare ──► Changing ─────────────────────────► the origin, as it is
+///  Change ─── sent ────► Changing ─────────────────────────► the origin, as it is
 ///
 ///            serve               prepare              received
 ///  Lookup ───┬─────────► Miss ───────────► Fetching ───┬──► Fill ── finish ──► an entry

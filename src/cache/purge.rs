@@ -57,7 +57,7 @@ impl Purge {
         self.add(Named::Tag, key);
     }
 
-    /// Adds the URL with this key ([`purged_key`]).
+    /// Adds the URL with this key, which [`purged_key`](crate::gateway::purged_key) makes.
     pub fn url(&mut self, url: &CacheKey) {
         let key = url_key(&self.prefix, url);
         self.add(Named::Url, key);
