@@ -38,11 +38,6 @@ impl Place {
         self.leading.is_some()
     }
 
-    /// The key for which this request is the leader.
-    pub fn digest(&self) -> Option<&str> {
-        Some(&self.leading.as_ref()?.digest)
-    }
-
     /// Takes the key for which this request is the leader. The caller must then release the
     /// followers.
     pub fn take_digest(&mut self) -> Option<String> {

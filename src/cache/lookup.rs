@@ -46,8 +46,27 @@ pub struct Lookup<B: Body> {
 pub struct Hit<B: Body> {
     /// The response.
     pub entry: Entry<B>,
-    /// `l1` or `redis`.
-    pub level: &'static str,
+    /// Where it was found.
+    pub level: Level,
+}
+
+/// Where the cache finds responses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// In the isolate's memory.
+    L1,
+    /// In the store.
+    Redis,
+}
+
+impl Level {
+    /// As the `detail` of `Cache-Status` says it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::L1 => "l1",
+            Self::Redis => "redis",
+        }
+    }
 }
 
 /// The values of a response's epoch keys.
@@ -119,7 +138,7 @@ impl<B: Body> Lookup<B> {
         let entry = entry.filter(|entry| self.speaks_for(&entry.meta));
         self.hit = entry.map(|entry| Hit {
             entry: entry.clone(),
-            level: "l1",
+            level: Level::L1,
         });
     }
 
@@ -268,7 +287,7 @@ impl<B: Body> Lookup<B> {
         entries.insert(&self.key, entry.clone());
         self.hit = Some(Hit {
             entry,
-            level: "redis",
+            level: Level::Redis,
         });
     }
 

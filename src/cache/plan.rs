@@ -84,12 +84,6 @@ impl CachePlan {
         })
     }
 
-    /// How long the origin may take to start its answer. No request waits for another one longer
-    /// than this.
-    pub const fn origin_timeout(&self) -> Duration {
-        self.origin_timeout
-    }
-
     /// How long a refresh lease lasts.
     pub fn lease(&self) -> Duration {
         self.origin_timeout.min(LONGEST_LEASE)

@@ -7,7 +7,7 @@ use crate::message::body::Body;
 use crate::store::{Lease, Write};
 
 use super::fetching::{Fetching, Miss};
-use super::lookup::Lookup;
+use super::lookup::{Level, Lookup};
 use super::memory::CacheMemory;
 use super::single_flight::NotStored;
 
@@ -28,12 +28,13 @@ impl<B: Body> Lookup<B> {
     pub fn looked_for_refresh(&self, memory: &mut CacheMemory<B>, now: Timestamp) {
         let digest = self.key.hex();
         match &self.hit {
-            Some(hit) if hit.level == "redis" && hit.entry.freshness.is_fresh(now) => {
+            Some(hit) if hit.level == Level::Redis && hit.entry.freshness.is_fresh(now) => {
                 memory.refreshed(&digest);
             }
             hit if self.is_refreshed_elsewhere() => {
                 let stale_for = hit.as_ref().map(|hit| hit.entry.freshness.stale_for(now));
-                let pause = (stale_for.unwrap_or_default() / 2).clamp(ELSEWHERE, LONGEST_PAUSE);
+                let pause =
+                    (stale_for.unwrap_or_default() / 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
                 memory.defer_refresh(&digest, now + pause);
             }
             _ => {}
@@ -100,7 +101,7 @@ impl<B: Body> Fetching<B> {
 
 /// How soon an isolate looks again for an entry that another isolate is refreshing. The pause grows
 /// with the time for which the entry has been stale.
-const ELSEWHERE: Duration = Duration::from_millis(200);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// By how much the clocks of isolates may differ.

@@ -53,7 +53,7 @@ impl<B: Body> Lookup<B> {
             };
             status.collapsed = self.waited.is_some();
             status.ttl_ms = usage.and_then(|usage| usage.ttl_ms());
-            status.detail = Some(hit.level);
+            status.detail = Some(hit.level.name());
             let answer = serve_stored(&hit.entry, head, status, now);
             return match refresh && self.request.storable {
                 true => Serve::AnswerAndRefresh(answer, Miss { lookup: self, why }),

@@ -113,14 +113,14 @@ impl Plan {
             });
             each.collect::<Result<Vec<_>, ConfigError>>()
         };
-        let cache = |route: &config::Route| {
-            let timeout = route.origin_timeout.unwrap_or(config.origin_timeout);
+        let cache = |route: &config::Route, timeout| {
             let plan = |cache| CachePlan::new(cache, &route.path, timeout);
             let plan = route.cache.as_ref().map(plan).transpose();
             plan.map_err(|e| ConfigError::of("routes", &e.to_string()))
         };
         let mut routes = Vec::new();
         for route in &config.routes {
+            let origin_timeout = route.origin_timeout.unwrap_or(config.origin_timeout);
             let pattern = Pattern::parse(&route.path)
                 .map_err(|e| ConfigError::of("routes", &e.to_string()))?;
             let mut plan = RoutePlan {
@@ -131,8 +131,8 @@ impl Plan {
                 cost: route.cost,
                 refund_on: route.refund_on.clone(),
                 origin_quota: None,
-                origin_timeout: route.origin_timeout.unwrap_or(config.origin_timeout),
-                cache: cache(route)?,
+                origin_timeout,
+                cache: cache(route, origin_timeout)?,
             };
             plan.origin_quota = match &route.origin_quota {
                 None => None,
