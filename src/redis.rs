@@ -1,10 +1,10 @@
 //! Upstash's REST Redis protocol: a client over any [`Transport`](crate::transport::Transport).
 //!
-//! - [`Command`], [`Script`] and [`Arg`] are what is asked, [`Value`] is what comes back.
-//! - [`RestClient`] sends them: one deadline for a whole call, retries only of what may run twice,
-//!   replies of bounded size, and errors that say what to do
-//!   ([`ErrorKind`](crate::error::ErrorKind)) and hold no secret.
-//! - [`Options`] say where and how.
+//! - [`Command`], [`Script`] and [`Arg`] describe a call, [`Value`] is its reply.
+//! - [`RestClient`] sends calls. It has one deadline for a whole call, retries only what may run
+//!   twice, bounds the size of replies, and its errors hold no secret and tell the caller what to
+//!   do ([`ErrorKind`](crate::error::ErrorKind)).
+//! - [`Options`] hold the store's address and the settings of a call.
 
 mod arg;
 mod client;

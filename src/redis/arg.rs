@@ -4,8 +4,8 @@ use std::fmt;
 
 /// An argument: a string or an integer.
 ///
-/// REST commands are JSON, which carries no bytes that are not UTF-8; so there is no conversion
-/// from `&[u8]`. Encode such values (base64) before they are stored. Replies have no such limit.
+/// REST commands are JSON, which cannot carry bytes that are not UTF-8, so there is no conversion
+/// from `&[u8]`. Encode such values (base64) before you store them. Replies have no such limit.
 ///
 /// `Debug` shows the kind and the length, not the content.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Arg<'a> {
     Str(&'a str),
     /// An integer.
     Int(i64),
-    /// An integer that may be beyond the range of `i64`.
+    /// An integer that may exceed the range of `i64`.
     Uint(u64),
 }
 

@@ -1,4 +1,4 @@
-//! The client: one call is one deadline, some attempts, and a reply or an error that says enough.
+//! The client: one deadline for each call, a bounded number of attempts, then a reply or an error.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -21,18 +21,18 @@ use crate::transport::Transport;
 
 /// A client of Upstash's REST Redis protocol.
 ///
-/// It holds plain data only and no lock, so that it may outlive a request in a Worker. Several
-/// calls may be under way at once.
+/// It holds only plain data and no lock, so it may outlive a request in a Worker. Several calls may
+/// be in progress at once.
 ///
 /// What every call promises:
 ///
 /// - It ends within the timeout, its retries and waits included.
-/// - It is sent again only if that is safe: after a connection that never came about, or if every
-///   command in it is [idempotent](Command::is_idempotent). A script is never sent again once it
-///   may have run, unless it is [repeatable](Script::repeatable).
-/// - It sends the sync token of the latest reply, so that it reads what was written before it, also
-///   from another replica.
-/// - Its reply is bounded in size and in depth.
+/// - It is sent again only if that is safe: if no connection was made, or if every command in it is
+///   [idempotent](Command::is_idempotent). A script that may have run is not sent again, unless it
+///   is [repeatable](Script::repeatable).
+/// - It sends the sync token of the latest reply, so it reads what this client has written before,
+///   even from another replica.
+/// - Its reply is bounded in size and in nesting depth.
 pub struct RestClient<T> {
     transport: T,
     options: Options,
@@ -63,7 +63,8 @@ impl<T: Transport> RestClient<T> {
     ///
     /// # Errors
     ///
-    /// Of any kind but [`ErrorKind::Config`]; what Redis refused is [`ErrorKind::Command`].
+    /// Any kind; [`ErrorKind::Config`] only if a clustered Redis cannot serve the keys. If Redis
+    /// rejected the command: [`ErrorKind::Command`].
     pub async fn command(&self, command: &Command) -> Result<Value, Error> {
         let open_json = command.open_json();
         let mut body = Vec::with_capacity(open_json.len() + 1);
@@ -76,45 +77,50 @@ impl<T: Transport> RestClient<T> {
             .map_err(|error| error.after_attempt(progress.may_have_run))
     }
 
-    /// Runs several commands in one request, in order, while others' may come in between.
+    /// Runs several commands in one request, in order. Commands of other clients may run in
+    /// between.
     ///
-    /// The results are those of the commands, in their order; one that fails does not stop the
-    /// next. Without commands nothing is sent.
+    /// The results are in the order of the commands; a command that fails does not stop the next
+    /// one. Without commands nothing is sent.
     ///
     /// # Errors
     ///
-    /// Where the request as a whole failed. Of any kind but [`ErrorKind::Config`].
+    /// If the request as a whole failed. Any kind; [`ErrorKind::Config`] only if a clustered Redis
+    /// cannot serve the keys.
     pub async fn pipeline(&self, commands: &[Command]) -> Result<Vec<Result<Value, Error>>, Error> {
         self.several(&self.endpoint.pipeline, commands).await
     }
 
-    /// Runs several commands as one transaction: all without others' in between, or none.
+    /// Runs several commands as one transaction: all of them, with no other client's commands in
+    /// between, or none.
     ///
-    /// As with `MULTI` and `EXEC`, a command that fails while it runs does not undo the others; one
-    /// that is malformed keeps all from running, and is an error of the whole. Without commands
-    /// nothing is sent.
+    /// As with `MULTI` and `EXEC`, a command that fails while it runs does not undo the others. A
+    /// malformed command keeps all of them from running, and the whole call returns its error.
+    /// Without commands nothing is sent.
     ///
     /// # Errors
     ///
-    /// Where the transaction as a whole failed. Of any kind but [`ErrorKind::Config`].
+    /// If the transaction as a whole failed. Any kind; [`ErrorKind::Config`] only if a clustered
+    /// Redis cannot serve the keys.
     pub async fn multi(&self, commands: &[Command]) -> Result<Vec<Result<Value, Error>>, Error> {
         self.several(&self.endpoint.multi, commands).await
     }
 
-    /// Runs a script by its digest, and, if the store does not know it yet, once by its source.
+    /// Runs a script by its digest and, if the store does not know the digest yet, once by its
+    /// source.
     ///
-    /// `keys` are all the keys that the script touches: on Upstash only these are locked. Where the
-    /// store refuses the [locking variant](Script) it has run nothing, and the plain one follows
-    /// within the same call; this client then sends no locking variant any more.
+    /// `keys` are all the keys that the script touches: Upstash locks only these. If the store
+    /// rejects the [locking variant](Script), it has run nothing; the same call then sends the
+    /// plain variant, and this client sends no locking variant from then on.
     ///
-    /// It is not sent again once it may have run, unless it is [repeatable](Script::repeatable).
-    /// Then it gets an argument more, after all others: `"1"` if an earlier attempt of this call
-    /// may have run, else `"0"`.
+    /// A script that may have run is not sent again, unless it is [repeatable](Script::repeatable).
+    /// A repeatable script gets one more argument, after all others: `"1"` if an earlier attempt of
+    /// this call may have run, else `"0"`.
     ///
     /// # Errors
     ///
-    /// Of any kind but [`ErrorKind::Config`]; a script that fails is [`ErrorKind::Command`], and
-    /// may have written before.
+    /// Any kind; [`ErrorKind::Config`] only if a clustered Redis cannot serve the keys. A script
+    /// that fails is [`ErrorKind::Command`]; it may have written before it failed.
     pub async fn script<'a>(
         &self,
         script: &Script,
@@ -133,7 +139,7 @@ impl<T: Transport> RestClient<T> {
         self.options.timeout
     }
 
-    /// What it sends over; also the source of its time.
+    /// The transport that it sends over, which is also its clock.
     pub const fn transport(&self) -> &T {
         &self.transport
     }
@@ -206,12 +212,12 @@ impl<T: Transport> RestClient<T> {
             .map_err(|error| error.after_attempt(progress.may_have_run))
     }
 
-    /// Sends a request until it is answered, no retry is safe, or the time is up.
+    /// Sends a request until it is answered, no retry is safe, or the deadline has passed.
     ///
-    /// `body` writes what is sent, given whether an earlier attempt of the call may have run. It is
-    /// asked again only when that changes, so that no attempt copies a body for nothing.
+    /// `body` writes the request, given whether an earlier attempt of the call may have run. It is
+    /// called again only if that changes, so that no attempt copies a body needlessly.
     ///
-    /// The error is that of the last attempt alone; what came before is in `progress`.
+    /// The error is that of the last attempt alone; `progress` records the earlier ones.
     async fn call(
         &self,
         uri: &Uri,
@@ -244,7 +250,7 @@ impl<T: Transport> RestClient<T> {
                 return Err(error);
             }
             let wait = policy.wait(retry, self.transport.random());
-            // Not worth the wait if no time would be left after it.
+            // A wait that leaves no time for another attempt is pointless.
             if deadline
                 .left(self.transport.now())
                 .is_none_or(|left| left <= wait)
@@ -302,12 +308,12 @@ impl<T> fmt::Debug for RestClient<T> {
     }
 }
 
-/// The store has no script of that digest, and so has run nothing.
+/// The store has no script with that digest, so it has run nothing.
 fn is_unknown_script(error: &Error) -> bool {
     error.redis_code() == Some(failure::NO_SCRIPT) && !error.may_have_run()
 }
 
 const SYNC_TOKEN: HeaderName = HeaderName::from_static("upstash-sync-token");
 
-/// A longer sync token is not kept, in bytes.
+/// The longest sync token that is kept, in bytes.
 const MAX_SYNC_TOKEN: usize = 1024;

@@ -1,4 +1,4 @@
-//! A command, written as JSON while it is put together.
+//! A command, written as JSON while it is built.
 
 use std::fmt;
 
@@ -25,11 +25,12 @@ pub struct Command {
 }
 
 impl Command {
-    /// A command without arguments so far.
+    /// A command without arguments.
     ///
-    /// It counts as idempotent, and so may be sent again after a failure, if it only reads: `GET`,
-    /// `MGET`, `EXISTS`, `TTL`, `TIME`, `PING` and their like. `SET` is not among them: a repeat
-    /// may overwrite what another client has written in between. See [`Command::idempotent`].
+    /// It counts as idempotent, and may be sent again after a failure, if it only reads: `GET`,
+    /// `MGET`, `EXISTS`, `TTL`, `TIME`, `PING` and similar commands. `SET` is not idempotent in
+    /// this sense: a repeat may overwrite what another client has written in between. See
+    /// [`Command::idempotent`].
     pub fn new(name: &str) -> Self {
         let mut open_json = Vec::with_capacity(64);
         open_json.push(b'[');
@@ -57,14 +58,14 @@ impl Command {
         args.into_iter().fold(self, Self::arg)
     }
 
-    /// Says whether the command may run twice without harm, against the built-in list.
+    /// Sets whether the command may run twice without harm, overriding the built-in list.
     #[must_use]
     pub const fn idempotent(mut self, idempotent: bool) -> Self {
         self.idempotent = idempotent;
         self
     }
 
-    /// Whether the command may be sent again when it is unknown whether it ran.
+    /// Whether the command may be sent again if it may have run already.
     pub const fn is_idempotent(&self) -> bool {
         self.idempotent
     }

@@ -1,4 +1,5 @@
-//! Replies that say no: from an HTTP status and Redis's text to an [`Error`] that is fit for logs.
+//! Replies that report a failure: how an HTTP status and Redis's text become an [`Error`] that is
+//! fit for logs.
 
 use http::StatusCode;
 use serde::Deserialize;
@@ -7,7 +8,8 @@ use crate::error::{Error, ErrorKind};
 
 /// The error that an HTTP reply other than 2xx means.
 ///
-/// Quota and size errors have no documented status, so the text comes first where there is one.
+/// Quota and size errors have no documented status, so the text of the reply, if there is one,
+/// decides before the status does.
 pub(super) fn from_reply(status: StatusCode, body: &[u8]) -> Error {
     if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         return from_status(status);
@@ -26,20 +28,20 @@ pub(super) fn from_reply(status: StatusCode, body: &[u8]) -> Error {
     }
 }
 
-/// The error that Redis's own text means.
+/// The error that the text of a Redis error means.
 pub(super) fn from_text(text: &str) -> Error {
     let message = text.strip_prefix("ERR ").unwrap_or(text);
     if refuses_first_line(message) {
         return first_line_refused();
     }
     for (phrase, kind) in BY_PHRASE {
-        // In the middle of the text it is the error of a script that had begun.
+        // In the middle of the text it is the error of a script that had begun to run.
         if let Some(position) = message.find(phrase) {
             return Error::new(*kind, position > 0, *phrase);
         }
     }
     let in_script = text.contains("user_script");
-    // Of a transaction that is discarded nothing has run.
+    // A discarded transaction has run nothing.
     if text.starts_with("EXECABORT") && text.contains(CROSS_SLOT) {
         return Error::new(ErrorKind::Config, false, CLUSTERED);
     }
@@ -56,16 +58,17 @@ pub(super) fn from_text(text: &str) -> Error {
     )
 }
 
-/// Redis's code for a digest that it has no script for.
+/// Redis's error code for an unknown script digest.
 pub(super) const NO_SCRIPT: &str = "NOSCRIPT";
 
-/// Whether the store did not understand [`Script::locking_lua`](super::Script::locking_lua)'s
-/// first line, and so has run nothing.
+/// Whether the store rejected the first line of
+/// [`Script::locking_lua`](super::Script::locking_lua), and so has run nothing.
 pub(super) fn is_first_line_refusal(error: &Error) -> bool {
     *error == first_line_refused()
 }
 
-/// Stands for what [`refuses_first_line`], whose texts quote, and so are not kept.
+/// Replaces the errors that [`refuses_first_line`] recognises: their texts quote the script, so
+/// they are not kept.
 fn first_line_refused() -> Error {
     Error::new(
         ErrorKind::Command,
@@ -74,15 +77,15 @@ fn first_line_refused() -> Error {
     )
 }
 
-/// Redis 7 and later know such lines, but not Upstash's flag; those before stumble over the `#`.
-/// A server that knows them never finds fault with the Lua of line 1, for there is none.
+/// Redis 7 and later parse such a line but reject Upstash's flag; earlier versions fail at the `#`.
+/// A server that accepts the line never reports an error in line 1, because that line holds no Lua.
 fn refuses_first_line(message: &str) -> bool {
     message.starts_with("Unexpected flag in script shebang: allow-key-locking")
         || (message.starts_with("Error compiling script")
             && message.contains(":1: unexpected symbol near '#'"))
 }
 
-/// What a status alone means.
+/// The error that a status without a text means.
 fn from_status(status: StatusCode) -> Error {
     let (kind, may_have_run) = match status.as_u16() {
         401 | 403 => (ErrorKind::Unauthorised, false),
@@ -98,10 +101,10 @@ fn from_status(status: StatusCode) -> Error {
     )
 }
 
-/// The part of a server's text that may be shown: one line, of bounded length, that ends before the
-/// first quotation, and without words long enough for a secret.
+/// The part of a server's text that may be shown: one line of bounded length that ends before the
+/// first quotation, without words that are long enough to be a secret.
 ///
-/// What follows the quotation is lost with it, for a value may itself hold quotes.
+/// Text after the quotation is dropped too, because a quoted value may itself contain quotes.
 fn quotable(text: &str) -> String {
     let end = COMMAND_FOLLOWS
         .iter()
@@ -137,7 +140,7 @@ fn push_word(text: &mut String, word: &str) {
     text.push_str(word);
 }
 
-/// Where the first quote is that does not end a word, as an apostrophe does.
+/// The position of the first quote that is not an apostrophe at the end of a word.
 fn first_quotation(text: &str) -> Option<usize> {
     let mut before = ' ';
     for (index, c) in text.char_indices() {
@@ -149,7 +152,7 @@ fn first_quotation(text: &str) -> Option<usize> {
     None
 }
 
-/// Errors of Upstash's that have no code of their own.
+/// Upstash's errors that have no code of their own.
 const BY_PHRASE: &[(&str, ErrorKind)] = &[
     (
         "max daily request limit exceeded",
@@ -163,15 +166,16 @@ const BY_PHRASE: &[(&str, ErrorKind)] = &[
     ("max concurrent connections exceeded", ErrorKind::Server),
 ];
 
-/// What a clustered Redis says to a script or a transaction whose keys do not all lie in one slot, in the
-/// middle of the text where a transaction is discarded for it.
+/// The error code of a clustered Redis for a script or a transaction whose keys do not all lie in
+/// one slot. If a transaction is discarded for that reason, the code is in the middle of the text.
 const CROSS_SLOT: &str = "CROSSSLOT";
 
-/// What to do about it.
+/// The error text, which says what to do about it.
 const CLUSTERED: &str = "CROSSSLOT, this Redis is clustered: put the key prefix, or a part of it, in braces \
                          (`key_prefix = \"{ot}\"`), so that all keys lie in one slot";
 
-/// Redis's codes that are not about the command. Outside a script they come before anything runs.
+/// Redis's error codes that do not concern the command. Outside a script they are reported before
+/// anything runs.
 const BY_CODE: &[(&str, ErrorKind, &str)] = &[
     ("WRONGPASS", ErrorKind::Unauthorised, "WRONGPASS"),
     ("NOAUTH", ErrorKind::Unauthorised, "NOAUTH"),
@@ -184,7 +188,7 @@ const BY_CODE: &[(&str, ErrorKind, &str)] = &[
     ("TRYAGAIN", ErrorKind::Server, "TRYAGAIN"),
     ("READONLY", ErrorKind::Server, "READONLY replica"),
     (CROSS_SLOT, ErrorKind::Config, CLUSTERED),
-    // Its text goes on with an address.
+    // Redis's text continues with an address.
     (
         "MOVED",
         ErrorKind::Config,
@@ -198,13 +202,13 @@ const BY_CODE: &[(&str, ErrorKind, &str)] = &[
     ),
 ];
 
-/// After these, Redis and its proxies quote the command.
+/// Redis and its proxies quote the command after these phrases.
 const COMMAND_FOLLOWS: &[&str] = &["with args", "command was", "beginning with"];
 
-/// The longest text shown, in bytes.
+/// The longest text that is shown, in bytes.
 const MAX_TEXT: usize = 160;
 
-/// The longest word shown, in bytes: below a digest, a UUID or a token.
+/// The longest word that is shown, in bytes: shorter than a digest, a UUID or a token.
 const MAX_WORD: usize = 31;
 
 /// The text of `{"error": text}`.

@@ -1,4 +1,4 @@
-//! Where the store is, and how it is to be asked.
+//! The address of the store and the settings of a call.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use super::retry::RetryPolicy;
 use crate::error::{Error, ErrorKind};
 
-/// A secret that opens the store. It prints as `[redacted]`.
+/// The secret that authenticates the client to the store. It prints as `[redacted]`.
 #[derive(Clone)]
 pub struct Token(Box<str>);
 
@@ -36,10 +36,11 @@ pub struct Options {
 }
 
 impl Options {
-    /// The store at `url` (`UPSTASH_REDIS_REST_URL`), opened by `token`
-    /// (`UPSTASH_REDIS_REST_TOKEN`). Both are checked when the client is made.
+    /// The store at `url` (`UPSTASH_REDIS_REST_URL`), with `token` (`UPSTASH_REDIS_REST_TOKEN`).
+    /// Both are checked when the client is made.
     ///
-    /// The rest is 2 s per call, two retries, replies of at most 8 MiB, plain strings.
+    /// The defaults are 2 s per call, two retries, replies of at most 8 MiB, and strings that are
+    /// not base64.
     pub fn new(url: impl Into<String>, token: impl Into<Token>) -> Self {
         Self {
             url: url.into().into(),
@@ -66,23 +67,23 @@ impl Options {
         self
     }
 
-    /// How many attempts may follow the first one, and after which waits.
+    /// How many attempts may follow the first one, and how long to wait before each.
     #[must_use]
     pub const fn retry_policy(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
     }
 
-    /// The longest reply that is read, in bytes of JSON. Read, it may take some twenty times as
-    /// much memory, if it consists of tiny values.
+    /// The longest reply that is read, in bytes of JSON. A parsed reply that consists of tiny
+    /// values may take about twenty times as much memory.
     #[must_use]
     pub const fn max_reply_bytes(mut self, bytes: usize) -> Self {
         self.max_reply_bytes = bytes;
         self
     }
 
-    /// Asks for strings in base64, and decodes them, so that stored bytes that are not UTF-8 come
-    /// back unharmed. A third more to transfer; needed only where such bytes are stored.
+    /// Asks for strings in base64 and decodes them, so that stored bytes that are not UTF-8 come
+    /// back unchanged. Replies are a third longer; it is needed only if such bytes are stored.
     #[must_use]
     pub const fn base64(mut self, base64: bool) -> Self {
         self.base64 = base64;
@@ -179,7 +180,7 @@ impl From<&str> for Token {
     }
 }
 
-/// The checked settings, in the form in which a request takes them.
+/// The checked settings, in the form that requests use.
 pub(super) struct Endpoint {
     pub(super) command: Uri,
     pub(super) pipeline: Uri,

@@ -1,12 +1,12 @@
-//! When to try again, and within which time, as plain data.
+//! When a call is tried again, and its deadline, as plain data.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-/// How often and how long after a failure a call is tried again.
+/// How often a failed call is tried again, and after how long.
 ///
-/// This bounds retries; whether one is allowed at all is the error's and the command's to say.
+/// This bounds the retries. The error and the command decide whether a retry is allowed at all.
 ///
 /// ```
 /// # use omnitrade_edge::redis::RetryPolicy;
@@ -17,11 +17,11 @@ use crate::clock::Timestamp;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// Attempts after the first.
+    /// The largest number of attempts after the first.
     pub retries: u32,
-    /// The longest wait before the first retry; it doubles from one to the next.
+    /// The longest wait before the first retry; it doubles with each retry.
     pub base: Duration,
-    /// The longest wait of all.
+    /// The longest wait before any retry.
     pub cap: Duration,
 }
 
@@ -40,7 +40,7 @@ impl RetryPolicy {
         self
     }
 
-    /// Sets the longest wait of all.
+    /// Sets the longest wait before any retry.
     #[must_use]
     pub const fn cap(mut self, cap: Duration) -> Self {
         self.cap = cap;
@@ -49,8 +49,8 @@ impl RetryPolicy {
 
     /// The wait before retry number `retry`, counted from 0, for a `random` number in `[0, 1)`.
     ///
-    /// It lies between half of the step and the step, so that clients that failed together do not
-    /// come back together, and none comes back at once.
+    /// It lies between half of the retry's longest wait and all of it, so that clients that failed
+    /// together do not retry together, and none retries at once.
     ///
     /// ```
     /// # use omnitrade_edge::redis::RetryPolicy;
@@ -76,7 +76,7 @@ impl RetryPolicy {
 }
 
 impl Default for RetryPolicy {
-    /// Two retries, 25 ms and 50 ms at most after the failures.
+    /// Two retries: at most 25 ms and 50 ms after the failures.
     fn default() -> Self {
         Self {
             retries: 2,
@@ -86,11 +86,11 @@ impl Default for RetryPolicy {
     }
 }
 
-/// How far one call has come, over all its requests and their attempts.
+/// The progress of one call, over all its requests and their attempts.
 #[derive(Debug)]
 pub(super) struct Progress {
     pub(super) deadline: Deadline,
-    /// Whether an attempt that failed may have been carried out all the same.
+    /// Whether a failed attempt may have been carried out nevertheless.
     pub(super) may_have_run: bool,
 }
 
@@ -103,7 +103,7 @@ impl Progress {
     }
 }
 
-/// The end of a call, whatever it takes on the way.
+/// The end of a call, however many attempts it takes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
     start: Timestamp,
@@ -115,8 +115,8 @@ impl Deadline {
         Self { start, timeout }
     }
 
-    /// The time that is left; none at all is `None`. A clock that is set back gives no more than
-    /// the whole.
+    /// The time that is left; `None` if there is none. If the clock was set back, at most the whole
+    /// timeout is left.
     pub(super) fn left(&self, now: Timestamp) -> Option<Duration> {
         let left = self.timeout.saturating_sub(now.since(self.start));
         (!left.is_zero()).then_some(left)

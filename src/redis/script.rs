@@ -9,18 +9,18 @@ use sha1::{Digest, Sha1};
 use super::arg::Arg;
 use super::wire;
 
-/// A Lua script. Its SHA-1s are computed once, so make it once and keep it.
+/// A Lua script. Its SHA-1 digests are computed when it is made, so make it once and keep it.
 ///
-/// Upstash locks the whole database while a script runs, unless its first line asks for locks of
-/// its `KEYS` only: `#!lua flags=allow-key-locking`. A plain Redis refuses that line. So a script
-/// has two variants, and [`RestClient::script`](super::RestClient::script) finds out which one the
-/// store takes:
+/// Upstash locks the whole database while a script runs, unless the script's first line asks for
+/// locks on its `KEYS` only: `#!lua flags=allow-key-locking`. A plain Redis rejects that line. So a
+/// script has two variants, and [`RestClient::script`](super::RestClient::script) finds out which
+/// one the store accepts:
 ///
 /// - the plain one, the source as given: [`lua`](Self::lua), [`sha`](Self::sha);
 /// - the locking one, with that line before it: [`locking_lua`](Self::locking_lua),
-///   [`locking_sha`](Self::locking_sha). The lines that its errors name are one higher.
+///   [`locking_sha`](Self::locking_sha). Its errors name line numbers that are one higher.
 ///
-/// With key locking, a script must touch no other keys than those in `KEYS`.
+/// With key locking, a script must touch no keys other than those in `KEYS`.
 ///
 /// ```
 /// use omnitrade_edge::redis::Script;
@@ -32,7 +32,7 @@ use super::wire;
 #[derive(Clone)]
 pub struct Script {
     plain: Source,
-    /// None where the source has a `#!` line of its own.
+    /// `None` if the source has a `#!` line of its own.
     locking: Option<Source>,
     repeatable: bool,
 }
@@ -45,9 +45,10 @@ pub(super) struct Source {
 }
 
 impl Script {
-    /// A script with this source, which comes without Upstash's line.
+    /// A script with this source, given without Upstash's line.
     ///
-    /// One that begins with a `#!` line of its own is left as it is: there is no locking variant.
+    /// A source that begins with a `#!` line of its own is left as it is and has no locking
+    /// variant.
     pub fn new(lua: impl Into<Cow<'static, str>>) -> Self {
         let plain = Source::new(lua.into());
         let has_own_line = plain.lua.starts_with("#!");
@@ -60,16 +61,16 @@ impl Script {
         }
     }
 
-    /// Says that the script recognises its own repeats, so that it may be sent again.
+    /// Declares that the script recognises its own repeats, so that it may be sent again.
     ///
-    /// [`RestClient::script`](super::RestClient::script) then tries it again like an
+    /// [`RestClient::script`](super::RestClient::script) then retries it like an
     /// [idempotent](super::Command::idempotent) command, and puts one more argument after all
     /// others: `"0"` as long as no earlier attempt of the same call may have run, `"1"` once one
-    /// may have. Whoever sends the script by other means has to add it too.
+    /// may have. A caller that sends the script by other means has to add this argument too.
     ///
-    /// `"1"` is no proof that an earlier attempt did run. And an attempt with `"0"` that was lost
-    /// on its way may still arrive, even after the one with `"1"`: a script that must not act twice
-    /// recognises a repeat by an id among its arguments, whichever comes first.
+    /// `"1"` does not prove that an earlier attempt ran. An attempt with `"0"` that was delayed may
+    /// even arrive after the one with `"1"`. So a script that must not act twice recognises a
+    /// repeat by an id among its arguments, whichever attempt comes first.
     #[must_use]
     pub const fn repeatable(mut self) -> Self {
         self.repeatable = true;
@@ -134,7 +135,8 @@ impl fmt::Debug for Script {
     }
 }
 
-/// The JSON of a script's call: how it is named, then `tail`, which is the same for all names.
+/// The JSON of a script's call: a head that names the script by digest or by source, then `tail`,
+/// which does not depend on that name.
 pub(super) struct Call {
     tail: Vec<u8>,
     repeatable: bool,
@@ -148,7 +150,7 @@ impl Call {
     ) -> Self {
         let mut tail = Vec::with_capacity(256);
         tail.push(b',');
-        // A slice is never longer than `isize::MAX`, so nothing is lost.
+        // A slice is never longer than `isize::MAX`, so the cast loses nothing.
         wire::push_arg(&mut tail, Arg::Uint(keys.len() as u64));
         for key in keys {
             tail.push(b',');
@@ -174,7 +176,7 @@ impl Call {
         self.named("EVALSHA", &source.sha, is_repeat)
     }
 
-    /// `["EVAL", source, …]`, likewise.
+    /// `["EVAL", source, …]`; `is_repeat` says that an earlier attempt may have run.
     pub(super) fn by_source(&self, source: &Source, is_repeat: bool) -> Bytes {
         self.named("EVAL", &source.lua, is_repeat)
     }

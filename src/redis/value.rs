@@ -1,4 +1,4 @@
-//! What a command answers.
+//! The reply to a command.
 
 use bytes::Bytes;
 
@@ -6,8 +6,8 @@ use crate::error::Error;
 
 /// A reply of Redis.
 ///
-/// Strings are bytes: with base64 replies ([`Options::base64`](super::Options::base64)) exactly
-/// those that are stored, without it the UTF-8 that JSON can carry.
+/// Strings are bytes: with base64 replies ([`Options::base64`](super::Options::base64)) exactly the
+/// stored bytes, without it the UTF-8 that JSON can carry.
 ///
 /// ```
 /// use omnitrade_edge::redis::Value;
@@ -21,15 +21,15 @@ use crate::error::Error;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Value {
-    /// Nothing: no such key, or a script's `false`.
+    /// No value: the key does not exist, or a script returned `false`.
     Null,
     /// An integer.
     Int(i64),
-    /// A string, a status such as `OK` included.
+    /// A string, or a status such as `OK`.
     Bytes(Bytes),
     /// Several replies.
     Array(Vec<Value>),
-    /// An error inside an array, where others of it succeeded.
+    /// The error of one element of an array whose other elements succeeded.
     Error(Error),
 }
 
@@ -39,7 +39,7 @@ impl Value {
         matches!(self, Self::Null)
     }
 
-    /// The integer, if it is one. A string of digits is not: see [`Value::as_number`].
+    /// The integer, if it is one. A string of digits is not an integer: see [`Value::as_number`].
     pub const fn as_int(&self) -> Option<i64> {
         match self {
             Self::Int(number) => Some(*number),
@@ -47,7 +47,7 @@ impl Value {
         }
     }
 
-    /// The integer, also one that comes as a string, as counters do from `GET`.
+    /// The integer, or the number in a string of digits, which is how `GET` returns a counter.
     ///
     /// ```
     /// # use omnitrade_edge::redis::Value;
@@ -80,7 +80,7 @@ impl Value {
         }
     }
 
-    /// The string itself, if it is one; cheap to clone and to cut.
+    /// The string itself, if it is one. It is cheap to clone and to slice.
     pub fn into_bytes(self) -> Option<Bytes> {
         match self {
             Self::Bytes(bytes) => Some(bytes),

@@ -1,4 +1,4 @@
-//! JSON as Upstash's REST protocol has it, written and read without a tree in between.
+//! The JSON of Upstash's REST protocol, written and read without an intermediate tree.
 
 use std::fmt;
 
@@ -20,8 +20,8 @@ mod tests;
 
 /// Appends an argument as JSON.
 ///
-/// Integers beyond 2^53 go as strings, for a server may read JSON numbers as doubles; to Redis both
-/// are text.
+/// Integers beyond 2^53 are sent as strings, because a server may read JSON numbers as doubles;
+/// Redis treats both as text.
 pub(super) fn push_arg(out: &mut Vec<u8>, arg: Arg<'_>) {
     match arg {
         Arg::Str(text) => push_str(out, text),
@@ -38,7 +38,7 @@ pub(super) fn push_str(out: &mut Vec<u8>, text: &str) {
     push_json(out, text);
 }
 
-/// Appends several arrays as an array, each given without its closing bracket.
+/// Appends several arrays as one array. Each is given without its closing bracket.
 pub(super) fn push_open_arrays<'a>(out: &mut Vec<u8>, arrays: impl Iterator<Item = &'a [u8]>) {
     for (index, array) in arrays.enumerate() {
         out.extend_from_slice(if index == 0 { b"[" } else { b"]," });
@@ -56,11 +56,11 @@ pub(super) fn read_one(reply: &[u8], base64: bool) -> Result<Value, Error> {
     read(reply, Answer { base64 })?
 }
 
-/// Reads the reply to `count` commands: for each its value or its error.
+/// Reads the reply to `count` commands: a value or an error for each.
 ///
 /// # Errors
 ///
-/// The error of the whole, where there is one, or [`ErrorKind::Protocol`].
+/// The error of the whole request, if there is one, or [`ErrorKind::Protocol`].
 pub(super) fn read_many(
     reply: &[u8],
     base64: bool,
@@ -74,7 +74,7 @@ pub(super) fn read_many(
     }
 }
 
-/// Reads a whole document. serde_json bounds its depth (128), the transport its length.
+/// Reads a whole document. serde_json bounds its depth (128), the transport bounds its length.
 fn read<'de, S: DeserializeSeed<'de>>(reply: &'de [u8], seed: S) -> Result<S::Value, Error> {
     let mut json = serde_json::Deserializer::from_slice(reply);
     seed.deserialize(&mut json)
@@ -98,12 +98,12 @@ fn push_number(out: &mut Vec<u8>, number: impl serde::Serialize) {
 }
 
 fn push_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
-    // Strings and integers always have a JSON form, and a `Vec` takes all that is written.
+    // Strings and integers always have a JSON form, and writing to a `Vec` cannot fail.
     let written = serde_json::to_writer(out, value);
     debug_assert!(written.is_ok());
 }
 
-/// The largest integer that a double holds exactly, as do all below it.
+/// The largest integer up to which a double holds every integer exactly.
 const MAX_EXACT: u64 = (1 << 53) - 1;
 
 /// Reads `{"result": …}` or `{"error": "…"}`.

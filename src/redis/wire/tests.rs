@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::redis::Command;
 
-/// What a server makes of a reply.
+/// The JSON that a server makes of a reply.
 fn as_json(value: &Value, base64: bool) -> Json {
     match value {
         Value::Null => Json::Null,
