@@ -1,8 +1,8 @@
 //! The configuration: one grammar for the Worker, the npm package and Rust.
 //!
-//! A [`Config`] is valid: [`Config::from_json`] checks everything first and returns all that is
-//! wrong at once. There is no other way to make one. The grammar is data (`config/grammar.rs`),
-//! from which the JSON Schema and the reference page are made too.
+//! A [`Config`] is always valid: [`Config::from_json`] is the only way to make one; it checks
+//! everything first and returns all errors at once. The grammar is data (`config/grammar.rs`), and
+//! the JSON Schema and the reference page are generated from it.
 
 mod cache;
 mod check;
@@ -43,7 +43,7 @@ pub use crate::engine::limit::OnFailure;
 #[doc(hidden)]
 pub use crate::engine::limit::unreserved;
 
-/// What the gate does, checked.
+/// The checked configuration of the gate.
 ///
 /// ```
 /// use omnitrade_edge::config::Config;
@@ -64,38 +64,40 @@ pub use crate::engine::limit::unreserved;
 #[serde(remote = "Self")]
 #[non_exhaustive]
 pub struct Config {
-    /// The API behind the gate: scheme, host and an optional path prefix, no slash at its end.
+    /// The API behind the gate: scheme, host and an optional path prefix, without a slash at the
+    /// end.
     pub origin: String,
-    /// How long the origin may take to start its answer once it has the whole request, and for how long an
-    /// upload may pause.
+    /// How long the origin may take to start its response after it has received the whole request,
+    /// and how long an upload may pause.
     #[serde(deserialize_with = "duration::required")]
     pub origin_timeout: Duration,
     /// The limits of every request that no route claims.
     pub default_limits: Vec<String>,
     /// Which headers tell clients their limits.
     pub headers: Style,
-    /// Whether those headers name the bucket that the client counts in, in a version that can.
+    /// Whether these headers name the bucket in which the client is counted (`pk`); only
+    /// [`Style::Draft10`] can.
     pub partition_key: bool,
     /// How clients are told apart.
     pub client: Client,
     /// How the store is used.
     pub redis: Store,
-    /// How much the cache keeps where.
+    /// How much the cache stores in each place.
     pub cache: Sizes,
     /// The limits, by name.
     pub limits: BTreeMap<String, Limit>,
-    /// How often all edges together may call the origin, by name: quotas that routes share.
+    /// How often all isolates together may call the origin, by name: quotas that routes share.
     pub origin_quotas: BTreeMap<String, OriginQuota>,
-    /// What applies to which paths.
+    /// The routes: what applies to which paths.
     pub routes: Vec<Route>,
 }
 
 impl Config {
-    /// Checks a configuration and fills in what it leaves out.
+    /// Checks a configuration and fills in the defaults.
     ///
     /// # Errors
     ///
-    /// All that is wrong with it, each with its path and what was expected.
+    /// Everything that is wrong with it, each problem with its path and what was expected.
     pub fn from_json(mut value: Value) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
         grammar::CONFIG.check(&mut value, "", &mut problems);
@@ -103,7 +105,7 @@ impl Config {
         if !problems.is_empty() {
             return Err(ConfigError::new(problems));
         }
-        // What has the right shape has the right types.
+        // A value that has the right shape also deserializes.
         let mut config =
             Config::deserialize(value).map_err(|e| ConfigError::of("", &e.to_string()))?;
         config
@@ -125,8 +127,8 @@ impl Config {
         schema
     }
 
-    /// The reference page of the configuration, in Markdown: an example with every field, and a
-    /// section for each table with the types, defaults and meanings of its fields.
+    /// The reference page of the configuration, in Markdown: an example with every field, and for
+    /// each table a section with the types, defaults and meanings of its fields.
     #[doc(hidden)]
     pub fn reference() -> String {
         reference::page(&grammar::CONFIG)
@@ -155,16 +157,16 @@ impl<'de> Deserialize<'de> for Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub enum Style {
-    /// `RateLimit-Policy` and `RateLimit` as of draft-ietf-httpapi-ratelimit-headers-10.
+    /// `RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-10.
     #[serde(rename = "draft-10")]
     Draft10,
-    /// `RateLimit-Policy` and `RateLimit` as of draft-ietf-httpapi-ratelimit-headers-07.
+    /// `RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-07.
     #[serde(rename = "draft-7")]
     Draft7,
     /// `X-RateLimit-Limit`, `X-RateLimit-Remaining`, `X-RateLimit-Reset`.
     #[serde(rename = "legacy")]
     Legacy,
-    /// None.
+    /// No headers.
     #[serde(rename = "none")]
     None,
 }
@@ -177,21 +179,21 @@ pub struct Client {
     pub api_key_header: String,
     /// The request header with the client's address.
     pub ip_header: String,
-    /// How many bits of an IPv6 address make one client.
+    /// How many leading bits of an IPv6 address identify one client.
     pub ipv6_prefix: u8,
-    /// Which API keys count as keys.
+    /// Which API keys identify a client.
     pub keys: Keys,
 }
 
-/// Which API keys count as keys.
+/// Which API keys identify a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Keys {
-    /// Any that is sent.
+    /// Every key that is sent.
     Any,
-    /// Those that are registered (`omnitrade-edge keys add`); a request with another counts as one
-    /// without a key.
+    /// Only registered keys (`omnitrade-edge keys add`). A request with any other key is treated
+    /// like one without a key.
     Registered,
 }
 
@@ -202,7 +204,7 @@ pub struct Store {
     /// The deadline of one store call.
     #[serde(deserialize_with = "duration::required")]
     pub timeout: Duration,
-    /// What the name of every key starts with ([`is_key_prefix`]).
+    /// The prefix of all key names ([`is_key_prefix`]).
     pub key_prefix: String,
     /// What happens while the store fails.
     pub on_failure: OnFailure,
@@ -212,45 +214,45 @@ pub struct Store {
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Limit {
-    /// For whom it counts.
+    /// The subject that it counts.
     pub by: By,
     /// The window.
     #[serde(deserialize_with = "duration::required")]
     pub window: Duration,
     /// Permits in a window, without an API key.
     pub quota: u64,
-    /// Permits in a window with an API key, if not as many.
+    /// Permits in a window with an API key; [`quota`](Self::quota) if absent.
     #[serde(default)]
     pub keyed_quota: Option<u64>,
-    /// Permits of registered keys, by plan; without effect unless [`Client::keys`] is
+    /// Permits of registered keys, by plan. They apply only if [`Client::keys`] is
     /// [`Keys::Registered`].
     pub plans: BTreeMap<String, u64>,
-    /// How the store is asked.
+    /// How the store is asked about it.
     pub strategy: Strategy,
-    /// What comes of being refused too often, if anything.
+    /// The penalty for clients that ignore refusals, if any.
     #[serde(default)]
     pub penalty: Option<Penalty>,
-    /// Whether a refusal counts.
+    /// Whether its refusals are enforced.
     pub mode: Mode,
-    /// What happens to this limit while the store fails, if not as the store's setting says.
+    /// What happens to this limit while the store fails; if absent, [`Store::on_failure`] applies.
     #[serde(default)]
     pub on_failure: Option<OnFailure>,
 }
 
-/// For whom a limit counts.
+/// The subject that a limit counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum By {
-    /// The API key, else the address.
+    /// The API key or, without one, the address.
     Client,
     /// The address.
     Ip,
-    /// The API key; requests without one are not counted.
+    /// The API key. Requests without one are not counted.
     ApiKey,
-    /// Everybody on the same route.
+    /// All clients together, for each route.
     Route,
-    /// Everybody.
+    /// All clients together.
     Global,
 }
 
@@ -259,34 +261,35 @@ pub enum By {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Strategy {
-    /// By every request.
+    /// Every request asks.
     Exact,
-    /// For permits ahead, so that most requests ask nobody.
+    /// Permits are fetched ahead, so that most requests need no store call.
     Lease,
 }
 
-/// How a client is held off that goes on after it was refused; no store call is made for it then.
+/// The penalty for a client that goes on after it was refused: it is held off for some time, and
+/// its requests make no store call meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Penalty {
-    /// How many refusals inside a window bring it.
+    /// How many refusals inside one window start a hold.
     pub after: u64,
-    /// How long the client is held off the first time; each further time twice as long.
+    /// The length of the first hold; each further one is twice as long.
     #[serde(deserialize_with = "duration::required")]
     pub hold: Duration,
-    /// The longest that it is held off; no shorter than `hold`.
+    /// The longest hold; not shorter than `hold`.
     #[serde(deserialize_with = "duration::required")]
     pub max: Duration,
 }
 
-/// Whether a limit's refusal counts.
+/// Whether the refusals of a limit are enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Mode {
-    /// It does.
+    /// A request that the limit refuses is refused.
     Enforce,
-    /// It is reported, and the request let through.
+    /// The refusal is only reported, and the request passes.
     Shadow,
 }
 
@@ -296,50 +299,50 @@ pub enum Mode {
 pub struct Route {
     /// The path, as configured.
     pub path: String,
-    /// The methods it claims; all if absent.
+    /// The methods that it claims; all if absent.
     #[serde(default)]
     pub methods: Option<Vec<String>>,
     /// Its limits, by name.
     pub limits: Vec<String>,
-    /// What one request takes from each limit. The origin may say in the response header
-    /// `X-Edge-Cost` what it truly was: that is settled after the response.
+    /// How many permits one request takes from each limit. If the origin's response has the header
+    /// `X-Edge-Cost`, the charge is corrected to that cost afterwards.
     pub cost: u64,
-    /// The statuses of the origin's answer upon which the permits come back.
+    /// The permits are given back if the origin's response has one of these statuses.
     pub refund_on: Vec<u16>,
-    /// The share of a limit, in hundredths from 1 to 90 and by the limit's name, that the route
-    /// keeps for itself. Other routes cannot use that last part of it (what remains to
-    /// them is rounded down), this one can use all.
+    /// The share of a limit that the route reserves for itself, by the name of the limit, in
+    /// hundredths from 1 to 90. Other routes cannot use this last part of the limit (what remains
+    /// for them is rounded down); this route can use the whole limit.
     #[serde(deserialize_with = "share::by_name")]
     pub reserve: BTreeMap<String, u64>,
-    /// How often all edges together may call the origin here; as often as they like if absent.
+    /// How often all isolates together may call the origin on this route; unlimited if absent.
     #[serde(default)]
     pub origin_quota: Option<OriginQuotaOf>,
-    /// How long the origin may take here, if not as at the top level.
+    /// How long the origin may take on this route; if absent, [`Config::origin_timeout`] applies.
     #[serde(default, deserialize_with = "duration::optional")]
     pub origin_timeout: Option<Duration>,
-    /// What is cached, if anything.
+    /// How its responses are cached; if absent, they are not.
     #[serde(default)]
     pub cache: Option<Cache>,
 }
 
-/// How often all edges together may call the origin.
+/// How often all isolates together may call the origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct OriginQuota {
-    /// Calls in any interval of the window's length.
+    /// The most calls in any interval as long as the window.
     pub limit: u64,
     /// The window.
     #[serde(deserialize_with = "duration::required")]
     pub window: Duration,
 }
 
-/// Where a route's origin quota is written.
+/// Where a route's origin quota is defined.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum OriginQuotaOf {
-    /// Under this name in [`Config::origin_quotas`]; shared with all routes that name it.
+    /// In [`Config::origin_quotas`] under this name. All routes that name it share it.
     Named(String),
-    /// At the route, which has it for itself.
+    /// At the route, which does not share it.
     Own(OriginQuota),
 }

@@ -15,77 +15,79 @@ use crate::engine::http_cache::{Letters, VersionSource};
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Cache {
-    /// How long a response is fresh that does not say so itself.
+    /// How long a response is fresh if it names no lifetime of its own.
     #[serde(default)]
     pub ttl: Option<Ttl>,
-    /// The longest that an answer with an open candle is fresh, with [`Ttl::Candle`].
+    /// With [`Ttl::Candle`]: the longest that a response with an open candle is fresh.
     #[serde(default, deserialize_with = "duration::optional")]
     pub open_ttl: Option<Duration>,
-    /// How long a 400, 404 or 410 is fresh that does not say so itself.
+    /// How long a 400, 404 or 410 is fresh if it names no lifetime of its own.
     #[serde(default, deserialize_with = "duration::optional")]
     pub negative_ttl: Option<Duration>,
-    /// Whether `ttl` and `negative_ttl` replace what the response says.
+    /// Whether `ttl` and `negative_ttl` replace the lifetime that the response names.
     pub override_origin: bool,
-    /// How long after that it is served while it is refreshed.
+    /// How long after its lifetime an entry is served while it is refreshed.
     #[serde(default, deserialize_with = "duration::optional")]
     pub stale_while_revalidate: Option<Duration>,
-    /// How long after that it is served when the origin fails.
+    /// How long after its lifetime an entry is served if the origin fails.
     #[serde(default, deserialize_with = "duration::optional")]
     pub stale_if_error: Option<Duration>,
-    /// Whether a response that says nothing of its freshness gets a lifetime from its
-    /// `Last-Modified`; if absent, where there is no [`ttl`](Self::ttl).
+    /// Whether a response that names no lifetime gets one from its `Last-Modified`; if absent, it
+    /// does unless there is a [`ttl`](Self::ttl).
     #[serde(default)]
     pub heuristic: Option<bool>,
-    /// Whether server errors that give themselves a lifetime are stored.
+    /// Whether server errors that name a lifetime of their own are stored.
     pub server_errors: bool,
-    /// What is left of the time for which an entry is served without asking the origin, for it to be
-    /// written to the store at all; one with less stays in the isolate.
+    /// How long an entry must still be usable without asking the origin first, to be written to the
+    /// store. An entry with less time left stays in the isolate.
     #[serde(deserialize_with = "duration::required")]
     pub min_ttl: Duration,
-    /// Where a response says which of two is the newer; if absent, that is the one that came later.
+    /// Where a response says how new it is, so that a newer one is never replaced by an older one;
+    /// if absent, the later response replaces the earlier one.
     #[serde(default, deserialize_with = "version::optional")]
     pub version: Option<Arc<VersionSource>>,
-    /// Whether responses that set cookies are stored, with them.
+    /// Whether responses that set cookies are stored, together with the cookies.
     pub set_cookie: bool,
-    /// Whether an `Age` that is malformed or there twice makes a response stale.
+    /// Whether a malformed or repeated `Age` makes a response stale.
     pub strict_age: bool,
-    /// The only query parameters that reach the key and the origin; all if absent.
+    /// The only query parameters that reach the cache key and the origin; all if absent.
     #[serde(default)]
     pub query: Option<Vec<String>>,
-    /// The letters that the values of parameters of [`query`](Self::query) are written with.
+    /// The case in which the values of these parameters of [`query`](Self::query) are written.
     pub normalize: BTreeMap<String, Letters>,
-    /// The values of parameters of [`query`](Self::query) that a request leaves out.
+    /// The values of these parameters of [`query`](Self::query) if a request leaves them out.
     pub defaults: BTreeMap<String, String>,
-    /// Request headers to key by, beside the response's own `Vary`.
+    /// Request headers that select a variant, in addition to the response's own `Vary`.
     pub vary: Vec<String>,
-    /// The only request headers that reach the origin where there is a [`query`](Self::query), beside
-    /// those of [`vary`](Self::vary); if absent, a few that are known to be harmless.
+    /// If there is a [`query`](Self::query): the only request headers that reach the origin, in
+    /// addition to those in [`vary`](Self::vary); if absent, a few that are known to be harmless.
     #[serde(default)]
     pub forward: Option<Vec<String>>,
-    /// Names under which entries are purged together.
+    /// Names by which entries are purged together.
     pub tags: Vec<String>,
-    /// For how long an isolate believes what it has in memory without asking the store whether it was
+    /// How long an isolate may use an entry in its memory without asking the store whether it was
     /// purged.
     #[serde(default, deserialize_with = "duration::optional")]
     pub l1_max_age: Option<Duration>,
 }
 
 impl Cache {
-    /// For how long an isolate believes what it has in memory; `None`: as long as that lives. What has
-    /// tags is believed for a second, unless [`l1_max_age`](Self::l1_max_age) says otherwise.
+    /// How long an isolate may use an entry in its memory without asking the store; `None`: as long
+    /// as the entry lives. The default is one second for entries with tags, and `None` for others
+    /// ([`l1_max_age`](Self::l1_max_age)).
     pub fn believed_for(&self) -> Option<Duration> {
         let by_default = (!self.tags.is_empty()).then_some(BELIEVED);
         self.l1_max_age.or(by_default)
     }
 }
 
-/// How long a response is fresh that does not say so itself.
+/// How long a response is fresh if it names no lifetime of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ttl {
-    /// So long.
+    /// For this long.
     For(Duration),
-    /// As long as what it says of candles holds, by the query's `interval` and `endTime`.
+    /// As long as its candles stay as they are, judged by `interval` and `endTime` of the query.
     Candle,
 }
 
@@ -101,5 +103,6 @@ impl<'de> Deserialize<'de> for Ttl {
     }
 }
 
-/// Within this time a purge is known everywhere, by default.
+/// How long an entry with tags is used without asking the store, by default; so every isolate
+/// notices a purge within this time.
 const BELIEVED: Duration = Duration::from_secs(1);

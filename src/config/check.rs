@@ -1,5 +1,6 @@
-//! What the shape of a configuration cannot say: names that must exist, values that must fit each
-//! other. It reads the values as they are, right shape or not, so that all errors come at once.
+//! The checks of a configuration that its shape cannot express: names that must exist, and values
+//! that must be consistent with each other. They read values whose shape may be wrong, so that all
+//! errors are found at once.
 
 mod cache;
 mod permits;
@@ -13,7 +14,7 @@ use super::duration::parse_duration;
 use super::error::ConfigProblem;
 use super::shape::{is_name, texts};
 
-/// What is wrong with a configuration beside its shape.
+/// The problems of a configuration other than those of its shape.
 pub fn problems(config: &Value) -> Vec<ConfigProblem> {
     let mut problems = Vec::new();
     let none = Map::new();
@@ -60,7 +61,7 @@ pub fn problems(config: &Value) -> Vec<ConfigProblem> {
     problems
 }
 
-/// Each names a limit, and none twice.
+/// Checks that each name is that of a limit, and that none is repeated.
 fn names(
     limits: &Map<String, Value>,
     path: &str,
@@ -80,7 +81,7 @@ fn names(
     }
 }
 
-/// A name in a table, and which there are.
+/// What was expected: the name of an entry in a table, with the names that exist.
 fn one_of(what: &str, table: &Map<String, Value>, table_name: &str) -> String {
     let known: Vec<_> = table.keys().map(String::as_str).collect();
     match known.as_slice() {
@@ -98,7 +99,7 @@ fn limit_problems(name: &str, limit: &Value, problems: &mut Vec<ConfigProblem>) 
     ];
     for (field, given) in of_keys {
         if given && without_keys {
-            // On a limit by address a made-up key would buy a larger quota.
+            // If the limit counts by address, a made-up key would get a larger quota.
             problems.push(ConfigProblem::new(
                 &format!("limits.{name}.{field}"),
                 "no such field where `by` is neither \"client\" nor \"api-key\"",
@@ -117,7 +118,7 @@ fn limit_problems(name: &str, limit: &Value, problems: &mut Vec<ConfigProblem>) 
     }
 }
 
-/// The path of a route can match.
+/// Checks that the path of a route can match a request.
 fn parameters(path: &str, route: &Value, problems: &mut Vec<ConfigProblem>) {
     let pattern = route["path"].as_str().map(Pattern::parse);
     if pattern == Some(Err(PatternError::Parameter)) {
@@ -130,7 +131,7 @@ fn parameters(path: &str, route: &Value, problems: &mut Vec<ConfigProblem>) {
     }
 }
 
-/// A name in its place names a quota that there is.
+/// If `origin_quota` is a name: checks that a quota of that name exists.
 fn origin_quota(config: &Value, path: &str, route: &Value, problems: &mut Vec<ConfigProblem>) {
     let none = Map::new();
     let known = config["origin_quotas"].as_object().unwrap_or(&none);
@@ -150,7 +151,7 @@ fn overlap(a: &Value, b: &Value) -> bool {
     let methods = match (a["methods"].as_array(), b["methods"].as_array()) {
         (Some(a), Some(b)) => a.iter().any(|method| b.contains(method)),
         (None, None) => true,
-        // A route for some methods beside one for all the others.
+        // Only one of them names methods: that one takes precedence for these.
         _ => false,
     };
     let pattern = |route: &Value| Pattern::parse(route["path"].as_str()?).ok();

@@ -17,7 +17,7 @@ const UNITS: [(&str, u64); 5] = [
 /// The longest duration that makes sense here: ten years.
 const LONGEST: u64 = 3_650 * 86_400_000;
 
-/// Reads a duration; `None` for what is none, or is longer than ten years.
+/// Reads a duration; `None` if the text is not a duration or is longer than ten years.
 ///
 /// ```
 /// # use omnitrade_edge::config::parse_duration;
@@ -34,7 +34,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     (total <= LONGEST).then(|| Duration::from_millis(total))
 }
 
-/// Writes a duration in the largest unit that holds it whole.
+/// Writes a duration in the largest unit of which it is a whole multiple.
 ///
 /// ```
 /// # use omnitrade_edge::config::format_duration;

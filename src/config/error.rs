@@ -1,12 +1,12 @@
-//! What is wrong with a configuration: all of it, each with its path and what was expected.
+//! The errors of a configuration: every problem, with its path and what was expected.
 
 use serde_json::Value;
 
-/// One thing that is wrong.
+/// One problem of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigProblem {
-    /// The full path of the field, `limits.per-client.window`.
+    /// The full path of the field, such as `limits.per-client.window`.
     pub path: String,
     /// What was expected there and what was found.
     pub message: String,
@@ -42,7 +42,7 @@ impl std::fmt::Display for ConfigProblem {
     }
 }
 
-/// A configuration that cannot be used, and why.
+/// The error of an unusable configuration, with all its problems.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     problems: Vec<ConfigProblem>,
@@ -53,7 +53,7 @@ impl ConfigError {
         Self { problems }
     }
 
-    /// An error of the environment around the configuration: a missing binding, say.
+    /// An error in the environment of the configuration, for example a missing binding.
     #[doc(hidden)]
     pub fn of(path: &str, message: &str) -> Self {
         Self::new(vec![ConfigProblem {
@@ -62,7 +62,7 @@ impl ConfigError {
         }])
     }
 
-    /// All that is wrong, in the order of the paths.
+    /// All problems, in the order of their paths.
     pub fn problems(&self) -> &[ConfigProblem] {
         &self.problems
     }
@@ -82,10 +82,10 @@ impl std::fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// A value as an error shows it: short, and of a table or list only what it is.
+/// How an error shows a value: shortened, and for a table or a list only its kind.
 fn shown(value: &Value) -> String {
     match value {
-        // An address with a user and, it may be, a password.
+        // An address with a user name and perhaps a password.
         Value::String(text) if text.contains("://") && text.contains('@') => {
             "an address with a user".to_owned()
         }

@@ -11,7 +11,7 @@ use super::shape::{Shape, field};
 use cache::CACHE;
 use text::{DURATION, HEADER, KEY_PREFIX, METHOD, NAME, ORIGIN, ORIGIN_QUOTA_NAME, PATH, SHARE};
 
-/// The whole of it.
+/// The grammar of the whole configuration.
 pub const CONFIG: Shape = Shape::Table(&[
     field(
         "origin",

@@ -1,4 +1,4 @@
-//! The reference page of the configuration, `docs/configuration.md`, made from the grammar.
+//! The reference page of the configuration, `docs/configuration.md`, generated from the grammar.
 
 use std::fmt::{self, Write as _};
 
@@ -8,7 +8,7 @@ use super::size::format_size;
 /// A configuration with every field, in TOML.
 pub const EXAMPLE: &str = include_str!("example.toml");
 
-/// The page of `config`, in Markdown.
+/// The reference page of `config`, in Markdown.
 pub fn page(config: &Shape) -> String {
     let root = Section {
         path: String::new(),
@@ -62,15 +62,15 @@ and `window` of an origin quota, and `path` of a route.
 
 /// One table of the configuration.
 struct Section {
-    /// `limits.NAME.penalty`; empty for the whole configuration.
+    /// The path, such as `limits.NAME.penalty`; empty for the top level.
     path: String,
     doc: &'static str,
     fields: &'static [Field],
-    /// Whether it is one of many in a list: `[[…]]`.
+    /// Whether the table is an element of a list: `[[…]]`.
     is_list: bool,
 }
 
-/// Adds a section, and after it those of the tables inside.
+/// Adds a section, followed by the sections of its nested tables.
 fn collect(section: Section, sections: &mut Vec<Section>) {
     let inner: Vec<_> = section
         .fields
@@ -90,7 +90,7 @@ fn collect(section: Section, sections: &mut Vec<Section>) {
     }
 }
 
-/// The fields of the table in a shape, if there is one in it.
+/// The fields of the table that a shape is or contains, if any.
 fn fields_of(shape: &Shape) -> Option<&'static [Field]> {
     match shape {
         Shape::Table(fields) => Some(fields),
@@ -145,11 +145,11 @@ impl fmt::Display for Section {
     }
 }
 
-/// What a field holds, in words.
+/// The type of a field, in words.
 fn kind(shape: &Shape, parent: &str, field: &Field) -> String {
     let link = || {
         let path = path_of(parent, field);
-        // As the sites that show Markdown make it from the heading.
+        // Sites that show Markdown derive the anchor from the heading in this way.
         let anchor = path.replace('.', "").to_lowercase();
         format!("[{path}](#{anchor})")
     };
@@ -202,7 +202,7 @@ fn default(field: &Field) -> String {
     }
 }
 
-/// Puts what stands in quotation marks into code, outside of code that is there already.
+/// Turns quoted text into code.
 fn in_code(text: &str) -> String {
     let mut marked = String::new();
     for (n, part) in text.split('"').enumerate() {
@@ -216,12 +216,12 @@ fn in_code(text: &str) -> String {
     marked
 }
 
-/// A text as it stands in a cell of a table.
+/// A text, escaped for a cell of a table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-/// A number with commas between its thousands.
+/// A number with commas as thousands separators.
 fn grouped(number: u64) -> String {
     match number / 1_000 {
         0 => number.to_string(),
@@ -267,7 +267,7 @@ mod tests {
                 });
                 look_for(item, &all.collect::<Vec<_>>(), path, absent);
             }
-            // A value has one of the two forms: the example shows the shorter one.
+            // A value has only one of the two forms; the example shows the shorter one.
             _ => {}
         }
     }

@@ -1,6 +1,6 @@
-//! What a configuration may look like, as data: one description from which values are checked (all
-//! errors at once, each with its path), defaults filled in, and the JSON Schema and the reference
-//! page made.
+//! The shapes of configuration values, as data. One description serves to check values (all errors
+//! at once, each with its path), to fill in defaults, and to generate the JSON Schema and the
+//! reference page.
 
 use serde_json::{Map, Value, json};
 
@@ -11,33 +11,33 @@ use super::size::{format_size, parse_size};
 /// The shape of a value.
 #[derive(Debug)]
 pub enum Shape {
-    /// A text for which `fits` holds.
+    /// A text that `fits` accepts.
     Text {
         /// What fits, in words: "a path such as …".
         expected: &'static str,
         /// Whether a text fits.
         fits: fn(&str) -> bool,
     },
-    /// A duration such as `"60s"`, longer than nothing unless `or_zero`.
+    /// A duration such as `"60s"`, longer than zero unless `or_zero`.
     Duration {
-        /// Whether it may be nothing.
+        /// Whether it may be zero.
         or_zero: bool,
     },
-    /// A size such as `"16MB"`, between these two numbers of bytes.
+    /// A size such as `"16MB"`, within these two bounds in bytes.
     Size(u64, u64),
-    /// A whole number between these two.
+    /// A whole number within these two bounds.
     Integer(u64, u64),
     /// `true` or `false`.
     Bool,
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// Any number of these.
+    /// Any number of values of this shape.
     List(&'static Shape),
-    /// Named values; the names are made of letters, digits, `-`, `_` and `.`.
+    /// Named values of one shape; the names consist of letters, digits, `-`, `_` and `.`.
     Map(&'static Shape),
-    /// Named values with a meaning each.
+    /// Fields with fixed names, each with its own shape and meaning.
     Table(&'static [Field]),
-    /// One of two shapes, of which no value has both.
+    /// One of two shapes; no value has both.
     Either(&'static Shape, &'static Shape),
 }
 
@@ -46,27 +46,27 @@ pub enum Shape {
 pub struct Field {
     /// Its name.
     pub name: &'static str,
-    /// What it holds.
+    /// The shape of its value.
     pub shape: Shape,
-    /// What it is taken for where it is absent.
+    /// What its absence means.
     pub absent: Absent,
-    /// What it is for.
+    /// Its meaning.
     pub doc: &'static str,
 }
 
 /// What an absent field means.
 #[derive(Debug)]
 pub enum Absent {
-    /// An error.
+    /// The field is required.
     Missing,
-    /// This value, in JSON.
+    /// It has this default, in JSON.
     Is(&'static str),
-    /// Nothing: it is optional, and this is what applies then, in words.
+    /// It is optional; these words say what applies without it.
     Otherwise(&'static str),
 }
 
 impl Shape {
-    /// Checks `value`, fills in defaults, and adds what is wrong to `problems`.
+    /// Checks `value`, fills in defaults, and adds all errors to `problems`.
     pub fn check(&self, value: &mut Value, path: &str, problems: &mut Vec<ConfigProblem>) {
         match (self, &mut *value) {
             (Self::List(item), Value::Array(items)) => {
@@ -88,7 +88,8 @@ impl Shape {
                 check_table(fields, map, path, problems);
             }
             (Self::Either(one, other), value) => {
-                // One that is a table at all is checked as one: its errors are of its fields.
+                // A value that resembles one of the shapes is checked against that one, so that
+                // errors name its fields.
                 match [one, other]
                     .into_iter()
                     .find(|shape| shape.resembles(value))
@@ -105,7 +106,7 @@ impl Shape {
         }
     }
 
-    /// Whether a value is meant to have this shape, right in all its parts or not.
+    /// Whether a value is meant to have this shape, even if some of its parts are wrong.
     fn resembles(&self, value: &Value) -> bool {
         match self {
             Self::List(_) => value.is_array(),
@@ -245,7 +246,7 @@ fn check_table(
     }
     for field in fields {
         let path = join(path, field.name);
-        // TOML has no null; JSON's means that the field is absent.
+        // TOML has no null; in JSON, null means that the field is absent.
         let given = map.get(field.name).filter(|value| !value.is_null());
         match (given, field.default()) {
             (Some(_), _) => {}
@@ -265,20 +266,21 @@ fn check_table(
     }
 }
 
-/// Whether `text` may name something: it goes into headers and into Redis keys.
+/// Whether `text` may be a name: it becomes part of headers and of Redis keys.
 pub fn is_name(text: &str) -> bool {
     let fit = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     (1..=64).contains(&text.len()) && text.bytes().all(fit)
 }
 
-/// Whether `text` may be what the names of all keys in the store start with (`redis.key_prefix`): at most
-/// 32 letters, digits, `-`, `_` or `.`, of which some may stand in braces, once.
+/// Whether `text` may be the prefix of all key names in the store (`redis.key_prefix`): at most 32
+/// letters, digits, `-`, `_` or `.`, of which some may be enclosed in braces, once.
 ///
-/// Braces make these a hash tag: a clustered Redis puts all keys with the same one into one slot, as it
-/// must for a script that reads several. It goes by the first `{` of a key and the first `}` after that,
-/// and not by empty ones, so a prefix holds one whole tag with something in it, or no brace at all. It
-/// stands anywhere in the prefix, because nothing comes before that in a key: `{ot}`, `{ot}-test` and
-/// `shop.{ot}` are three deployments, and an ACL can tell them apart by how they begin.
+/// The braces make their content a hash tag: a clustered Redis puts all keys with the same hash tag
+/// into one slot, which is required for a script that reads several keys. Redis takes the text
+/// between the first `{` of a key and the first `}` after it, and ignores empty braces, so a prefix
+/// holds either one complete tag that is not empty, or no brace at all. The tag may be anywhere in
+/// the prefix, because nothing precedes the prefix in a key: `{ot}`, `{ot}-test` and `shop.{ot}`
+/// are three deployments, and an ACL can tell them apart by their prefixes.
 ///
 /// ```
 /// # use omnitrade_edge::config::is_key_prefix;
@@ -306,7 +308,7 @@ fn join(path: &str, name: &str) -> String {
     }
 }
 
-/// A field of a table.
+/// Makes a field of a table.
 pub(super) const fn field(
     name: &'static str,
     shape: Shape,

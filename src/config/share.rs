@@ -1,13 +1,13 @@
-//! Shares of a limit as the configuration writes them, `"20%"`, and what they leave to others.
+//! Shares of a limit as the configuration writes them, such as `"20%"`.
 
 use std::collections::BTreeMap;
 
 use serde::de::{Deserialize as _, Deserializer, Error as _};
 
-/// The largest share that may be kept of a limit, by one route or by all together.
+/// The largest share of a limit that may be reserved, by one route or by all together.
 pub(super) const LARGEST: u64 = 90;
 
-/// Reads a share, in hundredths; `None` for what is none, or is not between 1 and 90.
+/// Reads a share, in hundredths; `None` if the text is not a share or is not between 1 and 90.
 ///
 /// ```
 /// # use omnitrade_edge::config::parse_share;

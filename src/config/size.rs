@@ -5,18 +5,19 @@
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
-/// How much the cache keeps where, in bytes.
+/// How much the cache stores in each place, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Sizes {
     /// The memory of one isolate for entries, at most 64 MB. An entry that would take more than a
-    /// quarter of it is not kept there.
+    /// quarter of it is not stored there.
     #[serde(deserialize_with = "required")]
     pub l1_size: u64,
-    /// The largest entry that is written to the store, as it is written: head and body, compressed.
+    /// The largest entry that is written to the store, in the form in which it is written: head and
+    /// body, compressed.
     #[serde(deserialize_with = "required")]
     pub max_entry: u64,
-    /// The size from which a body is compressed for the store; `None`: none is.
+    /// The size from which a body is compressed for the store; `None`: no body is compressed.
     #[serde(deserialize_with = "unless_off")]
     pub compress_from: Option<u64>,
 }
@@ -24,10 +25,10 @@ pub struct Sizes {
 /// Bytes of each unit, the largest first.
 const UNITS: [(&str, u64); 3] = [("MB", 1 << 20), ("KB", 1 << 10), ("B", 1)];
 
-/// The largest size that makes sense here, in bytes: more than any isolate has memory.
+/// The largest size that is accepted, in bytes: more than the memory of any isolate.
 const LARGEST: u64 = 1 << 40;
 
-/// Reads a size, in bytes; `None` for what is none, or is larger than a million megabytes.
+/// Reads a size, in bytes; `None` if the text is not a size or is larger than a million megabytes.
 ///
 /// ```
 /// # use omnitrade_edge::config::parse_size;
@@ -43,7 +44,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
     (total <= LARGEST).then_some(total)
 }
 
-/// Writes a size in the largest unit that holds it whole.
+/// Writes a size in the largest unit of which it is a whole multiple.
 ///
 /// ```
 /// # use omnitrade_edge::config::format_size;
@@ -64,7 +65,7 @@ pub(super) fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64
     parse_size(&text).ok_or_else(|| D::Error::custom("expected a size such as \"1MB\""))
 }
 
-/// The same where the word `"off"` stands for none.
+/// For `#[serde(deserialize_with)]` of an `Option`; the word `"off"` means `None`.
 pub(super) fn unless_off<'de, D>(deserializer: D) -> Result<Option<u64>, D::Error>
 where
     D: Deserializer<'de>,

@@ -1,5 +1,5 @@
-//! Where a response says how new it is, as the configuration writes it: `"json:timestamp"`,
-//! `"header:x-sequence"`.
+//! The place where a response says how new it is, as the configuration writes it:
+//! `"json:timestamp"`, `"header:x-sequence"`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What must fit what in a route's cache.
+//! The consistency of the fields of a route's cache.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use super::super::error::ConfigProblem;
 use super::super::shape::texts;
 use crate::engine::proxy_names::{Reserved, speaks_for_proxy};
 
-/// What is wrong with the cache at `path`, beside its shape.
+/// The problems of the cache at `path` other than those of its shape.
 ///
-/// `client`: the table of that name, with the headers that tell who a client is.
+/// `client` is the table of that name; its headers identify the client.
 pub fn problems(path: &str, cache: &Value, client: &Value, problems: &mut Vec<ConfigProblem>) {
     let mut problem = |field: &str, expected: &str, found: Option<&Value>| {
         problems.push(ConfigProblem::new(
@@ -75,7 +75,7 @@ pub fn problems(path: &str, cache: &Value, client: &Value, problems: &mut Vec<Co
     }
 }
 
-/// Why the gate takes a header of this name off every request, if it does.
+/// Why the gate removes a header of this name from every request; `None` if it does not.
 fn never_forwarded(name: &str, client: &Value, vary: &[String]) -> Option<&'static str> {
     let header = |field: &str| client[field].as_str().unwrap_or_default();
     let reserved = Reserved {
@@ -90,8 +90,9 @@ fn never_forwarded(name: &str, client: &Value, vary: &[String]) -> Option<&'stat
     }
 }
 
-/// The parameters that say how long an answer about candles holds.
+/// The query parameters that determine how long a response with candles stays valid.
 const BOUNDS_OF_CANDLES: [&str; 2] = ["interval", "endTime"];
 
-/// Longer than this nobody is told that there is nothing where there is something by now.
+/// The longest `negative_ttl`: it bounds how long clients are told that a resource does not exist
+/// after it was created.
 const LONGEST_NEGATIVE: Duration = Duration::from_secs(600);

@@ -1,5 +1,5 @@
-//! Whether requests can pass at all: what they cost, against the quotas and the shares of them that
-//! routes keep for themselves.
+//! Whether requests can pass at all: their costs, compared with the quotas and with the shares that
+//! routes reserve for themselves.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use super::super::shape::texts;
 use super::super::share::{LARGEST, parse_share};
 use crate::engine::limit::unreserved;
 
-/// What is wrong with the `reserve` and the `cost` of routes.
+/// The problems of the `reserve` and the `cost` of routes.
 pub fn problems(
     config: &Value,
     limits: &Map<String, Value>,
@@ -32,8 +32,8 @@ struct Permits<'a> {
 }
 
 impl Permits<'_> {
-    /// Each share is of a limit that the route has and others may have, and all of one limit leave
-    /// something.
+    /// Checks that each share is of a limit that the route has and can share with other routes, and
+    /// that all shares of one limit leave something.
     fn reserve(&self, n: usize, route: &Value, problems: &mut Vec<ConfigProblem>) {
         let own = texts(&route["limits"]);
         for (name, found) in route["reserve"].as_object().into_iter().flatten() {
@@ -45,7 +45,7 @@ impl Permits<'_> {
                 };
                 problems.push(ConfigProblem::new(&path, &expected, None));
             } else if self.limits.get(name).is_some_and(|l| l["by"] == "route") {
-                // It would keep other routes from a part of what is theirs alone.
+                // Each route has such a limit for itself, so there is nothing to reserve.
                 let expected = "a limit that routes share, not one whose `by` is \"route\"";
                 problems.push(ConfigProblem::new(&path, expected, None));
             }
@@ -61,7 +61,7 @@ impl Permits<'_> {
         }
     }
 
-    /// A request that costs more than it may use of a quota could never pass.
+    /// Checks that no request costs more than it may use of a quota, because it could never pass.
     fn cost(&self, route: &Value, limits_at: &str, path: &str, problems: &mut Vec<ConfigProblem>) {
         let Some(cost) = route["cost"].as_u64() else {
             return;
@@ -72,7 +72,7 @@ impl Permits<'_> {
             };
             let kept: u64 = self.routes.iter().map(|r| share(r, name)).sum();
             let kept = kept - share(route, name);
-            // What is left of the smallest quota is the smallest that is left.
+            // The smallest quota leaves the least.
             let left = unreserved(least, kept);
             if cost <= left {
                 continue;
@@ -105,7 +105,7 @@ fn smallest_quota(limit: &Value) -> Option<u64> {
     all.filter_map(Value::as_u64).filter(|q| *q > 0).min()
 }
 
-/// The hundredths of a limit that a route keeps for itself.
+/// The hundredths of a limit that a route reserves for itself.
 fn share(route: &Value, limit: &str) -> u64 {
     let text = route["reserve"].get(limit).and_then(Value::as_str);
     text.and_then(parse_share).unwrap_or(0)

@@ -6,7 +6,8 @@ use super::super::error::ConfigProblem;
 use super::super::shape::texts;
 use crate::engine::http_cache::{MOST_TAGS, Place, has_parameter, places};
 
-/// No more than the gate reads, and each place stands for what every request to the route can have.
+/// Checks that there are no more tags than the gate reads, and that every request to the route has
+/// a value for each placeholder.
 pub fn check(path: &str, route: &Value, problems: &mut Vec<ConfigProblem>) {
     let (route_path, cache) = (route["path"].as_str().unwrap_or_default(), &route["cache"]);
     let tags = texts(&cache["tags"]);

@@ -137,7 +137,7 @@ fn no_route_forwards_or_keys_by_what_never_reaches_the_origin() {
     assert_eq!(one.len(), 1, "{one:?}");
 }
 
-/// The names are those of the configuration at hand.
+/// The errors use the header names of the configuration at hand.
 #[test]
 fn what_the_gate_reads_by_another_name_is_refused_by_that_one() {
     let change = json!({

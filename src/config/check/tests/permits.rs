@@ -107,7 +107,7 @@ fn what_others_keep_leaves_what_a_request_costs() {
             },
         ])
     };
-    // 1.8 of 9 are kept: 2.
+    // 1.8 of 9 permits are reserved, rounded up to 2.
     assert_eq!(errors(&json!(["all"]), &routes("20%", 7, 9)), [""; 0]);
     assert_eq!(
         errors(&json!([]), &routes("20%", 8, 9)),
