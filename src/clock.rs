@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// An instant: whole milliseconds since the Unix epoch.
 ///
-/// Arithmetic saturates, so that no clock, however wrong, can make it overflow.
+/// Arithmetic saturates, so that even a wrong clock cannot make it overflow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
@@ -24,7 +24,7 @@ impl Timestamp {
         self.0
     }
 
-    /// How long after `earlier` this is; zero if it is not.
+    /// The time from `earlier` to this instant; zero if `earlier` is not earlier.
     ///
     /// ```
     /// # use omnitrade_edge::clock::Timestamp;
@@ -54,13 +54,13 @@ impl Sub<Duration> for Timestamp {
     }
 }
 
-/// Whole milliseconds of a duration, rounded down; the largest `u64` if it has more.
+/// Whole milliseconds of a duration, rounded down; [`u64::MAX`] if they do not fit.
 #[doc(hidden)]
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Whole seconds of a duration, rounded **up**: what `Retry-After` needs, so as never to be early.
+/// Whole seconds of a duration, rounded **up**: a `Retry-After` must never be too early.
 ///
 /// ```
 /// # use omnitrade_edge::clock::seconds_up;
@@ -72,17 +72,17 @@ pub fn seconds_up(duration: Duration) -> u64 {
     millis(duration).div_ceil(1_000)
 }
 
-/// A clock that moves when told, for tests and simulations.
+/// A clock that moves only if it is told to, for tests and simulations.
 #[derive(Debug, Default)]
 pub struct ManualClock(Cell<Timestamp>);
 
 impl ManualClock {
-    /// A clock that stands at `start`.
+    /// A clock that shows `start`.
     pub const fn new(start: Timestamp) -> Self {
         Self(Cell::new(start))
     }
 
-    /// What it shows.
+    /// The time that it shows.
     pub fn now(&self) -> Timestamp {
         self.0.get()
     }

@@ -7,8 +7,8 @@ use crate::transport::TransportError;
 
 /// A failed call to the store.
 ///
-/// Its text is fit for logs: it never holds an address, a token, a command or a value. What a
-/// server says is shown in part only: bounded, and not beyond the first quotation in it.
+/// Its text is fit for logs: it never holds an address, a token, a command or a value. Of a
+/// server's message it shows only a part: of bounded length, and ending before the first quotation.
 ///
 /// ```
 /// use omnitrade_edge::error::{Error, ErrorKind};
@@ -28,32 +28,33 @@ pub struct Error {
     detail: Cow<'static, str>,
 }
 
-/// The kinds of [`Error`]. Each says what a caller may do.
+/// The kinds of [`Error`]. The documentation of each says what a caller may do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A setting is wrong: the store's address, or a key prefix that a clustered Redis cannot serve.
-    /// Nothing was carried out, unless [`Error::may_have_run`]. A retry does not help; mend the
-    /// setting.
+    /// A setting is wrong: the store's address, or a key prefix that a clustered Redis cannot
+    /// serve. Nothing was carried out, unless [`Error::may_have_run`] is true. A retry does not
+    /// help; correct the setting.
     Config,
     /// The deadline of the whole call passed. Whether the command ran is unknown, unless
-    /// [`Error::may_have_run`] says that it did not. Retry only what may run twice.
+    /// [`Error::may_have_run`] is false. Retry only what may run twice.
     Timeout,
-    /// No connection, or a broken one. Retry what may run twice; anything, if
-    /// [`Error::may_have_run`] is false.
+    /// There was no connection, or it broke. Retry what may run twice; if [`Error::may_have_run`]
+    /// is false, anything may be retried.
     Unreachable,
-    /// The token is wrong or may not do this. A retry does not help; mend the token.
+    /// The token is wrong or lacks the permission. A retry does not help; correct the token.
     Unauthorised,
-    /// The plan's requests or its space are used up. A retry does not help until the quota is
-    /// renewed or raised; do without the store.
+    /// The plan's requests or its storage are used up. A retry does not help until the quota is
+    /// renewed or raised; continue without the store.
     QuotaExhausted,
-    /// The server is there and cannot serve now: HTTP 408, 429 and 5xx, or a Redis that is
+    /// The server was reached but cannot serve now: HTTP 408, 429 and 5xx, or a Redis that is
     /// loading, busy or without its master. Retry later what may run twice.
     Server,
-    /// The reply is not one of Upstash's REST protocol: a proxy's page, a cut or foreign JSON, a
-    /// reply of another shape. A retry does not help; the address is probably another service's.
+    /// The reply does not follow Upstash's REST protocol: a proxy's page, truncated or foreign
+    /// JSON, or a reply of another shape. A retry does not help; the address is probably that of
+    /// another service.
     Protocol,
-    /// Redis refused the command: wrong type, wrong arguments, an error in a script. The same
+    /// Redis rejected the command: wrong type, wrong arguments, or an error in a script. The same
     /// command fails again. A script may have written before it failed.
     Command,
     /// The command, a key, a value or the reply is longer than allowed. The same call fails again.
@@ -61,7 +62,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// A stable name in snake case, the same in HTTP answers, in JavaScript and in Rust.
+    /// A stable name in snake case, the same in HTTP responses, in JavaScript and in Rust.
     pub const fn code(self) -> &'static str {
         match self {
             Self::Config => "config",
@@ -76,7 +77,7 @@ impl ErrorKind {
         }
     }
 
-    /// Whether only somebody's doing makes such calls succeed again: one of these failures says as much as
+    /// Whether such calls fail until somebody intervenes, so that one failure is as conclusive as
     /// several.
     pub const fn is_lasting(self) -> bool {
         matches!(
@@ -108,7 +109,8 @@ impl fmt::Display for ErrorKind {
 }
 
 impl Error {
-    /// `detail` ends up in logs: it must not hold an address, a token, a command or a value.
+    /// An error whose `detail` appears in logs: it must not hold an address, a token, a command or
+    /// a value.
     pub(crate) fn new(
         kind: ErrorKind,
         may_have_run: bool,
@@ -122,39 +124,39 @@ impl Error {
         }
     }
 
-    /// What went wrong, and so what to do about it.
+    /// The kind, which tells the caller what to do.
     pub const fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The kind's stable name, as [`ErrorKind::code`].
+    /// The stable name of the kind: [`ErrorKind::code`].
     pub const fn code(&self) -> &'static str {
         self.kind.code()
     }
 
     /// Whether the command, or a part of it, may have been carried out.
     ///
-    /// False is a promise: nothing of the call, over all its attempts, was carried out.
+    /// If false, it is guaranteed that no attempt of the call carried out any part of it.
     pub const fn may_have_run(&self) -> bool {
         self.may_have_run
     }
 
-    /// Whether the same call may be made again, and may then succeed.
+    /// Whether the same call may safely be made again, and may succeed then.
     ///
     /// `idempotent` says that the command may run twice without harm.
     pub const fn retry_is_safe(&self, idempotent: bool) -> bool {
         self.kind.is_transient() && (idempotent || !self.may_have_run)
     }
 
-    /// The first word of a Redis error, such as `WRONGTYPE` or `ERR`, where Redis refused the
-    /// command ([`ErrorKind::Command`]) and gave one.
+    /// The first word of a Redis error, such as `WRONGTYPE` or `ERR`, if Redis rejected the command
+    /// ([`ErrorKind::Command`]) and its text begins with such a word.
     pub fn redis_code(&self) -> Option<&str> {
         let word = self.detail.split(' ').next()?;
         let is_code = !word.is_empty() && word.bytes().all(|b| b.is_ascii_uppercase());
         (self.kind == ErrorKind::Command && is_code).then_some(word)
     }
 
-    /// The same error of a call of which an earlier attempt may have been carried out.
+    /// This error, for a call of which an earlier attempt may have been carried out.
     pub(crate) fn after_attempt(mut self, earlier_may_have_run: bool) -> Self {
         self.may_have_run |= earlier_may_have_run;
         self
@@ -162,8 +164,8 @@ impl Error {
 }
 
 impl From<ErrorKind> for Error {
-    /// For those who reach the store over a client of their own. The command may have been carried
-    /// out, for all that is known.
+    /// For callers that reach the store with a client of their own. The error assumes that the
+    /// command may have been carried out.
     fn from(kind: ErrorKind) -> Self {
         Self::new(kind, true, "as the client reports")
     }

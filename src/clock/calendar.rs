@@ -1,9 +1,10 @@
 //! The Gregorian calendar, in UTC.
 
-/// Year, month and day of a day counted from 1970-01-01.
+/// The year, month and day of a day that is counted from 1970-01-01.
 ///
-/// It counts years from March on, so that the leap day comes last, and in eras of 400 years, which
-/// are all alike (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+/// The algorithm begins years in March, so that the leap day comes last, and counts in eras of 400
+/// years, all of which have the same length (Howard Hinnant, "chrono-Compatible Low-Level Date
+/// Algorithms").
 ///
 /// ```
 /// # use omnitrade_edge::clock::calendar::civil;
@@ -25,7 +26,7 @@ pub const fn civil(days: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + next, month, day)
 }
 
-/// The first day of the month after that of a day, both counted from 1970-01-01.
+/// The first day of the following month. Both days are counted from 1970-01-01.
 ///
 /// ```
 /// # use omnitrade_edge::clock::calendar::next_month;
