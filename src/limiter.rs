@@ -1,11 +1,11 @@
-//! The limiter: what a request is counted against, in the store or without it.
+//! The limiter: it decides whether a request is within its limits, with the store or without it.
 //!
-//! [`RateLimiter`] limits by itself, for Rust programs. [`Rule`] says how much, [`Limited`] how a
-//! request fared.
+//! [`RateLimiter`] is the limiter for Rust programs. [`Rule`] is a limit, [`Limited`] the result
+//! for one request.
 
 // - `LimitMemory` is what an isolate remembers between requests: plain data with deadlines.
-// - `Check` is one request on its way through memory and store, as a machine without I/O: the gateway
-//   drives it beside the cache, `RateLimiter` by itself.
+// - `Check` takes one request through memory and store, as a state machine without I/O: the gateway
+//   drives it together with the cache, `RateLimiter` by itself.
 mod check;
 mod memory;
 mod rate_limiter;
@@ -18,7 +18,7 @@ pub use check::{Check, LimitView, Refusal};
 pub use memory::LimitMemory;
 pub use rate_limiter::{Limited, Pending, RateLimiter, Reason, Rule};
 
-// What the signatures above name, from a module that is hidden.
+// Types of the signatures above, from a module that is hidden.
 #[doc(inline)]
 pub use crate::engine::limit::penalty::Penalty;
 #[doc(inline)]

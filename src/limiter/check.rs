@@ -1,5 +1,5 @@
-//! One request before its limits: what memory knows, what the store says, or what is decided without
-//! it; and what of it is put right afterwards.
+//! The limits of one request: what memory knows of them, what the store says, how they are decided
+//! without it, and what is corrected afterwards.
 
 mod limit_check;
 mod origin;
@@ -20,36 +20,36 @@ use crate::store::{Ask, Link, Outcome, Reply};
 use limit_check::{LimitCheck, Paid};
 pub use refusal::Refusal;
 
-/// A request's limits, and how it fared with each.
+/// The limits of a request, and the result of each.
 #[derive(Debug)]
 pub struct Check {
     slots: Vec<LimitCheck>,
-    /// The record of the client's API key, where only registered ones count.
+    /// The store's record of the client's API key, if only registered keys count.
     record: Option<String>,
     standing: Standing,
-    /// Whether that is recent enough to act upon without the store.
+    /// Whether `standing` is recent enough to act upon without asking the store.
     standing_known: bool,
-    /// The slots that an [`Ask`] is about, in its order.
+    /// The slots that the latest [`Ask`] is about, in its order.
     asked: Vec<usize>,
     source: Source,
 }
 
-/// One limit as it looks from outside.
+/// One limit as callers see it.
 #[derive(Debug, Clone, Copy)]
 pub struct LimitView<'a> {
     /// The key of the state in which the request counts.
     pub key: &'a str,
     /// The quota of this client.
     pub quota: Quota,
-    /// What was decided, if it was.
+    /// The decision, if there is one yet.
     pub verdict: Option<&'a Verdict>,
-    /// What it is for.
+    /// What the limit is for.
     pub role: Role,
 }
 
 impl Check {
-    /// A request that counts like this. `record`: the store's record of the client's API key, where
-    /// only registered ones count.
+    /// A request with these charges. `record` is the store's record of the client's API key, if
+    /// only registered keys count.
     pub fn new(
         charges: Vec<Charge>,
         record: Option<String>,
@@ -78,7 +78,7 @@ impl Check {
         }
     }
 
-    /// No limits at all.
+    /// A request without limits.
     pub const fn free() -> Self {
         Self {
             slots: Vec::new(),
@@ -90,12 +90,12 @@ impl Check {
         }
     }
 
-    /// Who decided.
+    /// What decided.
     pub const fn source(&self) -> Source {
         self.source
     }
 
-    /// The limits, in the order of the charges; `None` for those that do not apply.
+    /// The limits, in the order of the charges; `None` for each that does not apply.
     pub fn limits(&self) -> impl Iterator<Item = Option<LimitView<'_>>> {
         self.slots.iter().map(|slot| {
             let bucket = slot.bucket.as_ref()?;
@@ -108,7 +108,8 @@ impl Check {
         })
     }
 
-    /// Asks the store about all that is open; `origin`: also whether the origin may be called.
+    /// Asks the store about everything that is undecided. `origin`: asks too whether the origin may
+    /// be called.
     pub fn ask(
         &mut self,
         origin: bool,
@@ -123,7 +124,7 @@ impl Check {
         })
     }
 
-    /// Asks the store whether the origin may be called, and nothing else.
+    /// Asks the store only whether the origin may be called.
     pub fn ask_origin(&mut self, memory: &mut LimitMemory, link: &mut Link, now: Timestamp) -> Ask {
         self.ask_about(memory, link, now, |slot| slot.charge.role == Role::Origin)
     }
@@ -148,8 +149,8 @@ impl Check {
                 let term = Cut::of(slot.charge.window).lease();
                 lend = memory.leases.wanted(&bucket.key, term, now);
                 if lend > 0 {
-                    // Of requests that come at once one fetches: else the first of them would take
-                    // for later ones what the others need now.
+                    // Of concurrent requests only one fetches permits ahead. Otherwise the first
+                    // would fetch for later requests what the others need now.
                     slot.fetches = true;
                     memory
                         .leases
@@ -165,11 +166,11 @@ impl Check {
         ask
     }
 
-    /// Takes what the store said, and remembers it. `None`: it could not tell.
+    /// Takes the store's decision and remembers it. `None`: the store could not tell.
     ///
     /// # Errors
     ///
-    /// The refusal.
+    /// The refusal of the request.
     pub fn decided(
         &mut self,
         reply: &mut Reply,
@@ -208,8 +209,8 @@ impl Check {
                 _ => slot.bucket = None,
             }
         }
-        // Where it counts is known only now, where its key had to be looked up. What was charged
-        // stays so: to give it back would cost more than the hold saves.
+        // If the key had to be looked up, only now is it known where the client is counted. The
+        // charge stays: to give it back would cost more than the hold saves.
         if let Some(held) = self.held_after_all(memory, now) {
             return Err(held);
         }
@@ -221,11 +222,12 @@ impl Check {
         Err(refusal.with_hold(hold))
     }
 
-    /// Decides what is open without the store: absent, or failing for the next `down_for`.
+    /// Decides everything that is undecided without the store, which is absent, or fails and is
+    /// asked again only after `down_for`.
     ///
     /// # Errors
     ///
-    /// The refusal.
+    /// The refusal of the request.
     pub fn locally(
         &mut self,
         memory: &mut LimitMemory,
@@ -277,7 +279,8 @@ impl Check {
         Err(refusal.with_hold(hold))
     }
 
-    /// What comes of verdicts of which one refuses: nothing stays charged, and all is remembered.
+    /// The refusal that follows from the verdicts, at least one of which refuses. Permits taken
+    /// from leases are put back.
     fn refused(&mut self, source: Source, memory: &mut LimitMemory) -> Refusal {
         self.put_back(memory);
         let refuses = |slot: &LimitCheck| {
@@ -301,7 +304,7 @@ impl Check {
         }
     }
 
-    /// Counts a refusal; for how long the client is held off by it, if it is.
+    /// Counts a refusal. Returns how long the client is held off because of it, if it is.
     fn penalise(
         &self,
         violated: &[usize],
@@ -317,7 +320,7 @@ impl Check {
         holds.map(|until| until.since(now)).max()
     }
 
-    /// Puts permits that were fetched ahead back, for a request that is refused.
+    /// Puts back the permits that a refused request took from a lease.
     fn put_back(&mut self, memory: &mut LimitMemory) {
         for slot in &mut self.slots {
             if let (Paid::Lease(spent), Some(bucket)) = (&mut slot.paid, &slot.bucket) {

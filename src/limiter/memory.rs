@@ -1,5 +1,5 @@
-//! What an isolate remembers about limits between requests: plain data with deadlines, no futures,
-//! no locks.
+//! What an isolate remembers about limits between requests: plain data with deadlines, without
+//! futures or locks.
 
 use std::time::Duration;
 
@@ -18,16 +18,16 @@ use crate::store::{Granted, Link};
 /// How many subjects each part remembers.
 const SUBJECTS: usize = 10_000;
 
-/// For how long a key's standing is believed without asking: no longer than permits are lent.
+/// How long a key's standing is used without asking the store: not longer than a lease of permits.
 const STANDING: Duration = LONGEST_LEASE;
 
-/// After how long it is looked again whether permits can go back to a store that fails.
+/// How often it is tried again to return permits while the store fails.
 const STORE_DOWN: Duration = Duration::from_secs(2);
 
 /// What an isolate remembers about limits.
 #[derive(Debug)]
 pub struct LimitMemory {
-    /// Refusals that are still true.
+    /// Refusals that still apply.
     pub denied: DenyCache,
     /// The local limits.
     pub fallback: Fallback,
@@ -36,7 +36,7 @@ pub struct LimitMemory {
     /// Clients that are held off.
     pub penalties: Penalties,
     standings: Cache<String, (Standing, Timestamp)>,
-    /// Until when somebody waits to return unspent permits, if anybody does.
+    /// Until when a task waits to return unspent permits, if one does.
     sweeping_until: Option<Timestamp>,
 }
 
@@ -55,16 +55,16 @@ impl Default for LimitMemory {
 }
 
 impl LimitMemory {
-    /// After how long unspent permits are to be returned that no call has taken back by then; `None`
-    /// if there are none, or somebody waits for that already.
+    /// How long to wait before unspent permits are returned that no call has taken back by then;
+    /// `None` if there are none, or if a task is waiting for that already.
     pub fn sweep_after(&mut self, link: &Link, now: Timestamp) -> Option<Duration> {
         let mut wait = self.leases.next_overdue()?.since(now);
         if !link.is_up() {
-            // They stay overdue until it is back.
+            // They stay overdue until the store answers again.
             wait = wait.max(STORE_DOWN);
         }
         let until = now + wait + link.longest_call();
-        // One who waits for later ones is too late for these.
+        // A task that waits for later permits would be too late for these.
         let in_time = |theirs| now < theirs && theirs <= until;
         if self.sweeping_until.is_some_and(in_time) {
             return None;
@@ -73,31 +73,31 @@ impl LimitMemory {
         Some(wait)
     }
 
-    /// Whoever waited is there.
+    /// The waiting task has ended its wait.
     pub const fn swept(&mut self) {
         self.sweeping_until = None;
     }
 
-    /// How the key with this record stood when the store last said it, and whether that is so recent
-    /// that it need not be asked.
+    /// The standing of the key with this record when the store last reported it, and whether that
+    /// is recent enough to be used without asking.
     pub fn standing(&self, record: &str, now: Timestamp) -> Option<(&Standing, bool)> {
         let (standing, at) = self.standings.get(record)?;
         Some((standing, now.since(*at) < STANDING))
     }
 
-    /// The store has said how a key stands.
+    /// Records the standing that the store reported for a key.
     pub fn learn_standing(&mut self, record: &str, standing: Standing, now: Timestamp) {
         self.standings.insert(record.to_owned(), (standing, now));
     }
 
-    /// The store has lent permits to a call that was made at `asked`.
+    /// Records permits that the store has lent to a call that was made at `asked`.
     pub fn lent(&mut self, key: &str, window: Duration, granted: Granted, asked: Timestamp) {
         let lease = (granted.receipt, granted.permits);
         self.leases
             .granted(key, window, lease, asked, granted.void_after);
     }
 
-    /// Forgets all about a subject.
+    /// Forgets everything about a subject.
     pub fn forget(&mut self, key: &str) {
         self.denied.forget(key);
         self.fallback.forget(key);

@@ -1,4 +1,4 @@
-//! The limiter by itself, for Rust programs: one limit, any number of subjects.
+//! The limiter for Rust programs: one limit, any number of subjects.
 
 mod rule;
 
@@ -19,11 +19,11 @@ use crate::store::{ADMIT, Ask, Link, Outcome};
 
 pub use rule::Rule;
 
-/// A sliding-window limiter: in the store, and without it whenever it fails.
+/// A sliding-window limiter. It counts in the store, and locally while the store fails.
 ///
-/// Subjects are any text. What stands in the store is a digest of it, never the text.
+/// A subject is any text. The store holds a digest of it, never the text.
 ///
-/// It belongs to one thread, as the rest of the crate does: its futures are not `Send`.
+/// It belongs to one thread, like the rest of the crate: its futures are not `Send`.
 ///
 /// ```
 /// # async fn example() -> Result<(), omnitrade_edge::error::Error> {
@@ -60,28 +60,28 @@ struct Memory {
     link: Link,
 }
 
-/// How a request fared. The fields are named as in `@upstash/ratelimit`, where it has them.
+/// The result for a request. Fields that `@upstash/ratelimit` has too are named as there.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Limited {
-    /// Whether it may pass.
+    /// Whether the request may pass.
     pub success: bool,
     /// Permits in a window.
     pub limit: u64,
     /// Permits that are left.
     pub remaining: u64,
-    /// When more are back; for a refused request, when the same one will pass.
+    /// When more permits come back; for a refused request, when the same request will pass.
     pub reset: Timestamp,
-    /// How long until the same request passes; nothing if it did.
+    /// How long until the same request will pass; zero if it has passed.
     pub retry_after: Duration,
-    /// Why it was not the store that decided, where it was not.
+    /// Why the store did not decide; `None` if it did.
     pub reason: Option<Reason>,
-    /// Who decided.
+    /// What decided.
     pub source: Source,
     /// The name of the limit.
     pub policy: String,
-    /// What remains to be done, for [`RateLimiter::finish`]: permits fetched ahead. Dropped, it costs a
-    /// later request the time that it would have saved.
+    /// Work that is left for [`RateLimiter::finish`]: fetching permits ahead. If it is dropped, a
+    /// later request has to wait for the store instead.
     pub pending: Option<Pending>,
 }
 
@@ -89,12 +89,13 @@ pub struct Limited {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// It did not answer in time, or failed otherwise: the local limits decided. `timeout` in
-    /// `@upstash/ratelimit`.
+    /// The store did not answer in time, or failed in another way: the local limits decided.
+    /// `timeout` in `@upstash/ratelimit`.
     Timeout,
-    /// A refusal is remembered that is still true. `cacheBlock` there.
+    /// An earlier refusal is remembered that still applies. `cacheBlock` in `@upstash/ratelimit`.
     CacheBlock,
-    /// The subject is held off, because it went on after refusals. `denyList` there.
+    /// The subject is held off, because it went on after refusals. `denyList` in
+    /// `@upstash/ratelimit`.
     DenyList,
 }
 
@@ -103,7 +104,7 @@ pub enum Reason {
 pub struct Pending(Work);
 
 impl<T: Transport> RateLimiter<T> {
-    /// A limiter over a store.
+    /// A limiter that counts in a store.
     pub fn new(redis: RestClient<T>, rule: Rule) -> Self {
         let seed = redis.transport().random().to_bits() ^ redis.transport().now().as_millis();
         let timeout = redis.timeout();
@@ -117,7 +118,7 @@ impl<T: Transport> RateLimiter<T> {
         }
     }
 
-    /// A limiter without a store, by itself. `clock` is asked for the time and for nothing else.
+    /// A limiter without a store, which counts in this process. Of `clock` only the time is used.
     pub fn local(clock: T, rule: Rule) -> Self {
         Self {
             redis: Err(clock),
@@ -129,17 +130,17 @@ impl<T: Transport> RateLimiter<T> {
         }
     }
 
-    /// Takes `cost` permits of `id`, if there are so many.
+    /// Takes `cost` permits of `id`, if that many are left.
     ///
-    /// It never fails: while the store does, the local limits decide.
+    /// It never fails: while the store fails, the local limits decide.
     pub async fn limit(&self, id: &str, cost: u64) -> Limited {
         let mut all = self.limit_many(&[(id, cost)]).await;
         all.pop()
             .unwrap_or_else(|| self.told(None, Source::None, None, self.now()))
     }
 
-    /// Takes permits of several subjects, in one call of the store: from all of them or, if one has
-    /// not enough, from none. The results are in the order of the subjects.
+    /// Takes permits of several subjects in one store call: from all of them or, if one has too few
+    /// left, from none. The results are in the order of the subjects.
     pub async fn limit_many(&self, subjects: &[(&str, u64)]) -> Vec<Limited> {
         let (mut check, decided) = self.recall(subjects);
         let (decided, reason) = match decided {
@@ -195,7 +196,7 @@ impl<T: Transport> RateLimiter<T> {
         (check, decided)
     }
 
-    /// What to ask the store, if it may be asked.
+    /// The question to the store; `None` if the store must not be asked now.
     fn question(&self, check: &mut Check) -> Option<(&RestClient<T>, Ask)> {
         let now = self.now();
         let Memory { limits, link } = &mut *self.memory.borrow_mut();
@@ -235,11 +236,12 @@ impl<T: Transport> RateLimiter<T> {
         (decided, link.exists().then_some(Reason::Timeout))
     }
 
-    /// How `id` stands, without taking anything: `success` says whether one permit would be given.
+    /// The state of `id`, without taking permits: `success` says whether a request for one permit
+    /// would pass.
     ///
     /// # Errors
     ///
-    /// As [`RestClient::script`]; none for a limiter without a store.
+    /// Those of [`RestClient::script`]; none for a limiter without a store.
     pub async fn peek(&self, id: &str) -> Result<Limited, Error> {
         let now = self.now();
         let mut charge = self.charge(id, 1);
@@ -266,12 +268,12 @@ impl<T: Transport> RateLimiter<T> {
         Ok(self.told(Some(&verdict), Source::Redis, None, self.now()))
     }
 
-    /// Gives `id` up to `permits` of the permits back that were taken in the last window.
+    /// Gives `id` back up to `permits` of the permits that it took in the last window.
     ///
     /// # Errors
     ///
-    /// As [`RestClient::script`]; none for a limiter without a store. After one that may have run it is
-    /// unknown whether they are back.
+    /// Those of [`RestClient::script`]; none for a limiter without a store. After an error of a
+    /// call that may have run, it is unknown whether the permits were given back.
     pub async fn refund(&self, id: &str, permits: u64) -> Result<(), Error> {
         let (key, now) = (self.key(id), self.now());
         let by = i64::try_from(permits).unwrap_or(i64::MAX);
@@ -299,12 +301,12 @@ impl<T: Transport> RateLimiter<T> {
         }
     }
 
-    /// Forgets all that was counted for `id`: one `DEL`. Permits that other processes have fetched
-    /// ahead for it stay theirs until they are void, ten seconds later at most.
+    /// Forgets everything that was counted for `id`, with one `DEL`. Permits that other processes
+    /// have fetched ahead for it stay usable there until they are void, at most ten seconds later.
     ///
     /// # Errors
     ///
-    /// As [`RestClient::command`]; none for a limiter without a store.
+    /// Those of [`RestClient::command`]; none for a limiter without a store.
     pub async fn reset(&self, id: &str) -> Result<(), Error> {
         let key = self.key(id);
         self.memory.borrow_mut().limits.forget(&key);
@@ -315,7 +317,7 @@ impl<T: Transport> RateLimiter<T> {
         Ok(())
     }
 
-    /// Does what remained to be done after a request.
+    /// Does the work that was left after a request.
     pub async fn finish(&self, pending: Pending) {
         let Ok(redis) = &self.redis else { return };
         let Pending(work) = pending;
@@ -325,8 +327,8 @@ impl<T: Transport> RateLimiter<T> {
         work.done(reply, limits, link, local_now);
     }
 
-    /// Returns the permits that were fetched ahead and not spent in time. Not needed where subjects come
-    /// again: the next call takes them along.
+    /// Returns permits that were fetched ahead and not spent in time. This is not needed for
+    /// subjects that come again: the next call returns theirs.
     pub async fn return_unspent(&self) {
         loop {
             let now = self.now();

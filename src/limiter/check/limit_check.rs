@@ -1,4 +1,5 @@
-//! One limit of a request: where it counts, what it said, and where its permits came from.
+//! One limit of a request: where the request is counted, the verdict, and the origin of its
+//! permits.
 
 use std::time::Duration;
 
@@ -15,26 +16,26 @@ use crate::store::LimitReply;
 #[derive(Debug)]
 pub struct LimitCheck {
     pub charge: Charge,
-    /// Where it counts, as far as is known; `None`: it does not apply.
+    /// Where the request is counted, as far as is known; `None`: the limit does not apply.
     pub bucket: Option<Bucket>,
     pub verdict: Option<Verdict>,
     pub paid: Paid,
-    /// Whether the call that asks about it also fetches permits ahead.
+    /// Whether the call that asks about this limit also fetches permits ahead.
     pub fetches: bool,
 }
 
-/// Where the permits of a request came from.
+/// The origin of a request's permits.
 #[derive(Debug)]
 pub enum Paid {
-    /// They were not taken.
+    /// No permits were taken.
     No,
-    /// From those that were fetched ahead.
+    /// Permits that were fetched ahead.
     Lease(Spent),
-    /// From the store.
+    /// The store.
     Store(Receipt),
-    /// From the local limits.
+    /// The local limits.
     Local,
-    /// From the store, by an earlier call: where is not known.
+    /// The store, in an earlier attempt of the call; the sub-bucket is unknown.
     Before,
 }
 
@@ -43,27 +44,27 @@ impl LimitCheck {
         matches!(self.paid, Paid::No)
     }
 
-    /// Whether somebody has still to decide about this limit. `sure`: whether it is known where the
-    /// client counts.
+    /// Whether this limit is still undecided. `sure`: whether it is known where the client is
+    /// counted.
     pub const fn is_open(&self, sure: bool) -> bool {
         let applies = self.bucket.is_some() || !sure;
         self.is_unpaid() && applies && !matches!(self.charge.role, Role::Origin)
     }
 
-    /// Where a refusal of this limit would count, if that is known.
+    /// The bucket whose exhaustion refuses the request, if it is known.
     pub fn enforced_bucket(&self, sure: bool) -> Option<&Bucket> {
         let known = sure || self.charge.is_settled();
         let enforced = self.charge.role == Role::Enforce;
         self.bucket.as_ref().filter(|_| known && enforced)
     }
 
-    /// How many permits of the bucket are for this request.
+    /// How many permits of the bucket this request may use at most.
     pub const fn enough(&self, bucket: &Bucket) -> u64 {
         let quota = self.charge.quota(bucket);
         quota.without(self.charge.kept).permits
     }
 
-    /// What is taken from the local limits.
+    /// What the local limits are asked for.
     pub fn take_here(&self) -> Option<Take<'_>> {
         let bucket = self.bucket.as_ref()?;
         Some(Take {
@@ -75,7 +76,7 @@ impl LimitCheck {
         })
     }
 
-    /// Takes what the store says of this limit, and remembers it.
+    /// Takes the store's reply about this limit, and remembers it.
     pub fn take(
         &mut self,
         bucket: Bucket,
@@ -89,7 +90,8 @@ impl LimitCheck {
         if !verdict.met {
             let what = (self.charge.cost, self.enough(&bucket));
             let until = now + verdict.retry_after;
-            // What another isolate was lent and has not spent comes back when it is void.
+            // Permits that another isolate was lent and does not spend come back when they become
+            // void.
             let believed = match self.charge.leased {
                 true => Cut::of(self.charge.window).lease() + GRACE,
                 false => Duration::MAX,
@@ -117,8 +119,8 @@ impl LimitCheck {
         self.bucket = Some(bucket);
     }
 
-    /// What a client is told whose request was paid for in advance: what the store knew to be left,
-    /// and what is at hand here.
+    /// The verdict for a request whose permits were fetched ahead: it counts the permits that the
+    /// store last reported as left, and those that are left here.
     pub fn leased_verdict(
         &self,
         bucket: &Bucket,

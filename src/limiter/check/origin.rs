@@ -1,4 +1,4 @@
-//! How often the origin may be called: a limit that is charged only if it will be.
+//! The limit on calls of the origin. It is charged only if the origin will be called.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use super::Check;
 use super::limit_check::{LimitCheck, Paid};
 
 impl Check {
-    /// Whether a call of the origin is limited.
+    /// The slot of the limit on calls of the origin, if there is one.
     fn origin(&self) -> Option<usize> {
         let is_origin = |slot: &LimitCheck| slot.charge.role == Role::Origin;
         self.slots.iter().position(is_origin)
     }
 
-    /// Whether the origin must not be called before the store was asked, or not at all.
+    /// Whether the origin must not be called yet: the store has to be asked first, or has refused.
     pub fn origin_unpaid(&self) -> bool {
         let slot = self.origin().and_then(|n| self.slots.get(n));
         slot.is_some_and(LimitCheck::is_unpaid)
     }
 
-    /// The origin is to be called once more, which has to be allowed again.
+    /// The origin is to be called once more, and that call needs a decision of its own.
     pub fn origin_again(&mut self) {
         if let Some(slot) = self.origin().and_then(|n| self.slots.get_mut(n)) {
             slot.paid = Paid::No;
@@ -30,13 +30,13 @@ impl Check {
         }
     }
 
-    /// How long the origin must not be called, if that is known.
+    /// How long the origin must not be called, if a refusal is known.
     pub fn origin_refused(&self) -> Option<Duration> {
         let verdict = self.slots.get(self.origin()?)?.verdict.as_ref()?;
         (!verdict.met).then_some(verdict.retry_after)
     }
 
-    /// Whether memory knows that the origin must not be called.
+    /// Looks up in memory whether the origin must not be called.
     pub fn recall_origin(&mut self, memory: &mut LimitMemory, now: Timestamp) {
         let Some(slot) = self.origin().and_then(|n| self.slots.get_mut(n)) else {
             return;

@@ -1,5 +1,5 @@
-//! What memory knows of a request's limits: whether it is held off, was refused before, or is paid for
-//! in advance.
+//! What memory knows of a request's limits: whether the client is held off, whether it was refused
+//! before, and whether permits were fetched ahead.
 
 use std::time::Duration;
 
@@ -13,12 +13,13 @@ use super::limit_check::Paid;
 use super::refusal::Refusal;
 
 impl Check {
-    /// Decides as far as memory can: what is held off or refused before is refused again, and permits
-    /// that were fetched ahead are spent. Whether the store has to be asked about the rest.
+    /// Decides as far as memory can: it refuses clients that are held off and requests whose
+    /// earlier refusal still applies, and spends permits that were fetched ahead. Returns whether
+    /// the store has to be asked about the rest.
     ///
     /// # Errors
     ///
-    /// The refusal.
+    /// The refusal of the request.
     pub fn recall(&mut self, memory: &mut LimitMemory, now: Timestamp) -> Result<bool, Refusal> {
         self.refused_before(memory, now)?;
         let sure = self.standing_known;
@@ -95,8 +96,8 @@ impl Check {
         })
     }
 
-    /// The limits on which the client is held off, as far as it is known where it counts, and for how
-    /// long.
+    /// The limits for which the client is held off, and for how long; only those for which it is
+    /// known where the client is counted.
     fn holds(&self, memory: &LimitMemory, now: Timestamp) -> Vec<(usize, Duration)> {
         let sure = self.standing_known;
         let held = self.slots.iter().enumerate().filter_map(|(n, slot)| {
@@ -108,7 +109,8 @@ impl Check {
         held.collect()
     }
 
-    /// Refuses a client that turns out to be held off, now that the store has said who it is.
+    /// Refuses a client that turns out to be held off, now that the store has said where it is
+    /// counted.
     pub(super) fn held_after_all(
         &mut self,
         memory: &LimitMemory,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Why a request is not admitted. Limits are named by their places among the charges.
+/// Why a request is not admitted. Limits are named by their positions among the charges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// A quota is used up.
@@ -23,23 +23,23 @@ pub enum Refusal {
     Held {
         /// The limits that it went on against.
         violated: Vec<usize>,
-        /// When the same request will be looked at again.
+        /// When the hold ends.
         retry_after: Duration,
     },
-    /// The store fails, and a limit is closed then.
+    /// The store fails, and a limit refuses all requests then (`on_failure = "closed"`).
     StoreDown {
         /// When the store is asked again.
         retry_after: Duration,
     },
-    /// The origin would have to be called, and has been called as often as it may.
+    /// The request needs the origin, which has been called as often as its quota allows.
     Origin {
-        /// When it may be called again.
+        /// When the origin may be called again.
         retry_after: Duration,
     },
 }
 
 impl Refusal {
-    /// How long until the same request is admitted, or looked at again.
+    /// How long until the same request is admitted, or the hold ends.
     pub const fn retry_after(&self) -> Duration {
         match self {
             Self::Quota { retry_after, .. }
@@ -60,7 +60,8 @@ impl Refusal {
         }
     }
 
-    /// The same, of limits that are lower than they should be: it is not the client's fault.
+    /// The same refusal if the limits are reduced because the store fails: the client is not at
+    /// fault.
     pub(super) fn while_reduced(self) -> Self {
         match self {
             Self::Quota {
@@ -74,7 +75,7 @@ impl Refusal {
         }
     }
 
-    /// The same, of a client that is held off from now on for this long.
+    /// The same refusal if it starts a hold of this length.
     pub(super) fn with_hold(self, hold: Option<Duration>) -> Self {
         match self {
             Self::Quota {

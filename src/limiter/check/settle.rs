@@ -1,5 +1,5 @@
-//! What is put right after a request: permits fetched ahead before they run out, those of a request
-//! that failed given back, the true cost of one charged, unspent ones returned.
+//! The calls that follow a request: they fetch permits ahead before these run out, give back the
+//! permits of a failed request, charge the true cost, and return unspent permits.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::super::memory::LimitMemory;
 use super::Check;
 use super::limit_check::{LimitCheck, Paid};
 
-/// How many subjects' unspent permits go back in one call.
+/// The largest number of subjects whose unspent permits are returned in one call.
 const RETURNS: usize = 16;
 
 /// A call of the script that no client waits for.
@@ -22,7 +22,7 @@ const RETURNS: usize = 16;
 pub struct Work {
     /// The call.
     pub ask: Ask,
-    /// The states that it is about, with the windows of their limits.
+    /// The keys of the states that it is about, with the windows of their limits.
     about: Vec<(String, Duration)>,
     /// Whether it fetches permits ahead.
     fetches: bool,
@@ -41,7 +41,7 @@ impl Work {
         self.about.push((bucket.key.clone(), window));
     }
 
-    /// The unspent permits of clients that do not come back; `None` if there are none.
+    /// Returns the unspent permits of clients that did not come back; `None` if there are none.
     pub fn returning(memory: &mut LimitMemory, link: &mut Link, now: Timestamp) -> Option<Self> {
         let overdue = memory.leases.overdue(RETURNS, now);
         if overdue.is_empty() {
@@ -61,8 +61,9 @@ impl Work {
         Some(work)
     }
 
-    /// Takes what the store said, at `local_now` by the isolate's own clock. If it said nothing, what
-    /// was to go back stays charged until it leaves the window: nobody is given more for it.
+    /// Takes the store's reply, at `local_now` by the isolate's own clock. If there is none,
+    /// permits that were to be given back stay charged until they leave the window, so no client
+    /// gets too many.
     pub fn done(
         &self,
         reply: Result<Value, Error>,
@@ -93,8 +94,8 @@ impl Work {
 }
 
 impl Check {
-    /// Fetches permits ahead for a client that spends them fast; `None` if there are enough, or
-    /// somebody is at it. To be asked once the request is admitted.
+    /// Fetches permits ahead for a client that spends them fast; `None` if enough are left, or
+    /// another call is fetching already. Call it after the request is admitted.
     pub fn fetch_ahead(
         &self,
         memory: &mut LimitMemory,
@@ -131,8 +132,8 @@ impl Check {
         Some(work)
     }
 
-    /// Corrects what the request cost to `cost` permits of each limit, nothing at all for one that
-    /// is given back. What is left to do is to tell the store, if there is anything to tell.
+    /// Corrects the charge of the request to `cost` permits of each limit; zero gives everything
+    /// back. Returns the call that tells the store, if one is needed.
     pub fn settle(
         &mut self,
         cost: u64,
@@ -151,7 +152,7 @@ impl Check {
             }
             let (more, less) = (cost.saturating_sub(charged), charged.saturating_sub(cost));
             if less > 0 {
-                // Who was refused meanwhile may pass earlier than it was told.
+                // Clients that were refused meanwhile may pass earlier than they were told.
                 memory.denied.forget(&bucket.key);
             }
             let (mut back, mut done) = (Vec::new(), true);

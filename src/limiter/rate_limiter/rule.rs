@@ -1,4 +1,4 @@
-//! What a [`RateLimiter`](super::RateLimiter) holds its subjects to: the fields of `limits` in the
+//! The limit of a [`RateLimiter`](super::RateLimiter): the same fields as under `limits` in the
 //! configuration of the gate.
 
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// `quota` permits in any interval of the length of `window`.
+    /// `quota` permits in any interval as long as `window`.
     pub fn new(quota: u64, window: Duration) -> Self {
         Self {
             quota: Quota {
@@ -42,7 +42,7 @@ impl Rule {
         }
     }
 
-    /// Names the limit: two with one name and one prefix count together.
+    /// Names the limit. Limits with the same name and prefix count together.
     #[must_use]
     pub fn named(self, name: impl Into<String>) -> Self {
         Self {
@@ -51,7 +51,7 @@ impl Rule {
         }
     }
 
-    /// What the names of all keys in Redis start with; `ot` unless said.
+    /// Sets the prefix of all key names in Redis; the default is `ot`.
     #[must_use]
     pub fn prefixed(self, key_prefix: impl Into<String>) -> Self {
         Self {
@@ -60,7 +60,7 @@ impl Rule {
         }
     }
 
-    /// Permits are fetched ahead (`strategy = "lease"`), so that most requests ask nobody.
+    /// Fetches permits ahead (`strategy = "lease"`), so that most requests need no store call.
     #[must_use]
     pub fn leased(self) -> Self {
         Self {
@@ -69,13 +69,13 @@ impl Rule {
         }
     }
 
-    /// What happens while the store fails; local limits unless said.
+    /// Sets what happens while the store fails; by default the local limits decide.
     #[must_use]
     pub fn on_failure(self, on_failure: OnFailure) -> Self {
         Self { on_failure, ..self }
     }
 
-    /// A subject that goes on after refusals is held off.
+    /// Holds a subject off if it goes on after refusals.
     #[must_use]
     pub fn with_penalty(self, penalty: penalty::Penalty) -> Self {
         Self {
@@ -84,7 +84,7 @@ impl Rule {
         }
     }
 
-    /// How much a subject has.
+    /// The quota of each subject.
     pub const fn quota(&self) -> Quota {
         self.quota
     }
