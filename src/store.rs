@@ -1,10 +1,12 @@
-//! The store: what one call of the script asks and is told, what is written after an answer, and what
-//! this isolate knows of the store.
+//! The store: what one call of the script asks and its reply, what is written after a response, and
+//! what this isolate knows of the store.
 //!
-//! - [`Ask`] builds a call of the one script ([`ADMIT`], `admit.lua`), and [`Ask::read`] makes its
-//!   [`Reply`]. What the limiter and the cache ask goes in one call, so it lies below both.
-//! - [`Write`] is a command that follows an answer.
-//! - [`Link`] holds the circuit breaker, the correction of the isolate's clock and the ids of calls.
+//! - [`Ask`] builds a call of the script ([`ADMIT`], `admit.lua`), and [`Ask::read`] reads its
+//!   [`Reply`]. The questions of the limiter and of the cache go in one call, so this layer lies
+//!   below both.
+//! - [`Write`] is a command that follows a response.
+//! - [`Link`] holds the circuit breaker, the correction of the isolate's clock and the ids of
+//!   calls.
 
 mod ask;
 mod link;

@@ -1,75 +1,83 @@
--- One request, one round trip: are its limits met (all or nothing), may permits be lent ahead, is the
--- client's key registered, what does the cache hold, and, if the entry is missing or stale, is this
--- caller the one to refresh it.
+-- One request in one round trip: whether its limits are met (all are charged, or none), whether
+-- permits may be lent ahead, whether the client's key is registered, what the cache holds, and, if
+-- the entry is missing or stale, whether this caller is the one to refresh it.
 --
--- KEYS  states of limits, a key's record, the entry, its refresh lease and its epochs, as ARGV points
---       to them
+-- KEYS  states of limits, the record of a key, the entry, its refresh lease and its epochs; ARGV
+--       says which is which
 -- ARGV  1  the caller's clock, Unix ms
 --       2  n, the number of limits
 --       3  tolerance between two clocks, ms
 --       4  length of a refresh lease, ms; 0: this caller cannot refresh
---       5  1: also tell how far the caller's clock is off (costs one TIME)
---       6  an id of this call, by which a repeat of it is known
---       7  for how long a repeat can come, ms
+--       5  1: report too how far the caller's clock is off (costs one TIME)
+--       6  an id of this call, by which a repeat of it is recognised
+--       7  how long after the call a repeat can arrive, ms
 --       8  which of KEYS is the record of the client's API key; 0: keys need no record
---       9  which of KEYS is the entry; its lease is the next, then come its epochs. 0: the cache is not
---          asked
---       10 how many epochs it has
---       11 for how long before it goes stale it may be refreshed already, ms
---       12 how the entry begins that the caller has at hand; it is not sent again
+--       9  which of KEYS is the entry; its lease is the next one, followed by its epochs. 0: the
+--          cache is not asked
+--       10 how many epochs the entry has
+--       11 how long before it goes stale the entry may be refreshed already, ms
+--       12 the beginning of the entry that the caller has already; that entry is not sent again
 --       then for each limit:
 --       1  which of KEYS is its state; 0: it does not apply
 --       2  the same for a client whose key is registered
 --       3  quota
 --       4  quota of a registered key whose plan is not among
 --       5  plans, "pro=1000 basic=200"
---       6  how many hundredths of the quota are kept for other routes
+--       6  how many hundredths of the quota are reserved for other routes
 --       7  cost
 --       8  width of a sub-bucket, ms
 --       9  sub-buckets in a window
---       10 what for: "enforce", "shadow" (report only), "peek" (charge nothing), "settle" (charge
---          whatever is left), "origin" (charge only if the origin will be called)
+--       10 the role: "enforce", "shadow" (report only), "peek" (charge nothing), "settle" (charge,
+--          even beyond the quota), "origin" (charge only if the origin will be called)
 --       11 how many permits to lend ahead
 --       12 how many hundredths of the quota must not be lent
---       13 permits that come back, "tag bucket count bucket count …", or "* count": the oldest first
---       and at the end 1 if an earlier call with this id may have been carried out, else 0. Of all calls
---       with one id at most one that says 0 is ever carried out, be it late
--- Reply { 1 admitted, 0 not, 2 cannot be told whether this very call was carried out before, 3 it was,
---         and nothing is charged now;
+--       13 permits that are given back, "tag bucket count bucket count …", or "* count": the oldest
+--          first
+--       and at the end 1 if an earlier call with this id may have been carried out, else 0. Of all
+--       calls with one id at most one that says 0 is ever carried out, however late it arrives
+-- Reply { 1 admitted, 0 refused, 2 it is unknown whether this call was carried out before, 3 it was
+--         carried out before, and nothing is charged now;
 --         offset of the caller's clock in ms, or false;
 --         the plan of a registered key ("" without one), or false;
---         how many states could not be read and were taken for empty;
---         per limit: 1 met, 0 not, -1 it does not apply; quota; remaining; ms until the same request
---         passes; ms until more permits are back; then, where something was charged, the state's tag or
---         else false, and the sub-bucket; permits lent, their sub-bucket, and ms until they are void;
---         then, when the cache is asked: the entry, 1 if the caller has it, or false; 1 if the caller holds
---         the refresh lease, 3 if another one does, 2 if it was found out lately that the answer cannot be
---         stored, 0 if it need not be refreshed, or not by this caller; and the epochs as an entry that is made now carries them }
+--         how many states could not be read and were treated as empty;
+--         per limit: 1 met, 0 not met, -1 it does not apply; quota; remaining; ms until the same
+--         request passes; ms until more permits come back; the state's tag if something was
+--         charged, else false; the sub-bucket; permits lent, their sub-bucket, and ms until they
+--         become void;
+--         then, if the cache is asked: the entry, 1 if the caller has it already, or false; 1 if
+--         the caller holds the refresh lease, 3 if another caller does, 2 if it was found out
+--         lately that the response cannot be stored, 0 if the entry need not be refreshed, or not
+--         by this caller; and the epochs that an entry made now must carry }
 --
 -- The state of a limit is one string, "2 tag seen width base m total c0 c1 …;age:ids:ids": the
--- schema, a tag that it got when it was made, the newest time seen, the width of a sub-bucket, and the
--- counts of the `m` sub-buckets from number `base` on with their sum; then the ids of the latest calls
--- that were admitted, in two generations, and how old the younger one was at the newest time seen. "-"
--- among ids: some were forgotten before their time.
--- A request at time t falls in sub-bucket i = floor(t / width). It is admitted when all that was
--- counted in sub-buckets i - k and later, with its own cost, is at most the quota; k * width is at
--- least the window, so no window ever holds more. Permits that are lent are counted in the sub-bucket
--- in which they become void. `engine/limit/sliding_window.rs` is the same in Rust.
+-- version of the format, a tag that the state got when it was made, the newest time seen, the width
+-- of a sub-bucket, then the counts of `m` sub-buckets from number `base` on, preceded by their sum;
+-- then the ids of the latest admitted calls, in two generations, preceded by the age of the younger
+-- generation at the newest time seen. "-" among the ids: some were forgotten too early.
 --
--- Permits come back once. Ids cannot promise that (they are forgotten under load, and with the state),
--- so only the call that says 0 takes anything back. One that was charged twice harms nobody else.
+-- A request at time t falls in sub-bucket i = floor(t / width). It is admitted if its own cost and
+-- all that was counted in sub-buckets i - k and later are together at most the quota; k * width is
+-- at least the window, so no window ever holds more. Permits that are lent are counted in the
+-- sub-bucket in which they become void. `engine/limit/sliding_window.rs` is the same algorithm in
+-- Rust.
 --
--- An entry begins "2 fresh_until usable_until stamp version epochs ". Its epochs are the values that
--- purges had set when it was asked for, with commas between them, "-" for none: with others it is void.
+-- Permits come back only once. Ids cannot guarantee this (they are forgotten under load, and with
+-- the state), so only the call that says 0 takes anything back. A request that is charged twice
+-- affects no other client.
 --
--- Commands, as they are billed: EVALSHA, MGET, one SET for each limit charged, one for a lease taken.
+-- An entry begins "2 fresh_until usable_until stamp version epochs ". Its epochs are the values
+-- that purges had set when the response was requested, separated by commas, "-" for none: if they
+-- are not the current ones, the entry is void.
+--
+-- Commands that are billed: EVALSHA, MGET, one SET for each limit charged, one for a lease taken.
 
 local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
 local match, gmatch, find, format = string.match, string.gmatch, string.find, string.format
 local LARGEST = 9007199254740991
--- The longest that permits are lent, ms, and the part of what is left that may be lent at once.
+-- The longest that permits are lent, ms; and the divisor of the permits left: one third of them may
+-- be lent at once.
 local LONGEST, SHARE = 10000, 3
--- How many sub-buckets ahead of the newest time seen something may be counted.
+-- How many sub-buckets after the newest time seen permits may be counted.
 local AHEAD = 2
 -- The longest state, in bytes, and the most bytes of ids in one generation.
 local LONGEST_STATE, IDS = 400, 36
@@ -87,8 +95,8 @@ local function server_time()
   return real
 end
 
--- What is not a state of ours is no state: nil. The counts stay text as long as nobody needs each of
--- them: most calls add to the last one and forget the first.
+-- Reads a state; nil if the text is not one. The counts stay text until each of them is needed:
+-- most calls only add to the last one and forget the first.
 local function parse(text, width)
   local tag, seen, w, base, m, total, list, age, ids, older =
     match(text, '^2 (%x+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d[ %d]*);(%d+):([%w-]*):([%w-]*)$')
@@ -99,7 +107,7 @@ local function parse(text, width)
     return nil
   end
   if w ~= width then
-    -- The window was configured anew: what was counted counts as if it had come at the last moment,
+    -- The window was reconfigured: all permits count as if charged at the last possible moment,
     -- which is the end of the last lease.
     local last = max(seen, min((base + m) * w, seen + LONGEST) - 1)
     base, m, list = min(floor(last / width), floor(seen / width) + AHEAD), 1, format('%.0f', total)
@@ -111,7 +119,7 @@ local function parse(text, width)
   }
 end
 
--- Takes the counts apart; false if they are not what the state says of them.
+-- Splits the counts; false if they do not match the number and the sum in the state.
 local function expand(s)
   if s.counts then return s.sound end
   local counts, m, total = {}, 0, 0
@@ -158,14 +166,15 @@ for j = 1, n do
   end
 end
 
--- The instant from which on nothing of a limit's state is counted.
+-- The instant from which on nothing in a limit's state is counted.
 local function ends(limit)
   local s = limit.state
   return (s.base + s.m + limit.buckets) * limit.width
 end
 
--- The clock. A caller a little behind the newest time seen is served at that time. Where the two
--- are further apart, or a state is there that would have expired, Redis says who is wrong.
+-- The clock. A caller slightly behind the newest time seen is served at that time. If the two are
+-- further apart, or if a state exists that should have expired, the clock of Redis decides which
+-- one is wrong.
 local offset = ARGV[5] == '1' and server_time() - mine or false
 for j = 1, n do
   local s = limits[j] and limits[j].state
@@ -179,12 +188,12 @@ for j = 1, n do
   local limit = limits[j]
   local s = limit and limit.state
   local ahead = s and s.seen > mine + tolerance
-  -- Redis would have expired it long ago, had it been written by a right clock.
+  -- Redis would have expired this state long ago if a correct clock had written it.
   local behind = s and real and not s.cut_anew and ends(limit) + 2 * tolerance < real
   if ahead or behind then
     if expand(s) then
-      -- It was written by a wrong clock: what it counted at impossible times, counts as now. Some of it
-      -- may be lent, and spent until a lease that began now would be void.
+      -- A wrong clock wrote the state: counts at impossible times count as now. Some of these
+      -- permits may be lent, and may be spent until a lease that began now would become void.
       local i = floor(mine / limit.width)
       local last = floor((mine + min(2 * limit.width, LONGEST) - 1) / limit.width)
       local base = behind and last or min(max(s.base, i - limit.buckets), last)
@@ -210,7 +219,7 @@ for j = 1, n do
   end
 end
 
--- Whether this call was carried out before: then it is charged already.
+-- Whether this call was carried out before: if so, it is charged already.
 local done, forgotten = false, false
 for j = 1, n do
   local s = limits[j] and limits[j].state
@@ -224,13 +233,13 @@ local unsure = again and not done and forgotten
 for j = 1, n do
   local limit = limits[j]
   if limit and limit.back ~= '' and again and not done then
-    -- Who asks for this and nothing else, is told that it may not have been done.
+    -- A call that only gives something back is told that this may not have been done.
     unsure = unsure or limit.role == 'peek' or limit.role == 'settle'
     limit.back = ''
   end
 end
 
--- Takes `count` from the counts[k] of a state, as far as there are so many.
+-- Takes up to `count` permits from counts[k] of a state, as far as there are any.
 local function take_back(s, k, count)
   local taken = min(count, s.counts[k] + 0)
   if taken > 0 then
@@ -252,7 +261,7 @@ local function give_back(s, back)
   end
 end
 
--- Forgets what is counted before sub-bucket `first`, and what counts nothing at the start.
+-- Forgets the counts before sub-bucket `first`, and zero counts at the start.
 local function forget(s, first)
   local gone = first - s.base
   if gone >= s.m then
@@ -294,7 +303,7 @@ for j = 1, n do
         give_back(s, limit.back)
         if s.changed then forget(s, s.base) end
       end
-      -- Before anybody is refused it is made sure that the counts are what the total says.
+      -- Before a request is refused, it is checked that the counts match the total.
       if s.total > 0 and s.total + limit.cost > limit.ceiling and not expand(s) then
         s.total, unreadable = 0, unreadable + 1
       end
@@ -310,9 +319,10 @@ for j = 1, n do
 end
 if done then admitted = true end
 
--- The cache, and whether the origin will be called. A refresh lease names the stamp of the entry that it
--- is for, 0 if there was none, and the call that took it, which may be repeated. One for another entry is
--- done with. "u" in its place: the answer cannot be stored.
+-- The cache, and whether the origin will be called. A refresh lease holds the stamp of the entry
+-- that it is for (0 if there was none) and the id of the call that took it, which may be repeated.
+-- A lease for another entry no longer counts. "u" in place of a lease: the response cannot be
+-- stored.
 local entry, refresh, unstored, taken, calls_origin, lease, epochs = false, false, false, false, true, '0', ''
 if entry_at > 0 then
   entry = values[entry_at]
@@ -340,7 +350,7 @@ for j = 1, n do
   end
 end
 
--- From which instant on at most `target` is counted, in ms from the caller's now.
+-- When at most `target` permits will be counted, in ms from the caller's now.
 local function until_used(limit, target)
   local s, used = limit.state, limit.used
   if not s or used <= target then return 0 end
@@ -383,7 +393,7 @@ local function count(limit, at, permits)
     s.list, s.m = s.list .. string.rep(' 0', at - last - 1) .. format(' %.0f', permits), at - s.base + 1
   else
     expand(s)
-    -- Before all that is counted: permits that are lent lie ahead.
+    -- Lent permits may lie ahead of `at`: sub-buckets are inserted before all others.
     for _ = at, s.base - 1 do
       table.insert(s.counts, 1, '0')
       s.base, s.m = s.base - 1, s.m + 1
@@ -397,7 +407,7 @@ local function count(limit, at, permits)
   limit.used = s.total
 end
 
--- `by`: the id of the call, if it was admitted. One that was refused is decided anew when it is repeated.
+-- `by` is the id of the call if it was admitted. A refused call is decided anew if it is repeated.
 local function write(limit, by)
   local s = limit.state
   s.seen = max(s.seen, now)
@@ -431,7 +441,7 @@ for j = 1, n do
       local spare = limit.quota - ceil(limit.quota * limit.kept / 100) - limit.used
       limit.granted = min(limit.lend, floor(spare / SHARE))
       if limit.granted > 0 then
-        -- Until the end of the next sub-bucket: for one of them at least.
+        -- A lease ends with the next sub-bucket, so it lasts at least as long as one sub-bucket.
         local void = min((limit.i + 2) * limit.width, now + LONGEST)
         lent_at, void_in = floor((void - 1) / limit.width), void - now
         count(limit, lent_at, limit.granted)

@@ -9,7 +9,7 @@ use crate::engine::limit::sliding_window::{Cut, TOLERANCE};
 use crate::engine::limit::{Buckets, Charge, Receipt};
 use crate::redis::Script;
 
-/// The one script. It knows a repeat of a call by its id, so a call may be sent again.
+/// The script. It recognises a repeat of a call by its id, so a call may be sent again.
 pub static ADMIT: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("admit.lua")).repeatable());
 
@@ -18,11 +18,11 @@ pub static ADMIT: LazyLock<Script> =
 pub struct Ask {
     /// KEYS.
     pub keys: Vec<String>,
-    /// ARGV, but for the last one, which says whether this may be a repeat.
+    /// ARGV, except for the last one, which says whether this may be a repeat.
     pub args: Vec<String>,
-    /// By how much the caller's clock was corrected when it told the time.
+    /// The correction of the caller's clock that is included in `now`, in milliseconds.
     pub correction_ms: i64,
-    /// The time that it told.
+    /// The time that the call states.
     pub now: Timestamp,
     pub(super) limits: usize,
     pub(super) cached: bool,
@@ -35,19 +35,21 @@ pub struct EntryQuery {
     pub entry: String,
     /// The key of the refresh lease.
     pub lease: String,
-    /// The keys of its epochs.
+    /// The keys of the epochs of the entry.
     pub epochs: Vec<String>,
-    /// How long whoever refreshes may take before another may; absent: this caller cannot.
+    /// How long a refresh may take before another caller may refresh; `None`: this caller cannot
+    /// refresh.
     pub lease_for: Option<Duration>,
-    /// For how long before the entry goes stale it may be refreshed already.
+    /// How long before the entry goes stale it may be refreshed already.
     pub early: Duration,
-    /// How the entry begins that the caller has at hand, if it has one: it is not sent again.
+    /// The beginning of the entry that the caller has already, if it has one: the store does not
+    /// send that entry again.
     pub known: Option<String>,
 }
 
 impl Ask {
-    /// A call that tells the time `now`. Its id is not used again by anybody for as long as a repeat
-    /// can come, `horizon`. `ask_time`: also how far the clock of this isolate is off.
+    /// A call that states the time `now`. No other call may use its `id` for as long as a repeat
+    /// can arrive, `horizon`. `ask_time`: asks too how far the clock of this isolate is off.
     pub fn new(now: Timestamp, id: &str, horizon: Duration, ask_time: bool) -> Self {
         let args = vec![
             now.as_millis().to_string(),
@@ -73,8 +75,8 @@ impl Ask {
         }
     }
 
-    /// Asks about a limit, too: `lend` more permits ahead, if they can be spared, and take `back` what
-    /// was charged there.
+    /// Asks about a limit. Asks too to `lend` that many more permits ahead, if they can be spared,
+    /// and to take `back` permits that were charged there.
     pub fn limit(&mut self, charge: &Charge, lend: u64, back: &[(Receipt, u64)]) {
         let back = back_word(back);
         self.push(charge, lend, back);
@@ -123,13 +125,13 @@ impl Ask {
         self.set(1, self.limits.to_string());
     }
 
-    /// Asks whether the client's API key is registered: `key` is its record's.
+    /// Asks whether the client's API key is registered. `key` is the key of its record.
     pub fn record(&mut self, key: &str) {
         self.keys.push(key.to_owned());
         self.set(7, self.keys.len().to_string());
     }
 
-    /// Asks the cache, too.
+    /// Adds the question of the cache.
     pub fn look_up(&mut self, query: &EntryQuery) {
         let lease_for = millis(query.lease_for.unwrap_or_default());
         self.set(3, lease_for.to_string());
@@ -149,18 +151,19 @@ impl Ask {
         }
     }
 
-    /// Whether anything is asked at all.
+    /// Whether the call asks nothing.
     pub const fn is_empty(&self) -> bool {
         self.limits == 0 && !self.cached
     }
 
-    /// Whether the cache is asked, too.
+    /// Whether the call has a question of the cache.
     pub const fn asks_cache(&self) -> bool {
         self.cached
     }
 }
 
-/// What goes back, of one state: parts of another one than the last are left out, that one is lost.
+/// The permits that go back to one state, that of the last receipt. The states of other receipts no
+/// longer exist.
 fn back_word(back: &[(Receipt, u64)]) -> String {
     let Some((last, _)) = back.last() else {
         return String::new();

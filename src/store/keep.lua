@@ -1,4 +1,5 @@
--- Writes an entry, unless a newer one is there, or it was purged while it was on its way.
+-- Writes an entry, unless a newer one is there or the entry was purged since its response was
+-- requested.
 --
 -- KEYS  the entry, and its epochs
 -- ARGV  1  the new entry
@@ -7,11 +8,12 @@
 --       4  its life, ms
 -- Reply 1 written, 0 a newer one is there, -1 it was purged
 --
--- An entry begins "2 fresh_until usable_until stamp version epochs ". Versions have any number of digits
--- and no leading zeros, so the longer one is the newer, and of two as long the one that sorts later.
--- Carried out twice it does nothing else than once: its own version is not newer than itself.
+-- An entry begins "2 fresh_until usable_until stamp version epochs ". Versions have any number of
+-- digits and no leading zeros, so the longer one is newer, and of two equally long ones the one
+-- that sorts later is newer. A repeat of the call has the same effect as a single call, because its
+-- own version is not newer than itself.
 --
--- Commands, as they are billed: EVALSHA, MGET, SET.
+-- Commands that are billed: EVALSHA, MGET, SET.
 
 local values = redis.call('MGET', unpack(KEYS))
 local current = {}

@@ -1,5 +1,5 @@
-//! What an isolate knows of its store: whether it is worth asking, how far the isolate's own clock is
-//! off, and which ids its calls have had.
+//! What an isolate knows of its store: whether to ask it, how far the isolate's own clock is off,
+//! and the ids of its calls.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::redis::Value;
 use super::ask::Ask;
 use super::reply::Reply;
 
-/// The link of an isolate to its store, or the lack of one.
+/// The connection of an isolate to its store, which may be absent.
 #[derive(Debug)]
 pub struct Link {
     exists: bool,
@@ -23,8 +23,8 @@ pub struct Link {
 }
 
 impl Link {
-    /// The link to a store whose calls take at most `timeout`. `seed` is a random number, so that no
-    /// two isolates give their calls the same ids.
+    /// The link to a store whose calls take at most `timeout`. `seed` is a random number, so that
+    /// no two isolates use the same ids for their calls.
     pub fn new(timeout: Duration, seed: u64) -> Self {
         Self {
             exists: true,
@@ -35,7 +35,7 @@ impl Link {
         }
     }
 
-    /// No store: all is decided in the isolate.
+    /// A link without a store: the isolate decides everything.
     pub fn absent(seed: u64) -> Self {
         Self {
             exists: false,
@@ -48,33 +48,33 @@ impl Link {
         self.exists
     }
 
-    /// Whether there is a store that answers, as far as is known.
+    /// Whether there is a store and its circuit breaker is closed.
     pub fn is_up(&self) -> bool {
         self.exists && self.breaker.status() == Status::Closed
     }
 
-    /// How the store looks from here; `None` if there is none.
+    /// The state of the circuit breaker; `None` if there is no store.
     pub fn status(&self) -> Option<Status> {
         self.exists.then(|| self.breaker.status())
     }
 
-    /// Whether the store may be asked now. While it fails, one call at a time is let through, to
-    /// probe it.
+    /// Whether the store may be asked now. While it fails, one call at a time is let through as a
+    /// probe.
     pub fn allows(&mut self, now: Timestamp) -> bool {
         self.exists && self.breaker.allows(now)
     }
 
-    /// For how long yet nobody asks the store; `None` if there is none.
+    /// How long the store will not be asked yet; `None` if there is none.
     pub fn down_for(&self, now: Timestamp) -> Option<Duration> {
         self.exists.then(|| self.breaker.retry_after(now))
     }
 
-    /// What time it is, given what the isolate's clock shows.
+    /// The corrected time, given what the isolate's clock shows.
     pub fn now(&self, local_now: Timestamp) -> Timestamp {
         self.clock.correct(local_now)
     }
 
-    /// A call of the script that says what time it is, and asks for it where that is due.
+    /// A call of the script that states the time, and asks for the store's clock if that is due.
     pub fn call(&mut self, now: Timestamp) -> Ask {
         let id = self.ids.next();
         let mut ask = Ask::new(now, &id, self.timeout, self.clock.is_due(now));
@@ -82,13 +82,13 @@ impl Link {
         ask
     }
 
-    /// The longest that a call takes, with what comes before and after it.
+    /// The longest that a call takes, with what precedes and follows it.
     pub const fn longest_call(&self) -> Duration {
         self.timeout.saturating_mul(2)
     }
 
-    /// Takes what came of a call: whether the store is worth asking, and what time it is. Returns the
-    /// reply, if there is one, and the time from which on it counts.
+    /// Takes the result of a call: updates the circuit breaker and the clock. Returns the reply, if
+    /// there is one, and the corrected time at which it was received.
     pub fn received(
         &mut self,
         ask: &Ask,
@@ -111,7 +111,7 @@ impl Link {
         }
     }
 
-    /// Takes what came of a call that is not one of the script: whether the store is worth asking.
+    /// Takes the result of a call other than one of the script: updates the circuit breaker.
     pub fn heard(&mut self, error: Option<&Error>, now: Timestamp) {
         match error {
             None => self.breaker.succeeded(),
@@ -119,7 +119,7 @@ impl Link {
         }
     }
 
-    /// A number that is not likely to come again, in this isolate or in another.
+    /// A number that is unlikely to be repeated, in this isolate or in another.
     pub const fn random(&mut self) -> u64 {
         self.ids.random()
     }
@@ -136,7 +136,7 @@ impl Link {
 struct Ids(u64);
 
 impl Ids {
-    /// The next one.
+    /// The next id.
     fn next(&mut self) -> String {
         const LETTERS: &[u8; 62] =
             b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -149,7 +149,7 @@ impl Ids {
         (0..6).map(|_| letter()).collect()
     }
 
-    /// SplitMix64: a sequence that does not repeat and looks random.
+    /// SplitMix64: a pseudo-random sequence without repetition.
     const fn random(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -159,13 +159,13 @@ impl Ids {
     }
 }
 
-/// How often the isolate's clock is held against the store's.
+/// How often the isolate's clock is compared with the store's.
 const CLOCK_CHECK: Duration = Duration::from_secs(600);
 
-/// The isolate's clock, corrected by the store's where the two are too far apart.
+/// The isolate's clock, corrected by the store's if the two are too far apart.
 ///
-/// Limits and entries are shared by isolates, so their clocks must agree. The store's clock is the
-/// one that they all see; to ask it costs a command, so it is asked rarely.
+/// Isolates share limits and entries, so their clocks must agree. They all can ask the store for
+/// its clock; that costs a command, so they ask rarely.
 #[derive(Debug, Default)]
 struct ClockGuard {
     offset_ms: i64,
@@ -173,28 +173,27 @@ struct ClockGuard {
 }
 
 impl ClockGuard {
-    /// What the time is, given what the isolate's clock shows.
+    /// The corrected time, given what the isolate's clock shows.
     fn correct(&self, local_now: Timestamp) -> Timestamp {
         Timestamp::from_millis(local_now.as_millis().saturating_add_signed(self.offset_ms))
     }
 
-    /// Whether it is time to ask the store for its clock.
+    /// Whether it is time to ask for the store's clock.
     fn is_due(&self, now: Timestamp) -> bool {
         self.next_check
             .is_none_or(|at| now >= at || at.since(now) > CLOCK_CHECK)
     }
 
-    /// By how many milliseconds the isolate's clock is corrected.
+    /// The correction of the isolate's clock, in milliseconds.
     const fn correction_ms(&self) -> i64 {
         self.offset_ms
     }
 
-    /// The store's clock is `offset_ms` ahead of what an [`Ask`] told it, which was
-    /// corrected by `correction_ms`. The isolate's clock shows
-    /// `local_now`.
+    /// Learns that the store's clock is `offset_ms` ahead of the time that an [`Ask`] stated, which
+    /// was corrected by `correction_ms`. The isolate's clock shows `local_now`.
     ///
-    /// Several answers may tell of one and the same error: each is taken for what it says of the
-    /// clock, and not added to what is known from the others.
+    /// Several replies may report the same error of the clock, so each gives the whole correction,
+    /// and corrections are not added up.
     fn learn(&mut self, offset_ms: i64, correction_ms: i64, local_now: Timestamp) {
         let right = correction_ms.saturating_add(offset_ms);
         if right.abs_diff(self.offset_ms) > millis(TOLERANCE) {
@@ -237,7 +236,7 @@ mod tests {
                 seen.insert(id);
             }
         }
-        // The first sequence goes on where the third one begins.
+        // The sequence of the third seed continues into that of the first.
         assert!(seen.len() >= 2_000);
     }
 

@@ -10,80 +10,81 @@ use crate::redis::Value;
 
 use super::ask::Ask;
 
-/// What the store says.
+/// The reply of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// Whether the limits that are enforced are all met; then all are charged.
+    /// Whether all limits that are enforced are met; if so, all limits are charged.
     pub outcome: Outcome,
-    /// How many milliseconds the store's clock is ahead of the caller's, where it was asked.
+    /// How many milliseconds the store's clock is ahead of the caller's, if the call asked for it.
     pub clock_offset: Option<i64>,
-    /// How the client's API key stands, where that was asked.
+    /// The standing of the client's API key, if the call asked for it.
     pub standing: Standing,
-    /// How many states could not be read, and were taken for empty.
+    /// How many states could not be read and were treated as empty.
     pub unreadable: u64,
-    /// What each limit says; `None` where it does not apply to this client.
+    /// The reply for each limit; `None` if the limit does not apply to this client.
     pub limits: Vec<Option<LimitReply>>,
-    /// What the cache says, where it was asked.
+    /// The reply for the cache, if the call asked for it.
     pub cached: Option<EntryReply>,
 }
 
-/// What the cache says.
+/// The reply for the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryReply {
     /// The entry.
     pub entry: Stored,
-    /// Who is the one to refresh it.
+    /// Whether the caller is to refresh the entry.
     pub lease: Lease,
-    /// The values of its epoch keys: those of an entry that is made now.
+    /// The current values of its epoch keys, which an entry that is made now must carry.
     pub epochs: String,
 }
 
-/// What is stored.
+/// The stored entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stored {
-    /// Nothing, or nothing that is still good.
+    /// No entry, or none that may still be used.
     Nothing,
-    /// What the caller has at hand.
+    /// The entry that the caller has already.
     Same,
-    /// This.
+    /// This entry.
     Entry(Bytes),
 }
 
-/// Who is to fetch an entry that is missing or stale.
+/// Who fetches an entry that is missing or stale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lease {
-    /// Whoever asked: it holds the lease.
+    /// The caller: it now holds the lease.
     Granted,
-    /// Another one, who holds the lease.
+    /// Another caller, which holds the lease.
     HeldElsewhere,
-    /// Nobody, as far as the store knows: it is fresh, or whoever asked cannot.
+    /// Nobody, as far as the store knows: the entry is fresh, or this caller cannot refresh.
     NotDue,
-    /// Each for itself: the last answer could not be stored.
+    /// Every caller for itself: the last response could not be stored.
     Uncacheable,
 }
 
 impl Lease {
-    /// Whether whoever asked holds the lease.
+    /// Whether the caller holds the lease.
     pub const fn is_granted(self) -> bool {
         matches!(self, Self::Granted)
     }
 }
 
-/// How a call ended.
+/// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// All limits are met, and charged.
+    /// All limits are met and charged.
     Admitted,
-    /// They were, and charged, by an earlier call of which this is a repeat.
+    /// All limits were met and charged by an earlier call, of which this is a repeat.
     Repeated,
-    /// Refused by a limit; none is charged.
+    /// A limit refused the request; no limit is charged.
     Refused,
-    /// Sent a second time, and the store cannot tell whether the first one was carried out: it had to
-    /// forget ids, or the call was to give something back, which it does once only. Nothing is done now.
+    /// The call was sent a second time, and the store cannot tell whether the first one was carried
+    /// out: it had to forget ids, or the call was to give something back, which it does only once.
+    /// The store does nothing now.
     Unsure,
 }
 
-/// What one limit says.
+/// The reply for one limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitReply {
     /// Permits in a window, for this client.
@@ -92,7 +93,7 @@ pub struct LimitReply {
     pub verdict: Verdict,
     /// Where the request was charged, if it was.
     pub receipt: Option<Receipt>,
-    /// What was lent ahead.
+    /// The permits that were lent ahead, if any.
     pub granted: Option<Granted>,
 }
 
@@ -103,12 +104,12 @@ pub struct Granted {
     pub receipt: Receipt,
     /// How many.
     pub permits: u64,
-    /// How long after the call they are void.
+    /// How long after the call they become void.
     pub void_after: Duration,
 }
 
 impl Ask {
-    /// Reads the reply to this; `None` if it is not one.
+    /// Reads the reply to this call; `None` if it is not a valid one.
     pub fn read(&self, reply: Value) -> Option<Reply> {
         let mut items = reply.into_array()?.into_iter();
         let outcome = match items.next()?.as_int()? {
@@ -159,7 +160,7 @@ impl Ask {
     }
 }
 
-/// Reads what one limit says; the inner `None`: it does not apply.
+/// Reads the reply for one limit; the inner `None` means that the limit does not apply.
 fn limit(words: &[Value]) -> Option<Option<LimitReply>> {
     let number = |n: usize| u64::try_from(words.get(n)?.as_int()?).ok();
     let met = match words.first()?.as_int()? {
@@ -191,5 +192,5 @@ fn limit(words: &[Value]) -> Option<Option<LimitReply>> {
     }))
 }
 
-/// How many words each limit has in the reply.
+/// The number of words for each limit in the reply.
 const REPLIES: usize = 10;
