@@ -1,4 +1,4 @@
-//! What JavaScript sees of `omnitrade-edge`: the exports of the WebAssembly module, and nothing
+//! The JavaScript interface of `omnitrade-edge`: the exports of the WebAssembly module, and nothing
 //! else.
 
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]

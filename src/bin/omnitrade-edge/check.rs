@@ -1,4 +1,5 @@
-//! `check`: reads a configuration and says what the gate will do by it, or all that is wrong.
+//! `check`: reads a configuration and describes what the gate will do, or reports everything that
+//! is wrong.
 
 mod cache;
 
@@ -16,15 +17,15 @@ use cache::describe_cache;
 
 /// Check a configuration and print what it will do
 ///
-/// Ends with 1 when there is something wrong with it, and names all of it on stderr.
+/// Ends with 1 if something is wrong with it, and reports everything on stderr.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// A wrangler.toml with a `[vars.EDGE]`, or a JSON file with the configuration alone
+    /// A wrangler.toml with a `[vars.EDGE]`, or a JSON file with only the configuration
     #[arg(default_value = "wrangler.toml")]
     file: PathBuf,
 }
 
-/// Reads the file and prints what it says.
+/// Reads the file and prints the description.
 pub fn run(options: &Options) -> Result<(), Failure> {
     let summary = Summary(&load(&options.file)?).to_string();
     crate::print(&summary).map_err(|error| Failure::Runtime(format!("cannot print: {error}")))
@@ -34,7 +35,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
 ///
 /// # Errors
 ///
-/// All that is wrong with it, a line each.
+/// Everything that is wrong with it, one line each.
 pub fn load(file: &Path) -> Result<Config, Failure> {
     let name = file.display();
     let text = std::fs::read_to_string(file)
@@ -45,14 +46,14 @@ pub fn load(file: &Path) -> Result<Config, Failure> {
     })
 }
 
-/// The configuration in `text`, or all that is wrong with it.
+/// The configuration in `text`, or everything that is wrong with it.
 fn parse(file: &Path, text: &str) -> Result<Config, Vec<String>> {
     let value = configuration(file, text).map_err(|problem| vec![problem])?;
     Config::from_json(value)
         .map_err(|error| error.problems().iter().map(ToString::to_string).collect())
 }
 
-/// Takes the configuration out of the file that it is in.
+/// Extracts the configuration from the text of its file.
 fn configuration(file: &Path, text: &str) -> Result<Value, String> {
     if file
         .extension()
@@ -129,7 +130,7 @@ fn describe_sizes(sizes: Sizes) -> String {
     )
 }
 
-/// Which headers tell clients their limits; nothing where that is as usual.
+/// Which headers tell clients their limits; `None` if they are the default.
 fn describe_headers(config: &Config) -> Option<String> {
     let style = match config.headers {
         Style::Draft10 if !config.partition_key => return None,
@@ -259,8 +260,8 @@ fn names(names: &[String]) -> String {
     }
 }
 
-/// Stands for a choice that the library has and this command has no words for. A test checks that
-/// there is none.
+/// Stands for a variant of the library that this command has no words for. A test checks that there
+/// is none.
 const UNDESCRIBED: &str = " (not described)";
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `keys`: registers API keys, lists the registered ones and revokes them.
 //!
-//! [`Place`] finds the store that the gate uses, [`registry`] does what is asked there. A key
-//! ([`secret`]) is printed once, when it is made; what is stored, shown and asked for is its digest.
+//! [`Place`] finds the store that the gate uses, [`registry`] changes it. A key ([`secret`]) is
+//! printed only once, when it is made; its digest is stored, shown and queried instead.
 
 mod date;
 mod entry;
@@ -26,8 +26,8 @@ use secret::ApiKey;
 
 /// Register API keys, list the registered ones, and revoke them
 ///
-/// With `client.keys = "registered"` the gate counts an API key only if it is registered. The store
-/// is the gate's own, and gets no key, only digests.
+/// With `client.keys = "registered"` the gate accepts an API key only if it is registered. The keys
+/// are registered in the gate's own store, which gets only their digests, never the keys.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(subcommand)]
@@ -43,20 +43,20 @@ enum Verb {
 
 /// Make an API key, register it, and print it, once
 ///
-/// The key is all that goes to stdout: KEY=$(omnitrade-edge keys add). Its id goes to stderr. A key
-/// that is registered already is renewed, and keeps its plan and its name if none are given.
+/// Only the key goes to stdout: KEY=$(omnitrade-edge keys add). Its id goes to stderr. If the key
+/// is registered already, it is renewed, and keeps its plan and its name unless new ones are given.
 #[derive(Debug, clap::Args)]
 struct Add {
-    /// The plan, whose quota the key gets from every limit that knows it
+    /// The plan, which gives the key its quota in every limit that has this plan
     #[arg(long, value_parser = plan)]
     plan: Option<String>,
-    /// Whose key it is, for `keys list`: at most 64 printable characters
+    /// The owner of the key, for `keys list`: at most 64 printable characters
     #[arg(long, value_parser = entry::name)]
     name: Option<String>,
-    /// For how long it is registered, such as 90d or 12h; at most ten years
+    /// How long it stays registered, such as 90d or 12h; at most ten years
     #[arg(long, default_value = "365d", value_parser = validity)]
     valid_for: Duration,
-    /// Register the key that stands on stdin, and print none
+    /// Register the key that is read from stdin, and print none
     #[arg(long)]
     key_stdin: bool,
     #[command(flatten)]
@@ -65,12 +65,13 @@ struct Add {
     place: Place,
 }
 
-/// Print the registered keys, a line each, the oldest first
+/// Print the registered keys, one line each, the oldest first
 ///
-/// Id, plan, when it was added, until when it is valid, and the name, with `-` for none.
+/// Each line has the id, the plan, when the key was added, until when it is valid, and the name;
+/// `-` stands for none.
 #[derive(Debug, clap::Args)]
 struct List {
-    /// As JSON: a list of objects, their times in milliseconds since 1970
+    /// Print JSON: a list of objects, with times in milliseconds since 1970
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -85,7 +86,7 @@ struct Revoke {
     /// The key's id, as `keys list` shows it: at least its first 8 digits
     #[arg(required_unless_present = "key_stdin", conflicts_with = "key_stdin")]
     id: Option<String>,
-    /// Revoke the key that stands on stdin
+    /// Revoke the key that is read from stdin
     #[arg(long)]
     key_stdin: bool,
     #[command(flatten)]
@@ -94,13 +95,13 @@ struct Revoke {
     place: Place,
 }
 
-/// How the store is reached.
+/// The options for access to the store.
 #[derive(clap::Args)]
 struct Access {
     /// The store's address: Upstash's, or that of `serve-redis`
     #[arg(long, env = "UPSTASH_REDIS_REST_URL", hide_env_values = true)]
     url: String,
-    /// What opens the store. Give it through the environment, so that `ps` does not show it
+    /// The token of the store. Give it through the environment, so that `ps` does not show it
     #[arg(long, env = "UPSTASH_REDIS_REST_TOKEN", hide_env_values = true)]
     token: Token,
 }
@@ -119,7 +120,7 @@ impl Access {
     }
 }
 
-/// Does what is asked.
+/// Runs the command.
 pub fn run(options: Options) -> Result<(), Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -165,7 +166,7 @@ async fn add(options: Add) -> Result<(), Failure> {
         None => "no plan".to_owned(),
     };
     let until = date::rfc3339(added.until);
-    // The exit code tells that it went well, should stderr be closed.
+    // The exit code reports success too, in case stderr is closed.
     let _ = writeln!(std::io::stderr(), "{done} {id}: {plan}, until {until}");
     Ok(())
 }
@@ -200,7 +201,7 @@ fn print(text: &str) -> Result<(), Failure> {
     crate::print(text).map_err(|error| Failure::Runtime(format!("cannot print: {error}")))
 }
 
-/// The name stands last, so that nothing in it passes for another column.
+/// The table of keys. The name comes last, so that nothing in it looks like another column.
 fn as_lines(listed: &[Listed]) -> String {
     let plan = |key: &Listed| key.plan.clone().unwrap_or_else(|| "-".to_owned());
     let width = listed.iter().map(|key| plan(key).len()).max().unwrap_or(0);
@@ -231,7 +232,8 @@ fn as_json(listed: &[Listed]) -> String {
     format!("{:#}\n", serde_json::Value::from(keys))
 }
 
-/// A plan that no limit knows is a slip, unless none of them has plans as yet.
+/// Rejects a plan that no limit has, which is probably a typing error, unless no limit has plans
+/// yet.
 fn known_plan(plan: &str, config: &Config) -> Result<(), Failure> {
     let plans = config.limits.values().flat_map(|limit| limit.plans.keys());
     let known: BTreeSet<_> = plans.map(String::as_str).collect();
@@ -249,7 +251,8 @@ fn known_plan(plan: &str, config: &Config) -> Result<(), Failure> {
     )))
 }
 
-/// The start of an id. What is none is not shown: it may be a key, put there by mistake.
+/// Reads the start of an id. An invalid text is not shown: it may be a key that was given by
+/// mistake.
 fn id_start(text: &str) -> Result<String, Failure> {
     let is_id = (8..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
     if !is_id {

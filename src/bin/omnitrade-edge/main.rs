@@ -1,6 +1,6 @@
 //! The command line: `omnitrade-edge check`, `keys`, `purge`, `schema` and `serve-redis`.
 //!
-//! It ends with 0 when all went well, 1 when something failed while it ran, and 2 when it was
+//! The exit code is 0 on success, 1 if something failed while the command ran, and 2 if it was
 //! called wrongly.
 
 mod check;
@@ -38,27 +38,27 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // The exit code tells it too, should stderr be closed.
+            // The exit code reports the failure too, in case stderr is closed.
             let _ = writeln!(std::io::stderr(), "error: {failure}");
             failure.exit_code()
         }
     }
 }
 
-/// Writes to stdout, at once. Whoever reads it may have gone away: that is no reason to panic.
+/// Writes to stdout and flushes it. If the reader has gone, that must not cause a panic.
 fn print(text: &str) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()
 }
 
-/// Why a command did not do what it was asked to.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    /// It was asked wrongly: trying again the same way is of no use.
+    /// It was called wrongly: the same call would fail again.
     #[error("{0}")]
     Usage(String),
-    /// Something failed on the way.
+    /// Something failed while it ran.
     #[error("{0}")]
     Runtime(String),
 }

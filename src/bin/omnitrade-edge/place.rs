@@ -1,5 +1,5 @@
-//! Where the gate keeps things: which store, and what its keys' names start with. And how its errors
-//! are told.
+//! The store of the gate and the prefix of its keys, as the options name them; and the texts of its
+//! errors.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,11 +11,11 @@ use omnitrade_edge::shell::ReqwestTransport;
 
 use crate::{Failure, check};
 
-/// The options that say it.
+/// The options that determine the prefix.
 #[derive(Debug, clap::Args)]
 pub struct Place {
-    /// What the names of all keys in Redis start with [default: `redis.key_prefix` of the
-    /// configuration, or "ot"]
+    /// The prefix of all key names in Redis [default: `redis.key_prefix` of the configuration, or
+    /// "ot"]
     #[arg(long, value_parser = key_prefix)]
     prefix: Option<String>,
     /// The gate's configuration, a wrangler.toml or a JSON file [default: wrangler.toml, if there
@@ -25,14 +25,15 @@ pub struct Place {
 }
 
 impl Place {
-    /// The configuration, where one is at hand.
+    /// The configuration, if there is one. `file` takes precedence over `--config`.
     ///
-    /// A wrangler.toml that merely lies here counts only without `--prefix`: one that is broken, or
-    /// another Worker's, must not keep anybody from revoking a key. `file` stands for `--config`.
+    /// A wrangler.toml that is only found in the current folder counts only without `--prefix`: a
+    /// broken one, or one of another Worker, must not prevent anybody from revoking a key.
     ///
     /// # Errors
     ///
-    /// All that is wrong with it: a guess at its prefix would register keys for nobody.
+    /// Everything that is wrong with the configuration. A guessed prefix is no alternative: the
+    /// gate would not find keys that are registered under it.
     pub fn config(&self, file: Option<&Path>) -> Result<Option<Config>, Failure> {
         let nearby = Path::new("wrangler.toml");
         match (file.or(self.config.as_deref()), &self.prefix) {
@@ -42,11 +43,11 @@ impl Place {
         }
     }
 
-    /// The store and the prefix there. Nothing is sent yet.
+    /// The store, and the prefix of its keys. Nothing is sent yet.
     ///
     /// # Errors
     ///
-    /// [`Failure::Usage`] for an address or a token that cannot be one, without showing it.
+    /// [`Failure::Usage`] if the address or the token cannot be valid; it does not show them.
     pub fn open(
         &self,
         url: &str,
@@ -67,7 +68,7 @@ impl Place {
 /// A client of the store.
 pub type Store = RestClient<ReqwestTransport>;
 
-/// A store's error, told: it shows no address, no token, no value.
+/// The failure that a store's error becomes: it shows no address, no token and no value.
 pub fn store_failure(error: &Error) -> Failure {
     match error.kind() {
         ErrorKind::Config => Failure::Usage(error.to_string()),
@@ -75,7 +76,7 @@ pub fn store_failure(error: &Error) -> Failure {
     }
 }
 
-/// For clap: a prefix as `redis.key_prefix` takes it.
+/// For clap: checks a prefix as `redis.key_prefix` is checked.
 fn key_prefix(text: &str) -> Result<String, &'static str> {
     match is_key_prefix(text) {
         true => Ok(text.to_owned()),
@@ -86,8 +87,9 @@ fn key_prefix(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// The deadline of a store call. Nobody's request waits for it, and a first connection takes long.
+/// The deadline of a store call. No client's request waits for it, and a first connection takes
+/// long.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest reply that is read, in bytes: an index of some 400 000 keys.
+/// The longest reply that is read, in bytes: enough for an index of about 400 000 keys.
 const MAX_REPLY: usize = 64 << 20;

@@ -14,25 +14,25 @@ use crate::place::{Place, store_failure};
 
 /// Make cached responses void, by tag and by URL
 ///
-/// One command in the store for each, however many responses that makes void. The gate reads it with
-/// the next look at the store; what an isolate has at hand follows within `l1_max_age`. Prints what
-/// was purged, a line each.
+/// Each tag and each URL is one command in the store, however many responses it makes void. The
+/// gate notices a purge when it next asks the store; an isolate may use the entries in its memory
+/// for up to `l1_max_age`. Prints what was purged, one line each.
 #[derive(clap::Args)]
 pub struct Options {
-    /// The gate's configuration, as --config
+    /// The gate's configuration, like --config
     #[arg(conflicts_with = "config")]
     file: Option<PathBuf>,
-    /// Purge what has this tag; may be given several times
+    /// Purge the responses with this tag; may be given several times
     #[arg(long = "tag", value_name = "TAG", value_parser = tag, required_unless_present = "urls")]
     tags: Vec<String>,
-    /// Purge what this URL is answered with, https://host/path?query as clients send it; may be given
+    /// Purge the response to this URL, https://host/path?query as clients send it; may be given
     /// several times
     #[arg(long = "url", value_name = "URL")]
     urls: Vec<String>,
     /// The store's address: Upstash's, or that of `serve-redis`
     #[arg(long, env = "UPSTASH_REDIS_REST_URL", hide_env_values = true)]
     store_url: String,
-    /// What opens the store. Give it through the environment, so that `ps` does not show it
+    /// The token of the store. Give it through the environment, so that `ps` does not show it
     #[arg(long, env = "UPSTASH_REDIS_REST_TOKEN", hide_env_values = true)]
     store_token: Token,
     #[command(flatten)]
@@ -49,7 +49,7 @@ impl fmt::Debug for Options {
     }
 }
 
-/// Does what is asked.
+/// Runs the command.
 pub fn run(options: Options) -> Result<(), Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -78,7 +78,7 @@ async fn purge(options: Options) -> Result<(), Failure> {
     tell(&names, &replies)
 }
 
-/// What is to be purged, and as what each part of it was named.
+/// The purge, and a name for each of its parts.
 fn named(
     options: &Options,
     config: Option<&Config>,
@@ -89,7 +89,7 @@ fn named(
     })?;
     let (mut purge, mut names) = (Purge::new(prefix, random), Vec::new());
     let mut add = |purge: &Purge, name: String| {
-        // It has a key of its own, unless it was named before.
+        // It has a key of its own, unless it repeats an earlier one.
         if purge.keys().count() > names.len() {
             names.push(name);
         }
@@ -111,7 +111,7 @@ fn named(
     Ok((purge, names))
 }
 
-/// Prints what is purged; an error if that is not all.
+/// Prints what was purged; an error if not everything was.
 fn tell(names: &[String], replies: &[Result<Value, Error>]) -> Result<(), Failure> {
     let (mut purged, mut failed) = (String::new(), Vec::new());
     for (name, reply) in names.iter().zip(replies) {
@@ -135,7 +135,7 @@ fn not_purgeable(error: Unpurgeable, url: &str) -> Failure {
     Failure::Usage(format!("--url: {error}, found {url:?}"))
 }
 
-/// For clap: a tag as an entry may have it.
+/// For clap: checks a tag as it may be on an entry.
 fn tag(text: &str) -> Result<String, &'static str> {
     match is_tag_name(text) {
         true => Ok(text.to_owned()),

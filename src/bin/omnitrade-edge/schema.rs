@@ -12,7 +12,7 @@ pub struct Options {
     markdown: bool,
 }
 
-/// Prints it.
+/// Runs the command.
 pub fn run(options: &Options) -> Result<(), Failure> {
     let text = if options.markdown {
         Config::reference()

@@ -1,8 +1,8 @@
 //! `serve-redis`: Upstash's REST protocol over any Redis.
 //!
-//! A request becomes commands in [`wire`], is looked over by [`guard`] and [`script`], runs on the
-//! connection that [`backend`] keeps, and its [`reply`] goes back as JSON or RESP. [`mod@http`] leads
-//! it along that way.
+//! [`wire`] turns a request into commands, [`guard`] and [`script`] check and adapt them, they run
+//! on the connection that [`backend`] holds, and [`reply`] writes the result as JSON or RESP.
+//! [`mod@http`] calls these in turn.
 
 mod backend;
 mod body;
@@ -27,13 +27,13 @@ use crate::Failure;
 use backend::Backend;
 use endpoint::Endpoint;
 
-/// How long requests may still take once the server was told to stop.
+/// How long requests may still take after the server was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Serve Upstash's REST protocol over any Redis
 ///
-/// Prints one line on stdout when it is ready: the address it serves on. Stops on SIGINT and
-/// SIGTERM, after the requests in flight.
+/// Prints one line on stdout when it is ready: the address that it serves on. On SIGINT and SIGTERM
+/// it finishes the requests in flight and stops.
 #[derive(clap::Args)]
 pub struct Options {
     /// The Redis to serve: `redis://[user:password@]host[:port][/db]`, `rediss://…` for TLS, or
@@ -48,7 +48,8 @@ pub struct Options {
     /// Where to listen; port 0 takes a free one
     #[arg(long, env = "OMNITRADE_LISTEN", default_value = "127.0.0.1:8079", value_parser = host_and_port)]
     listen: String,
-    /// What clients must send as `Authorization: Bearer …`. Better given through the environment
+    /// The token that clients must send as `Authorization: Bearer …`. Better give it through the
+    /// environment
     #[arg(long, env = "OMNITRADE_TOKEN", hide_env_values = true)]
     token: String,
     /// Seconds that one request may wait for Redis to answer
@@ -82,7 +83,7 @@ async fn serve(options: Options, endpoint: Endpoint) -> Result<(), Failure> {
         warn!("{address} is open to other machines, and this is plain HTTP: put TLS in front");
     }
     let stop = stop_signal();
-    // Not being able to reach Redis now is no reason not to start: it may come up later.
+    // The server starts even if Redis cannot be reached now: Redis may come up later.
     backend.warm_up().await;
     announce(address);
 
@@ -104,7 +105,7 @@ async fn serve(options: Options, endpoint: Endpoint) -> Result<(), Failure> {
     }
 }
 
-/// Tells whoever started this that it is ready, in the one line that goes to stdout.
+/// Announces that the server is ready, in the only line that goes to stdout.
 fn announce(address: SocketAddr) {
     let line = format!("serving Upstash's REST protocol on http://{address}\n");
     if let Err(error) = crate::print(&line) {
@@ -112,14 +113,14 @@ fn announce(address: SocketAddr) {
     }
 }
 
-/// Turns true at the first SIGINT or SIGTERM.
+/// Becomes true at the first SIGINT or SIGTERM.
 fn stop_signal() -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {
         terminated().await;
         info!("stopping");
         sender.send_replace(true);
-        // The sender stays, so that a receiver never takes its end for a signal.
+        // The sender is kept, because a receiver would take its end for a signal.
         sender.closed().await;
     });
     receiver

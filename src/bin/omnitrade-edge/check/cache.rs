@@ -1,4 +1,4 @@
-//! A route's cache in words.
+//! Describes a route's cache in words.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use omnitrade_edge::config::{Cache, Letters, Ttl, VersionSource, format_duration
 
 use super::{UNDESCRIBED, names};
 
-/// What is kept, for how long, and what it is told apart by.
+/// Describes what is stored, for how long, and what selects an entry.
 pub fn describe_cache(cache: &Cache) -> String {
     let mut text = lifetime(cache);
     let mut period = |when: &str, duration: Option<Duration>| {

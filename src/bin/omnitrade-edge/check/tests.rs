@@ -224,7 +224,7 @@ fn everything_wrong_is_named() {
     );
 }
 
-/// What is told of limits and routes that have all that they can have.
+/// A configuration whose limits and routes use all that the command describes.
 const FULL: &str = r#"
     [vars.EDGE]
     origin = "https://api.example.com"

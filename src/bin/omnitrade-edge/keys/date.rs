@@ -1,9 +1,10 @@
-//! Instants as people read them.
+//! Instants in a readable form.
 
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::clock::calendar::civil;
 
-/// An instant in UTC by RFC 3339, in whole seconds, rounded down: `2027-07-26T10:00:00Z`.
+/// An instant in UTC in the format of RFC 3339, in whole seconds, rounded down:
+/// `2027-07-26T10:00:00Z`.
 pub fn rfc3339(at: Timestamp) -> String {
     let seconds = at.as_millis() / 1_000;
     let (days, time) = (seconds / 86_400, seconds % 86_400);
@@ -22,7 +23,7 @@ mod tests {
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ];
 
-    /// The same, made of what `httpdate` says: `Sun, 06 Nov 1994 08:49:37 GMT`.
+    /// The same instant, derived from the output of `httpdate`: `Sun, 06 Nov 1994 08:49:37 GMT`.
     fn by_httpdate(seconds: u64) -> String {
         let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
         let words: Vec<_> = text.split(' ').collect();

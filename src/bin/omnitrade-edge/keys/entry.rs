@@ -1,11 +1,11 @@
-//! What the index says about a registered key beside its record: things for people.
+//! The index's information about a registered key that is not in its record, for people.
 
 use serde::{Deserialize, Serialize};
 
 /// One value of the index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Whose key it is. Printable: it goes to terminals.
+    /// The owner of the key. It is printable, because terminals show it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// When it was first registered, in milliseconds since 1970.
@@ -15,7 +15,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Reads an entry. One whose name is not fit for a terminal is none: others may write there.
+    /// Reads an entry; `None` if it is invalid or its name is not printable: others may write
+    /// there.
     pub fn parse(text: &str) -> Option<Self> {
         let entry: Self = serde_json::from_str(text).ok()?;
         let fit = |name: &String| is_printable(name);
@@ -28,7 +29,7 @@ impl Entry {
     }
 }
 
-/// For clap: a name, without the space around it.
+/// For clap: a name, without surrounding white space.
 pub fn name(text: &str) -> Result<String, &'static str> {
     let name = text.trim();
     match is_printable(name) {
@@ -37,11 +38,11 @@ pub fn name(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Whether it is one line of 1 to 64 characters that can do nothing to a terminal but show.
+/// Whether the text is one line of 1 to 64 characters without effects on a terminal.
 fn is_printable(text: &str) -> bool {
-    // What Rust would escape in a text is what does not print: controls, marks that turn the
-    // direction of writing, invisible characters, spaces of other widths. Quotes and backslashes
-    // print, though they are escaped too.
+    // Rust's escaping of a text affects the characters that do not print: control characters, marks
+    // of writing direction, invisible characters, and spaces of other widths. It also escapes
+    // quotes and backslashes, which do print.
     let is_quote = |c: char| matches!(c, '\'' | '"' | '\\');
     let plain: String = text.chars().filter(|c| !is_quote(*c)).collect();
     let is_trimmed = text.trim().len() == text.len();

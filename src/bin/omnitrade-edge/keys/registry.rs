@@ -1,8 +1,9 @@
-//! The registered keys in the store: a record for each, which the gate reads, and an index of them
-//! all, which is for people.
+//! The registered keys in the store: a record for each key, which the gate reads, and an index of
+//! all keys, for people.
 //!
-//! Both are written and removed in one transaction. They may still come apart, since a record
-//! expires by itself: [`Registry::list`] goes by the records, and takes from the index what has none.
+//! Both are written and removed in one transaction. They may still differ, because a record expires
+//! by itself: [`Registry::list`] trusts the records, and removes keys without a record from the
+//! index.
 
 use std::time::Duration;
 
@@ -24,18 +25,18 @@ pub struct Registry {
     prefix: String,
 }
 
-/// What a key is to be registered with.
+/// The details of a registration.
 #[derive(Debug, Clone)]
 pub struct Terms {
-    /// Its plan; a key that is renewed keeps its own if this is none.
+    /// The plan; if `None`, a renewed key keeps its own.
     pub plan: Option<String>,
-    /// Its name; a key that is renewed keeps its own if this is none.
+    /// The name; if `None`, a renewed key keeps its own.
     pub name: Option<String>,
-    /// For how long, from now on.
+    /// How long the registration lasts from now on.
     pub valid_for: Duration,
 }
 
-/// What a key has been registered with.
+/// A registration that was made.
 #[derive(Debug)]
 pub struct Added {
     /// Its plan.
@@ -49,32 +50,32 @@ pub struct Added {
 /// A registered key.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Its whole digest.
+    /// The whole digest of the key.
     pub digest: String,
     /// Its plan, as the gate sees it.
     pub plan: Option<String>,
-    /// What the index says about it.
+    /// The entry of the key in the index.
     pub entry: Entry,
 }
 
 impl Registry {
-    /// The one whose keys start with `prefix`.
+    /// The registry whose key names start with `prefix`.
     pub const fn new(client: Store, prefix: String) -> Self {
         Self { client, prefix }
     }
 
-    /// A key's digest here.
+    /// The digest of a key in this deployment.
     pub fn digest(&self, key: &ApiKey) -> String {
         key.digest(&self.prefix)
     }
 
-    /// Registers a key, or renews it. The index outlives every key in it.
+    /// Registers a key, or renews it. The index lives longer than every key in it.
     ///
-    /// Time is the store's: the records expire by it.
+    /// Times are the store's, because records expire by its clock.
     ///
     /// # Errors
     ///
-    /// [`Failure::Runtime`], which says so if the key may have been registered all the same.
+    /// [`Failure::Runtime`], which says so if the key may have been registered nevertheless.
     pub async fn add(&self, digest: &str, terms: Terms) -> Result<Added, Failure> {
         let (record, index) = (record_key(&self.prefix, digest), index_key(&self.prefix));
         let asked = [
@@ -114,7 +115,7 @@ impl Registry {
                 .arg(&index)
                 .arg(digest)
                 .arg(&entry.to_text().ok_or_else(strange)?),
-            // A new index has no expiry, which would count as the latest of all.
+            // A new index has no expiry, which GT would treat as the latest of all.
             expiry("NX"),
             expiry("GT"),
         ];
@@ -132,11 +133,12 @@ impl Registry {
         })
     }
 
-    /// The registered keys, the oldest first. Takes from the index those that no longer are.
+    /// The registered keys, the oldest first. Removes keys from the index that are no longer
+    /// registered.
     ///
     /// # Errors
     ///
-    /// [`Failure::Runtime`] where the store cannot be read.
+    /// [`Failure::Runtime`] if the store cannot be read.
     pub async fn list(&self) -> Result<Vec<Listed>, Failure> {
         let index = Command::new("HGETALL").arg(&index_key(&self.prefix));
         let pairs = self.command(&index).await?;
@@ -177,10 +179,11 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`Failure::Runtime`] where there is none or more than one, or the store cannot be read.
+    /// [`Failure::Runtime`] if there is no such key, or more than one, or if the store cannot be
+    /// read.
     pub async fn find(&self, start: &str) -> Result<String, Failure> {
         if start.len() == DIGEST {
-            // Nothing to look up, and so nothing that could be missing from the index.
+            // A whole digest needs no lookup, and works even if the key is missing in the index.
             return Ok(start.to_owned());
         }
         let index = Command::new("HKEYS").arg(&index_key(&self.prefix));
@@ -201,11 +204,11 @@ impl Registry {
         }
     }
 
-    /// Takes a key from the registered ones.
+    /// Revokes a registered key.
     ///
     /// # Errors
     ///
-    /// [`Failure::Runtime`] where it was not one of them, or the store failed.
+    /// [`Failure::Runtime`] if the key was not registered, or the store failed.
     pub async fn revoke(&self, digest: &str) -> Result<(), Failure> {
         let transaction = [
             Command::new("DEL").arg(&record_key(&self.prefix, digest)),
@@ -213,7 +216,7 @@ impl Registry {
                 .arg(&index_key(&self.prefix))
                 .arg(digest),
         ];
-        // Gone is gone: removing it twice does no harm.
+        // Removing a key twice does no harm.
         let transaction = transaction.map(|command| command.idempotent(true));
         let [records, _] = self
             .multi(transaction)
@@ -225,7 +228,8 @@ impl Registry {
         }
     }
 
-    /// Takes keys without a record from the index, one that came back in the meantime excepted.
+    /// Removes keys without a record from the index, unless they have been registered again
+    /// meanwhile.
     async fn prune(&self, digests: &[String]) {
         let names = digests
             .iter()
@@ -238,7 +242,7 @@ impl Registry {
             .script(&Script::new(PRUNE), &names, digests)
             .await
         {
-            // They are no part of the list, pruned or not.
+            // The list does not contain them in any case.
             warn!("expired keys stay in the index: {error}");
         }
     }
@@ -261,7 +265,7 @@ impl Registry {
     }
 }
 
-/// What a key is called: the first 12 digits of its digest.
+/// The id of a key: the first 12 digits of its digest.
 pub fn id(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }
@@ -274,7 +278,7 @@ fn all<const N: usize>(replies: Vec<Result<Value, Error>>) -> Result<[Value; N],
         .map_err(|_| Error::from(ErrorKind::Protocol))
 }
 
-/// A field of the index and its value, as far as it can be read.
+/// A digest in the index and its entry; the inner `None` if the entry cannot be read.
 fn as_entry(pair: &[Value]) -> Option<(String, Option<Entry>)> {
     let [digest, entry] = pair else { return None };
     let digest = digest.as_str().filter(|digest| is_digest(digest))?;
@@ -305,13 +309,13 @@ fn strange() -> Failure {
     store_failure(&ErrorKind::Protocol.into())
 }
 
-/// Digits of a digest.
+/// The number of digits of a digest.
 const DIGEST: usize = 32;
 
-/// Keys asked for at once: a request stays far below what Upstash takes.
+/// How many keys are queried at once: such a request is far smaller than Upstash's limit.
 const CHUNK: usize = 1_000;
 
-/// KEYS: the index, and a record for each of ARGV, the digests.
+/// KEYS: the index, then a record for each digest in ARGV.
 const PRUNE: &str = "\
 for n, digest in ipairs(ARGV) do
   if redis.call('EXISTS', KEYS[n + 1]) == 0 then

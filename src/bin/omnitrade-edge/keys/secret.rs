@@ -1,4 +1,4 @@
-//! API keys, while they are in hand.
+//! API keys in plain text, which exist only in this process.
 
 use std::fmt;
 use std::io::Read as _;
@@ -14,12 +14,12 @@ use crate::Failure;
 pub struct ApiKey(Box<str>);
 
 impl ApiKey {
-    /// A new one: 192 bits of the operating system's randomness, behind a prefix by which scanners
-    /// for leaked secrets can know it.
+    /// A new key: 192 bits of the operating system's randomness, after a prefix by which scanners
+    /// for leaked secrets can recognise it.
     ///
     /// # Errors
     ///
-    /// [`Failure::Runtime`] where the system has no randomness.
+    /// [`Failure::Runtime`] if the system has no randomness.
     pub fn random() -> Result<Self, Failure> {
         let mut bytes = [0; 24];
         getrandom::fill(&mut bytes).map_err(|error| {
@@ -29,11 +29,11 @@ impl ApiKey {
         Ok(Self(text.into()))
     }
 
-    /// The one that stands on stdin.
+    /// Reads the key from stdin.
     ///
     /// # Errors
     ///
-    /// [`Failure::Usage`] for what cannot be a key, without showing it; [`Failure::Runtime`] where
+    /// [`Failure::Usage`] if the text cannot be a key, without showing it; [`Failure::Runtime`] if
     /// stdin cannot be read.
     pub fn from_stdin() -> Result<Self, Failure> {
         let mut bytes = Vec::new();
@@ -49,7 +49,7 @@ impl ApiKey {
             .map_err(|expected| Failure::Usage(format!("the key on stdin: expected {expected}")))
     }
 
-    /// Reads one, without the space around it; the error is what was expected.
+    /// Reads a key, without surrounding white space; the error says what was expected.
     fn parse(text: &str) -> Result<Self, &'static str> {
         let key = text.trim();
         if key.is_empty() {
@@ -64,7 +64,8 @@ impl ApiKey {
         Ok(Self(key.into()))
     }
 
-    /// What stands for it everywhere: its digest in the deployment whose keys start with `prefix`.
+    /// The digest that stands for the key everywhere, in the deployment whose key names start with
+    /// `prefix`.
     pub fn digest(&self, prefix: &str) -> String {
         subject::of_api_key(&self.0, &subject::domain(prefix))
     }
@@ -83,11 +84,11 @@ impl fmt::Debug for ApiKey {
 
 const VISIBLE: &str = "one line of visible ASCII characters without spaces";
 
-/// Lengths of keys, in bytes.
+/// The allowed lengths of keys, in bytes.
 const MIN_LENGTH: usize = 16;
 const MAX_LENGTH: usize = 1_024;
 
-/// More is not read from stdin, in bytes: enough to know that a key is too long.
+/// The most that is read from stdin, in bytes: enough to notice that a key is too long.
 const MAX_INPUT: u64 = 4_096;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The one connection to Redis that all requests share, and its renewal.
 //!
-//! A connection is made when a request needs one, so that a Redis that is back serves the very
-//! next request: there is no back-off to wait for. A connection that breaks is known to be broken
-//! at once, even while nothing is asked of it, because its driver ends with it.
+//! A connection is made if a request needs one, so the first request after an outage is served
+//! again; there is no back-off. A broken connection is noticed at once, even while it is idle,
+//! because its driver ends with it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,10 +18,11 @@ use super::lines::CleanLines;
 use super::reply::Reply;
 use super::wire::Command;
 
-/// How long a request waits for a connection, be it for its own attempt or for another's.
+/// How long a request waits for a connection, whether it makes the connection itself or another
+/// request does.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The way to Redis.
+/// The shared connection and what is needed to renew it.
 pub struct Backend {
     endpoint: Endpoint,
     timeout: Duration,
@@ -30,7 +31,7 @@ pub struct Backend {
     down: AtomicBool,
 }
 
-/// Why there are no replies.
+/// Why Redis gave no replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Outage {
     /// There is no connection: the commands were not sent.
@@ -39,20 +40,20 @@ pub enum Outage {
     /// The connection broke: the commands may have run.
     #[error("ERR the connection to Redis broke, the command may have run")]
     Broken,
-    /// Redis did not answer in time: the commands may have run, or may run yet.
+    /// Redis did not answer in time: the commands may have run, or may still run.
     #[error("ERR Redis did not answer in time, the command may have run")]
     TimedOut,
-    /// What it answered is no RESP.
+    /// The reply was not valid RESP.
     #[error("ERR Redis answered with what is not RESP")]
     Garbled,
 }
 
-/// What came of a transaction.
+/// The result of a transaction.
 #[derive(Debug)]
 pub enum Transaction {
-    /// It ran: one reply per command.
+    /// It ran; one reply for each command.
     Executed(Vec<Reply>),
-    /// Nothing of it ran: the error.
+    /// None of it ran; holds the error.
     Discarded(String),
 }
 
@@ -63,7 +64,8 @@ struct Link {
 }
 
 impl Backend {
-    /// Not connected yet. `timeout` is how long Redis may take to answer one request.
+    /// A backend that is not connected yet. `timeout` is how long Redis may take to answer one
+    /// request.
     pub fn new(endpoint: Endpoint, timeout: Duration) -> Self {
         Self {
             endpoint,
@@ -73,14 +75,15 @@ impl Backend {
         }
     }
 
-    /// Connects ahead of the first request, if it can; the log says whether it could, and what to do if
+    /// Tries to connect before the first request. The log says whether it could, and what to do if
     /// Redis is clustered.
     pub async fn warm_up(&self) {
         if self.link().await.is_err() {
             return;
         }
         let info = [vec![b"INFO".to_vec(), b"cluster".to_vec()]];
-        // One that does not answer, or may not, says nothing about itself: requests will show it.
+        // If Redis does not answer, or the user may not run INFO, nothing is known yet; requests
+        // will show it.
         let told = tokio::time::timeout(CONNECT_TIMEOUT, self.run(&info)).await;
         if let Ok(Ok(replies)) = told
             && replies.iter().any(says_clustered)
@@ -93,8 +96,8 @@ impl Backend {
         }
     }
 
-    /// Runs `commands` one after the other, others' perhaps in between, and gives one reply to
-    /// each.
+    /// Runs `commands` in order and returns one reply for each. Other requests' commands may run in
+    /// between.
     pub async fn run(&self, commands: &[Command]) -> Result<Vec<Reply>, Outage> {
         if commands.is_empty() {
             return Ok(Vec::new());
@@ -104,10 +107,10 @@ impl Backend {
         self.send(&pipeline).await
     }
 
-    /// Runs `commands` as one, nothing in between.
+    /// Runs `commands` as one transaction, with nothing in between.
     ///
-    /// They are written to the connection in one piece with their MULTI and EXEC, so that no
-    /// other request can get between them.
+    /// They are written to the connection in one piece with their MULTI and EXEC, so that no other
+    /// request's commands can come between them.
     pub async fn transaction(&self, commands: &[Command]) -> Result<Transaction, Outage> {
         let mut pipeline = Pipeline::with_capacity(commands.len() + 2);
         pipeline.cmd("MULTI");
@@ -144,7 +147,7 @@ impl Backend {
         }
     }
 
-    /// The connection, made anew if there is none that works.
+    /// The connection; makes a new one if none works.
     async fn link(&self) -> Result<Link, Outage> {
         let link = async {
             let mut slot = self.link.lock().await;
@@ -195,13 +198,13 @@ impl Link {
         self.alive.load(Ordering::Relaxed)
     }
 
-    /// Gives the connection up for later requests. Those in flight on it keep their own handle.
+    /// Drops the connection for later requests. Requests in flight on it keep their own handle.
     fn abandon(&self) {
         self.alive.store(false, Ordering::Relaxed);
     }
 }
 
-/// Whether this is what `INFO cluster` says of a clustered Redis.
+/// Whether `info`, the reply to `INFO cluster`, is that of a clustered Redis.
 fn says_clustered(info: &Reply) -> bool {
     let Reply::Bulk(text) = info else {
         return false;
@@ -220,7 +223,7 @@ fn append(pipeline: &mut Pipeline, commands: &[Command]) {
     }
 }
 
-/// Maps the driver's error, and logs what it says, unless that may quote data.
+/// Maps the driver's error, and logs its text unless that may quote data.
 fn outage(error: &RedisError) -> Outage {
     if error.is_timeout() {
         warn!("no answer from Redis in time");
@@ -234,7 +237,7 @@ fn outage(error: &RedisError) -> Outage {
     }
 }
 
-/// EXEC's error, with the reason for it where EXEC only says that there was one.
+/// EXEC's error. If it only says that there were previous errors, the first of these is added.
 fn discarded(queued: &[Reply], exec: String) -> String {
     let reason = queued.iter().find_map(|reply| match reply {
         Reply::Error(text) => Some(text),

@@ -6,17 +6,17 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody as _};
 use axum::http::{HeaderMap, header};
 
-/// The largest request, as with Upstash: 10 MB.
+/// The largest request, in bytes: 10 MB, as with Upstash.
 pub const MAX_BODY: usize = 10 * 1024 * 1024;
 
-/// Why there is no body to work on.
+/// Why the body could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadBody {
-    /// It is larger than [`MAX_BODY`]: by how much, if that was announced.
+    /// It is larger than [`MAX_BODY`]. Holds its announced size, if there was one.
     TooLarge(Option<u64>),
     /// It did not arrive within a minute.
     TooSlow,
-    /// It ended before it was complete.
+    /// It ended early.
     BrokenOff,
 }
 
@@ -27,7 +27,7 @@ pub async fn read(body: Body, headers: &HeaderMap) -> Result<Vec<u8>, BadBody> {
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let too_large = |size: u64| usize::try_from(size).map_or(true, |size| size > MAX_BODY);
     if announced.is_some_and(too_large) && headers.contains_key(header::EXPECT) {
-        // The client waits to be told whether to send it at all.
+        // The client waits for permission to send the body.
         return Err(BadBody::TooLarge(announced));
     }
     let read = async {
@@ -60,8 +60,8 @@ pub async fn read(body: Body, headers: &HeaderMap) -> Result<Vec<u8>, BadBody> {
         .unwrap_or(Err(BadBody::TooSlow))
 }
 
-/// Of a request that is too large so much is still read and thrown away, so that a client which
-/// reads only once it has written gets to see the answer.
+/// How much of an oversized request is read and discarded, in bytes, so that a client that reads
+/// only after it has written still sees the response.
 const MAX_DISCARDED: usize = 8 * MAX_BODY;
-/// How long a client may take to send its request's body.
+/// How long a client may take to send the body of its request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! Where Redis is and how it is reached: TCP, TLS or a Unix socket.
+//! The address of Redis, and the connection to it: TCP, TLS or a Unix socket.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,16 +11,16 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
-/// A Redis server, its address and its credentials. Nothing of it is ever shown.
+/// The address of a Redis server and its credentials, which are never shown.
 pub struct Endpoint {
     address: Address,
     settings: RedisConnectionInfo,
 }
 
-/// A stream to Redis, whatever it runs on.
+/// A stream to Redis over any of these connections.
 pub type Stream = Box<dyn Duplex>;
 
-/// What a stream can do.
+/// The traits of a stream.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
@@ -41,7 +41,7 @@ enum Address {
 }
 
 impl Endpoint {
-    /// Reads a URL. The reason why it cannot be read never quotes it: it may hold a password.
+    /// Reads a URL. The error never quotes it, because it may hold a password.
     pub fn parse(url: &str) -> Result<Self, String> {
         let (secure, plain) = match url.split_once("://") {
             Some(("rediss" | "valkeys", rest)) => (true, format!("redis://{rest}")),
@@ -78,12 +78,12 @@ impl Endpoint {
         Ok(Self { address, settings })
     }
 
-    /// User, password and database, to be sent once connected.
+    /// User, password and database, which are sent after connecting.
     pub fn settings(&self) -> &RedisConnectionInfo {
         &self.settings
     }
 
-    /// Opens a stream. Takes as long as the network does: bound it.
+    /// Opens a stream. It takes as long as the network does, so the caller has to bound it.
     pub async fn connect(&self) -> io::Result<Stream> {
         match &self.address {
             Address::Tcp { host, port } => Ok(Box::new(tcp(host, *port).await?)),
@@ -110,14 +110,15 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// TLS that trusts what the system trusts, or what `SSL_CERT_FILE` names.
+/// TLS with the certificates that the system trusts, or those in the file that `SSL_CERT_FILE`
+/// names.
 fn tls() -> Result<TlsConnector, String> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         return Err("the system has no trusted certificates; name some in SSL_CERT_FILE".into());
     }
-    // The provider is named, since with two of them in the build there is no default.
+    // The provider is named because there is no default if the build contains two.
     let provider = Arc::new(crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -1,8 +1,8 @@
-//! Commands that a connection shared by all clients cannot carry. Pure.
+//! Rejects commands that a connection shared by all clients cannot carry. Pure.
 
 use super::wire::Command;
 
-/// Why `command` is not run, in Upstash's words; `None` if nothing speaks against it.
+/// Why `command` is not run, in Upstash's words; `None` if it may run.
 pub fn refusal(command: &Command) -> Option<String> {
     let name = upper(command.first()?);
     if allowed(&name, command) {
@@ -15,27 +15,27 @@ pub fn refusal(command: &Command) -> Option<String> {
 
 fn allowed(name: &str, command: &Command) -> bool {
     match name {
-        // They change the connection: whose it is, what it speaks, whether it answers.
+        // They change the connection: its user, its protocol or whether it replies.
         "AUTH" | "CLIENT" | "HELLO" | "QUIT" | "RESET" | "SELECT" | "ASKING" | "READONLY"
         | "READWRITE" => false,
-        // They turn it into a stream of messages.
+        // They turn the connection into a stream of messages.
         "SUBSCRIBE" | "UNSUBSCRIBE" | "PSUBSCRIBE" | "PUNSUBSCRIBE" | "SSUBSCRIBE"
         | "SUNSUBSCRIBE" | "MONITOR" | "SYNC" | "PSYNC" | "REPLCONF" => false,
-        // Transactions come in one piece, by /multi-exec.
+        // A transaction must come in one request, to /multi-exec.
         "MULTI" | "EXEC" | "DISCARD" | "WATCH" | "UNWATCH" => false,
-        // They hold up everyone behind them.
+        // They block all requests behind them.
         "BLPOP" | "BRPOP" | "BLMOVE" | "BRPOPLPUSH" | "BLMPOP" | "BZPOPMIN" | "BZPOPMAX"
         | "BZMPOP" | "WAIT" | "WAITAOF" => false,
         "XREAD" | "XREADGROUP" => !blocks(command),
-        // A debugging session takes the connection over.
+        // A debugging session takes over the connection.
         "SCRIPT" => !subcommand_is(command, "DEBUG"),
         "SHUTDOWN" => false,
         _ => true,
     }
 }
 
-/// Whether an XREAD or XREADGROUP carries `BLOCK`, which can only stand before `STREAMS`.
-/// A group of that name is refused too; it is the price of not knowing every option.
+/// Whether an XREAD or XREADGROUP has the option `BLOCK`, which can only precede `STREAMS`. A
+/// consumer group named `BLOCK` is rejected too, because the options are not parsed.
 fn blocks(command: &Command) -> bool {
     command
         .iter()
@@ -44,14 +44,14 @@ fn blocks(command: &Command) -> bool {
         .any(|argument| argument.eq_ignore_ascii_case(b"BLOCK"))
 }
 
-/// Whether the first argument is `subcommand`, in any case.
+/// Whether the first argument is `subcommand`, in upper or lower case.
 pub fn subcommand_is(command: &Command, subcommand: &str) -> bool {
     command
         .get(1)
         .is_some_and(|argument| argument.eq_ignore_ascii_case(subcommand.as_bytes()))
 }
 
-/// The name in capitals, as text.
+/// The name in upper case, as text.
 pub fn upper(name: &[u8]) -> String {
     String::from_utf8_lossy(name).to_ascii_uppercase()
 }

@@ -1,4 +1,4 @@
-//! The HTTP side: who may ask, how much, and what goes back.
+//! The HTTP side: authentication, bounds on requests, and responses.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,7 @@ const SYNC_TOKEN: &str = "upstash-sync-token";
 const JSON: &str = "application/json";
 const OCTETS: &str = "application/octet-stream";
 
-/// The service: every path of it.
+/// The router, with all paths of the service.
 pub fn app(token: &str, backend: Backend) -> Router {
     Router::new().fallback(handle).with_state(Arc::new(App {
         token: Sha256::digest(token).into(),
@@ -34,12 +34,12 @@ pub fn app(token: &str, backend: Backend) -> Router {
 }
 
 struct App {
-    /// The digest of the token: comparing digests takes the same time whatever is sent.
+    /// The digest of the token. Comparing digests takes the same time for every token that is sent.
     token: [u8; 32],
     backend: Backend,
     scripts: Scripts,
-    /// Counts answers, for the sync token. With one Redis every read sees every write, so it
-    /// need only grow.
+    /// The number of responses, which serves as the sync token. With one Redis every read sees
+    /// every write, so the token only has to grow.
     answers: AtomicU64,
 }
 
@@ -53,7 +53,7 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     response
         .headers_mut()
         .insert(SYNC_TOKEN, HeaderValue::from(sync));
-    // Neither path nor query: they hold keys, values and perhaps the token.
+    // Path and query are not logged: they hold keys, values and perhaps the token.
     debug!(%method, status = response.status().as_u16(), "answered");
     response
 }
@@ -63,16 +63,16 @@ struct Answer {
     body: Vec<u8>,
 }
 
-/// Why a request gets no answer with 200.
+/// Why a response has a status other than 200.
 enum Refusal {
     Unauthorized,
     Method,
     Format(&'static str),
     Body(BadBody),
     Malformed(Malformed),
-    /// The command failed, or is not run; the error's text.
+    /// The command failed or is not allowed; holds the text of the error.
     Command(String),
-    /// The same, for who wants RESP.
+    /// The same for a client that wants RESP2.
     CommandResp2(Reply),
     Outage(Outage),
 }
@@ -154,7 +154,7 @@ impl App {
                 let replies = restore(replies, restores);
                 let encoding = match format {
                     Format::Json(encoding) => encoding,
-                    // A transaction is answered in JSON only.
+                    // The reply to a transaction is always JSON.
                     Format::Resp2 => Encoding::Text,
                 };
                 Ok(Answer::json(array(&replies, encoding)))
@@ -163,7 +163,7 @@ impl App {
         }
     }
 
-    /// One reply to each command, in their order; those that are not run get their refusal.
+    /// One reply for each command, in their order. A command that is not allowed gets its refusal.
     async fn replies(&self, commands: Vec<Command>) -> Result<Vec<Reply>, Outage> {
         let refusals: Vec<_> = commands.iter().map(guard::refusal).collect();
         let mut commands: Vec<_> = commands
@@ -320,7 +320,7 @@ fn restore(replies: Vec<Reply>, restores: Vec<Option<Restore>>) -> Vec<Reply> {
         .collect()
 }
 
-/// The token in `Bearer token`; the scheme's name in any case.
+/// The token in `Bearer token`; the scheme may be in any case.
 fn bearer(value: &HeaderValue) -> Option<&[u8]> {
     let (scheme, token) = value.as_bytes().split_at_checked(7)?;
     scheme

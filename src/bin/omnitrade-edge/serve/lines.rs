@@ -1,10 +1,10 @@
 //! A stream of RESP whose text lines are UTF-8.
 //!
-//! The driver gives up a connection when an error or status line is not UTF-8, and with it every
-//! request on it. Redis does send such lines: it cuts a long argument in the middle of a
-//! character when it quotes it in `ERR unknown command`, and a script may put anything into its
-//! error. So what is not UTF-8 in them becomes `?` before the driver sees it. Bulk strings, where
-//! data is, pass untouched.
+//! If an error or status line is not UTF-8, the driver closes the connection, and every request on
+//! it fails. Redis does send such lines: when it quotes a long argument in `ERR unknown command`,
+//! it may cut it in the middle of a character, and a script may put anything into its error. So
+//! bytes in these lines that are not UTF-8 become `?` before the driver sees them. Bulk strings,
+//! which hold data, pass unchanged.
 
 use std::io;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How much is read at a time.
+/// How many bytes are read at a time.
 const CHUNK: usize = 16 * 1024;
 
 /// Wraps the stream that comes from Redis.
@@ -21,13 +21,13 @@ pub struct CleanLines<S> {
     inner: S,
     scanner: Scanner,
     buffer: Vec<u8>,
-    /// The part of `buffer` that may be handed on. After it there is at most the beginning of a
-    /// character whose end is still to come.
+    /// The part of `buffer` that may be passed on. At most the beginning of an incomplete character
+    /// follows it.
     settled: Range<usize>,
 }
 
 impl<S> CleanLines<S> {
-    /// Nothing read yet.
+    /// A stream of which nothing has been read.
     pub fn new(inner: S) -> Self {
         Self {
             inner,
@@ -69,7 +69,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for CleanLines<S> {
 }
 
 impl<S: AsyncRead + Unpin> CleanLines<S> {
-    /// Reads what there is behind what is held, and says how much it was.
+    /// Appends available bytes to `buffer`, and returns their number.
     fn fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let held = self.buffer.len();
         self.buffer.resize(held + CHUNK, 0);
@@ -99,10 +99,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CleanLines<S> {
     }
 }
 
-/// Where in RESP the stream stands.
+/// The position of the stream within RESP.
 #[derive(Debug, Clone, Copy)]
 enum Scanner {
-    /// Before the byte that says what follows.
+    /// Before the byte that tells the type of the next reply.
     Kind,
     /// In an error or a status.
     Text,
@@ -110,13 +110,13 @@ enum Scanner {
     Digits,
     /// In the length of a bulk string.
     Length(Option<usize>),
-    /// In a bulk string that goes on for so many bytes, its line break included.
+    /// In a bulk string of which this many bytes are left, including its line break.
     Bulk(usize),
 }
 
 impl Scanner {
-    /// Cleans `bytes` in place and says how many of them are done with. What is left over belongs
-    /// before the next bytes.
+    /// Cleans `bytes` in place and returns how many of them are final. The rest belongs before the
+    /// next bytes.
     fn clean(&mut self, bytes: &mut [u8]) -> usize {
         let mut done = 0;
         while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
@@ -180,8 +180,8 @@ impl Scanner {
     }
 }
 
-/// Puts `?` where `text` is not UTF-8, and says up to where it is decided. That is all of it if
-/// it is `whole`; else its last bytes may be the beginning of a character.
+/// Replaces bytes of `text` that are not UTF-8 by `?`, and returns how many bytes are final: all of
+/// them if the text is `whole`; otherwise its last bytes may be the beginning of a character.
 fn clean_text(text: &mut [u8], whole: bool) -> usize {
     let mut done = 0;
     while let Some(rest) = text.get_mut(done..) {
@@ -207,7 +207,7 @@ mod tests {
     use proptest::prelude::*;
     use tokio::io::AsyncReadExt as _;
 
-    /// Hands out its bytes in pieces.
+    /// A reader that returns its bytes in pieces.
     struct Pieces(Vec<Vec<u8>>);
 
     impl AsyncRead for Pieces {

@@ -1,14 +1,14 @@
-//! Replies out: what Redis said, as Upstash's JSON or as RESP2. Pure.
+//! Writes replies: what Redis answered, as Upstash's JSON or as RESP2. Pure.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// A reply of Redis, as RESP2 has them.
+/// A reply of Redis, with the types of RESP2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// Nothing.
+    /// No value.
     Nil,
-    /// A number.
+    /// An integer.
     Int(i64),
     /// Any bytes.
     Bulk(Vec<u8>),
@@ -16,16 +16,16 @@ pub enum Reply {
     Status(String),
     /// A list of replies.
     Array(Vec<Reply>),
-    /// An error, its code first: `WRONGTYPE Operation against …`.
+    /// An error, which begins with its code: `WRONGTYPE Operation against …`.
     Error(String),
 }
 
 /// How strings are written in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// As text; what is not UTF-8 in them becomes U+FFFD.
+    /// As text; bytes that are not UTF-8 become U+FFFD.
     Text,
-    /// As base64, so that every byte arrives. Only the status `OK` stays as it is.
+    /// As base64, so that every byte is preserved. Only the status `OK` stays as it is.
     Base64,
 }
 
@@ -69,8 +69,8 @@ impl Reply {
             Self::Nil => out.extend_from_slice(b"null"),
             Self::Int(number) => out.extend_from_slice(number.to_string().as_bytes()),
             Self::Bulk(bytes) => write_bytes(bytes, encoding, out),
-            // An error inside an array (a script's, say) is its text: JSON has no errors, and
-            // a client expects values there.
+            // An error inside an array, for example a script's, is written as its text: JSON has no
+            // errors, and a client expects values in an array.
             Self::Status(text) | Self::Error(text) => write_bytes(text.as_bytes(), encoding, out),
             Self::Array(items) => {
                 let mut separator = b'[';
@@ -96,8 +96,7 @@ pub fn write_error(text: &str, out: &mut Vec<u8>) {
 }
 
 impl From<redis::Value> for Reply {
-    /// Keeps the reply as it is in RESP2, and flattens what only RESP3 has, which is never asked
-    /// for.
+    /// Takes RESP2 replies as they are, and flattens those of RESP3, which is never requested.
     fn from(value: redis::Value) -> Self {
         use redis::Value;
         match value {
@@ -126,7 +125,7 @@ impl Reply {
     }
 }
 
-/// The error as it stood on the wire after the `-`. The driver cuts it at the first space.
+/// The error as it was sent after the `-`; the driver splits it at the first space.
 fn error_text(error: &redis::ServerError) -> String {
     match error.details() {
         Some(details) => format!("{} {details}", error.code()),
@@ -146,13 +145,13 @@ fn write_bytes(bytes: &[u8], encoding: Encoding, out: &mut Vec<u8>) {
 }
 
 fn write_string(text: &str, out: &mut Vec<u8>) {
-    // A vector takes every write, and a string is always JSON: there is nothing to fail.
+    // Neither writing to a vector nor serializing a string can fail.
     let _ = serde_json::to_writer(out, text);
 }
 
 fn write_line(kind: u8, text: &str, out: &mut Vec<u8>) {
     out.push(kind);
-    // A line break would end the line early; Redis has none in its own.
+    // A line break would end the line early. Redis's own texts have none.
     out.extend(text.bytes().map(|byte| match byte {
         b'\r' | b'\n' => b' ',
         other => other,

@@ -1,10 +1,10 @@
-//! Scripts written for Upstash, on a plain Redis.
+//! Runs scripts that were written for Upstash on a plain Redis.
 //!
-//! `#!lua flags=allow-key-locking` is Upstash's own: Redis refuses a script that has it. So the
-//! flag is taken off before Redis sees the script. That gives the script another digest, and the
-//! client must not notice: the digest of the script as it was sent goes on working.
+//! The flag in `#!lua flags=allow-key-locking` exists only on Upstash, and Redis rejects a script
+//! that has it. So it is removed before Redis sees the script. This changes the script's digest,
+//! which the client must not notice: the digest of the script as it was sent keeps working.
 //!
-//! Only the pair of digests is remembered; whether a script is loaded, Redis alone knows.
+//! Only the pairs of digests are remembered; only Redis knows whether a script is loaded.
 
 use quick_cache::sync::Cache;
 use sha1::{Digest as _, Sha1};
@@ -13,8 +13,8 @@ use super::guard::{subcommand_is, upper};
 use super::reply::Reply;
 use super::wire::Command;
 
-/// How many rewritten scripts are remembered. One that is forgotten gives NOSCRIPT, upon which
-/// a client sends it again.
+/// How many rewritten scripts are remembered. If one is forgotten, Redis answers NOSCRIPT, and the
+/// client sends the script again.
 const REMEMBERED: usize = 4096;
 
 const FLAG: &str = "allow-key-locking";
@@ -24,7 +24,7 @@ pub struct Scripts {
     rewritten: Cache<Digest, Digest>,
 }
 
-/// What has to be put right in a reply, for the client to find its own digest there.
+/// The digests to replace in a reply, so that the client finds its own digest there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Restore {
     original: Digest,
@@ -34,14 +34,14 @@ pub struct Restore {
 type Digest = [u8; 20];
 
 impl Scripts {
-    /// None remembered yet.
+    /// Remembers no script yet.
     pub fn new() -> Self {
         Self {
             rewritten: Cache::new(REMEMBERED),
         }
     }
 
-    /// Makes of `command` what Redis is to see.
+    /// Changes `command` into the one for Redis.
     pub fn prepare(&self, command: &mut Command) -> Option<Restore> {
         let name = upper(command.first()?);
         match name.as_str() {
@@ -85,8 +85,8 @@ impl Scripts {
 }
 
 impl Restore {
-    /// Puts the client's digest where Redis wrote its own: as the reply to SCRIPT LOAD, and in
-    /// the text of an error.
+    /// Replaces Redis's digest by the client's: in the reply to SCRIPT LOAD, and in the text of an
+    /// error.
     pub fn apply(&self, reply: Reply) -> Reply {
         match reply {
             Reply::Bulk(bytes) if bytes == hex(&self.rewritten).as_bytes() => {
@@ -100,7 +100,8 @@ impl Restore {
     }
 }
 
-/// The script without Upstash's flag; `None` if it has none. Its lines keep their numbers.
+/// The script without Upstash's flag; `None` if it has none. The numbers of its lines do not
+/// change.
 fn without_flag(script: &[u8]) -> Option<Vec<u8>> {
     let end = script
         .iter()
@@ -127,8 +128,8 @@ fn without_flag(script: &[u8]) -> Option<Vec<u8>> {
     if !found {
         return None;
     }
-    // A line that says nothing but the engine goes as a whole: so a Redis before 7, which knows
-    // no such line, runs the script too. What follows it begins with its line break.
+    // A line that names only the engine is removed completely, so that Redis before version 7,
+    // which does not know such lines, can run the script too. The line break stays in what follows.
     let mut text = match words.as_slice() {
         [_engine] => Vec::new(),
         words => words.join(" ").into_bytes(),

@@ -1,29 +1,29 @@
-//! Requests in: JSON bodies, paths and query strings become commands. Pure.
+//! Reads requests: JSON bodies, paths and query strings become commands. Pure.
 
 use serde_json::value::RawValue;
 
-/// One command: its name and its arguments, each any bytes.
+/// One command: its name and its arguments. Each may be any bytes.
 pub type Command = Vec<Vec<u8>>;
 
-/// What a request fails to be.
+/// What is wrong with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// The body is no JSON array of strings, numbers, booleans and nulls.
+    /// The body is not a JSON array of strings, numbers, booleans and nulls.
     #[error("ERR failed to parse command")]
     Command,
-    /// There is no command in it.
+    /// The array is empty.
     #[error("ERR empty command")]
     EmptyCommand,
-    /// The body is no JSON array.
+    /// The body is not a JSON array.
     #[error("ERR failed to parse pipeline request")]
     Pipeline,
-    /// One of its items is no command.
+    /// An item of the array is not a command.
     #[error("ERR failed to parse pipeline command")]
     PipelineCommand,
-    /// There is no command in it.
+    /// The array is empty.
     #[error("ERR empty pipeline request")]
     EmptyPipeline,
-    /// One of its items is an empty array.
+    /// An item of the array is an empty array.
     #[error("ERR empty pipeline command")]
     EmptyPipelineCommand,
     /// A percent sign in the path or the query is not followed by two hexadecimal digits.
@@ -33,8 +33,8 @@ pub enum Malformed {
 
 /// The command in a body such as `["SET", "key", 1]`.
 ///
-/// Numbers, booleans and null stand for their JSON text. Arrays and objects are refused, since
-/// nobody could say what they stand for.
+/// Numbers, booleans and null stand for their JSON text. Arrays and objects are rejected, because
+/// it is not defined what they would stand for.
 pub fn command(body: &[u8]) -> Result<Command, Malformed> {
     let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(|_| Malformed::Command)?;
     let command = arguments(&items).ok_or(Malformed::Command)?;
@@ -58,7 +58,7 @@ pub fn pipeline(body: &[u8]) -> Result<Vec<Command>, Malformed> {
 }
 
 /// The command in a path such as `/set/key/value?EX=100`: the segments, then the body if there is
-/// one, then the query's names and values, `_token` left out.
+/// one, then the names and values of the query, without `_token`.
 pub fn path(path: &str, query: Option<&str>, body: Vec<u8>) -> Result<Command, Malformed> {
     let mut command = path
         .strip_prefix('/')
