@@ -1,4 +1,4 @@
-/** How much an adversary gets: the most requests admitted in any window, by the clock on the wall. */
+/** How much an adversary gets: the most requests admitted in any window, by the real clock. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { ours, peer, peerWithoutBlock } from "./lib/contestants.mjs";
 import { get, openConnection } from "./load/connection.mjs";
@@ -7,7 +7,7 @@ const QUOTA = 50;
 const WINDOW_MS = 2_000;
 const CONNECTIONS = 16;
 
-/** The last request of a burst comes this long before its end. */
+/** The last request of a burst comes this long before the end of the window. */
 const MARGIN_MS = 10;
 
 const path = "/api/v1/market-data/symbols";
@@ -18,17 +18,23 @@ const job = {
 
 /** @typedef {{ sent: number, answered: number, status: number, by: string }} Attempt times in ms */
 
-/** @typedef {{ admitted: number, byStore: boolean }} Outcome `byStore`: it decided every attempt, or what it had said */
+/**
+ * @typedef {{ admitted: number, byStore: boolean }} Outcome `byStore`: every decision was the
+ *   store's, or followed from an earlier one
+ */
 
 /**
- * What the adversaries do; both know where the windows end, and how long before it a burst must start.
- * @type {Record<string, (pool: import("./load/connection.mjs").Connection[], key: string, edge: number, lead: number) => Promise<Attempt[]>>}
+ * What the adversaries do. Each knows when the windows end, and how long before its end a burst
+ * must start.
+ * @type {Record<string, (
+ *   pool: import("./load/connection.mjs").Connection[], key: string, edge: number, lead: number
+ * ) => Promise<Attempt[]>>}
  */
 const ADVERSARIES = {
   "two bursts, each at the end of a window": async (pool, key, edge, lead) => {
     await until(edge - lead);
     const one = await burst(pool, key, edge);
-    // Both have to lie in one window.
+    // Both bursts have to lie in one window.
     await until(edge + WINDOW_MS - 2 * lead);
     return [...one, ...(await burst(pool, key, edge + WINDOW_MS - lead))];
   },
@@ -94,7 +100,7 @@ async function attack(contestant, { start }) {
 }
 
 /**
- * More than the quota, as fast as it goes, and nothing after the time `end`.
+ * Sends more requests than the quota, as fast as possible, and none after the time `end`.
  * @param {import("./load/connection.mjs").Connection[]} pool
  * @param {string} key
  * @param {number} end Unix ms
@@ -122,7 +128,7 @@ async function attempt(connection, key) {
 }
 
 /**
- * The most attempts that were sent and answered inside one window.
+ * The largest number of attempts that were sent and answered inside one window.
  * @param {Attempt[]} attempts
  */
 function mostInAWindow(attempts) {

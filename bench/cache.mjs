@@ -1,6 +1,7 @@
 /**
- * How well it caches, beside nginx and Varnish where they are installed: how often the origin is asked, who
- * waits for it, how old what is served gets, and what becomes of those who wait when something breaks.
+ * How well the gate caches, beside nginx and Varnish if they are installed: how often the origin is
+ * asked, which requests wait for it, how old served answers get, and what happens to waiting
+ * requests when something fails.
  */
 import { deadAndBack, oldestFresh, oldestWhileDown } from "./cache/ages.mjs";
 import { CROWD, coldCosts, coldCrowd, LATENCY_MS, troubledCrowd } from "./cache/crowds.mjs";
@@ -12,7 +13,10 @@ import { CLIENTS, liveLoads, ROUNDS, SECONDS, storeCosts } from "./cache/live.mj
 import { PEERS } from "./cache/peers.mjs";
 import { purgeOfGate, purgeOfVarnish } from "./cache/purging.mjs";
 
-/** @typedef {Awaited<ReturnType<typeof measureAll>>} Figures of each front, in the order of the columns: the gate, nginx, Varnish */
+/**
+ * @typedef {Awaited<ReturnType<typeof measureAll>>} Figures of each front, in the order of the
+ *   columns: the gate, nginx, Varnish
+ */
 
 /** @param {import("./lib/ground.mjs").Ground} ground */
 export async function measure(ground) {
@@ -46,7 +50,7 @@ export async function measure(ground) {
 async function measureAll({ origin, proxy, one, two, metered, counting, plain, peers }, { redis }) {
   const all = [two, ...peers];
   /**
-   * One after the other: they share the origin and its troubles.
+   * Runs `of` for one front after the other, because they share the origin and its faults.
    * @template T
    * @param {(front: import("./cache/crowds.mjs").Front, index: number) => Promise<T>} of
    * @param {(import("./cache/crowds.mjs").Front | undefined)[]} fronts

@@ -1,4 +1,6 @@
-/** What compression saves on the way to Redis, and what it takes: bodies of the sample API. */
+/**
+ * What compression saves in what is sent to Redis, and how long it takes: bodies of the sample API.
+ */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -18,7 +20,11 @@ const BODIES = {
   "250 markets": `${market}/markets?per_page=250&sparkline=true`,
 };
 
-/** @typedef {Record<"body" | "plain" | "packed" | "writeUs" | "writePlainUs" | "readUs" | "readPlainUs", number>} Figures */
+/**
+ * @typedef {Record<
+ *   "body" | "plain" | "packed" | "writeUs" | "writePlainUs" | "readUs" | "readPlainUs", number
+ * >} Figures
+ */
 
 /** @returns {Promise<import("./lib/report.mjs").Table>} */
 export async function measure() {

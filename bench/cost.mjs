@@ -8,19 +8,19 @@ import { get, openConnection } from "./load/connection.mjs";
 /** How many requests of each kind are averaged. */
 const REQUESTS = 50;
 
-/** What is sent at a pace is sent for so long: over several leases, as the gate has them. */
+/** How long paced requests are sent: longer than several leases of permits. */
 const PACED_SECONDS = 6;
 
 const WARM_UP = -1;
 
-/** Days, so that no window ends meanwhile. */
+/** Windows last a day, so that none ends during the measurement. */
 const window = "1d";
 const job = {
   limits: {
     "per-client": { by: "client", window, quota: 1_000_000 },
     "per-ip": { by: "ip", window, quota: 1_000_000 },
     single: { by: "client", window, quota: 1 },
-    // As long as people's windows are, so that permits are lent for some seconds only.
+    // As long as usual windows, so that permits are lent for only some seconds.
     leased: { by: "client", window: "60s", quota: 1_000_000, strategy: "lease" },
   },
   routes: [
@@ -39,14 +39,16 @@ const trades = "/api/v1/market-data/trades?symbol=BTCUSDT";
 /**
  * @typedef {object} Kind
  * @property {string} name
- * @property {(n: number) => { path: string, key: string }} request the `n`th; {@link WARM_UP} is one before them all
- * @property {boolean} [prepared] each was sent once before, by way of another isolate
- * @property {number} [pace] so many are sent in a second, and for a second before them
+ * @property {(n: number) => { path: string, key: string }} request the `n`th request; {@link
+ *   WARM_UP} is one that precedes them all
+ * @property {boolean} [prepared] whether each request was sent once before, through another isolate
+ * @property {number} [pace] how many requests are sent in a second; as many precede them,
+ *   unmeasured
  * @property {number} status
  * @property {RegExp} [from] where the answer must have come from
  */
 
-/** The kinds that others ask for by name. */
+/** The names of the kinds that other parts use. */
 export const NAMES = {
   oneLimit: "admitted, one limit",
   twoLimits: "admitted, two limits",
@@ -93,9 +95,16 @@ const KINDS = [
   },
 ];
 
-/** @typedef {{ commands: number, calls: number, byCommand: Record<string, number> }} Cost per request */
+/**
+ * @typedef {{
+ *   commands: number, calls: number, byCommand: Record<string, number>
+ * }} Cost per request
+ */
 
-/** Measured once, for all parts that tell of it. @type {WeakMap<object, Promise<Record<string, Record<string, Cost>>>>} */
+/**
+ * The costs, measured once for all parts that report them.
+ * @type {WeakMap<object, Promise<Record<string, Record<string, Cost>>>>}
+ */
 const measured = new WeakMap();
 
 /**
@@ -162,7 +171,7 @@ async function costsOf(contestant, { start, rest, redis }) {
 /**
  * @param {Kind} kind
  * @param {import("./load/connection.mjs").Connection} isolate
- * @param {import("./load/connection.mjs").Connection} other of another isolate
+ * @param {import("./load/connection.mjs").Connection} other a connection to another isolate
  * @param {() => Promise<Counts>} counts
  */
 async function costOf({ name, request, prepared, pace, status, from }, isolate, other, counts) {
@@ -172,7 +181,7 @@ async function costOf({ name, request, prepared, pace, status, from }, isolate, 
     const [answer] = await Promise.all([ask(isolate, request(n)), sleep(pace ? 1000 / pace : 0)]);
     return answer;
   };
-  // Scripts are loaded now, clocks compared, connections opened.
+  // These requests load scripts, compare clocks and open connections.
   for (let n = 0; n < (pace ?? 1); n++) await paced(WARM_UP);
 
   const before = await counts();
@@ -197,7 +206,7 @@ async function ask(connection, { path, key }) {
 /** @typedef {{ commands: Map<string, number>, calls: number }} Counts */
 
 /**
- * The counts, once what goes on behind the answers is done.
+ * The counts after the background work of the answers has ended.
  * @param {import("./lib/redis-info.mjs").RedisInfo} redis
  * @param {{ calls: () => number }} proxy
  * @returns {Promise<Counts>}

@@ -1,6 +1,7 @@
 /**
- * How well it limits: what adversaries get, what honest clients get, what it costs the store, and whether
- * clients are told the truth. Traces run on a virtual clock, commands and times are those of a real Redis.
+ * How well the limiter works: what adversaries get, what ordinary clients get, what it costs the
+ * store, and whether clients are told the truth. Traces run on a virtual clock; commands and times
+ * are those of a real Redis.
  */
 import { measureCosts, NAMES } from "./cost.mjs";
 import { oneClient, SLOW, underAttack, underLoad, whatIsTold } from "./limiter/measurements.mjs";
@@ -8,7 +9,7 @@ import { largestState, openScript, scriptTimes } from "./limiter/script.mjs";
 import { buildSimulation } from "./limiter/simulation.mjs";
 import { upstash } from "./limiter/upstash.mjs";
 
-/** Another one makes other traces. */
+/** Another seed makes other traces. */
 const SEED = 20_261_125;
 
 const COLUMNS = ["must", "met", "omnitrade-edge", "@upstash", "@upstash, ephemeralCache: false", "governor"];
@@ -20,7 +21,8 @@ const COLUMNS = ["must", "met", "omnitrade-edge", "@upstash", "@upstash, ephemer
  * @property {string} [must]
  * @property {boolean} [met]
  * @property {string | null} ours
- * @property {(string | null)[]} peers `@upstash` with its memory of refusals, without it, and `governor`
+ * @property {(string | null)[]} peers `@upstash` with its memory of refusals, without it, and
+ *   `governor`
  */
 
 /** @param {import("./lib/ground.mjs").Ground} ground */
@@ -142,7 +144,7 @@ function toldLines({ results, byLog }) {
   ];
 }
 
-/** Of several shapes the worst. @param {import("./limiter/measurements.mjs").Told[]} told */
+/** The worst of several shapes. @param {import("./limiter/measurements.mjs").Told[]} told */
 function toldIn(told) {
   const inWords = (/** @type {number} */ ms) => (ms < 100 ? `${ms} ms` : `${Number((ms / 1000).toFixed(2))} s`);
   const early = Math.max(...told.map((shape) => shape.early));

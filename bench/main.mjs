@@ -24,7 +24,11 @@ const PARTS = {
   size: { about: "how large the Workers are", load: () => import("./size.mjs") },
 };
 
-/** @typedef {(ground: import("./lib/ground.mjs").Ground) => Promise<import("./lib/report.mjs").Table>} Measure */
+/**
+ * @typedef {(
+ *   ground: import("./lib/ground.mjs").Ground
+ * ) => Promise<import("./lib/report.mjs").Table>} Measure
+ */
 
 const USAGE = `usage: npm run bench -- [PART…] [--json]
 
@@ -42,7 +46,7 @@ await main(async () => {
   await buildWorker();
   const restServer = await buildCommandLine({ release: true });
 
-  // Not at the top: what they import is there only after `bootstrap`.
+  // Imported here, because what it imports exists only after `bootstrap`.
   const { layGround } = await import("./lib/ground.mjs");
   const { printReport } = await import("./lib/report.mjs");
   const { describeMachine } = await import("./lib/machine.mjs");

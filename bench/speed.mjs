@@ -1,10 +1,10 @@
-/** How fast: requests per second, latency, and the processor's time in workerd. */
+/** Speed: requests per second, latency, and processor time in workerd. */
 import { ceiling, ours, peer } from "./lib/contestants.mjs";
 import { load, ratio } from "./lib/loading.mjs";
 
 const ROUNDS = 5;
 const SECONDS = 2;
-/** Code is compiled better while it runs: JavaScript, and WebAssembly too. */
+/** Both JavaScript and WebAssembly are compiled better while they run. */
 const WARM_UP_SECONDS = 3;
 const CONNECTIONS = 16;
 const CLIENTS = 100;

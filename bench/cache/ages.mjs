@@ -1,4 +1,7 @@
-/** How old what is served gets: while all is well, while the origin is down, and after it has come back. */
+/**
+ * How old served answers get: in normal operation, while the origin is down, and after it has come
+ * back.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import { openConnection } from "../load/connection.mjs";
 import { ask, askOnce, longest, statuses } from "./asking.mjs";
@@ -9,12 +12,12 @@ import { TIMES } from "./job.mjs";
 
 const FINE_MS = 3_000;
 
-/** How long it is watched beyond what must be the end. */
+/** How long the answers are watched after the time at which they must have ended. */
 const BEYOND_MS = 3_000;
 const DEAD_MS = 3_000;
 
 /**
- * The oldest answer, by its age when it was asked for, of those that pass for fresh.
+ * The oldest answer that is served as fresh, by its age when it was requested.
  * @param {Front} front
  */
 export async function oldestFresh(front) {
@@ -23,8 +26,8 @@ export async function oldestFresh(front) {
 }
 
 /**
- * The oldest answer of all while the origin is down; `looked`: how old one could have been, as long as
- * it was watched.
+ * The oldest answer of all while the origin is down. `isEndless`: even the last request of the
+ * measurement got one.
  * @param {Front} front
  * @param {Origin} origin
  */
@@ -40,7 +43,7 @@ export async function oldestWhileDown(front, origin) {
 }
 
 /**
- * The origin dies, with a stored answer just gone stale, and comes back.
+ * The origin fails just after a stored answer went stale, and comes back.
  * @param {Front} front
  * @param {Origin} origin
  * @param {"reset" | "hang"} how
@@ -53,7 +56,7 @@ export async function deadAndBack(front, origin, how) {
   const told = await poll(front, path, { every: 10, until: after(DEAD_MS) });
   origin.trouble.fault = null;
   const backAt = Date.now();
-  // By way of each address: all of them must be back.
+  // Through each address, because all of them must serve new answers again.
   const back = await Promise.all(
     front.urls.map(async (url) => {
       await poll({ urls: [url] }, path, { every: 5, until: ({ stamp }) => (stamp?.made ?? 0) >= backAt });
@@ -64,7 +67,7 @@ export async function deadAndBack(front, origin, how) {
 }
 
 /**
- * What one connection to each address is told in turn.
+ * The results of requests on one connection to each address, in turns.
  * @param {Front} front
  * @param {string} path
  * @param {{ every: number, until: (told: import("./asking.mjs").Told) => boolean }} times

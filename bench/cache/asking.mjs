@@ -1,4 +1,4 @@
-/** Single requests, each over a connection of its own or over many at once, and what came of them. */
+/** Single requests, each over a connection of its own, or many at once; and their results. */
 import { once } from "node:events";
 import { connect } from "node:net";
 import { get, openConnection } from "../load/connection.mjs";
@@ -7,12 +7,12 @@ import { stampOf } from "./stamp.mjs";
 /**
  * @typedef {object} Told
  * @property {number} status 0: no answer
- * @property {number} ms until it was there whole
+ * @property {number} ms until the answer was complete
  * @property {number} sentAt Unix milliseconds
- * @property {import("./stamp.mjs").Stamp | null} stamp of an answer that is 200
+ * @property {import("./stamp.mjs").Stamp | null} stamp of an answer with status 200
  */
 
-/** Longer than anybody's deadline. */
+/** Longer than every deadline of the fronts. */
 const LONGEST_MS = 10_000;
 
 /** @param {string} url @param {string} path */
@@ -26,7 +26,8 @@ export async function askOnce(url, path) {
 }
 
 /**
- * So many at once, shared out among the addresses, over connections that are open beforehand.
+ * `size` simultaneous requests, distributed over the addresses, on connections that are opened
+ * before.
  * @param {string[]} urls
  * @param {string} path
  * @param {number} size
@@ -61,7 +62,7 @@ export async function ask(connection, path) {
 }
 
 /**
- * A client that asks and does not wait for the answer; what it returns hangs up.
+ * A client that asks and does not wait for the answer; the returned function closes its connection.
  * @param {string} url
  * @param {string} path
  */
@@ -75,7 +76,7 @@ export async function askAndLeave(url, path) {
 }
 
 /**
- * How many had which status, such as "200 ×9, 502 ×1".
+ * How many answers had each status, such as "200 ×9, 502 ×1".
  * @param {Told[]} told
  */
 export function statuses(told) {

@@ -1,9 +1,12 @@
-/** Many that ask for the same at once: how often the origin is asked, and what becomes of those who wait. */
+/**
+ * Many simultaneous requests for the same thing: how often the origin is asked, and what happens to
+ * the requests that wait.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import { median } from "../lib/report.mjs";
 import { askAndLeave, askOnce, crowd, longest, statuses } from "./asking.mjs";
 
-/** @typedef {{ urls: string[] }} Front whoever stands before the origin */
+/** @typedef {{ urls: string[] }} Front a gate or a peer in front of the origin */
 /** @typedef {import("./origin.mjs").StampedOrigin} Origin */
 
 const ROUNDS = 5;
@@ -12,14 +15,14 @@ export const LATENCY_MS = 60;
 const FOLLOWERS = 10;
 
 /**
- * A hundred at once that nobody has asked before.
+ * A hundred simultaneous requests for something that nobody has requested before.
  * @param {Front} front
  * @param {Origin} origin
- * @param {string} name another one for each front
+ * @param {string} name a different one for each front
  */
 export async function coldCrowd({ urls }, origin, name) {
   origin.trouble.latency = LATENCY_MS;
-  // So that connections and code are warm, and only the answer is cold.
+  // This warms up connections and code, so that only the answer is cold.
   await crowd(urls, `/cold?${name}`, CROWD);
   const rounds = [];
   for (let round = 0; round < ROUNDS; round++) {
@@ -49,12 +52,12 @@ export async function coldCrowd({ urls }, origin, name) {
  */
 export async function coldCosts({ urls }, origin, counts) {
   origin.trouble.latency = LATENCY_MS;
-  // Scripts are loaded, clocks compared.
+  // This loads scripts and compares clocks.
   await crowd(urls, "/cold?metered-first", CROWD);
   await sleep(500);
   const before = await counts();
   await crowd(urls, "/cold?metered", CROWD);
-  // What is written behind the answers counts, too.
+  // The writes in the background count, too.
   await sleep(500);
   const after = await counts();
   origin.trouble.latency = 0;
@@ -63,11 +66,11 @@ export async function coldCosts({ urls }, origin, counts) {
 }
 
 /**
- * One asks, ten more wait for what it brings, and something happens to it.
+ * One client asks, ten more wait for the same response, and something happens to that request.
  * @param {Front} front
  * @param {Origin} origin
  * @param {"leaves" | "reset" | "hang"} what
- * @param {number} name another one for each front
+ * @param {number} name a different one for each front
  */
 export async function troubledCrowd({ urls: [url] }, origin, what, name) {
   const path = `/failing?${what}-${name}`;

@@ -1,4 +1,7 @@
-/** Starts what is measured before the same origin: the gate with one isolate and with two, and its peers. */
+/**
+ * Starts what is measured in front of the same origin: the gate with one isolate and with two, and
+ * its peers.
+ */
 import { bundleCountingWorker } from "../../tests/support/counting.mjs";
 import { startCountingProxy } from "../lib/counting-proxy.mjs";
 import { EDGE } from "./job.mjs";
@@ -7,7 +10,7 @@ import { PEERS } from "./peers.mjs";
 
 /** @typedef {Awaited<ReturnType<typeof startFronts>>} Fronts */
 
-/** Of the admin endpoints. */
+/** The token of the admin endpoints. */
 export const TOKEN = "a-token-for-the-measurements";
 
 /** @param {import("../lib/ground.mjs").Ground} ground */
@@ -31,7 +34,8 @@ export async function startFronts({ start, rest }) {
     };
     const one = await gate("cache-1");
     const two = await gate("cache-2", 2);
-    // Apart: what counts the calls is slower than what it stands before.
+    // A separate gate, because the proxy that counts the calls is slower than the store that it
+    // precedes.
     const metered = await gate("cache-metered", 2, {}, proxy.url);
     const counting = await gate("cache-counting", 1, { script: await bundleCountingWorker() });
     const plain = await gate("plain", 1, { source: "bench/peer/bytes.mjs" });

@@ -1,8 +1,8 @@
-/** What the gate and its peers are all told to do. */
+/** What the gate and its peers are all configured to do. */
 
 /**
- * By path: how long an answer is fresh, and for how long after that it may be served while it is refreshed,
- * and while the origin fails; in ms.
+ * By path, in ms: how long an answer is fresh, and how long after that it may be served while it is
+ * refreshed, and if the origin fails.
  * @type {Record<string, { ttl: number, whileRefreshed?: number, ifError?: number }>}
  */
 export const TIMES = {

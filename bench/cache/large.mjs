@@ -1,4 +1,7 @@
-/** A large answer out of the isolate's memory: what is copied through wasm for it, and what it costs. */
+/**
+ * A large answer from the isolate's memory: how many bytes of it are copied through wasm, and what
+ * it costs.
+ */
 import { load, ratio } from "../lib/loading.mjs";
 import { median } from "../lib/report.mjs";
 import { askOnce } from "./asking.mjs";
@@ -12,7 +15,8 @@ const HITS = 20;
 
 /**
  * @param {Measured} gate
- * @param {Measured} plain a Worker in JavaScript that answers the same bytes and does nothing else
+ * @param {Measured} plain a Worker in JavaScript that answers with the same bytes and does nothing
+ *   else
  * @param {Measured[]} peers
  */
 export async function largeAnswers(gate, plain, peers) {
@@ -34,19 +38,19 @@ export async function largeAnswers(gate, plain, peers) {
   const cpu = (/** @type {string} */ path, /** @type {number} */ index) =>
     median(loads[path][index].map(({ cpuMs }) => cpuMs ?? 0));
   return {
-    /** Requests per second of the others, of the gate's. */
+    /** Requests per second of each front, relative to the gate's. */
     ofGates: fronts.map((_, index) => ratio(speed("/large", index), speed("/large", 0))),
     toPlain: {
       large: ratio(speed("/large", 0), speed("/large", 1)),
       small: ratio(speed("/small", 0), speed("/small", 1)),
     },
-    /** µs of the processor that a large answer takes more than a small one. */
+    /** How many µs of processor time a large answer takes more than a small one. */
     moreUs: [0, 1].map((index) => 1000 * (cpu("/large", index) - cpu("/small", index))),
   };
 }
 
 /**
- * Bytes per hit that cross between JavaScript and wasm, by a gate that counts them.
+ * Bytes per hit that cross between JavaScript and wasm, in a gate that counts them.
  * @param {Measured} gate as `tests/support/counting.mjs` bundles it
  */
 export async function copiedPerHit({ urls: [url] }) {
@@ -63,7 +67,7 @@ export async function copiedPerHit({ urls: [url] }) {
   return { large: perPath["/large"], small: perPath["/small"], grown };
 }
 
-/** The first answers fill the memory. @param {string} url @param {string} path */
+/** Sends requests until the memory is filled. @param {string} url @param {string} path */
 async function copied(url, path) {
   const before = await crossings(url);
   await askOnce(url, path);
@@ -71,7 +75,10 @@ async function copied(url, path) {
   return { bytes: after.bytes - before.bytes };
 }
 
-/** @param {string} url @returns {Promise<import("../../tests/support/counting/worker.mjs").Crossings>} */
+/**
+ * @param {string} url
+ * @returns {Promise<import("../../tests/support/counting/worker.mjs").Crossings>}
+ */
 async function crossings(url) {
   return /** @type {any} */ (await (await fetch(`${url}/__counting`)).json());
 }

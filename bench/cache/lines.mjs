@@ -4,7 +4,10 @@ import { LATENCY_MS } from "./crowds.mjs";
 import { ORIGIN_TIMEOUT_MS, TIMES } from "./job.mjs";
 import { SECONDS } from "./live.mjs";
 
-/** By how much the clocks of two isolates may differ once each has set its own by Redis'. */
+/**
+ * How many milliseconds the clocks of two isolates may differ after each was corrected by Redis'
+ * clock.
+ */
 export const CLOCKS_MS = 5;
 
 /**
@@ -28,7 +31,7 @@ export function linesOf(figures) {
 }
 
 /**
- * A line of which each front has a figure.
+ * A line in which each front has a figure.
  * @template T
  * @param {string} name
  * @param {(T | null)[]} figures

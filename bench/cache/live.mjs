@@ -1,4 +1,4 @@
-/** Fifty clients that want what changes every second, as fast as they can. */
+/** Fifty clients that request something that changes every second, as fast as they can. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { load } from "../lib/loading.mjs";
 import { askOnce } from "./asking.mjs";
@@ -11,13 +11,18 @@ const WARM_UP_SECONDS = 2;
 
 const job = { keys: 1, connections: CLIENTS, slow: LATENCY_MS, stamped: true };
 
-/** @typedef {import("../lib/loading.mjs").Loaded & { calls: number }} Live `calls`: of the origin */
+/**
+ * @typedef {import("../lib/loading.mjs").Loaded & { calls: number }} Live `calls`: of the origin
+ */
 
-/** What each of them sends in a second where speed is not the point, and nobody waits for the processor. */
+/**
+ * How many requests per second each client sends if speed is not measured, so that no request waits
+ * for the processor.
+ */
 const PACE = 10;
 
 /**
- * In turns; of each front its rounds, and one at {@link PACE}.
+ * The fronts are measured in turns: some rounds at full speed for each, and one at {@link PACE}.
  * @param {import("./crowds.mjs").Front[]} fronts
  * @param {import("./crowds.mjs").Origin} origin
  * @returns {Promise<{ rounds: Live[], paced: Live }[]>}
@@ -61,7 +66,10 @@ export async function storeCosts({ urls }, origin, counts) {
   return { commands, calls };
 }
 
-/** The first answer, for which somebody has to wait; and it has to be stored, which is done behind it. */
+/**
+ * Requests the first answer, which has to wait for the origin, and waits until it is stored, which
+ * happens in the background.
+ */
 async function prime(/** @type {string} */ url, /** @type {string} */ path) {
   await askOnce(url, path);
   await sleep(100);

@@ -1,25 +1,29 @@
 /**
- * The origin of the measurements of the cache: every answer tells when it was asked for and when it was
- * made, so that whoever gets it, however late and by way of whom, can tell its age.
+ * The origin for the measurements of the cache: every answer says when it was requested and when it
+ * was made, so that its age is known to every client, whenever and from whichever front it gets the
+ * answer.
  */
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { stamped } from "./stamp.mjs";
 
-/** How much a small answer weighs, about as an order book of fifteen levels. */
+/** The size of a small answer in bytes, about that of an order book with fifteen levels. */
 const SMALL = 1_000;
 
-/** As the list of 250 coins weighs. */
+/** The size of a large answer in bytes, that of the list of 250 coins. */
 export const LARGE = 250_000;
 
 /** @typedef {Awaited<ReturnType<typeof startStampedOrigin>>} StampedOrigin */
 
-/** `/large…` answers {@link LARGE} bytes, every other path about 1 KB; nothing says how long it is fresh. */
+/**
+ * `/large…` answers with {@link LARGE} bytes, every other path with about 1 KB; no answer names a
+ * lifetime.
+ */
 export async function startStampedOrigin() {
   /** @type {Map<string, number>} */
   const calls = new Map();
   const trouble = {
-    /** Milliseconds before the answer. */
+    /** How long each answer is delayed, in milliseconds. */
     latency: 0,
     /** @type {null | "reset" | "hang" | 503} */
     fault: null,
@@ -46,7 +50,7 @@ export async function startStampedOrigin() {
     url: `http://127.0.0.1:${port}`,
     port,
     trouble,
-    /** How often a path, with its query, was asked for. @param {string} path */
+    /** How often a path, with its query, was requested. @param {string} path */
     calls: (path) => calls.get(path) ?? 0,
     stop: () => {
       server.close();

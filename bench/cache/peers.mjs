@@ -1,4 +1,4 @@
-/** nginx and Varnish, where they are installed, each told to do what the gate's configuration tells the gate. */
+/** nginx and Varnish, if they are installed, configured to do the same as the gate. */
 import { once } from "node:events";
 import { existsSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
@@ -8,14 +8,19 @@ import { freePort, spawnServer } from "../../scripts/lib/process.mjs";
 import { scratchFolder } from "../../scripts/lib/servers.mjs";
 import { ORIGIN_TIMEOUT_MS, seconds, TIMES } from "./job.mjs";
 
-/** Where Debian puts servers: not on everybody's PATH. */
+/** Where Debian puts servers; these folders are often not on the PATH. */
 const FOLDERS = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
-/** @typedef {{ title: string, install: string, program: string | undefined, start: (origin: number) => Promise<Peer> }} PeerKind */
+/**
+ * @typedef {{
+ *   title: string, install: string, program: string | undefined,
+ *   start: (origin: number) => Promise<Peer>
+ * }} PeerKind
+ */
 
 /** @typedef {{ urls: string[], stop: () => Promise<void> }} Peer */
 
-/** In the order of the table's columns. @type {PeerKind[]} */
+/** The peers, in the order of the table's columns. @type {PeerKind[]} */
 export const PEERS = [
   { title: "nginx", install: "apt-get install nginx-light", program: find("nginx"), start: startNginx },
   { title: "Varnish", install: "apt-get install varnish", program: find("varnishd"), start: startVarnish },
@@ -28,7 +33,8 @@ function find(name) {
 }
 
 /**
- * nginx counts freshness in whole seconds, and knows no end of what is stale but `inactive`.
+ * nginx counts freshness in whole seconds, and only `inactive` limits how long it serves stale
+ * entries.
  * @param {number} origin its port
  */
 async function startNginx(origin) {
@@ -80,7 +86,7 @@ http {
 }
 
 /**
- * Varnish has one grace for both, so a route gets the longer one.
+ * Varnish has one grace period for both purposes, so a route gets the longer one.
  * @param {number} origin its port
  */
 async function startVarnish(origin) {
@@ -113,7 +119,7 @@ sub vcl_backend_response {
 }
 `;
   writeFileSync(join(folder, "cache.vcl"), config);
-  // Without a change of user: the folder is of who runs this.
+  // No change of user, because the folder belongs to the user who runs this.
   const args = [
     "-j",
     "none",
@@ -136,7 +142,10 @@ sub vcl_backend_response {
   return { urls: [`http://127.0.0.1:${port}`], stop: () => server.stop() };
 }
 
-/** Its threads say that they run a little before they take connections. @param {number} port */
+/**
+ * Waits for connections: Varnish's workers report that they run a little before they accept any.
+ * @param {number} port
+ */
 async function accepting(port) {
   for (let tries = 0; tries < 100; tries++) {
     const socket = connect(port, "127.0.0.1");

@@ -1,4 +1,4 @@
-/** How soon nobody is told any more what was purged. */
+/** How soon after a purge the purged answer is no longer served. */
 import { request } from "node:http";
 import { poll } from "./ages.mjs";
 import { askOnce } from "./asking.mjs";
@@ -8,7 +8,8 @@ import { TAG } from "./job.mjs";
 const PATH = "/tagged";
 
 /**
- * One purge of a tag, and the time until every isolate asked the origin anew; `null`: there is no purge.
+ * One purge of a tag, and the time until every isolate asked the origin anew; `null`: there is no
+ * purge.
  * @param {import("./crowds.mjs").Front} gate
  */
 export async function purgeOfGate(gate) {
@@ -21,11 +22,14 @@ export async function purgeOfGate(gate) {
   });
 }
 
-/** By URL: it has no tags without another module. @param {import("./crowds.mjs").Front} varnish */
+/**
+ * Purges by URL, because Varnish has no tags without another module.
+ * @param {import("./crowds.mjs").Front} varnish
+ */
 export async function purgeOfVarnish(varnish) {
   return purged(varnish, async (url) => {
     const { hostname, port } = new URL(url);
-    // The same name as the clients give: it is part of the key.
+    // The same host as in the clients' requests, because it is part of the key.
     const headers = { host: "api.omnitrade.example" };
     const sent = request({ hostname, port, path: PATH, method: "PURGE", headers }).end();
     return await new Promise((resolve, reject) => {

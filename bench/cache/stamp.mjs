@@ -1,12 +1,15 @@
-/** What a stamped answer begins with. */
+/** The stamp at the beginning of an answer. */
 
-/** @typedef {{ asked: number, made: number, call: number }} Stamp Unix milliseconds; which call for its path it was */
+/**
+ * @typedef {{ asked: number, made: number, call: number }} Stamp Unix milliseconds; `call`: the
+ *   number of the call for its path
+ */
 
-/** No stamp is longer. */
+/** The longest stamp, in bytes. */
 const LENGTH = 100;
 
 /**
- * A body of so many bytes, most of them blank.
+ * A body of this length that begins with the stamp; the rest is blank.
  * @param {Stamp} stamp
  * @param {number} length
  */

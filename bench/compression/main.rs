@@ -1,5 +1,5 @@
-//! What becomes of bodies in Redis: the files that are named, as an envelope writes and reads them, in
-//! JSON.
+//! What bodies become in Redis: writes the named files as envelopes, reads them back, and prints
+//! the figures as JSON.
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,
@@ -31,7 +31,7 @@ fn measure(file: &str, body: &[u8]) -> serde_json::Value {
     let (key, meta, freshness) = response();
     let write = |from| envelope::encode(&meta, &freshness, body, from).unwrap();
     let [plain, packed] = [None, Some(0)].map(write);
-    // As it travels to Upstash: a string in JSON.
+    // In the form in which it is sent to Upstash: as a JSON string.
     let sent = |text: &str| serde_json::to_string(text).unwrap().len();
     json!({
         "file": file,
@@ -45,7 +45,7 @@ fn measure(file: &str, body: &[u8]) -> serde_json::Value {
     })
 }
 
-/// A response with next to no head.
+/// A response with an almost empty head.
 fn response() -> (CacheKey, Meta, Freshness) {
     let now = Timestamp::from_millis(1_700_000_000_000);
     let target = Target::of("https://api.example/").unwrap();
@@ -65,7 +65,7 @@ fn response() -> (CacheKey, Meta, Freshness) {
     (key, meta, freshness)
 }
 
-/// The fastest of many: the rest is noise.
+/// The time of the fastest of many runs; the others are slower only by noise.
 fn microseconds(mut work: impl FnMut()) -> f64 {
     let start = Instant::now();
     let mut best = Duration::MAX;

@@ -1,4 +1,7 @@
-/** Who is measured: the built Worker, and JavaScript Workers that do the same job with other packages. */
+/**
+ * The contestants: the built Worker, and JavaScript Workers that do the same job with other
+ * packages.
+ */
 import { join, relative } from "node:path";
 import { build } from "esbuild";
 import { root } from "../../scripts/lib/process.mjs";
@@ -8,7 +11,7 @@ import { scratchFolder } from "../../scripts/lib/servers.mjs";
  * @typedef {object} Contestant
  * @property {string} name also the prefix of its keys in Redis
  * @property {string} title
- * @property {string} [source] of a JavaScript Worker that is still to be bundled
+ * @property {string} [source] of a JavaScript Worker that has to be bundled first
  * @property {string} [script] of a Worker that is ready, from the root of the repository
  * @property {Record<string, string>} [vars] bindings of its own
  */
@@ -19,7 +22,7 @@ export const ours = { name: "ours", title: "omnitrade-edge" };
 /** @type {Contestant} */
 export const peer = { name: "peer", title: "@upstash", source: "bench/peer/worker.mjs" };
 
-/** Without its in-memory block, which is its default. @type {Contestant} */
+/** The peer without its in-memory block, which it has by default. @type {Contestant} */
 export const peerWithoutBlock = {
   ...peer,
   name: "peer-no-block",
@@ -27,7 +30,7 @@ export const peerWithoutBlock = {
   vars: { EPHEMERAL_CACHE: "off" },
 };
 
-/** What workerd does at most: a Worker that only answers. @type {Contestant} */
+/** The most that workerd can do: a Worker that only answers. @type {Contestant} */
 export const ceiling = { name: "ceiling", title: "ceiling", source: "bench/peer/ceiling.mjs" };
 
 /** @type {Map<string, Promise<string>>} */
@@ -45,7 +48,7 @@ export async function scriptOf({ source, script = "build/index.js" }) {
 }
 
 /**
- * Bundled as wrangler does it, and minified, as the built Worker is.
+ * Bundles a Worker as wrangler does it, minified like the built Worker.
  * @param {string} source
  */
 async function bundled(source) {

@@ -1,4 +1,4 @@
-/** Stands before the REST Redis and counts the HTTP calls. */
+/** A proxy in front of the REST Redis that counts the HTTP calls. */
 import { once } from "node:events";
 import { Agent, createServer, request } from "node:http";
 

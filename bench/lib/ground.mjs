@@ -1,4 +1,6 @@
-/** What all measurements stand on: one Redis, REST before it, one origin, and Workers on demand. */
+/**
+ * What all measurements share: one Redis, REST in front of it, one origin, and Workers on demand.
+ */
 import { startRedis, startRestRedis, startSampleApi } from "../../scripts/lib/servers.mjs";
 import { startGate } from "../../tests/support/gate.mjs";
 import { scriptOf } from "./contestants.mjs";
@@ -9,22 +11,30 @@ import { connectToRedis } from "./redis-info.mjs";
  * @property {import("./redis-info.mjs").RedisInfo} redis
  * @property {{ url: string, token: string }} rest Upstash's REST protocol over that Redis
  * @property {{ url: string }} origin
- * @property {(contestant: import("./contestants.mjs").Contestant, job: Job, options?: StartOptions) => Promise<Gate>} start
- *   a contestant in workerd, with its own memory
+ * @property {(
+ *   contestant: import("./contestants.mjs").Contestant, job: Job, options?: StartOptions
+ * ) => Promise<Gate>} start starts a contestant in workerd, with its own memory
  * @property {() => Promise<void>} stop
  */
 
 /**
- * What all contestants are asked to do: `EDGE` without the origin, of which the peers know `window`,
- * `quota` and `by` of a limit, and exact paths, `limits`, and the cache's `ttl` and `query` of a route.
+ * What all contestants are asked to do: `EDGE` without the origin. The peers use only `window`,
+ * `quota` and `by` of a limit, and exact paths, `limits`, and the cache's `ttl` and `query` of a
+ * route.
  * @typedef {{ limits: Record<string, object>, routes: object[] }} Job
  */
 
-/** @typedef {{ isolates?: number, restUrl?: string }} StartOptions `restUrl`: another way to the store */
+/**
+ * @typedef {{ isolates?: number, restUrl?: string }} StartOptions `restUrl`: another address for
+ *   the store
+ */
 
 /** @typedef {import("../../tests/support/gate.mjs").Gate} Gate */
 
-/** As long as `@upstash/ratelimit` waits, so that no noise on the machine decides in place of the store. */
+/**
+ * As long as `@upstash/ratelimit` waits, so that noise of the machine does not make it decide
+ * without the store.
+ */
 const STORE_TIMEOUT = "5s";
 
 /**

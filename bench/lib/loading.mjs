@@ -1,11 +1,14 @@
-/** Puts a server under load, from a process of its own, and asks what that cost the server. */
+/** Puts a server under load, from a separate process, and measures what that costs the server. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Failure, root, run } from "../../scripts/lib/process.mjs";
 import { median } from "./report.mjs";
 
-/** @typedef {import("../load/main.mjs").Result & { cpuMs: number | null }} Loaded `cpuMs`: of the server, per request */
+/**
+ * @typedef {import("../load/main.mjs").Result & { cpuMs: number | null }} Loaded `cpuMs`: of the
+ *   server, per request
+ */
 
 /**
  * Fails unless every answer was 200.
@@ -27,7 +30,8 @@ export async function load(load, pids = []) {
 }
 
 /**
- * What processes have had of the processor, in ms; `null` where the system does not say it this way.
+ * The processor time that processes have used, in ms; `null` if the system does not report it this
+ * way.
  * @param {number[]} pids
  */
 function processorTime(pids) {
@@ -41,7 +45,7 @@ function processorTime(pids) {
 
 /** @param {number} pid */
 function ticksOf(pid) {
-  // The name of the program may hold spaces: what counts comes after it.
+  // The program's name may contain spaces; the fields that count follow it.
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
     .replace(/^.*\) /s, "")
     .split(" ");
@@ -53,7 +57,7 @@ function ticksPerSecond() {
 }
 
 /**
- * The median of the rounds' ratios.
+ * The median of the ratios of all rounds.
  * @param {(number | null)[]} one by round
  * @param {(number | null)[]} other
  */

@@ -1,4 +1,4 @@
-/** Says what was measured, and on what. */
+/** Describes what was measured, and on which machine. */
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";

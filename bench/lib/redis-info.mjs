@@ -1,11 +1,11 @@
-/** Asks a Redis what it has been asked: its own count of commands, those inside scripts included. */
+/** Asks a Redis for its own counts of commands, which include those inside scripts. */
 import { once } from "node:events";
 import { connect } from "node:net";
 
 /**
  * @typedef {object} RedisInfo
  * @property {(section: string) => Promise<Map<string, string>>} info a section of `INFO`
- * @property {() => Promise<Map<string, number>>} calls how often each command ran; `INFO` is left out
+ * @property {() => Promise<Map<string, number>>} calls how often each command ran, except `INFO`
  * @property {() => void} close
  */
 

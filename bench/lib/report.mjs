@@ -4,7 +4,8 @@
  * @typedef {object} Table
  * @property {string} title
  * @property {string[]} columns
- * @property {{ name: string, cells: (string | null)[] }[]} rows `null`: not to be had on this machine
+ * @property {{ name: string, cells: (string | null)[] }[]} rows `null`: not available on this
+ *   machine
  * @property {string[]} notes how it was measured
  * @property {unknown} data the figures behind it, for machines
  */
@@ -38,7 +39,7 @@ function lines({ title, columns, rows, notes }) {
 }
 
 /**
- * The middle one; of an even number the mean of the two in the middle.
+ * The middle number, or the mean of the two middle ones if their number is even.
  * @param {number[]} numbers
  */
 export function median(numbers) {

@@ -1,9 +1,10 @@
-/** What is true: a log of every request that was admitted. */
+/** The reference: a log of every admitted request. */
 
 /** @typedef {import("./traces.mjs").Shape} Shape */
 
 /**
- * Which requests a limiter admits that forgets nothing: the most that any can, one by one.
+ * Which requests a limiter admits that forgets nothing: one by one, as many as any correct limiter
+ * can.
  * @param {number[]} times
  * @param {Shape} shape
  */
@@ -11,7 +12,7 @@ export function exactLog(times, { quota, windowMs }) {
   /** @type {number[]} */
   const admitted = [];
   return times.map((at) => {
-    // Both ends count: what came a window ago is still inside.
+    // Both ends count: a request exactly one window ago is still inside.
     const oldest = admitted[admitted.length - quota];
     const isAdmitted = oldest === undefined || at - oldest > windowMs;
     if (isAdmitted) admitted.push(at);
@@ -20,8 +21,8 @@ export function exactLog(times, { quota, windowMs }) {
 }
 
 /**
- * The most that were admitted in any window, both ends included.
- * @param {number[]} times of those admitted, never falling
+ * The largest number of requests that were admitted in any window, both ends included.
+ * @param {number[]} times of the admitted requests, never decreasing
  * @param {number} windowMs
  */
 export function mostInAWindow(times, windowMs) {

@@ -1,4 +1,4 @@
-/** What is measured on the virtual clock. */
+/** The measurements on the virtual clock. */
 import { exactLog, mostInAWindow } from "./exact-log.mjs";
 import { adversaries, poisson, randomNumbers, START } from "./traces.mjs";
 import { FLAVOURS } from "./upstash.mjs";
@@ -10,15 +10,19 @@ import { FLAVOURS } from "./upstash.mjs";
 /** @typedef {import("./traces.mjs").Trace} Trace */
 /** @typedef {ReturnType<typeof import("./upstash.mjs").upstash>} Upstash */
 /** @typedef {import("./upstash.mjs").Flavour} Flavour */
-/** @typedef {{ simulate: (scenarios: Scenario[]) => Promise<Outcome[]>, peer: Upstash, seed: number }} Lab */
+/**
+ * @typedef {{
+ *   simulate: (scenarios: Scenario[]) => Promise<Outcome[]>, peer: Upstash, seed: number
+ * }} Lab
+ */
 
-/** The contestants: ours in its two strategies, and the peers. */
+/** The contestants: the gate's limiter with its two strategies, and the peers. */
 export const WHO = /** @type {const} */ (["exact", "lease", ...FLAVOURS, "governor"]);
 
 /** @typedef {typeof WHO[number]} Who */
 /** @typedef {Record<Who, number>} Figures */
 
-/** A store that answers at once, and one that is as slow as real ones are, and as uneven. */
+/** A store that answers at once, and one that is as slow and as uneven as real ones. */
 export const AT_ONCE = /** @type {[number, number]} */ ([0, 0]);
 export const SLOW = /** @type {[number, number]} */ ([5, 50]);
 
@@ -30,7 +34,7 @@ const ATTACKED = [
   { quota: 7, windowMs: 10_001 },
 ];
 
-/** @type {(Shape & { windows: number })[]} `windows`: the first two of them are not looked at */
+/** @type {(Shape & { windows: number })[]} `windows`: the first two of them are not evaluated */
 const STEADY = [
   { quota: 10, windowMs: MINUTE, windows: 102 },
   { quota: 100, windowMs: MINUTE, windows: 22 },
@@ -43,7 +47,10 @@ const LOAD = 1.5;
 const ISOLATES = 3;
 const MOST_ISOLATES = 8;
 
-/** How many requests of a trace are probed: where it is cheap, and over a real Redis. */
+/**
+ * How many requests of a trace are probed: in the simulation, and over a real Redis, which is
+ * slower.
+ */
 const PROBES = 300;
 const PEERS_PROBES = 40;
 
@@ -69,7 +76,7 @@ async function admittedByAll(lab, jobs, storeMs) {
 }
 
 /**
- * The same by one of those that are simulated.
+ * Which requests of each trace one of the simulated contestants admits.
  * @param {Lab} lab
  * @param {Job[]} jobs
  * @param {"exact" | "lease" | "governor"} who
@@ -124,7 +131,8 @@ export async function underAttack(lab) {
 }
 
 /**
- * What is admitted of a steady load of more than the quota, as a share of what an exact log admits.
+ * The share of a steady load above the quota that is admitted, relative to what an exact log
+ * admits.
  * @param {Lab} lab
  */
 export async function underLoad(lab) {
@@ -153,12 +161,12 @@ export async function underLoad(lab) {
  * @typedef {object} Told
  * @property {number} early at most, ms
  * @property {number} late at most, ms
- * @property {number} allowed how late it may be
- * @property {number} tooLate the share of those that are later
+ * @property {number} allowed how late it may be, ms
+ * @property {number} tooLate the share of answers that are later
  */
 
 /**
- * What clients are told about when to come back, against the truth.
+ * When clients are told to come back, compared with the truth.
  * @param {Lab} lab
  */
 export async function whatIsTold(lab) {
@@ -179,7 +187,8 @@ export async function whatIsTold(lab) {
           answers.flatMap((answer, n) => (answer[0] === admitted ? [n] : [])),
           PROBES,
         );
-      // Of permits at hand no probe of the store knows; and governor tells those nothing whom it admits.
+      // A probe of the store does not see permits that were fetched ahead, and governor tells
+      // admitted requests nothing.
       const probes = [...which(0), ...(who === "exact" ? which(1) : [])];
       const [{ waits }] = await lab.simulate([{ ...scenario, probes }]);
       results[who].push(worst(shape, waits));
@@ -216,7 +225,8 @@ function worst({ windowMs }, waits) {
 }
 
 /**
- * What was told to those refused, and when a log of what was admitted before would let them pass.
+ * What refused requests were told, and when a log of the requests admitted before would let them
+ * pass.
  * @param {Shape} shape
  * @param {import("./simulation.mjs").Answer[]} answers
  */
@@ -230,7 +240,7 @@ function waitsByLog({ quota, windowMs }, answers) {
       log.push(at);
       continue;
     }
-    // A window later it is still inside.
+    // A request exactly one window later is still inside the window.
     const truly = Math.max(at, (log[log.length - quota] ?? Number.NEGATIVE_INFINITY) + windowMs + 1);
     const toldInSeconds = at + 1_000 * Math.ceil(retryAfter / 1_000);
     waits.push({ asked: at, answered: at, admitted: false, told: at + retryAfter, toldInSeconds, truly });
@@ -245,8 +255,9 @@ function sample(numbers, most) {
 }
 
 /**
- * A client whose requests all go to another isolate than before: what of its quota it gets while the first one
- * still holds permits for it, and once these went back. And one whose requests come all at once.
+ * A client whose requests all go to another isolate than before: how much of its quota it gets
+ * while the first isolate still holds permits for it, and after these were returned. And a client
+ * whose requests come all at once.
  * @param {Lab} lab
  */
 export async function oneClient(lab) {
@@ -254,7 +265,7 @@ export async function oneClient(lab) {
   const moving = [5, 10, 25, 50].map((perSecond) => {
     const before = Array.from({ length: Math.min(2 * perSecond, 50) }, (_, n) => Math.floor((n * 1000) / perSecond));
     const moved = before[before.length - 1] + 100;
-    // As fast as it goes, so that all is taken that there is; then now and then.
+    // First as fast as possible, to take everything that is left; then at intervals.
     const after = Array.from({ length: 2 * shape.quota }, (_, n) => moved + 4 * n);
     const later = Array.from({ length: 100 }, (_, n) => moved + 1_000 + 200 * n);
     /** @type {Trace} */

@@ -1,4 +1,4 @@
-/** The script itself on a real Redis: its time there by Redis' own count, and the size of its state. */
+/** The script on a real Redis: its time there, as measured by Redis, and the size of its state. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Ratelimit } from "@upstash/ratelimit";
@@ -8,20 +8,20 @@ import { median } from "../lib/report.mjs";
 /** @typedef {Awaited<ReturnType<typeof import("./simulation.mjs").buildSimulation>>} Simulation */
 /** @typedef {Awaited<ReturnType<typeof openScript>>} Script */
 
-// Short and many, so that in most of them nobody else has the processor.
+// Many short rounds, so that no other process has the processor during most of them.
 const ROUNDS = 41;
 const CALLS = 60;
 const SUB_BUCKETS = 30;
 const WINDOW_MS = 60_000;
 const WIDTH = WINDOW_MS / SUB_BUCKETS;
 
-/** What is counted in each sub-bucket before the measured calls. */
+/** The count in each sub-bucket before the measured calls. */
 const FILLED = 300;
 const MUCH = 1_000_000;
 
 /**
- * What is timed, on a state whose sub-buckets are all in use. `at`: of the `n`th call, ms after the start of
- * the last of them.
+ * What is timed, on a state whose sub-buckets are all in use. `at`: when the `n`th call is made, in
+ * ms after the start of the last sub-bucket.
  * @type {Record<string, { at: (n: number) => number, lend: number, quota: number }>}
  */
 const KINDS = {
@@ -31,7 +31,7 @@ const KINDS = {
   refused: { at: (n) => n, lend: 0, quota: FILLED * (SUB_BUCKETS + 1) },
 };
 
-/** The most that the configuration allows, and windows of any length. */
+/** The largest quota that the configuration allows, with windows of any length. */
 const LARGEST_QUOTA = 1_000_000_000;
 const WINDOWS_MS = [30, 1_000, WINDOW_MS, 3_600_000, 365 * 86_400_000];
 
@@ -62,7 +62,7 @@ export async function openScript({ rest, redis }, simulation) {
     const number = (/** @type {string} */ name) => Number(fields.match(new RegExp(`\\b${name}=(\\d+)`))?.[1] ?? 0);
     return { calls: number("calls"), usec: number("usec") };
   };
-  /** How long each EVALSHA of this work took, by Redis' own count, in µs. */
+  /** How long each EVALSHA of this work took, as measured by Redis, in µs. */
   const timed = async (/** @type {() => Promise<unknown>} */ work) => {
     const before = await evalshas();
     await work();
@@ -73,7 +73,7 @@ export async function openScript({ rest, redis }, simulation) {
 }
 
 /**
- * Script times in µs: medians of some rounds, in turns.
+ * Script times in µs: medians of some rounds, in which the contestants take turns.
  * @param {Script} script
  * @param {import("@upstash/redis").Redis} redis
  */
@@ -84,7 +84,7 @@ export async function scriptTimes({ pipeline, commands, timed }, redis) {
   const peer = { admitted: [], refused: [] };
   for (let round = 0; round < ROUNDS; round++) {
     const loads = Object.entries(KINDS).flatMap(([kind, { at, lend, quota }]) => {
-      // So that the last call is made now.
+      // This makes the last call happen now.
       const last = Math.floor((Date.now() - at(CALLS)) / WIDTH) * WIDTH;
       const load = { key: `script:${kind}:${round}`, quota, windowMs: WINDOW_MS };
       const filling = Array.from({ length: SUB_BUCKETS + 1 }, (_, n) => last - (SUB_BUCKETS - n) * WIDTH);
@@ -117,8 +117,8 @@ export async function scriptTimes({ pipeline, commands, timed }, redis) {
 }
 
 /**
- * The largest state of one subject in bytes: each sub-bucket in use, with as many digits as it can have, many
- * calls in each, and permits lent.
+ * The largest state of one subject in bytes: each sub-bucket in use, with as many digits as it can
+ * have, many calls in each, and permits lent.
  * @param {Script} script
  */
 export async function largestState({ pipeline, commands }) {

@@ -10,16 +10,20 @@ import { Failure, root, run } from "../../scripts/lib/process.mjs";
  * @property {number} quota
  * @property {number} windowMs
  * @property {number} isolates
- * @property {[number, number]} storeMs how long a call of the store takes, at least and at most
+ * @property {[number, number]} storeMs the shortest and the longest time that a store call takes
  * @property {number} seed
  * @property {import("./traces.mjs").Trace} trace
- * @property {number[]} [probes] the requests of which is found out when the next one would pass
+ * @property {number[]} [probes] the requests after which it is determined when the next one would
+ *   pass
  */
 
-/** @typedef {[admitted: 0 | 1, at: number, retryAfter: number]} Answer `at`: Unix ms; `retryAfter`: ms */
+/**
+ * @typedef {[admitted: 0 | 1, at: number, retryAfter: number]} Answer `at`: Unix ms; `retryAfter`:
+ *   ms
+ */
 
 /**
- * @typedef {object} Wait what one request was told, and what was true. Unix ms
+ * @typedef {object} Wait what one request was told, and what was true, in Unix ms
  * @property {number} asked
  * @property {number} answered
  * @property {boolean} admitted
@@ -31,7 +35,7 @@ import { Failure, root, run } from "../../scripts/lib/process.mjs";
 /**
  * @typedef {object} Outcome
  * @property {Answer[]} answers
- * @property {number} calls of the script, also those that nobody waits for
+ * @property {number} calls of the script, including those that no request waits for
  * @property {number} commands
  * @property {number} largestState bytes
  * @property {Wait[]} waits
@@ -43,8 +47,8 @@ import { Failure, root, run } from "../../scripts/lib/process.mjs";
  * @property {number} quota
  * @property {number} windowMs
  * @property {number} cost
- * @property {number} lend how many permits each call wants to have lent
- * @property {number} firstId the calls have the numbers from this one on for ids
+ * @property {number} lend how many permits each call asks to be lent
+ * @property {number} firstId the ids of the calls are consecutive numbers from this one on
  * @property {number[]} at when they are made, Unix ms
  */
 
@@ -52,7 +56,7 @@ import { Failure, root, run } from "../../scripts/lib/process.mjs";
 
 const CARGO = ["--no-default-features", "--bench", "limiter-sim"];
 
-/** Builds the program; takes a minute, once. */
+/** Builds the program, which takes a minute the first time. */
 export async function buildSimulation() {
   const { text: said } = await run("cargo", ["build", "--profile", "bench", "--message-format", "json", ...CARGO], {
     output: "quiet",

@@ -1,12 +1,15 @@
-/** Requests of one client, made up: when each comes and to which isolate. The same seed makes the same. */
+/**
+ * Invented requests of one client: when each comes, and to which isolate. The same seed makes the
+ * same trace.
+ */
 
-/** @typedef {[at: number, isolate: number][]} Trace `at`: Unix ms, never falling */
+/** @typedef {[at: number, isolate: number][]} Trace `at`: Unix ms, never decreasing */
 /** @typedef {{ quota: number, windowMs: number }} Shape */
 
-/** When every trace begins: where a window of any usual length does. */
+/** When every trace begins: an instant at which windows of all usual lengths begin. */
 export const START = 1_700_006_400_000;
 
-/** Sub-buckets in a window: what our adversaries know of the limiter. */
+/** Sub-buckets in a window: what adversaries know of the limiter. */
 const SUB_BUCKETS = 30;
 
 /**
@@ -26,14 +29,17 @@ export function randomNumbers(seed) {
 
 /** @typedef {ReturnType<typeof randomNumbers>} Random */
 
-/** @typedef {Shape & { width: number, isolates: number, random: Random }} Ground `width`: of a sub-bucket, ms */
+/**
+ * @typedef {Shape & { width: number, isolates: number, random: Random }} Ground `width`: of a
+ *   sub-bucket, ms
+ */
 
 /**
- * What adversaries send, as times from the start on.
+ * What adversaries send, in ms since the start.
  * @type {Record<string, (ground: Ground) => number[]>}
  */
 const ADVERSARIES = {
-  // Where windows are counted apart, or the last one by its share.
+  // Against limiters that count windows separately, or that estimate the last window by its share.
   "two bursts, each at the end of a window": ({ quota, windowMs }) => [
     ...burst(windowMs - 1, 2 * quota),
     ...burst(2 * windowMs - 1, 2 * quota),
@@ -44,14 +50,14 @@ const ADVERSARIES = {
     ...evenly(windowMs, 2 * windowMs, 6 * quota),
   ],
   "without pause": ({ quota, windowMs }) => evenly(0, 3 * windowMs, 12 * quota),
-  // Where sub-buckets are left out of the count too early.
+  // Against limiters that stop counting sub-buckets too early.
   "around the end of a sub-bucket, and a window later": ({ quota, windowMs, width, random }) => {
     const end = width * (1 + whole(random, SUB_BUCKETS));
     const around = [-2, -1, 0, 1, 2].map((ms) => end + ms);
     const instants = [0, 1, 2].flatMap((n) => around.map((at) => at + n * windowMs));
     return instants.flatMap((at) => burst(at, Math.ceil(quota / 2)));
   },
-  // Where permits that were lent are spent at the last moment, and counted at the first.
+  // Against limiters that let lent permits be spent at the last moment but count them at the first.
   "permits are hoarded, and spent as they become void": ({ quota, windowMs, width, random, isolates }) => {
     const times = [];
     for (let bucket = 1; bucket < 3 * SUB_BUCKETS; bucket += 2) {
@@ -87,7 +93,7 @@ export function adversaries(shape, isolates, random) {
 }
 
 /**
- * A steady client: `load` times the quota, at times that know nothing of each other.
+ * A steady client: `load` times the quota, at independent random times.
  * @param {Shape & { windows: number, load: number }} shape
  * @param {number} isolates
  * @param {Random} random
@@ -102,7 +108,7 @@ export function poisson({ quota, windowMs, windows, load }, isolates, random) {
 }
 
 /**
- * Each to any of the isolates.
+ * Sends each request to a random isolate.
  * @param {number[]} times
  * @param {number} isolates
  * @param {Random} random

@@ -6,10 +6,10 @@ import { Redis } from "@upstash/redis";
 /** @typedef {import("./traces.mjs").Shape} Shape */
 /** @typedef {import("./simulation.mjs").Wait} Wait */
 
-/** How many requests of one instant are under way together. */
+/** How many requests of one instant are in progress together. */
 const TOGETHER = 200;
 
-/** Without its memory of refusals, and with it, which is its default. */
+/** With its memory of refusals, which is its default, and without it. */
 export const FLAVOURS = /** @type {const} */ (["block", "no-block"]);
 
 /** @typedef {typeof FLAVOURS[number]} Flavour */
@@ -21,7 +21,7 @@ export function upstash(rest) {
   const redis = new Redis(rest);
 
   /**
-   * A client that nobody has seen, and each isolate's limiter.
+   * A client that has not been used before, and the limiter of each isolate.
    * @param {Flavour} flavour
    * @param {Shape} shape
    * @param {number} isolates
@@ -35,7 +35,7 @@ export function upstash(rest) {
           prefix: `sim-${flavour}`,
           limiter: Ratelimit.slidingWindow(quota, `${windowMs} ms`),
           ephemeralCache: flavour === "block" ? new Map() : false,
-          // Longer than any noise on the machine: after it, everybody is let through.
+          // Longer than any noise of the machine: after this timeout it would admit every request.
           timeout: 60_000,
         }),
     );
@@ -46,11 +46,11 @@ export function upstash(rest) {
     redis,
 
     /**
-     * Which requests of a trace each flavour admits, and of those among its `probes` that it refuses, what they
-     * are told. Both at once, because there is one clock.
+     * Which requests of a trace each flavour admits, and what those of its `probes` that it refuses
+     * are told. Both flavours run together, because there is one clock.
      *
-     * Its keys expire by the real clock, which is slower than the virtual one: none too early. They
-     * carry the number of their window, so one that is still there does no harm.
+     * Its keys expire by the real clock, which is slower than the virtual one, so none expires too
+     * early. They carry the number of their window, so a key that still exists does no harm.
      * @param {Shape} shape
      * @param {number} isolates
      * @param {Trace} trace
@@ -97,7 +97,7 @@ export function upstash(rest) {
     },
 
     /**
-     * What one client's state takes in Redis at most, in bytes: its two counters.
+     * The largest size of one client's state in Redis, in bytes: its two counters.
      * @param {Shape} shape
      */
     async largestState({ quota, windowMs }) {
@@ -120,7 +120,8 @@ export function upstash(rest) {
 }
 
 /**
- * The first instant at which a request would pass, if none came before: less and less is counted.
+ * The first instant at which a request would pass if no other came before: the count only
+ * decreases.
  * @param {Ratelimit} limiter
  * @param {string} client
  * @param {number} from

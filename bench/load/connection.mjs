@@ -1,11 +1,14 @@
 /**
- * One keep-alive connection that does one request after the other: a socket and no more, so that on
- * a small machine what is measured has the processor, and not what measures it.
+ * One keep-alive connection that sends one request after the other. It is only a socket, so that on
+ * a small machine the processor works for what is measured, and not for the measurement.
  */
 import { once } from "node:events";
 import { connect } from "node:net";
 
-/** @typedef {{ status: number, head: string, body: Buffer }} Reply `head`: in latin1, names as they came */
+/**
+ * @typedef {{ status: number, head: string, body: Buffer }} Reply `head`: in latin1, with the names
+ *   as they were sent
+ */
 
 /** @typedef {Awaited<ReturnType<typeof openConnection>>} Connection */
 
@@ -60,7 +63,7 @@ export function get(path, key) {
 }
 
 /**
- * The reply, if these bytes are the whole of it. None comes with another behind it.
+ * The reply, if these bytes are a complete one. No reply is followed by another in the same bytes.
  * @param {Buffer} bytes
  * @returns {Reply | undefined}
  */

@@ -3,8 +3,8 @@
  *
  *     node bench/load/main.mjs '{"urls":[…], "paths":[…], "keys":…, "connections":…, "seconds":…}'
  *
- * Prints a `Result` as JSON. Each connection goes through all paths, and each request is of another
- * client; the connections are shared out among the addresses.
+ * Prints a `Result` as JSON. Each connection requests all paths in turn, and each request is that
+ * of another client; the connections are distributed over the addresses.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { stampOf } from "../cache/stamp.mjs";
@@ -17,9 +17,11 @@ import { get, openConnection } from "./connection.mjs";
  * @property {number} keys how many clients
  * @property {number} connections
  * @property {number} seconds
- * @property {number} [pace] each connection sends so many in a second; else as many as it can
- * @property {number} [slow] count the answers that took so many ms at least
- * @property {boolean} [stamped] the answers are stamped, as those of `bench/cache/origin.mjs` are
+ * @property {number} [pace] how many requests each connection sends in a second; by default, as
+ *   many as it can
+ * @property {number} [slow] count the answers that took at least this many ms
+ * @property {boolean} [stamped] whether the answers are stamped, like those of
+ *   `bench/cache/origin.mjs`
  */
 
 /**
@@ -29,10 +31,11 @@ import { get, openConnection } from "./connection.mjs";
  * @property {number} p50 ms
  * @property {number} p99 ms
  * @property {number} longest ms
- * @property {number} slow how many took `slow` ms or more
- * @property {number} waited how many were made by a call of the origin that began while they were waited for
- * @property {number} oldest ms: the greatest age that an answer had when it was asked for
- * @property {Record<string, number>} statuses how many answers had each
+ * @property {number} slow how many answers took `slow` ms or more
+ * @property {number} waited how many answers were made by a call of the origin that began after
+ *   they were requested
+ * @property {number} oldest ms: the greatest age that an answer had when it was requested
+ * @property {Record<string, number>} statuses how many answers had each status
  */
 
 /**
@@ -51,12 +54,13 @@ async function generate(load) {
 
   const started = performance.now();
   const end = started + seconds * 1000;
-  // A step that shares no factor with their number reaches all of them, and mixes paths with keys.
+  // A step that shares no factor with the number of keys reaches all of them, and mixes paths with
+  // keys.
   const step = keys + 1;
   await Promise.all(
     pool.map(async (connection, index) => {
       const gap = pace ? 1000 / pace : 0;
-      // Not all at the same instant.
+      // Connections do not start at the same instant.
       let due = performance.now() + (gap * index) / pool.length;
       if (gap) await sleep(due - performance.now());
       let sent = performance.now();

@@ -1,4 +1,7 @@
-/** Answers the bytes of a large or a small answer at once, with the headers that a stored one has. */
+/**
+ * Answers at once with the bytes of a large or a small answer, and with the headers of a stored
+ * one.
+ */
 const bodies = { "/large": new Uint8Array(250_000).fill(0x20), "/small": new Uint8Array(1_000).fill(0x20) };
 const headers = [
   ["content-type", "application/json"],

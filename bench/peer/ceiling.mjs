@@ -1,4 +1,7 @@
-/** The ceiling: answers every request at once, with about as many bytes as an order book of the load. */
+/**
+ * The ceiling: answers every request at once, with about as many bytes as an order book of the
+ * load.
+ */
 const body = new Uint8Array(4_000).fill(0x20);
 
 export default {

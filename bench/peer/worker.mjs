@@ -1,24 +1,31 @@
 /**
- * The peer: a Worker that limits with `@upstash/ratelimit` and caches with `@upstash/redis`, as their
- * documentation shows it. First the limits, at once; then the cache, only for whom they let through.
+ * The peer: a Worker that limits with `@upstash/ratelimit` and caches with `@upstash/redis`, as
+ * their documentation shows it. It checks all limits at once, then the cache, which only admitted
+ * requests reach.
  */
 import { Ratelimit } from "@upstash/ratelimit";
 import { Redis } from "@upstash/redis/cloudflare";
 
 /**
  * @typedef {object} Env
- * @property {{ origin: string, redis: { key_prefix: string }, limits: Record<string, Limit>, routes: Route[] }} EDGE
+ * @property {{
+ *   origin: string, redis: { key_prefix: string }, limits: Record<string, Limit>, routes: Route[]
+ * }} EDGE
  * @property {string} UPSTASH_REDIS_REST_URL
  * @property {string} UPSTASH_REDIS_REST_TOKEN
  * @property {string} [EPHEMERAL_CACHE] "off": without its in-memory block
  */
 
-/** @typedef {{ by: "client" | "ip", window: import("@upstash/ratelimit").Duration, quota: number }} Limit */
+/**
+ * @typedef {{
+ *   by: "client" | "ip", window: import("@upstash/ratelimit").Duration, quota: number
+ * }} Limit
+ */
 /** @typedef {{ path: string, limits: string[], cache?: { ttl: string, query: string[] } }} Route */
 
 /** @typedef {ReturnType<typeof start>} App */
 
-/** One for all requests of an isolate. @type {App | undefined} */
+/** The only one of an isolate, for all its requests. @type {App | undefined} */
 let app;
 
 export default {
@@ -54,7 +61,7 @@ export default {
 };
 
 /**
- * From the cache, else from the origin.
+ * The answer from the cache or, if it has none, from the origin.
  * @param {App} app
  * @param {{ cache?: { ttl: number, query: string[] } }} route
  * @param {URL} url
@@ -91,8 +98,8 @@ function kept({ headers }) {
 /** @param {Env} env */
 function start(env) {
   const { origin, redis: settings, limits, routes } = env.EDGE;
-  // One client for all, so that it may send the limits of a request together. The entries are texts:
-  // it need not try to read them as JSON.
+  // One client for all, so that it can send the limits of a request together. The entries are
+  // texts, so it need not try to read them as JSON.
   const redis = Redis.fromEnv(env, { automaticDeserialization: false });
   const limiters = new Map(
     Object.entries(limits).map(([name, { by, window, quota }]) => {

@@ -7,10 +7,10 @@ use omnitrade_edge::engine::limit::{Bucket, Charge};
 use omnitrade_edge::store::Ask;
 use serde::{Deserialize, Serialize};
 
-/// For how long a repeat of a call can come: the gate's default timeout.
+/// How long after a call a repeat can arrive: the gate's default timeout.
 const HORIZON: Duration = Duration::from_millis(150);
 
-/// Calls about one state, one after the other.
+/// Consecutive calls about one state.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Load {
@@ -18,9 +18,10 @@ pub struct Load {
     quota: u64,
     window_ms: u64,
     cost: u64,
-    /// How many permits each wants to have lent.
+    /// How many permits each call asks to be lent.
     lend: u64,
-    /// The calls have the numbers from this one on for ids: one that comes twice is a repeat.
+    /// The ids of the calls are consecutive numbers from this one on; a call with a used id is a
+    /// repeat.
     first_id: usize,
     /// When the calls are made, Unix ms.
     at: Vec<u64>,
@@ -54,7 +55,7 @@ impl Load {
             false,
         );
         ask.limit(&charge, self.lend, &[]);
-        // No earlier call with this id was made.
+        // No earlier call had this id.
         ask.args.push("0".to_owned());
         Call {
             keys: ask.keys,

@@ -1,10 +1,10 @@
-//! The limiter on a clock that is told: many isolates, one store, and whole traces of requests in no
-//! time. Beside it `governor`, on the same traces.
+//! The limiter on a virtual clock: many isolates, one store, and whole traces of requests without
+//! waiting. It also runs `governor` on the same traces.
 //!
 //!     cargo bench --no-default-features --bench limiter-sim < job.json
 //!
-//! Reads one job as JSON and prints one JSON document. `bench/limiter/simulation.mjs` is its caller, and
-//! names the fields.
+//! Reads one job as JSON and prints one JSON document. `bench/limiter/simulation.mjs` calls it, and
+//! describes the fields.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -20,7 +20,7 @@ mod store;
 mod told;
 mod world;
 
-// The script in Rust: the tests hold it against the one in Lua, call by call.
+// The script in Rust. Tests compare it with the one in Lua, call by call.
 #[path = "../../../tests/common/model.rs"]
 mod model;
 
@@ -35,25 +35,25 @@ use told::Wait;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Job {
-    /// How traces fare.
+    /// Runs traces.
     Simulate(Vec<Scenario>),
-    /// Calls of the script, for a real Redis.
+    /// Makes calls of the script, for a real Redis.
     Calls(Vec<Load>),
 }
 
-/// How one trace fared.
+/// The outcome of one trace.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Outcome {
-    /// Of each request of the trace.
+    /// The answer to each request of the trace.
     answers: Vec<Answer>,
-    /// Calls of the script, also those that nobody waits for.
+    /// Calls of the script, including those that no request waits for.
     calls: u64,
-    /// Redis commands, those inside scripts counted.
+    /// Redis commands, including those inside scripts.
     commands: u64,
     /// The longest state, in bytes.
     largest_state: usize,
-    /// What some requests were told, and what came of it.
+    /// What some requests were told, and what was true.
     waits: Vec<Wait>,
 }
 

@@ -1,5 +1,5 @@
-//! `governor` as people configure it for "N per window": burst N, one permit back each window / N; in
-//! each isolate by itself, for it shares nothing.
+//! `governor` in its usual configuration for "N per window": burst N, and one permit back each
+//! window / N. Each isolate has a limiter of its own, because `governor` shares nothing.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub fn run(scenario: &Scenario, requests: usize) -> Vec<Answer> {
     answers
 }
 
-/// When refused requests would truly have passed.
+/// When refused requests would have passed.
 pub fn waits(scenario: &Scenario) -> Vec<Wait> {
     scenario.probes.iter().map(|n| wait(scenario, *n)).collect()
 }
@@ -51,7 +51,7 @@ fn wait(scenario: &Scenario, n: usize) -> Wait {
     let wait = last.err().map_or(Duration::ZERO, |not_until| {
         up(not_until.wait_time_from(clock.now()))
     });
-    // A refusal takes nothing: it can be asked again and again.
+    // A refusal takes no permit, so the request can be repeated any number of times.
     let mut truly = asked;
     while wait > Duration::ZERO && limiters[isolate].check().is_err() {
         clock.advance(Duration::from_millis(1));
@@ -84,7 +84,7 @@ fn limiters(scenario: &Scenario, clock: &FakeRelativeClock) -> Vec<Direct> {
         .collect()
 }
 
-/// In whole milliseconds, as the traces are.
+/// Rounded up to whole milliseconds, the unit of the traces.
 fn up(wait: Duration) -> Duration {
     Duration::from_millis(millis(wait + Duration::from_nanos(999_999)))
 }

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::store::{Line, Store};
 use crate::world::{Task, World};
 
-/// How often an isolate looks whether unspent permits are to go back.
+/// How often an isolate checks whether unspent permits are to be returned.
 const SWEEP: Duration = Duration::from_millis(250);
 
-/// The one client.
+/// The only client.
 const CLIENT: &str = "client";
 
 #[derive(Debug, Deserialize)]
@@ -26,12 +26,12 @@ pub struct Scenario {
     pub quota: u32,
     pub window_ms: u64,
     pub isolates: usize,
-    /// How long a call of the store takes, at least and at most.
+    /// The shortest and the longest time of a store call.
     pub store_ms: (u64, u64),
     pub seed: u64,
     /// When each request comes, in order, and to which isolate.
     pub trace: Vec<(u64, usize)>,
-    /// The requests of which is found out when the next one would be admitted.
+    /// The requests after which it is determined when the next one would be admitted.
     #[serde(default)]
     pub probes: Vec<usize>,
 }
@@ -44,7 +44,7 @@ pub enum Who {
     Governor,
 }
 
-/// How one request fared.
+/// The answer to one request.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(into = "(u8, u64, u64)")]
 pub struct Answer {
@@ -53,7 +53,7 @@ pub struct Answer {
     pub retry_after: Duration,
     pub remaining: u64,
     pub reset: Timestamp,
-    /// Whether permits at hand paid for it.
+    /// Whether it was paid with permits that were fetched ahead.
     pub ahead: bool,
 }
 
@@ -108,7 +108,7 @@ pub struct Run {
     pub store: Rc<RefCell<Store>>,
 }
 
-/// Runs the first `requests` of a trace, and then `silence` in which nobody comes.
+/// Runs the first `requests` of a trace, followed by `silence_ms` without requests.
 pub fn run(scenario: &Scenario, requests: usize, silence_ms: u64) -> Run {
     let world = World::new(scenario.start());
     let store = Rc::<RefCell<Store>>::default();
@@ -151,7 +151,7 @@ pub fn run(scenario: &Scenario, requests: usize, silence_ms: u64) -> Run {
     Run { answers, store }
 }
 
-/// Returns what an isolate did not spend, as the Worker does behind its answers.
+/// Returns the permits that an isolate did not spend, as the Worker does in the background.
 fn sweeper(limiter: Limiter, world: Rc<World>, end: Timestamp) -> Task {
     Box::pin(async move {
         while world.now() < end {

@@ -1,5 +1,5 @@
-//! The store, and the way to it: REST calls that take a while in virtual time, answered by the model of
-//! the script.
+//! The store and the connection to it: REST calls that take some virtual time and are answered by
+//! the model of the script.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -21,7 +21,7 @@ pub struct Store {
     pub calls: u64,
     pub commands: u64,
     pub largest_state: usize,
-    /// What the one subject's state was from which instant on.
+    /// The states of the only subject, each with the instant from which on it held.
     pub history: Vec<(Timestamp, Option<String>)>,
 }
 
@@ -41,7 +41,8 @@ impl Store {
         let after = texts(&self.model);
         let writes = before.iter().zip(&after).filter(|(a, b)| a != b).count();
         self.calls += 1;
-        // EVALSHA, MGET, a SET or DEL for each state that changed; a TIME if the clock was asked for.
+        // EVALSHA, MGET, a SET or DEL for each state that changed, and a TIME if the clock was
+        // asked for.
         self.commands += 2 + writes as u64 + u64::from(args[4] == "1");
         let longest = after.iter().flatten().map(String::len).max();
         self.largest_state = self.largest_state.max(longest.unwrap_or_default());
@@ -52,12 +53,13 @@ impl Store {
     }
 }
 
-/// An isolate's way to the store.
+/// An isolate's connection to the store.
 #[derive(Debug)]
 pub struct Line {
     pub world: Rc<World>,
     pub store: Rc<RefCell<Store>>,
-    /// How long a call takes, at least and at most: half of it there, half of it back.
+    /// The shortest and the longest time of a call; half of it passes before the store answers,
+    /// half after.
     pub takes: (Duration, Duration),
     pub random: Cell<u64>,
 }

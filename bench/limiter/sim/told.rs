@@ -1,4 +1,4 @@
-//! What clients were told about when to come back, against the instant at which that is so.
+//! When clients were told to come back, compared with when they would have passed.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::run::{Answer, Scenario, run};
 
-/// Of one request: when it was told what to come back for, and when it would truly have found it, if
-/// nobody had come after it. Unix ms.
+/// For one request: the time that it was told, and the time that would have been right if no other
+/// request had followed. Unix ms.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Wait {
@@ -19,24 +19,26 @@ pub struct Wait {
     /// When it was answered.
     pub answered: u64,
     pub admitted: bool,
-    /// The instant that it was told by `reset`: of a refusal when the same request passes, else when
-    /// more is back.
+    /// The time of `reset`: for a refused request when the same request passes, for an admitted one
+    /// when more permits come back.
     pub told: u64,
-    /// The same by `Retry-After`, and for those admitted by `t`: whole seconds, rounded up.
+    /// The time of `Retry-After` for refused requests, and of `t` for admitted ones: whole seconds,
+    /// rounded up.
     pub told_in_seconds: u64,
     pub truly: u64,
 }
 
-/// Runs the trace up to each request that is to be probed, and lets silence follow.
+/// Runs the trace up to each request to be probed, followed by silence.
 pub fn waits(scenario: &Scenario, answers: &[Answer]) -> Vec<Wait> {
     let probes = scenario.probes.iter().copied();
-    // What an admitted request is told of permits at hand, no probe of the store can find.
+    // A probe of the store cannot verify what an admitted request is told of permits that were
+    // fetched ahead.
     let probes = probes.filter(|n| !answers[*n].ahead);
     probes.map(|n| wait(scenario, n)).collect()
 }
 
 fn wait(scenario: &Scenario, n: usize) -> Wait {
-    // Permits that are lent come back within some seconds, and all is forgotten after two windows.
+    // Lent permits come back within some seconds, and everything is forgotten after two windows.
     let silence = 2 * scenario.window_ms + 15_000;
     let run = run(scenario, n + 1, silence);
     let answer = &run.answers[n];
@@ -49,7 +51,8 @@ fn wait(scenario: &Scenario, n: usize) -> Wait {
     let store = run.store.borrow();
     let history = &store.history;
     let asked_at = Timestamp::from_millis(asked);
-    // Without leases what is left is what the store says; with them, part of it was at hand.
+    // Without leases, the store's state determines what is left; with leases, a part of it was in
+    // the isolate.
     let truly = first(history, asked_at, |state, now| {
         let verdict = state.check(whole(scenario), 1, now);
         match answer.admitted {
@@ -75,8 +78,8 @@ fn whole(scenario: &Scenario) -> Quota {
     }
 }
 
-/// The first instant from `from` on at which `holds` of the state. While nobody comes, it holds from
-/// some instant on until the state is written the next time.
+/// The first instant from `from` on at which `holds` is true of the state. Without requests, once
+/// it is true it stays true until the state is written again.
 fn first(
     history: &[(Timestamp, Option<String>)],
     from: Timestamp,
@@ -92,7 +95,8 @@ fn first(
                 .expect("a width")
                 .parse()
                 .expect("ms");
-            // A cut of this width: the number of sub-buckets says only what is impossible.
+            // A cut with this width; the number of sub-buckets only serves to reject impossible
+            // states.
             let cut = Cut { width, buckets: 30 };
             State::parse_strictly(text, cut).expect("a state")
         });

@@ -1,4 +1,4 @@
-//! Virtual time, and the tasks that live in it: all on one thread, each woken when its time has come.
+//! Virtual time and its tasks, all on one thread; each task is woken when its time has come.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -13,7 +13,7 @@ use omnitrade_edge::clock::Timestamp;
 
 pub type Task = Pin<Box<dyn Future<Output = ()>>>;
 
-/// When, in which order among those of one instant, and which task.
+/// The time, the order among alarms of the same time, and the task.
 type Alarm = Reverse<(Timestamp, u64, usize)>;
 
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ impl World {
         self.now.get()
     }
 
-    /// Waits, if `at` is still to come.
+    /// Waits if `at` has not passed yet.
     pub async fn until(&self, at: Timestamp) {
         poll_fn(|_| {
             if self.now.get() >= at {
@@ -51,8 +51,8 @@ impl World {
         self.until(self.now() + duration).await;
     }
 
-    /// Runs tasks until all have ended. Those that are due at one instant run in the order in which
-    /// they began to wait.
+    /// Runs tasks until all have ended. Tasks that are due at the same instant run in the order in
+    /// which they began to wait.
     pub fn run(&self, tasks: Vec<Task>) {
         let mut tasks: Vec<_> = tasks.into_iter().map(Some).collect();
         for task in 0..tasks.len() {
