@@ -1,4 +1,4 @@
-//! The limiter as a crate, without the gate: what the README shows, as a program.
+//! The limiter as a crate, without the gate: the example of the README as a program.
 //!
 //! ```sh
 //! UPSTASH_REDIS_REST_URL=… UPSTASH_REDIS_REST_TOKEN=… cargo run --example limiter

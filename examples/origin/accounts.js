@@ -1,15 +1,24 @@
-/** What the API keeps for each user, in memory. */
+/** The data of each user, in memory. */
 
 import { randomUUID } from "node:crypto";
 import { HttpError } from "./errors.js";
 
-/** @typedef {{ id: string, userId: string, exchangeId: string, symbol: string, side: string, type: string, status: string,
- *   price: number | null, stopPrice: number | null, quantity: number, executed: number, createdAt: string, updatedAt: string }} Order */
-/** @typedef {{ api_key_id: string, user_id: string, exchange_id: string, key_nickname: string | null,
- *   api_key_preview: string, is_valid: boolean, created_at: string }} ExchangeKey */
+/**
+ * @typedef {{
+ *   id: string, userId: string, exchangeId: string, symbol: string, side: string, type: string,
+ *   status: string, price: number | null, stopPrice: number | null, quantity: number,
+ *   executed: number, createdAt: string, updatedAt: string
+ * }} Order
+ */
+/**
+ * @typedef {{
+ *   api_key_id: string, user_id: string, exchange_id: string, key_nickname: string | null,
+ *   api_key_preview: string, is_valid: boolean, created_at: string
+ * }} ExchangeKey
+ */
 /** @typedef {{ orders: Map<string, Order>, keys: Map<string, ExchangeKey> }} Account */
 
-// Any made-up token opens an account: without bounds, whoever sends requests decides on the memory.
+// Any made-up token opens an account, so without bounds clients could fill the memory.
 const MAX_ACCOUNTS = 1_000;
 const MAX_ENTRIES = 200;
 
@@ -49,7 +58,7 @@ export function entry(entries, id, what) {
 }
 
 /**
- * Puts the entry last and drops the first one where there are too many.
+ * Puts the entry last, and removes the first one if there are too many.
  * @template T
  * @param {Map<string, T>} map
  * @param {string} key

@@ -1,4 +1,4 @@
-/** The list of coins with their market data, in the form CoinGecko gives it. */
+/** The list of coins with their market data, in CoinGecko's format. */
 
 import { dayRange, dayVolume, priceAt } from "./market.js";
 import { DAY_MS } from "./walk.js";
@@ -6,12 +6,15 @@ import { DAY_MS } from "./walk.js";
 /** @typedef {import("./market.js").Market} Market */
 /** @typedef {import("./coins.js").Coin} Coin */
 
-/** The list is renewed this often, in milliseconds. */
+/** How often the list is renewed, in milliseconds. */
 const RENEWED_MS = 1_000;
 const SPARK_MS = 4 * 3_600_000;
 const SPARK_POINTS = 42;
 
-/** What a US dollar is worth in other currencies; BTC and ETH are asked of the market. @type {Record<string, number>} */
+/**
+ * The value of a US dollar in other currencies; those of BTC and ETH come from the market.
+ * @type {Record<string, number>}
+ */
 const RATES = { usd: 1, eur: 0.92, gbp: 0.79, jpy: 149, chf: 0.88 };
 export const CURRENCIES = [...Object.keys(RATES), "btc", "eth"];
 
@@ -30,7 +33,9 @@ export const ORDER_NAMES = Object.keys(ORDERS);
 
 /**
  * @param {Market} market
- * @param {{ currency: string, order: string, page: number, perPage: number, sparkline: boolean }} query
+ * @param {{
+ *   currency: string, order: string, page: number, perPage: number, sparkline: boolean
+ * }} query
  * @param {number} now Unix milliseconds
  * @returns {Listed[]}
  */
@@ -49,7 +54,10 @@ export function coinList(market, { currency, order, page, perPage, sparkline }, 
   });
 }
 
-/** How many of `currency` a US dollar buys. @param {Market} market @param {string} currency @param {number} now */
+/**
+ * How many units of `currency` a US dollar buys.
+ * @param {Market} market @param {string} currency @param {number} now
+ */
 export function rateOf(market, currency, now) {
   if (currency in RATES) return RATES[currency];
   const coin = market.coin(currency === "btc" ? "bitcoin" : "ethereum");

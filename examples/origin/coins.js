@@ -10,9 +10,9 @@ import { keyOf, unit } from "./walk.js";
  * @property {string} id as in `/coins/{id}`
  * @property {string} symbol lower case, as CoinGecko writes it
  * @property {string} name
- * @property {number} base the price around which it walks, in US dollars
+ * @property {number} base the price around which it moves, in US dollars
  * @property {number} supply
- * @property {number} volatility 1 for an ordinary coin, next to nothing for a stable one
+ * @property {number} volatility 1 for an ordinary coin, almost 0 for a stable one
  * @property {number} digits decimals of a price
  * @property {number} key of its random walk
  * @property {string | null} pair its trading symbol against USDT
@@ -20,7 +20,7 @@ import { keyOf, unit } from "./walk.js";
 
 export const COIN_COUNT = 500;
 
-/** Seen at a glance: not today's prices, but of the right size. @type {[string, string, string, number, number][]} */
+/** Prices of a plausible size, not today's. @type {[string, string, string, number, number][]} */
 const KNOWN = [
   ["bitcoin", "btc", "Bitcoin", 65_000, 19.7e6],
   ["ethereum", "eth", "Ethereum", 3_200, 120e6],
@@ -51,7 +51,8 @@ const KNOWN = [
 
 const STABLE = new Set(["usdt", "usdc"]);
 
-// Any beginning with any ending gives a name and, from their first letters, a symbol of its own.
+// Every combination of a beginning and an ending makes a name and, from their first letters, a
+// unique symbol.
 const BEGINNINGS = words(
   "Aldo Bren Cael Dori Elun Fara Goro Hale Ivor Jura Kelo Luma" +
     " Mira Nova Orli Pyra Quor Rhea Silv Taro Umbr Vexo Wyld Yara Zeph",

@@ -9,7 +9,7 @@ export const ALLOWED_ORIGINS = [
 
 /** @type {import("express").Handler} */
 export const cors = (req, res, next) => {
-  // The answer depends on the origin also where the header is missing or refused.
+  // The answer depends on the origin even if the header is missing or rejected.
   res.vary("Origin");
   const origin = req.headers.origin;
   if (origin !== undefined && ALLOWED_ORIGINS.includes(origin)) {

@@ -1,6 +1,8 @@
-/** Counts the requests that arrive, so that tests can tell which ones a cache kept away. */
+/**
+ * Counts the requests that arrive, so that tests can tell which requests a cache answered itself.
+ */
 
-/** More paths than this are counted together, so that hostile URLs cannot fill the memory. */
+/** Paths beyond this number are counted together, so that hostile URLs cannot fill the memory. */
 const MAX_PATHS = 10_000;
 
 /** @typedef {ReturnType<typeof createCounters>} Counters */
@@ -9,7 +11,7 @@ export function createCounters() {
   let state = empty();
 
   return {
-    /** What was counted since the start or the last reset. */
+    /** The counts since the start or the last reset. */
     get: () => structuredClone(state),
     reset: () => {
       state = empty();
@@ -43,12 +45,16 @@ export const countRequests = (counters) => (req, res, next) => {
   next();
 };
 
-/** The routes that steer and watch the server are neither counted nor made to fail. @param {string} path */
+/**
+ * Whether the path is one of those that control and observe the server, which are neither counted
+ * nor made to fail.
+ * @param {string} path
+ */
 export const isSwitchboard = (path) =>
   path === "/__origin/control" || path === "/__origin/counters" || path === "/__origin/counters/reset";
 
 function empty() {
-  // No prototype: a path may be called "__proto__".
+  // Without a prototype, because a path may be called "__proto__".
   return {
     total: 0,
     unfinished: 0,

@@ -1,10 +1,12 @@
-/** Errors as NestJS answers them: `{ statusCode, message, error }`. */
+/** Errors in the format of NestJS: `{ statusCode, message, error }`. */
 
 import { STATUS_CODES } from "node:http";
 
 /** An error that is meant for the client. */
 export class HttpError extends Error {
-  /** @param {number} status @param {string | string[]} message a list where several fields are wrong */
+  /**
+   * @param {number} status @param {string | string[]} message a list if several fields are wrong
+   */
   constructor(status, message) {
     super(String(message));
     this.status = status;
@@ -23,9 +25,12 @@ export const nothingHere = (req, res) => {
   res.status(404).json(errorBody(404, `Cannot ${req.method} ${req.path}`));
 };
 
-/** Express knows an error handler by its four parameters. @type {import("express").ErrorHandler} */
+/**
+ * Express recognises an error handler by its four parameters.
+ * @type {import("express").ErrorHandler}
+ */
 export const answerError = (error, req, res, _next) => {
-  // Too late to answer, or nobody left to be answered.
+  // The response has begun already, or the client has disconnected.
   if (res.headersSent || req.socket.destroyed) {
     res.destroy();
     return;
@@ -34,7 +39,8 @@ export const answerError = (error, req, res, _next) => {
     res.status(error.status).json(error.body);
     return;
   }
-  // Express and its body parser give broken escapes, bad JSON and large bodies a status of their own.
+  // Express and its body parser give malformed escapes, bad JSON and large bodies a status of their
+  // own.
   const { status, message } = /** @type {{ status?: unknown, message?: unknown }} */ (error ?? {});
   if (typeof status === "number" && status >= 400 && status < 500) {
     res.status(status).json(errorBody(status, String(message)));

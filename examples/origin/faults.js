@@ -7,9 +7,10 @@ import { fields } from "./params.js";
 /**
  * @typedef {object} Switches
  * @property {number} latency milliseconds before anything else happens
- * @property {number | "reset" | "hang" | null} fail an HTTP status from 400 to 599, or a fault of the connection
+ * @property {number | "reset" | "hang" | null} fail an HTTP status from 400 to 599, or a fault of
+ *   the connection
  * @property {number} failRate the share of requests that fail, from 0 to 1
- * @property {string | null} only act on paths with this prefix alone
+ * @property {string | null} only act only on paths with this prefix
  */
 /** @typedef {ReturnType<typeof createControl>} Control */
 
@@ -18,24 +19,32 @@ const MAX_LATENCY_MS = 600_000;
 /** @type {Readonly<Switches>} */
 const CALM = { latency: 0, fail: null, failRate: 1, only: null };
 
-/** @param {Partial<Switches>} initial @throws {HttpError} 400 when a value does not fit */
+/** @param {Partial<Switches>} initial @throws {HttpError} 400 if a value does not fit */
 export function createControl(initial) {
   let switches = parse(initial);
   let debt = 0;
 
   return {
     get: () => ({ ...switches }),
-    /** Replaces all switches: one that is not named goes back to its rest. @param {unknown} input @throws {HttpError} */
+    /**
+     * Replaces all switches: each that is not named returns to its default.
+     * @param {unknown} input
+     * @throws {HttpError}
+     */
     set: (input) => {
       switches = parse(input);
       debt = 0;
     },
-    /** What shall befall one request for `path`. @param {string} path @returns {{ latency: number, fail: Switches["fail"] }} */
+    /**
+     * Decides what happens to one request for `path`.
+     * @param {string} path
+     * @returns {{ latency: number, fail: Switches["fail"] }}
+     */
     draw: (path) => {
       const { latency, fail, failRate, only } = switches;
       if (isSwitchboard(path) || (only !== null && !path.startsWith(only))) return { latency: 0, fail: null };
       if (fail === null) return { latency, fail };
-      // Failures are spread evenly, not drawn by lot: tests must not depend on luck.
+      // Failures are spread evenly, not at random: tests must not depend on luck.
       debt += failRate;
       if (debt < 1 - 1e-9) return { latency, fail: null };
       debt -= 1;
@@ -52,7 +61,7 @@ export const applyFaults = (control) => (req, res, next) => {
     return;
   }
   const timer = setTimeout(befall, latency);
-  // A client that has gone, or a server that closes, waits for nothing.
+  // If the client disconnects or the server closes, nothing waits any longer.
   res.once("close", () => clearTimeout(timer));
 
   function befall() {

@@ -1,5 +1,5 @@
 /**
- * A sample of the OmniTrade API: its routes, shapes and habits, with a market that moves, and
+ * A sample of the OmniTrade API: its routes, formats and conventions, with a market that moves, and
  * switches that make it slow or failing. `main.js` runs it; tests call {@link startOrigin}.
  */
 
@@ -23,7 +23,8 @@ import { switchboard } from "./routes/switchboard.js";
 import { tradingPairs } from "./routes/trading-pairs.js";
 import { SOCKET_PATH, serveSockets, upgradeRequired } from "./socket.js";
 
-// Longer than a gate keeps its idle connections: else a request may meet one just being closed.
+// Longer than a gate keeps its idle connections; otherwise a request may meet a connection that is
+// being closed.
 const KEEP_ALIVE_MS = 65_000;
 
 /**
@@ -41,7 +42,7 @@ const KEEP_ALIVE_MS = 65_000;
 /**
  * Resolves once the server listens.
  * @param {Options} [options]
- * @throws when it cannot listen there, or an option does not fit
+ * @throws if it cannot listen there, or an option does not fit
  */
 export async function startOrigin(options = {}) {
   const { port = 0, host = "127.0.0.1", seed = 1, latency, fail, now = Date.now } = options;
@@ -69,7 +70,7 @@ export async function startOrigin(options = {}) {
     port: address.port,
     counters,
     control,
-    /** Ends all connections at once, those of WebSockets included. May be called again. */
+    /** Closes all connections at once, including those of WebSockets. It may be called again. */
     close: async () => {
       const closed = server.listening ? once(server, "close") : undefined;
       server.close();
@@ -80,8 +81,10 @@ export async function startOrigin(options = {}) {
 }
 
 /**
- * @param {{ market: import("./market.js").Market, seed: number, control: import("./faults.js").Control,
- *   counters: import("./counters.js").Counters, now: () => number }} parts
+ * @param {{
+ *   market: import("./market.js").Market, seed: number, control: import("./faults.js").Control,
+ *   counters: import("./counters.js").Counters, now: () => number
+ * }} parts
  */
 function createApp({ market, seed, control, counters, now }) {
   const app = express();

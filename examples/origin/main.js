@@ -16,7 +16,7 @@ const USAGE = `usage: node examples/origin/main.js [options]
 
 /__origin/control changes latency and failures while it runs.`;
 
-/** Prints why, and ends. @param {string} message @param {number} code @returns {never} */
+/** Prints an error and exits. @param {string} message @param {number} code @returns {never} */
 function stop(message, code) {
   console.error(message);
   process.exit(code);
@@ -45,7 +45,7 @@ function wholeNumber(name, value, max) {
   return number <= max ? number : stop(`--${name} must be a whole number from 0 to ${max}`, 2);
 }
 
-/** Validity is for the switches to say. @param {string} value */
+/** The switches check whether the value is valid. @param {string} value */
 const failOf = (value) =>
   /** @type {import("./faults.js").Switches["fail"]} */ (/^\d+$/.test(value) ? Number(value) : value);
 

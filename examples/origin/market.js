@@ -7,14 +7,26 @@ import { createCoins } from "./coins.js";
 import { bounds, DAY_MS, STEP_MS, stepOf, unit, walk } from "./walk.js";
 
 /** @typedef {import("./coins.js").Coin} Coin */
-/** @typedef {{ id: number, price: string, quantity: string, timestamp: number, isBuyerMaker: boolean }} Trade */
-/** @typedef {{ openTime: number, open: string, high: string, low: string, close: string, volume: string, closeTime: number }} Candle */
+/**
+ * @typedef {{
+ *   id: number, price: string, quantity: string, timestamp: number, isBuyerMaker: boolean
+ * }} Trade
+ */
+/**
+ * @typedef {{
+ *   openTime: number, open: string, high: string, low: string, close: string,
+ *   volume: string, closeTime: number
+ * }} Candle
+ */
 /** @typedef {ReturnType<typeof createMarket>} Market */
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 
-/** Lengths of candles that are all alike, in milliseconds, by their name. @type {Record<string, number>} */
+/**
+ * The lengths of candles that all have the same length, in milliseconds, by their name.
+ * @type {Record<string, number>}
+ */
 const LENGTHS = {
   "1s": 1_000,
   "1m": MINUTE_MS,
@@ -33,11 +45,12 @@ const LENGTHS = {
   "1w": 7 * DAY_MS,
 };
 
-/** The first Monday after the epoch: weeks begin then. */
+/** The first Monday after the epoch, because weeks begin on Mondays. */
 const MONDAY = 4 * DAY_MS;
 
 /**
- * How candles are numbered, by the name of their interval: which one a time lies in, and when it opens.
+ * How candles are numbered, by the name of their interval: which candle a time lies in, and when a
+ * candle opens.
  * @type {Record<string, { at: (time: number) => number, opens: (candle: number) => number }>}
  */
 const CANDLES = Object.fromEntries(
@@ -54,7 +67,7 @@ CANDLES["1M"] = {
 /** The names of intervals: `1m` is a minute, `1M` a month. */
 export const INTERVALS = Object.keys(CANDLES);
 
-// What `unit` is asked for: values apart from each other and from the walk's octaves.
+// The salts for `unit`: values that differ from each other and from the walk's octaves.
 const SALT = { trade: 100, side: 101, delay: 102, volume: 103, bid: 20_000, ask: 40_000, gap: 10_000 };
 
 /** @param {number} seed the same seed gives the same market at the same time */
@@ -64,11 +77,14 @@ export function createMarket(seed) {
   const byId = new Map(coins.map((coin) => [coin.id, coin]));
 
   return {
-    /** All of them, by descending size. */
+    /** All coins, in descending order of size. */
     coins,
     /** @param {string} id such as `bitcoin` */
     coin: (id) => byId.get(id),
-    /** The coin traded as `BTCUSDT`, also written `btc/usdt` or `BTC-USDT`. @param {string} symbol */
+    /**
+     * The coin traded as `BTCUSDT`, also written `btc/usdt` or `BTC-USDT`.
+     * @param {string} symbol
+     */
     find: (symbol) => byPair.get(symbol.slice(0, 40).toUpperCase().replace(/[/_-]/g, "")),
     pairs: () => [...byPair.keys()],
   };
@@ -86,7 +102,7 @@ export function dayRange(coin, now) {
   return range(coin, to - DAY_MS, to, DAY_MS);
 }
 
-/** What is traded in a day, in US dollars. @param {Coin} coin @param {number} now */
+/** The value of what is traded in a day, in US dollars. @param {Coin} coin @param {number} now */
 export function dayVolume(coin, now) {
   const day = unit(coin.key, SALT.volume, Math.floor(now / DAY_MS));
   return coin.base * coin.supply * (0.02 + 0.04 * day);
@@ -97,7 +113,7 @@ export function orderbook(coin, limit, now) {
   const step = stepOf(now);
   const tick = 10 ** -coin.digits;
   const middle = Math.round(priceAt(coin, now) / tick);
-  // Levels stand about 1/20,000 of the price apart, as on a liquid book, but at least a tick.
+  // Levels are about 1/20,000 of the price apart, as on a liquid book, but at least one tick.
   const spacing = Math.max(1, middle / 20_000);
 
   /** @param {1 | -1} direction @param {number} salt */
@@ -128,7 +144,8 @@ export function orderbook(coin, limit, now) {
  * @returns {Trade[]}
  */
 export function trades(coin, limit, now) {
-  // The current step's trade may lie some milliseconds ahead: the last complete step is the newest.
+  // The current step's trade may lie some milliseconds in the future, so the last complete step is
+  // the newest.
   const newest = stepOf(now) - 1;
   return Array.from({ length: limit }, (_, i) => {
     const step = newest - (limit - 1 - i);
@@ -144,8 +161,8 @@ export function trades(coin, limit, now) {
 }
 
 /**
- * Candles whose opening time lies in `from..to`, oldest first: the first `limit` of them when
- * `from` is given, else the last.
+ * Candles whose opening time lies in `from..to`, oldest first: the first `limit` of them if `from`
+ * is given, otherwise the last.
  * @param {Coin} coin
  * @param {{ interval: string, from?: number, to?: number, limit: number }} query
  * @param {number} now
@@ -159,7 +176,10 @@ export function klines(coin, { interval, from, to, limit }, now) {
   return Array.from({ length: count }, (_, i) => candle(coin, opens(first + i), opens(first + i + 1), now));
 }
 
-/** @param {Coin} coin @param {number} openTime @param {number} end @param {number} now @returns {Candle} */
+/**
+ * @param {Coin} coin @param {number} openTime @param {number} end @param {number} now
+ * @returns {Candle}
+ */
 function candle(coin, openTime, end, now) {
   const length = end - openTime;
   const lastStep = Math.min(stepOf(now) * STEP_MS, end - STEP_MS);
@@ -187,5 +207,8 @@ function range(coin, from, to, span) {
 /** @param {Coin} coin @param {number} walked */
 const priceOf = (coin, walked) => coin.base * Math.exp(coin.volatility * walked);
 
-/** An order of up to some thousand dollars, mostly small. @param {Coin} coin @param {number} random */
+/**
+ * An order of up to some thousand dollars, usually small.
+ * @param {Coin} coin @param {number} random
+ */
 const quantity = (coin, random) => ((20 + 20_000 * random ** 3) / coin.base).toFixed(6);

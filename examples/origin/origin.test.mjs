@@ -144,7 +144,10 @@ describe("private routes", () => {
 });
 
 describe("the WebSocket", () => {
-  /** Messages one by one, as they come. @param {WebSocket} client @returns {() => Promise<any>} */
+  /**
+   * Returns a function that reads one message after the other, as they arrive.
+   * @param {WebSocket} client @returns {() => Promise<any>}
+   */
   function reader(client) {
     /** @type {any[]} */ const arrived = [];
     /** @type {((message: any) => void)[]} */ const waiting = [];

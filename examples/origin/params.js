@@ -1,4 +1,4 @@
-/** Reads query parameters and bodies; what does not fit is a 400 that names the field. */
+/** Reads query parameters and bodies; a value that does not fit is a 400 that names the field. */
 
 import { HttpError } from "./errors.js";
 
@@ -33,21 +33,34 @@ export function integer(query, name, { min, max, fallback }) {
   throw new HttpError(400, `${name} must be a whole number from ${min} to ${max}`);
 }
 
-/** @param {Query} query @param {string} name @param {string[]} choices @param {string} [fallback] */
+/**
+ * @param {Query} query
+ * @param {string} name
+ * @param {string[]} choices
+ * @param {string} [fallback]
+ */
 export function choice(query, name, choices, fallback) {
   const value = text(query, name) ?? fallback;
   if (value !== undefined && choices.includes(value)) return value;
   throw new HttpError(400, `${name} must be one of: ${choices.join(", ")}`);
 }
 
-/** The fields of a JSON body, whatever was sent. @param {unknown} body @returns {Record<string, unknown>} */
+/**
+ * The fields of a JSON body, whatever was sent.
+ * @param {unknown} body
+ * @returns {Record<string, unknown>}
+ */
 export function fields(body) {
   return typeof body === "object" && body !== null && !Array.isArray(body)
     ? /** @type {Record<string, unknown>} */ (body)
     : {};
 }
 
-/** The coin of a trading symbol; 404 when there is none. @param {import("./market.js").Market} market @param {string} symbol */
+/**
+ * The coin of a trading symbol; 404 if there is none.
+ * @param {import("./market.js").Market} market
+ * @param {string} symbol
+ */
 export function coinOf(market, symbol) {
   const coin = market.find(symbol);
   if (!coin) throw new HttpError(404, `Symbol ${symbol.slice(0, 40)} not found`);

@@ -1,4 +1,4 @@
-/** The WebSocket of the market data: ticks by the clock, and answers to what is sent. */
+/** The WebSocket of the market data: regular ticks, and replies to messages. */
 
 import { STATUS_CODES } from "node:http";
 import { WebSocketServer } from "ws";
@@ -26,7 +26,7 @@ export function serveSockets(server, { market, now, control, counters }) {
   sockets.on("connection", (client, request) => converse(client, request, market, now));
 
   server.on("upgrade", (request, socket, head) => {
-    // Without a listener a reset by the client would end the process.
+    // Without a listener, a reset by the client would end the process.
     socket.on("error", () => socket.destroy());
     const path = (request.url ?? "").split("?", 1)[0];
     counters.arrived(request.method ?? "GET", path);
@@ -42,7 +42,7 @@ export function serveSockets(server, { market, now, control, counters }) {
   });
 }
 
-/** What a plain request gets there. @type {import("express").Handler} */
+/** The answer to a request without an upgrade. @type {import("express").Handler} */
 export const upgradeRequired = (_req, res) => {
   res.set({ Upgrade: "websocket", Connection: "Upgrade" });
   res.status(426).json(errorBody(426));
@@ -67,7 +67,7 @@ function converse(client, { url, headers }, market, now) {
     }
   }, TICK_MS);
   client.on("close", () => clearInterval(ticking));
-  // A frame that breaks the protocol closes the connection; there is nothing to add.
+  // A frame that violates the protocol closes the connection, which is all that is needed.
   client.on("error", () => {});
 
   client.on("message", (data, isBinary) => {
@@ -80,7 +80,11 @@ function converse(client, { url, headers }, market, now) {
   });
 }
 
-/** @param {Record<string, unknown>} message @param {Set<Coin>} subscribed @param {import("./market.js").Market} market */
+/**
+ * @param {Record<string, unknown>} message
+ * @param {Set<Coin>} subscribed
+ * @param {import("./market.js").Market} market
+ */
 function answer(message, subscribed, market) {
   const { type, symbol } = message;
   if (type === "ping") return { ...message, type: "pong" };

@@ -1,16 +1,22 @@
-/** What the tests of the sample API share: one server, whose clock they hold, and ways to ask it. */
+/**
+ * What the tests of the sample API share: one server with a controlled clock, and functions that
+ * send it requests.
+ */
 
 import { once } from "node:events";
 import { request } from "node:http";
 import { after, afterEach, before } from "node:test";
 import { startOrigin } from "./index.js";
 
-/** Half past a minute, so that a candle of a minute is open. */
+/** In the middle of a minute, so that a candle of one minute is open. */
 export const START = Date.UTC(2026, 0, 15, 12, 0, 30);
 
 export const clock = { time: START };
 
-/** Runs for the tests of one file; every test finds the clock at START and the switches at rest. */
+/**
+ * Starts a server for the tests of one file. Before every test the clock shows START and the
+ * switches have their defaults.
+ */
 export function serveTests() {
   /** @type {import("./index.js").Origin} */
   let origin;
@@ -38,7 +44,10 @@ export function serveTests() {
         body: JSON.stringify(body),
         headers: { "content-type": "application/json", ...headers },
       }),
-    /** Without what fetch adds and hides. @param {string} path @param {Record<string, string>} [headers] */
+    /**
+     * Sends a request without the headers that fetch adds, and without its changes to the response.
+     * @param {string} path @param {Record<string, string>} [headers]
+     */
     raw: async (path, headers = {}) => {
       const [response] = await once(request(origin.url + path, { headers }).end(), "response");
       return /** @type {import("node:http").IncomingMessage} */ (response);

@@ -1,13 +1,13 @@
 /**
  * Prices as a pure function of a key and a time: a random walk that needs no memory.
  *
- * The walk is a sum of octaves of noise, each four times slower and twice as wide as the one
- * before (a random walk's spread grows with the square root of time). Nothing is stored, so any
- * past instant can be asked for again and gives the same price: that is why a closed candle
- * never changes, and why candles, trades, order book and ticks agree with each other.
+ * The walk is a sum of octaves of noise, each four times slower and twice as wide as the one before
+ * (a random walk's spread grows with the square root of time). Nothing is stored, so a request for
+ * any past instant gives the same price again. That is why a closed candle never changes, and why
+ * candles, trades, order book and ticks agree with each other.
  */
 
-/** The market moves once per step, in milliseconds. */
+/** The market moves once per step; its length in milliseconds. */
 export const STEP_MS = 100;
 
 export const DAY_MS = 86_400_000;
@@ -43,9 +43,9 @@ export function walk(key, time, finest = 0) {
 /**
  * Bounds of the walk between two instants, both included.
  *
- * Exact for the octaves that matter at this span: they are straight lines between the points of
- * one lattice, so their extremes lie on it. The finer ones are counted at their full width. So
- * the bounds hold for every instant, and those of a growing interval never narrow.
+ * They are exact for the octaves that matter at this span: these are straight lines between the
+ * points of a lattice, so their extremes lie on it. The finer octaves are counted at their full
+ * width. So the bounds hold for every instant, and those of a growing interval never narrow.
  * @param {number} key
  * @param {number} from Unix milliseconds
  * @param {number} to Unix milliseconds
@@ -70,7 +70,7 @@ export function bounds(key, from, to, span) {
 }
 
 /**
- * A key for everything that is random about `name` under `seed`.
+ * A key for all random values that belong to `name` under `seed`.
  * @param {number} seed
  * @param {string} name
  */
@@ -83,8 +83,8 @@ export function keyOf(seed, name) {
 /**
  * A number in [0, 1), always the same for the same arguments.
  * @param {number} key
- * @param {number} salt tells apart what is drawn for the same `n`
- * @param {number} n may exceed 32 bits: step numbers do
+ * @param {number} salt distinguishes the values that are drawn for the same `n`
+ * @param {number} n may exceed 32 bits, as step numbers do
  */
 export function unit(key, salt, n) {
   const low = mix(key ^ Math.imul(salt + 1, 0x9e3779b1) ^ (n >>> 0));

@@ -11,7 +11,7 @@ export function auth() {
     const { email } = fields(req.body);
     if (typeof email !== "string" || !/^[^\s@]+@[^\s@]+$/.test(email))
       throw new HttpError(400, ["email must be an email"]);
-    // The same words whether there is such an account or not.
+    // The same message whether such an account exists or not.
     res.status(201).json({ message: "If an account exists for this email, a password reset link has been sent." });
   });
 

@@ -11,7 +11,7 @@ const MAX_STREAM_BYTES = 1024 ** 3;
 const MAX_CHUNK_BYTES = 1024 ** 2;
 const MAX_DELAY_MS = 60_000;
 
-/** The byte at offset i is i modulo this: a prime, so that no buffer size hides a shift. */
+/** The byte at offset i is i modulo this prime, so that no buffer size hides a shift. */
 const PERIOD = 251;
 const PATTERN = Buffer.from(Array.from({ length: MAX_CHUNK_BYTES + PERIOD }, (_, i) => i % PERIOD));
 
@@ -65,7 +65,7 @@ export function bodies() {
       res.end();
       return;
     }
-    // Only once the bytes are with the kernel: what is cut off must be the rest, not these.
+    // Only after the kernel has taken these bytes, so that only the rest is cut off.
     res.write(PATTERN.subarray(0, 100), () => res.socket?.end());
   });
 
@@ -101,7 +101,7 @@ export function bodies() {
 }
 
 /**
- * Obeys the reader's back pressure; a reader that leaves is no error here.
+ * Respects the reader's back pressure. A reader that disconnects is no error here.
  * @param {import("express").Response} res
  * @param {AsyncIterable<Buffer>} source
  */
@@ -109,7 +109,7 @@ async function send(res, source) {
   await pipeline(Readable.from(source, { objectMode: false }), res).catch(() => res.destroy());
 }
 
-// The pauses must not keep a process alive whose server has closed: hence no `ref`.
+// A pause must not keep a process alive whose server has closed, so the timers are not referenced.
 
 /** @param {number} bytes @param {number} chunk @param {number} delay milliseconds between chunks */
 async function* pattern(bytes, chunk, delay) {
@@ -128,15 +128,18 @@ async function* lines(parts, gap) {
   }
 }
 
-/** Undefined: the whole. @param {import("express").Request} req */
+/**
+ * The requested range; undefined stands for the whole body.
+ * @param {import("express").Request} req
+ */
 function requestedRange(req) {
   if (req.method !== "GET" || !isSameVersion(req.headers["if-range"])) return undefined;
   const ranges = req.range(RANGE_BYTES, { combine: true });
   if (ranges === -1) return "unsatisfiable";
-  // Several separate ranges may be answered with the whole: RFC 9110, section 14.2.
+  // A request for several ranges may be answered with the whole body: RFC 9110, section 14.2.
   return Array.isArray(ranges) && ranges.type === "bytes" && ranges.length === 1 ? ranges[0] : undefined;
 }
 
-/** If-Range: a strong ETag or the exact date. @param {unknown} validator */
+/** If-Range: a strong ETag, or the exact date. @param {unknown} validator */
 const isSameVersion = (validator) =>
   validator === undefined || validator === RANGE_ETAG || validator === RANGE_MODIFIED;

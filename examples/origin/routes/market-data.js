@@ -52,7 +52,10 @@ export function marketData(market, now) {
   return router;
 }
 
-/** The parameters of a list of coins, here and behind CoinGecko's proxy. @param {import("../params.js").Query} query */
+/**
+ * The parameters of a list of coins, here and in the CoinGecko proxy.
+ * @param {import("../params.js").Query} query
+ */
 export function coinListQuery(query) {
   return {
     currency: choice(query, "vs_currency", CURRENCIES, "usd"),
@@ -63,7 +66,10 @@ export function coinListQuery(query) {
   };
 }
 
-/** The parameters of candles, here and behind Binance's proxy. @param {import("../params.js").Query} query */
+/**
+ * The parameters of candles, here and in the Binance proxy.
+ * @param {import("../params.js").Query} query
+ */
 export function klinesQuery(query) {
   const interval = choice(query, "interval", INTERVALS);
   const from = integer(query, "startTime", { min: 0, max: MAX_TIME, fallback: undefined });

@@ -1,4 +1,4 @@
-/** What belongs to one user: orders, exchange keys, the portfolio. All behind a bearer token. */
+/** The data of one user: orders, exchange keys, the portfolio. All of it needs a bearer token. */
 
 import express from "express";
 import { addKey, addOrder, entry } from "../accounts.js";
@@ -81,7 +81,7 @@ export function exchangeKeys(accounts, now) {
       user_id: res.locals.user,
       exchange_id: String(exchange_id).slice(0, 40),
       key_nickname: typeof key_nickname === "string" ? key_nickname.slice(0, 100) : null,
-      // The key itself and its secret never leave the server again, so they are not kept at all.
+      // The key itself and its secret are never returned, so they are not stored at all.
       api_key_preview: `****${String(api_key).slice(-4)}`,
       is_valid: true,
       created_at: new Date(now()).toISOString(),

@@ -1,4 +1,7 @@
-/** `/__origin`: answers made to order, to see what a gate does with requests and headers. */
+/**
+ * `/__origin`: responses that the request describes, to test what a gate does with requests and
+ * headers.
+ */
 
 import { createHash } from "node:crypto";
 import { validateHeaderName, validateHeaderValue } from "node:http";
@@ -50,7 +53,7 @@ export function probes() {
   });
 
   router.all("/cookies", (_req, res) => {
-    // The comma in the date is what breaks when the two are joined into one header.
+    // If the two are joined into one header, the comma in the date makes them unreadable.
     res.setHeader("Set-Cookie", [
       "session=abc123; Path=/; HttpOnly; SameSite=Lax",
       "theme=dark; Path=/; Expires=Wed, 01 Jan 2031 00:00:00 GMT",
@@ -67,7 +70,7 @@ export function probes() {
     const unchanged = query.has("__revalidate") && isUnchanged(req, query);
     const status = unchanged ? 304 : statusOf(query.get("__status") ?? "200", 200, 599);
     if (delay > 0) await sleep(delay, undefined, { ref: false });
-    // Only what was asked for, beside the Date.
+    // Only the headers that were requested, and the Date.
     res.removeHeader("X-Powered-By");
     for (const [name, value] of headers) res.appendHeader(name, value);
     res.status(status).end((query.get("__body") ?? "").replaceAll("{n}", String(served)));
@@ -83,7 +86,7 @@ export function probes() {
     const zip = req.acceptsEncodings("gzip", "identity") === "gzip";
     res.vary("Accept-Encoding");
     res.setHeader("Content-Type", "application/json; charset=utf-8");
-    // Strong, hence one for each encoding: RFC 9110, section 8.8.3.3.
+    // The ETag is strong, so each encoding has its own: RFC 9110, section 8.8.3.3.
     res.setHeader("ETag", zip ? `"${digest}-gzip"` : `"${digest}"`);
     if (zip) res.setHeader("Content-Encoding", "gzip");
     if (req.fresh) res.status(304).end();
@@ -124,7 +127,7 @@ function checkHeader(name, value) {
 }
 
 /**
- * Do the request's validators match those that the response would carry?
+ * Whether the request's validators match those that the response would have.
  * @param {import("express").Request} req
  * @param {URLSearchParams} query
  */

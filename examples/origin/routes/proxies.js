@@ -1,4 +1,4 @@
-/** The providers that the API passes on: `/api/proxy/coingecko` and `/api/proxy/binance-testnet`. */
+/** The providers that the API forwards: `/api/proxy/coingecko` and `/api/proxy/binance-testnet`. */
 
 import express from "express";
 import { CURRENCIES, coinList, rateOf } from "../coin-list.js";

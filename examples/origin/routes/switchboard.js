@@ -1,8 +1,11 @@
-/** `/__origin/control` and `/__origin/counters`: steer the server and watch it. */
+/** `/__origin/control` and `/__origin/counters`: control and observe the server. */
 
 import express from "express";
 
-/** @param {import("../faults.js").Control} control @param {import("../counters.js").Counters} counters */
+/**
+ * @param {import("../faults.js").Control} control
+ * @param {import("../counters.js").Counters} counters
+ */
 export function switchboard(control, counters) {
   const router = express.Router();
 

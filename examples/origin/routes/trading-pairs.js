@@ -1,4 +1,4 @@
-/** What can be traded where: `/api/trading-pairs`. */
+/** What can be traded on which exchange: `/api/trading-pairs`. */
 
 import express from "express";
 import { HttpError } from "../errors.js";
