@@ -1,5 +1,5 @@
 /**
- * `npm run build`: compiles the Worker into `build/`, and says how large it became.
+ * `npm run build`: compiles the Worker into `build/`, and prints its size.
  *
  *     node scripts/build.mjs [worker]     the parts to build; without names: all
  */
@@ -15,30 +15,33 @@ const WORKER_SOURCES = ["src", "wasm", "Cargo.toml", "Cargo.lock", "rust-toolcha
 /** @type {Record<string, () => Promise<void>>} */
 const parts = { worker: buildWorker };
 
-/** `build/index.js` and `build/index_bg.wasm`, in release mode; nothing when no source has changed. */
+/**
+ * Builds `build/index.js` and `build/index_bg.wasm` in release mode, unless no source has changed.
+ */
 export async function buildWorker() {
   const started = new Date();
   const output = join(root, "build/index_bg.wasm");
   if ((await newest(WORKER_SOURCES)) < (await newest(["build/index_bg.wasm"]))) return;
   const { workerBuild, wasmBindgen } = await ensureWorkerTools();
   const bin = join(root, "node_modules/.bin");
-  // The output's path is relative to the member.
+  // The path of the output is relative to the workspace member.
   await run(workerBuild, ["--release", "--out-dir", "../build", "wasm", "--", "--features", "worker"], {
-    // Without these it would download its own, and without the last two not the pinned ones.
+    // Without these, worker-build would download its own tools, and without the last two not the
+    // pinned versions.
     env: {
       WASM_BINDGEN_BIN: wasmBindgen,
       WASM_OPT_BIN: join(bin, "wasm-opt"),
       ESBUILD_BIN: join(bin, "esbuild"),
     },
   });
-  // A source that was saved during the build is newer than the build.
+  // A source that was saved during the build must be newer than the build.
   await utimes(output, started, started);
   const wasm = await readFile(output);
   console.error(`build/index_bg.wasm: ${kilobytes(wasm)}, ${kilobytes(gzipSync(wasm))} gzipped`);
 }
 
 /**
- * When the newest of these files was changed, folders with all that is in them; 0 if none is there.
+ * The latest modification time of these files and of everything in these folders; 0 if none exists.
  * @param {string[]} paths
  * @returns {Promise<number>}
  */

@@ -1,12 +1,12 @@
 /**
  * Releases the version that the files name: the crate, the npm package and the prebuilt Worker.
  *
- *     node scripts/release.mjs --dry-run           checks and packs all of it, and publishes nothing
- *     node scripts/release.mjs crate --tag v1.2.3  publishes one part; without names: all of them
+ *     node scripts/release.mjs --dry-run           checks and packs everything, publishes nothing
+ *     node scripts/release.mjs crate --tag v1.2.3  publishes one part; without names: all parts
  *
  * With `--tag` the tag must name the version, and CHANGELOG.md must have a section for it. With
- * `--verify` a dry run also builds the packed crate, as its publication does. The npm package is left
- * out until there is one (`pkg/package.json`). `.github/workflows/release.yml` runs this for each
+ * `--verify` a dry run also builds the packed crate, as its publication does. The npm package is
+ * skipped until it exists (`pkg/package.json`). `.github/workflows/release.yml` runs this for each
  * tag, and has the tokens.
  */
 import { createHash } from "node:crypto";
@@ -37,9 +37,10 @@ const LICENCES = ["LICENSE-APACHE", "LICENSE-MIT"];
  */
 
 /**
- * Holds the versions of all files against each other, and finds the notes of the release.
+ * Checks that all files name the same version, and finds the notes of the release.
  * @param {Sources} sources
- * @param {string} [tag] such as `v1.2.3`; without one, what is under "Unreleased" will do for notes
+ * @param {string} [tag] such as `v1.2.3`; without a tag, the section "Unreleased" may serve as
+ *   notes
  * @returns {{ version: string, notes: string, problems: string[] }}
  */
 export function plan({ cargo, npm, pkg, changelog }, tag) {
@@ -60,7 +61,7 @@ export function plan({ cargo, npm, pkg, changelog }, tag) {
 }
 
 /**
- * What stands under `## TITLE`, with or without a date: `## [1.2.3] - 2027-01-31`.
+ * The text under `## TITLE`, with or without a date: `## [1.2.3] - 2027-01-31`.
  * @param {string} changelog
  * @param {string} title
  */
@@ -74,8 +75,8 @@ function section(changelog, title) {
 }
 
 /**
- * The configuration of a Worker that is built already: without the `[build]`, and without what only
- * a clone has.
+ * The configuration of a Worker that is built already: without `[build]`, and without what only a
+ * clone has.
  * @param {string} wrangler the text of wrangler.toml
  */
 export function withoutBuild(wrangler) {
@@ -85,8 +86,9 @@ export function withoutBuild(wrangler) {
 }
 
 /**
- * Packs a built Worker so that `npx wrangler deploy` deploys it from where it is unpacked.
- * @param {{ version: string, tree: string, into: string }} options `tree`: has `build/`
+ * Packs a built Worker so that `npx wrangler deploy` deploys it from the folder where it is
+ * unpacked.
+ * @param {{ version: string, tree: string, into: string }} options `tree`: contains `build/`
  * @returns {Promise<string[]>} the archive and its checksum
  */
 export async function packWorker({ version, tree, into }) {

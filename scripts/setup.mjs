@@ -1,8 +1,8 @@
 /**
- * `npm run setup`: installs what is missing, all of it or, with names as arguments, a part.
+ * `npm run setup`: installs what is missing: everything or, with names as arguments, some parts.
  *
  *     npm run setup               everything that `npm start`, `npm run build` and `npm test` need
- *     npm run setup packages      the npm packages alone
+ *     npm run setup packages      only the npm packages
  */
 import { bootstrap } from "./lib/bootstrap.mjs";
 import { Failure, main } from "./lib/process.mjs";

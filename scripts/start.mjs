@@ -91,7 +91,7 @@ async function startStore() {
 }
 
 /**
- * `wrangler dev`, on a copy of the configuration in which the origin is the sample API.
+ * Starts `wrangler dev` on a copy of the configuration in which the origin is the sample API.
  * @param {object} options
  * @param {number} options.port
  * @param {string} options.origin
@@ -99,7 +99,7 @@ async function startStore() {
  * @param {string} options.adminToken
  */
 async function startGate({ port, origin, store, adminToken }) {
-  // Not at the top: only after `bootstrap` is it there.
+  // Imported here, because it exists only after `bootstrap`.
   const { readWranglerConfig } = await import("./lib/wrangler.mjs");
   const { name, main, compatibility_date, compatibility_flags, vars } = readWranglerConfig();
   const edge = /** @type {Record<string, unknown>} */ (vars.EDGE);
@@ -126,7 +126,7 @@ async function startGate({ port, origin, store, adminToken }) {
       .join(""),
   );
 
-  // What it says before it is ready interests only if it never is.
+  // Its output before it is ready matters only if it never becomes ready.
   let show = false;
   const server = await spawnServer(
     join(root, "node_modules/.bin/wrangler"),

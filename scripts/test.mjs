@@ -1,7 +1,7 @@
 /**
- * `npm test`: every check there is, each run even if one before it failed.
+ * `npm test`: runs every check, even after a failed one.
  *
- *     npm test -- --only fmt,clippy     these alone; `lint` stands for those that run no test
+ *     npm test -- --only fmt,clippy     only these; `lint` stands for those that run no test
  */
 import { parseArgs, stripVTControlCharacters } from "node:util";
 import { buildWorker } from "./build.mjs";
@@ -14,7 +14,7 @@ import { ensureLinters, ensureNextest, ensureRust, ensureWasmTarget } from "./li
  * @typedef {object} Step
  * @property {string} name
  * @property {boolean} [lint] runs no test
- * @property {(() => Promise<unknown>)[]} [needs] what is installed first, and built
+ * @property {(() => Promise<unknown>)[]} [needs] what has to be installed or built first
  * @property {string[]} [command]
  * @property {Record<string, string>} [env]
  */
@@ -22,7 +22,7 @@ import { ensureLinters, ensureNextest, ensureRust, ensureWasmTarget } from "./li
 const warnings = ["--", "-D", "warnings"];
 const wasm = ["--target", "wasm32-unknown-unknown", "--features", "worker"];
 const doc = { command: ["cargo", "doc", "--all-features", "--no-deps"], env: { RUSTDOCFLAGS: "-D warnings" } };
-// The tests wait more than they compute.
+// The tests spend more time waiting than computing.
 const nodeTest = ["node", "--test", "--test-reporter=spec", "--test-timeout=120000", "--test-concurrency=2"];
 
 /** @type {Step[]} */
@@ -106,21 +106,21 @@ async function requireRedis() {
   if (problem) throw new Failure(`these tests need a redis-server: ${problem}`);
 }
 
-/** As the step before does, which leaves nothing to do here. */
+/** Does the same as the preceding step, after which nothing is left to build. */
 async function buildDoc() {
   await ensureRust();
   const [program, ...args] = doc.command;
   await run(program, args, { env: doc.env });
 }
 
-/** With the features of the native tests, whose compiled dependencies it shares. */
+/** Builds with the features of the native tests, to share their compiled dependencies. */
 async function buildCommandLine() {
   await ensureRust();
   await run("cargo", ["build", "--all-features", "--bin", "omnitrade-edge"]);
 }
 
 /**
- * Runs a step and counts what it tested; a step without tests counts as one.
+ * Runs a step and counts its tests; a step without tests counts as one.
  * @param {Step} step
  */
 async function runStep({ name, needs = [], command, env }) {
@@ -152,7 +152,7 @@ async function runStep({ name, needs = [], command, env }) {
 }
 
 /**
- * Adds up the closing lines of nextest, of rustdoc's tests and of Node's runner.
+ * Adds up the summary lines of nextest, of rustdoc's tests and of Node's runner.
  * @param {string} text
  */
 function counted(text) {

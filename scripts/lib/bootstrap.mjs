@@ -1,24 +1,28 @@
 /**
- * Brings the npm packages in, and a Node that wrangler accepts: the first thing that every script does.
- * Imports only what comes with Node, since nothing else may be there yet.
+ * Installs the npm packages, and a Node that wrangler accepts; every script does this first. It
+ * imports only what comes with Node, because nothing else may be installed yet.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { basename, delimiter, join } from "node:path";
 import { Failure, handleSignals, root } from "./process.mjs";
 
-/** What wrangler asks for; an older Node hands the script to the one in `node_modules`. */
+/**
+ * The oldest Node that wrangler accepts; with an older one the script runs again in the Node of
+ * `node_modules`.
+ */
 const OLDEST_NODE = [22, 12];
 const binaries = join(root, "node_modules/.bin");
 const ownNode = join(binaries, "node");
 const [major, minor] = process.versions.node.split(".").map(Number);
 const isNewEnough = major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1]);
 
-/** Makes sure of the packages, and goes on under a Node that is new enough. */
+/** Ensures that the packages are installed, and continues in a Node that is new enough. */
 export async function bootstrap() {
   ensurePackages();
   if (!isNewEnough) process.exit(await runAgain());
-  // Where npm puts it for its scripts; here for a script that was started without npm.
+  // npm puts this folder on the PATH of its scripts; this does it for a script that was started
+  // without npm.
   process.env.PATH = `${binaries}${delimiter}${process.env.PATH}`;
 }
 
@@ -26,10 +30,10 @@ export async function bootstrap() {
 export function ensurePackages() {
   if (packagesAreCurrent()) return;
   console.error("setup: installing the npm packages (about half a minute)");
-  // The npm that started this script, else the one on the PATH.
+  // The npm that started this script or, without one, the npm on the PATH.
   const npm = process.env.npm_execpath ?? "";
   const [command, ...args] = basename(npm) === "npm-cli.js" ? [process.execPath, npm] : ["npm"];
-  // Only errors: on an older Node npm warns of each package that wants a newer one.
+  // Only errors are shown: on an older Node npm warns about each package that requires a newer one.
   const done = spawnSync(command, [...args, "ci", "--no-audit", "--no-fund", "--loglevel=error"], {
     cwd: root,
     stdio: ["ignore", 2, 2],
@@ -39,7 +43,7 @@ export function ensurePackages() {
   }
 }
 
-/** Compares with the record that npm keeps of what it installed. */
+/** Whether npm's record of the installed packages matches `package-lock.json`. */
 function packagesAreCurrent() {
   const record = join(root, "node_modules/.package-lock.json");
   if (!existsSync(record) || !(isNewEnough || existsSync(ownNode))) return false;
@@ -47,13 +51,14 @@ function packagesAreCurrent() {
   const present = JSON.parse(readFileSync(record, "utf8")).packages;
   return Object.entries(wanted).every(([path, { version, optional, link }]) => {
     if (path === "" || link) return true;
-    // Optional packages are those of other platforms; npm leaves them out.
+    // Missing optional packages are those of other platforms, which npm does not install.
     return path in present ? present[path].version === version : optional === true;
   });
 }
 
 /**
- * Runs this script under the Node in `node_modules`, which the programs that it starts find first too.
+ * Runs this script in the Node of `node_modules`, which also precedes others on the PATH of its
+ * child processes.
  * @returns {Promise<number>} its exit code
  */
 function runAgain() {

@@ -1,6 +1,6 @@
 /**
- * Starts other programs: `run` for those that end, `spawnServer` for those that serve until stopped.
- * Nothing that is started here outlives this process, however it dies.
+ * Starts other programs: `run` those that end, `spawnServer` those that serve until they are
+ * stopped. Nothing that is started here outlives this process, however it ends.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 /** The root of the repository. */
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** A fault that its message explains in full: shown to the user without a stack. */
+/** An error that its message explains completely: it is shown to the user without a stack. */
 export class Failure extends Error {}
 
 /**
@@ -28,9 +28,9 @@ export async function main(body) {
   }
 }
 
-// The command runs under its own process id and in its own group. Beside it a watcher reads a pipe
-// whose other end only this process holds: when this process is gone, even by SIGKILL, the read
-// fails and the group is ended. "done" lets the watcher go once the command has ended by itself.
+// The command runs under its own process id and in its own group. A watcher process reads a pipe
+// whose other end only this process holds: if this process ends, even by SIGKILL, the read fails
+// and the watcher ends the group. "done" ends the watcher after the command has ended by itself.
 const LEASH = `
   (
     {
@@ -48,7 +48,7 @@ process.on("exit", () => {
 });
 
 /**
- * By default the process exits, so that what is to be done at exit is done.
+ * By default the process exits, so that the handlers for the exit run.
  * @type {(name: NodeJS.Signals) => void}
  */
 let onSignal = (name) => process.exit(128 + constants.signals[name]);
@@ -57,7 +57,7 @@ for (const name of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
 }
 
 /**
- * Does something else when the user (Ctrl-C) or the system asks this process to end.
+ * Replaces what happens when the user (Ctrl-C) or the system asks this process to end.
  * @param {(name: NodeJS.Signals) => void} handler
  */
 export function handleSignals(handler) {
@@ -65,7 +65,7 @@ export function handleSignals(handler) {
 }
 
 /**
- * Ends a command's whole group, so that what it started goes with it.
+ * Sends a signal to a command's whole group, so that it also reaches what the command started.
  * @param {import("node:child_process").ChildProcess} child
  * @param {NodeJS.Signals} name
  */
@@ -138,7 +138,7 @@ export async function run(command, args, options = {}) {
 }
 
 /**
- * What a command prints, or `undefined` where it is not there or fails.
+ * The output of a command, or `undefined` if the command does not exist or fails.
  * @param {string} command
  * @param {string[]} args
  */
@@ -157,7 +157,8 @@ export async function capture(command, args) {
  */
 
 /**
- * Starts a server and waits until it says that it is ready. It does not keep this process running.
+ * Starts a server and waits until it reports that it is ready. It does not keep this process
+ * running.
  * @param {string} command
  * @param {string[]} args
  * @param {SpawnOptions & {
@@ -205,14 +206,14 @@ export async function spawnServer(command, args, options) {
     await stop("SIGKILL");
     throw new Failure(`${name} did not start (${problem})\n${output()}`);
   }
-  // A test that fails before it stops its servers still ends, and they with it.
+  // A test that fails before it stops its servers still ends, and the servers end with it.
   child.unref();
   for (const pipe of child.stdio) /** @type {import("node:net").Socket | null} */ (pipe)?.unref();
   return { pid: /** @type {number} */ (child.pid), ready: matches, output, exited, stop };
 }
 
 /**
- * A loopback port that nobody listens on; the first free one from `from` on, else any.
+ * A loopback port that is not in use: the first free one from `from` on, or any if there is none.
  * @param {number} [from]
  * @returns {Promise<number>}
  */

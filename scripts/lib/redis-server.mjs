@@ -1,4 +1,4 @@
-/** Finds a `redis-server`, and installs one by the system's package manager where it may. */
+/** Finds a `redis-server`, or installs one with the system's package manager if that is allowed. */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, symlink } from "node:fs/promises";
@@ -6,11 +6,11 @@ import { delimiter, join } from "node:path";
 import { capture } from "./process.mjs";
 import { toolFolder } from "./toolchain.mjs";
 
-// Debian's `redis-server` package is a service that starts on installation; the program itself
-// comes with `redis-tools`, under the name of another of its roles. It goes by the name it is called.
+// Debian's package `redis-server` starts a service on installation. The program itself also comes
+// with `redis-tools`, under another name; the name by which it is called determines what it does.
 const debian = { program: "/usr/bin/redis-check-rdb", folder: toolFolder("redis-server") };
 
-/** How each package manager installs Redis without a question, and without starting a service. */
+/** How each package manager installs Redis without asking, and without starting a service. */
 const MANAGERS = [
   { name: "apt-get", steps: [["update"], ["install", "-y", "--no-install-recommends", "redis-tools"]] },
   { name: "apk", steps: [["add", "redis"]] },
@@ -21,8 +21,8 @@ const MANAGERS = [
 ];
 
 /**
- * Puts a `redis-server` on the PATH of what this process starts.
- * @returns {Promise<string | undefined>} why there is none, or `undefined` when there is one
+ * Puts a `redis-server` on the PATH of child processes.
+ * @returns {Promise<string | undefined>} why there is none, or `undefined` if there is one
  */
 export async function ensureRedisServer() {
   if (await isThere()) return;
@@ -38,12 +38,12 @@ export async function ensureRedisServer() {
   console.error(`setup: installing redis-server with ${manager.name} (about a minute, once)`);
   for (const step of manager.steps) {
     const [command, ...args] = [...prefix, manager.name, ...step];
-    // Not tied to this process: a package manager must not be ended half way.
+    // Not tied to this process, because a package manager must not be interrupted.
     const done = spawnSync(command, args, {
       encoding: "utf8",
       env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
     });
-    // A stale index may still do: only the last step decides.
+    // An outdated index may suffice: only the last step decides.
     if (done.status !== 0 && step === manager.steps.at(-1)) {
       return `${advice} (${manager.name} said: ${`${done.stdout}${done.stderr}`.trim().split("\n").at(-1)})`;
     }
@@ -67,7 +67,7 @@ async function useDebians() {
 }
 
 /**
- * What to put before the package manager's command, or `undefined` without the rights for it.
+ * What precedes the package manager's command; `undefined` if the user lacks the rights.
  * @param {boolean} asUser
  */
 function rights(asUser) {

@@ -1,4 +1,7 @@
-/** Starts the servers around the gate, for `npm start` and for the tests: a Redis, and REST before it. */
+/**
+ * Starts the servers around the gate, for `npm start` and for the tests: a Redis, and REST in front
+ * of it.
+ */
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,7 +15,7 @@ process.on("exit", () => {
 });
 
 /**
- * A folder under `parent` that is removed when this process exits.
+ * Makes a folder under `parent` that is removed when this process exits.
  * @param {string} [parent]
  */
 export function scratchFolder(parent = tmpdir()) {
@@ -25,15 +28,15 @@ export function scratchFolder(parent = tmpdir()) {
  * @typedef {object} Redis
  * @property {string} url `redis://127.0.0.1:port`
  * @property {number} port
- * @property {() => void} pause it keeps its connections but answers nothing
+ * @property {() => void} pause stops answering, but keeps the connections
  * @property {() => void} resume
- * @property {() => Promise<void>} kill it is gone at once, and its data with it
- * @property {() => Promise<void>} restart on the same port, empty
- * @property {() => Promise<void>} stop for good
+ * @property {() => Promise<void>} kill ends it at once, and its data is lost
+ * @property {() => Promise<void>} restart starts it on the same port, empty
+ * @property {() => Promise<void>} stop stops it for good
  */
 
 /**
- * A `redis-server` of its own on a loopback port, which keeps nothing on disk.
+ * Starts a separate `redis-server` on a loopback port, which stores nothing on disk.
  * @param {string[]} [options] more of its command line
  * @returns {Promise<Redis>}
  */
@@ -47,7 +50,7 @@ export async function startRedis(options = []) {
     );
   let port = await freePort();
   let server = await listen(port).catch(async (error) => {
-    // Somebody else took the port between the look and the start.
+    // Another process took the port after it was found to be free.
     if (!/Address already in use/.test(`${error}`)) throw error;
     port = await freePort();
     return listen(port);
@@ -74,7 +77,7 @@ export async function startRedis(options = []) {
 export const commandLine = resolve(root, process.env.CARGO_TARGET_DIR ?? "target", "debug/omnitrade-edge");
 
 /**
- * Upstash's REST protocol over a Redis: `omnitrade-edge serve-redis`.
+ * Serves Upstash's REST protocol over a Redis: `omnitrade-edge serve-redis`.
  * @param {{ redisUrl: string, token?: string, port?: number, program?: string }} options
  */
 export async function startRestRedis({
@@ -92,8 +95,8 @@ export async function startRestRedis({
 }
 
 /**
- * The sample API of `examples/origin`.
- * @param {string[]} [args] beside the port
+ * Starts the sample API of `examples/origin`.
+ * @param {string[]} [args] arguments in addition to the port
  */
 export async function startSampleApi(args = []) {
   const server = await spawnServer(process.execPath, [join(root, "examples/origin/main.js"), "--port", "0", ...args], {

@@ -1,7 +1,8 @@
 /**
  * Finds the Rust tools that the builds and tests need, and installs those that are missing.
  *
- * What cargo has to build is kept outside the clone, under its version: built once for all clones.
+ * Tools that cargo builds are kept outside the clone, by version, so that all clones share one
+ * build.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
@@ -45,13 +46,13 @@ export async function ensureLinters() {
 }
 
 /**
- * What builds a Worker from the crate.
+ * The tools that build a Worker from the crate.
  * @returns {Promise<{ workerBuild: string, wasmBindgen: string }>} their paths
  */
 export async function ensureWorkerTools() {
   await ensureWasmTarget();
   return {
-    // It must be exactly the version of the library, or it refuses the module.
+    // It must have exactly the version of the library; otherwise it rejects the module.
     wasmBindgen: await ensureCargoTool("wasm-bindgen", {
       crate: "wasm-bindgen-cli",
       version: lockedVersion("wasm-bindgen"),
@@ -64,7 +65,7 @@ export async function ensureWorkerTools() {
   };
 }
 
-/** `cargo nextest`, which is put on the PATH of what this process starts. Any version will do. */
+/** `cargo nextest`, in any version; it is put on the PATH of child processes. */
 export async function ensureNextest() {
   await ensureRust();
   if (await capture("cargo", ["nextest", "--version"])) return;
@@ -73,7 +74,7 @@ export async function ensureNextest() {
 }
 
 /**
- * A folder of the tools' home, for tools of other origins.
+ * A folder inside the folder of tools, for tools that cargo does not build.
  * @param {string} name
  */
 export function toolFolder(name) {
@@ -81,11 +82,12 @@ export function toolFolder(name) {
 }
 
 /**
- * A program of a crate in exactly that version: the one on the PATH, or else one built from source.
+ * A program of a crate in exactly this version: the one on the PATH, or one that is built from
+ * source.
  * @param {string} name the program's name
- * @param {{ crate?: string, version: string, minutes: number, locked?: boolean }} options
- *   `locked`: with the versions of the crate's own lock file. nextest does not build without it; of
- *   the others' not every version can still be had.
+ * @param {{ crate?: string, version: string, minutes: number, locked?: boolean }} options `locked`:
+ *   with the versions in the crate's own lock file. nextest does not build without it; for the
+ *   other tools some of these versions are no longer available.
  * @returns {Promise<string>} its path or its name
  */
 async function ensureCargoTool(name, { crate = name, version, minutes, locked = false }) {
@@ -97,8 +99,8 @@ async function ensureCargoTool(name, { crate = name, version, minutes, locked = 
   if (await works(name)) return name;
 
   console.error(`setup: building ${name} ${version} from crates.io (about ${minutes} minutes, once)`);
-  // Of its own, so that no lock is shared with a build of the project. Left there if this is
-  // interrupted: the next try goes on from it.
+  // A separate target folder, so that no lock is shared with a build of the project. It stays if
+  // the build is interrupted, and the next one continues from it.
   const target = join(cache, "build", folder);
   await run(
     "cargo",
@@ -114,7 +116,7 @@ async function ensureCargoTool(name, { crate = name, version, minutes, locked = 
 }
 
 /**
- * The version of a crate that the project is built with.
+ * The version of a crate in the project's lock file.
  * @param {string} crate
  */
 function lockedVersion(crate) {
