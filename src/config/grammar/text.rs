@@ -1,4 +1,4 @@
-//! The texts of the grammar: what fits each, and how an error says so.
+//! The text shapes of the grammar: which texts fit, and how an error describes them.
 
 use crate::engine::http_cache::{VersionSource, places};
 use crate::engine::route::{Pattern, PatternError};
@@ -24,14 +24,14 @@ pub const SHARE: Shape = Shape::Text {
     fits: |text| parse_share(text).is_some(),
 };
 
-/// What the name of every Redis key starts with.
+/// The prefix of all Redis key names.
 pub const KEY_PREFIX: Shape = Shape::Text {
     expected: "a prefix of at most 32 letters, digits, `-`, `_` or `.`, some of them in braces or not, \
                such as \"ot\" or \"{ot}\"",
     fits: is_key_prefix,
 };
 
-/// The path of a route. That a `;` in it could never match is said beside the shape.
+/// The path of a route. `config/check.rs` rejects a `;` in it, with a message of its own.
 pub const PATH: Shape = Shape::Text {
     expected: "a path such as \"/v1/books/{id}\" or \"/files/{*rest}\"",
     fits: |text| !matches!(Pattern::parse(text), Err(PatternError::Malformed)),
@@ -49,13 +49,13 @@ pub const HEADER: Shape = Shape::Text {
     fits: |text| http::HeaderName::from_bytes(text.as_bytes()).is_ok(),
 };
 
-/// The name of a header that goes to the origin.
+/// The name of a header that reaches the origin.
 pub const FORWARD: Shape = Shape::Text {
     expected: "the name of a header (without `query` all go to the origin)",
     fits: |text| text != "*" && http::HeaderName::from_bytes(text.as_bytes()).is_ok(),
 };
 
-/// A method.
+/// A request method.
 pub const METHOD: Shape = Shape::Text {
     expected: "a method in capitals, such as \"GET\"",
     fits: |text| {
@@ -75,14 +75,14 @@ pub const VALUE: Shape = Shape::Text {
     fits: |text| !text.is_empty() && text.len() <= 256,
 };
 
-/// A tag, with places for parameters of the query and of the path.
+/// A tag, with placeholders for parameters of the query and of the path.
 pub const TAG: Shape = Shape::Text {
     expected: "a tag such as \"orderbook\", \"symbol:{query.symbol}\" or \"book:{path.id}\", not \
                beginning with `@`",
     fits: is_tag,
 };
 
-/// Where a response says how new it is.
+/// The place where a response says how new it is.
 pub const VERSION: Shape = Shape::Text {
     expected: "a place such as \"json:timestamp\", \"json:data.0.id\" or \"header:x-sequence\"",
     fits: |text| VersionSource::parse(text).is_some(),
@@ -103,5 +103,5 @@ fn is_tag(text: &str) -> bool {
     text.len() <= 128 && text.bytes().all(|b| b.is_ascii_graphic()) && places(text).is_some()
 }
 
-/// A duration other than none.
+/// A duration longer than zero.
 pub const DURATION: Shape = Shape::Duration { or_zero: false };
