@@ -41,7 +41,7 @@ pub use rule::Rule;
 ///     println!("come back in {:?}", limited.retry_after);
 /// }
 /// if let Some(pending) = limited.pending {
-///     limiter.finish(pending).await; // in the background, where there is one
+///     limiter.finish(pending).await; // in the background, if there is one
 /// }
 /// # Ok(())
 /// # }
