@@ -21,7 +21,7 @@ const SUBJECTS: usize = 10_000;
 /// How long a key's standing is used without asking the store: not longer than a lease of permits.
 const STANDING: Duration = LONGEST_LEASE;
 
-/// How often it is tried again to return permits while the store fails.
+/// How long to wait, while the store fails, before it is tried again to return permits.
 const STORE_DOWN: Duration = Duration::from_secs(2);
 
 /// What an isolate remembers about limits.

@@ -13,7 +13,7 @@ use super::ask::Ask;
 /// The reply of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// Whether all limits that are enforced are met; if so, all limits are charged.
+    /// Whether all enforced limits are met. If they are, every limit that is met is charged.
     pub outcome: Outcome,
     /// How many milliseconds the store's clock is ahead of the caller's, if the call asked for it.
     pub clock_offset: Option<i64>,
@@ -72,9 +72,9 @@ impl Lease {
 /// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// All limits are met and charged.
+    /// All enforced limits are met, and every limit that is met is charged.
     Admitted,
-    /// All limits were met and charged by an earlier call, of which this is a repeat.
+    /// An earlier call, of which this is a repeat, was admitted and charged.
     Repeated,
     /// A limit refused the request; no limit is charged.
     Refused,

@@ -1,5 +1,5 @@
-//! One limit of a request: where the request is counted, the verdict, and the origin of its
-//! permits.
+//! One limit of a request: where the request is counted, the verdict, and where its permits came
+//! from.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub struct LimitCheck {
     pub fetches: bool,
 }
 
-/// The origin of a request's permits.
+/// Where the permits of a request came from.
 #[derive(Debug)]
 pub enum Paid {
     /// No permits were taken.
