@@ -107,7 +107,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `reqwest` (default) | [`ReqwestTransport`](shell::ReqwestTransport); on wasm32 it uses `fetch` |
+//! | `reqwest` (default) | [`ReqwestTransport`](shell::ReqwestTransport); `fetch` on wasm32 |
 //! | `cli` | the command line, for `cargo install omnitrade-edge --features cli` |
 //! | `worker` | what the Worker is built from, on wasm32 only; not for other programs |
 //!
@@ -122,8 +122,8 @@
 // Hidden are the modules below that only our own programs use. A feature for them would have to be
 // on in every test, bench and build of ours, and would leave code without a caller when it is off.
 
-// The layers from the top: each uses only those below it (tests/layering.rs). `limiter` and `cache` do
-// not know each other; `gateway` asks them in turn.
+// The layers from the top: each uses only those below it (tests/layering.rs). `limiter` and `cache`
+// do not know each other; `gateway` asks them in turn.
 
 pub mod shell;
 

@@ -3,7 +3,16 @@
  * RFC 9213. Each of them runs as it was published and, under another id, as the RFC has it.
  */
 
-/** @typedef {{ id: string, name: string, kind?: "required" | "optimal" | "check", browser_only?: boolean, depends_on?: string[], requests: any[] }} Test */
+/**
+ * @typedef {{
+ *   id: string,
+ *   name: string,
+ *   kind?: "required" | "optimal" | "check",
+ *   browser_only?: boolean,
+ *   depends_on?: string[],
+ *   requests: any[],
+ * }} Test
+ */
 
 const FIRST = "RFC 9111 §5.1: of a list the first member counts";
 const IGNORED = "RFC 9111 §5.1: an invalid Age is ignored";

@@ -10,8 +10,17 @@ import { readSuite, suiteFile } from "./suite.mjs";
 
 /** @typedef {"required" | "optimal" | "check"} Kind */
 /** @typedef {{ id: string, why: string }} Unpassed */
-/** @typedef {{ tests: number, passed: number, failed: Unpassed[], setup: Unpassed[], skipped: Unpassed[] }} Count */
-/** @typedef {{ published: Record<Kind, Count>, corrected: Record<Kind, Count>, surrogate: Record<Kind, Count> }} Report */
+/**
+ * @typedef {{
+ *   tests: number,
+ *   passed: number,
+ *   failed: Unpassed[],
+ *   setup: Unpassed[],
+ *   skipped: Unpassed[],
+ * }} Count
+ */
+/** @typedef {Record<Kind, Count>} Counts */
+/** @typedef {{ published: Counts, corrected: Counts, surrogate: Counts }} Report */
 
 /**
  * @param {Record<string, unknown>} results of the client

@@ -20,7 +20,11 @@ export const suiteFile = (file) => import(pathToFileURL(join(folder, file)).href
 /**
  * The suites of the results page, each with its corrected tests apart, and the suite for
  * surrogates, which the client runs too: as it is, and as one for targeted fields.
- * @returns {Promise<{ page: { published: Suite, corrected: Suite }[], surrogate: Suite, cdn: Suite }>}
+ * @returns {Promise<{
+ *   page: { published: Suite, corrected: Suite }[],
+ *   surrogate: Suite,
+ *   cdn: Suite,
+ * }>}
  */
 export async function readSuite() {
   /** @type {{ default: Suite[] }} */

@@ -21,10 +21,10 @@ export const RESET = Symbol("reset");
 
 /**
  * @typedef {string | Uint8Array} Bytes a text is octets, one for each character
- * @typedef {Bytes | number | typeof END | typeof RESET | null | undefined} Piece bytes; or a pause in
- *   milliseconds; or the end
- * @typedef {Piece | Iterable<Piece | Promise<Piece>> | AsyncIterable<Piece>} Pieces they are sent one
- *   after another, each when the one before has left, and a promise when it is kept
+ * @typedef {Bytes | number | typeof END | typeof RESET | null | undefined} Piece bytes; or a pause
+ *   in milliseconds; or the end
+ * @typedef {Piece | Iterable<Piece | Promise<Piece>> | AsyncIterable<Piece>} Pieces they are sent
+ *   one after another, each when the one before has left, and a promise when it is kept
  */
 
 /** @param {Bytes} bytes @returns {Buffer} */
@@ -310,7 +310,8 @@ async function transmit(socket, pieces) {
  *   body: Buffer,
  *   whole: boolean,
  *   connection: RawConnection,
- * }} RawRequest what the origin has received; `body` is what has come of it so far, its framing undone
+ * }} RawRequest what the origin has received; `body` is what has come of it so far, without its
+ *   framing
  */
 
 /**
@@ -403,8 +404,8 @@ export async function startRawOrigin(answer = () => respond()) {
  *   reason: string,
  *   whole: boolean,
  *   trailing: string,
- * }} RawReply `whole`: the body ended where its framing says; `body`: its framing undone, its coding
- *   not; `text`: the body's octets, one for each character
+ * }} RawReply `whole`: the body ended where its framing says; `body`: without its framing, but with
+ *   its coding; `text`: the body's octets, one for each character
  */
 
 /**

@@ -228,7 +228,11 @@ export const HOST = "edge.example";
  * followed.
  * @param {{ url: string }} isolate
  * @param {string} path
- * @param {{ method?: string, headers?: Record<string, string | string[]>, body?: string | Buffer }} [options]
+ * @param {{
+ *   method?: string,
+ *   headers?: Record<string, string | string[]>,
+ *   body?: string | Buffer,
+ * }} [options]
  * @returns {Promise<Reply>}
  */
 export async function ask({ url }, path, { method = "GET", headers = {}, body } = {}) {

@@ -11,7 +11,10 @@ import { cacheStatus, HOST, setUp, until } from "./kit.mjs";
 /** @typedef {import("../support/raw.mjs").RawReply} RawReply */
 /** @typedef {import("../support/raw.mjs").RawRequest} RawRequest */
 /** @typedef {import("../support/raw.mjs").Pieces} Pieces */
-/** @typedef {import("../support/raw.mjs").Message & { status?: number | string, reason?: string }} Response */
+/** @typedef {import("../support/raw.mjs").Message} Message */
+/** @typedef {Message & { status?: number | string, reason?: string }} Response */
+/** @typedef {Response | Pieces | Promise<Pieces>} Responded */
+/** @typedef {(call: number, request: RawRequest) => Responded} Responder */
 
 /** The token of `POST /__edge/purge`. */
 const TOKEN = "t0ken-of-the-admin";
@@ -55,7 +58,7 @@ export async function setUpRaw({ edge = {}, isolates = 2, vars = {}, ...options 
    * A new path, and what the origin answers there. `call` counts from 1. If no body is given, the
    * body tells which call it answers.
    * @param {string} folder a route, with a slash at its end
-   * @param {Response | ((call: number, request: RawRequest) => Response | Pieces | Promise<Pieces>)} response
+   * @param {Response | Responder} response
    */
   const serve = (folder, response) => {
     places++;

@@ -162,7 +162,7 @@ describe("streams", { concurrency: 8 }, () => {
         const clients = [await follow(t, here, path)];
         clients.push(await follow(t, there, path));
         await sleep(stays);
-        // A client that only closes its side may still read, for all that workerd knows before it writes.
+        // Until workerd writes, a client that left looks like one that closed its side only.
         const leave = what.startsWith("stalled") ? "reset" : "close";
         for (const client of clients) client[leave]();
         const left = Date.now();
