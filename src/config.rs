@@ -6,6 +6,7 @@
 
 mod cache;
 mod check;
+mod cors;
 mod duration;
 mod error;
 mod grammar;
@@ -24,6 +25,7 @@ use serde::de::{Deserializer, Error as _};
 use serde_json::Value;
 
 pub use cache::{Cache, Ttl};
+pub use cors::Cors;
 #[doc(hidden)]
 pub use duration::{format_duration, parse_duration};
 pub use error::{ConfigError, ConfigProblem};
@@ -78,6 +80,12 @@ pub struct Config {
     /// Whether these headers name the bucket in which the client is counted (`pk`); only
     /// [`Style::Draft10`] can.
     pub partition_key: bool,
+    /// Whether an absolute `Location` or `Content-Location` that names the origin is turned into the
+    /// client's address when it is served.
+    pub rewrite_location: bool,
+    /// Which pages of other origins may read answers; if absent, the gate says nothing about that.
+    #[serde(default)]
+    pub cors: Option<Cors>,
     /// How clients are told apart.
     pub client: Client,
     /// How the store is used.

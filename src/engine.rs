@@ -2,8 +2,11 @@
 //! callers pass in everything that it needs to know.
 
 pub mod breaker;
+pub mod cors;
 pub mod http_cache;
 pub mod limit;
+pub mod limit_fields;
+pub mod location;
 pub mod proxy_names;
 pub mod registry;
 pub mod route;

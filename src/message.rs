@@ -5,8 +5,10 @@ pub mod answer;
 pub mod body;
 pub mod forward;
 pub mod head;
+pub mod outbound;
 
 pub use answer::{Answer, Content};
 pub use body::{Body, BodyError};
 pub use forward::{AsForwarded, Failure, Fetch};
 pub use head::{Head, OriginHead};
+pub use outbound::{Outbound, OutboundPlan};

@@ -3,6 +3,7 @@
 //! errors are found at once.
 
 mod cache;
+mod cors;
 mod permits;
 mod tags;
 
@@ -57,6 +58,7 @@ pub fn problems(config: &Value) -> Vec<ConfigProblem> {
             }
         }
     }
+    problems.extend(cors::problems(&config["cors"]));
     problems.extend(permits::problems(config, limits, routes));
     problems
 }

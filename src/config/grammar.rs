@@ -4,11 +4,13 @@
 //! here are what users read: Markdown, in which backticks mark fields and values.
 
 mod cache;
+mod cors;
 mod text;
 
 use super::shape::Absent::{Is, Missing, Otherwise};
 use super::shape::{Shape, field};
 use cache::CACHE;
+use cors::CORS;
 use text::{DURATION, HEADER, KEY_PREFIX, METHOD, NAME, ORIGIN, ORIGIN_QUOTA_NAME, PATH, SHARE};
 
 /// The grammar of the whole configuration.
@@ -46,6 +48,20 @@ pub const CONFIG: Shape = Shape::Table(&[
         Is("false"),
         "Whether `RateLimit` and `RateLimit-Policy` carry `pk`, an opaque name of the bucket in \
          which the client is counted. Only `\"draft-10\"` has this parameter.",
+    ),
+    field(
+        "rewrite_location",
+        Shape::Bool,
+        Is("false"),
+        "Whether an absolute `Location` or `Content-Location` that names the origin's own address is \
+         turned into the address that the client has called: the client's scheme and host, without the \
+         path of `origin`.",
+    ),
+    field(
+        "cors",
+        CORS,
+        Otherwise("the gate says nothing about CORS"),
+        "Which pages of other origins may read answers, the gate's own refusals among them.",
     ),
     field(
         "client",

@@ -11,8 +11,6 @@ use crate::engine::limit::{Bucket, Buckets, Charge, Role};
 use crate::engine::registry::record_key;
 use crate::engine::subject;
 use crate::limiter::{Check, LimitMemory, Refusal};
-use crate::message::answer::Answer;
-use crate::message::body::Body;
 use crate::message::head::Head;
 use crate::store::Reply;
 
@@ -199,14 +197,6 @@ impl Admission {
             .collect();
         headers.extend(ratelimit::fields(self.style, &items, self.decided_at));
         headers
-    }
-
-    /// Sets the headers for the client on an answer of the gate's own.
-    pub fn mark<B: Body>(&self, mut answer: Answer<B>) -> Answer<B> {
-        for (name, value) in self.headers() {
-            answer.set(name, value);
-        }
-        answer
     }
 }
 

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::cache::{Phase, Place};
 use crate::limiter::Work;
 use crate::message::body::Body;
+use crate::message::outbound::Outbound;
 use crate::store::Write;
 
 use super::admission::Admission;
@@ -15,6 +16,8 @@ use super::plan::RoutePlan;
 pub struct Context<B: Body> {
     pub(super) route: Rc<RoutePlan>,
     pub(super) admission: Admission,
+    /// What its answer gets on the way to the client; nothing for a background refresh.
+    pub(super) outbound: Outbound,
     /// Its phase in the cache.
     pub(super) cache: Phase<B>,
     /// Its place among the requests that miss the same key.
@@ -35,6 +38,7 @@ impl<B: Body> Context<B> {
         Self {
             route,
             admission,
+            outbound: Outbound::default(),
             cache,
             place: Place::default(),
             store_failed: false,

@@ -14,20 +14,13 @@ use crate::engine::proxy_names::Reserved;
 use crate::engine::route::segments;
 use crate::engine::subject;
 use crate::message::body::Body;
-use crate::message::forward::{self, Failure, HOP_BY_HOP, named_in_connection};
+use crate::message::forward::{self, Failure, true_cost, unreachable};
 use crate::message::head::{Head, OriginHead};
 
 use super::context::Context;
 use super::gate::Gate;
 use super::problem::Problem;
 use super::step::{Handoff, Relay, Respond, Step};
-
-/// The header in which the origin tells the true cost of a request. It is for the gate, and clients
-/// do not get it.
-const COST: &str = "x-edge-cost";
-
-/// The highest true cost that is accepted, in permits.
-const LARGEST_COST: u64 = 1_000_000;
 
 impl<B: Body> Gate<B> {
     /// Sends the request to the origin, or first asks the store whether the origin may be called.
@@ -50,11 +43,11 @@ impl<B: Body> Gate<B> {
             return self.fetch(head, context, now);
         }
         let Some(target) = Target::of(head.url()) else {
-            return Problem::MalformedUrl.into();
+            return self.reject(head, &Problem::MalformedUrl);
         };
         let plan = context.route.cache.as_ref();
         let Some((path, query)) = context.cache.sent(plan, &target, head.url()) else {
-            return Problem::MalformedUrl.into();
+            return self.reject(head, &Problem::MalformedUrl);
         };
         let url = forward::url(&self.plan.origin, &path, query.as_deref());
         let client = &self.plan.client;
@@ -192,7 +185,7 @@ impl<B: Body> Gate<B> {
                 self.write(&mut context, writes);
                 let mut relay = context.relay(origin);
                 relay.remove.push(DATA_AGE.to_owned());
-                let marked = |instead: IfKept<_>| instead.map(|a| context.admission.mark(a));
+                let marked = |instead: IfKept<_>| instead.map(|answer| context.mark(answer));
                 relay.instead = instead.map(marked);
                 relay.store_copy(fill);
                 relay.says(status, origin);
@@ -286,27 +279,6 @@ impl<B: Body> Gate<B> {
     }
 }
 
-/// Why an answer counts as a failure of the origin, if it does.
-///
-/// 520 to 527 and 530 are Cloudflare's own statuses for an origin that it could not reach or that
-/// broke off; `fetch` resolves with them there. The runtime cannot hand on a status outside all
-/// classes (RFC 9110 §15): "a status code that is outside the range of 100..599" is invalid.
-/// Interim responses never get here, except 101, with which another protocol begins.
-const fn unreachable(status: u16) -> Option<Failure> {
-    match status {
-        522 | 524 => Some(Failure::TimedOut),
-        520..=527 | 530 => Some(Failure::Failed),
-        101 | 200..=599 => None,
-        _ => Some(Failure::Failed),
-    }
-}
-
-/// The true cost of the request, if the origin tells a number.
-fn true_cost(origin: &impl OriginHead) -> Option<u64> {
-    let cost = origin.value(COST)?.trim().parse::<u64>().ok()?;
-    Some(cost.min(LARGEST_COST))
-}
-
 const fn problem(failure: Failure) -> Problem {
     match failure {
         Failure::Failed => Problem::OriginFailed,
@@ -320,10 +292,10 @@ impl<B: Body> Context<B> {
         let mut relay = Relay::untouched(self.after());
         // With 101 the other protocol has begun, and the gate changes nothing any more.
         if origin.status() != 101 {
-            relay.remove = named_in_connection(origin.value("connection").as_deref());
-            relay.remove.extend(HOP_BY_HOP.map(str::to_owned));
-            relay.remove.push(COST.to_owned());
-            relay.set = self.admission.headers();
+            let own = self.admission.headers();
+            let changes = self.outbound.relayed(origin, own, self.route.tells_limits);
+            (relay.remove, relay.set) = (changes.remove, changes.set);
+            relay.append = changes.append;
         }
         relay
     }

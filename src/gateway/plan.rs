@@ -9,6 +9,7 @@ use crate::engine::limit::{OnFailure, Quota, Role, penalty};
 use crate::engine::route::Pattern;
 
 use crate::cache::CachePlan;
+use crate::message::outbound::OutboundPlan;
 
 /// The resolved configuration.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Plan {
     /// Whether these headers name the bucket that the client counts in, which only draft-10 has a
     /// parameter for.
     pub partition_key: bool,
+    /// What every answer gets on its way to the client.
+    pub outbound: OutboundPlan,
     /// The routes, the most specific path first.
     routes: Vec<Rc<RoutePlan>>,
     /// The plan for requests that no route claims.
@@ -36,9 +39,12 @@ pub struct RoutePlan {
     /// The path as configured; empty for requests that no route claims.
     pub name: String,
     pattern: Option<Pattern>,
-    methods: Option<Vec<String>>,
+    /// The methods that the route claims; `None`: all.
+    pub methods: Option<Vec<String>>,
     /// The limits, each with the percentage of its quota that is reserved for other routes.
     pub limits: Vec<(Rc<LimitPlan>, u64)>,
+    /// Whether the gate tells clients of these limits.
+    pub tells_limits: bool,
     /// The cost of one request, in permits.
     pub cost: u64,
     /// The statuses of an answer for which the cost is refunded.
@@ -113,6 +119,7 @@ impl Plan {
             });
             each.collect::<Result<Vec<_>, ConfigError>>()
         };
+        let tells = |limits: &[String]| !limits.is_empty() && config.headers != config::Style::None;
         let cache = |route: &config::Route, timeout| {
             let plan = |cache| CachePlan::new(cache, &route.path, timeout);
             let plan = route.cache.as_ref().map(plan).transpose();
@@ -128,6 +135,7 @@ impl Plan {
                 pattern: Some(pattern),
                 methods: route.methods.clone(),
                 limits: limits(&route.limits, &route.reserve)?,
+                tells_limits: tells(&route.limits),
                 cost: route.cost,
                 refund_on: route.refund_on.clone(),
                 origin_quota: None,
@@ -156,12 +164,19 @@ impl Plan {
             store: config.redis.clone(),
             headers: config.headers,
             partition_key: config.partition_key && config.headers == config::Style::Draft10,
+            outbound: OutboundPlan {
+                cors: config.cors.as_ref().map(|cors| cors.rules(config.headers)),
+                rewritten: config
+                    .rewrite_location
+                    .then(|| config.origin.as_str().into()),
+            },
             routes,
             unclaimed: Rc::new(RoutePlan {
                 name: String::new(),
                 pattern: None,
                 methods: None,
                 limits: limits(&config.default_limits, &BTreeMap::new())?,
+                tells_limits: tells(&config.default_limits),
                 cost: 1,
                 refund_on: Vec::new(),
                 origin_quota: None,

@@ -24,16 +24,23 @@ impl<B: Body> Gate<B> {
     pub fn decide(&mut self, head: &impl Head, local_now: Timestamp) -> Step<B> {
         let now = self.link.now(local_now);
         if head.url().len() > LONGEST_URL {
-            return Problem::UrlTooLong.into();
+            return self.reject(head, &Problem::UrlTooLong);
         }
         let Some(target) = Target::of(head.url()) else {
-            return Problem::MalformedUrl.into();
+            return self.reject(head, &Problem::MalformedUrl);
         };
         let Ok(path) = segments(target.path()) else {
-            return Problem::MalformedUrl.into();
+            return self.reject(head, &Problem::MalformedUrl);
         };
         if let Some(step) = self.admin(head, target.path(), &path) {
             return step;
+        }
+        if let Some(method) = self.plan.outbound.preflight_of(head) {
+            let route = self.plan.find(&method, &path);
+            let outbound = &self.plan.outbound;
+            return outbound
+                .answer_preflight(head, route.methods.as_deref())
+                .into();
         }
         let route = self.plan.find(head.method(), &path);
         let free = is_preflight(head) && !route.names_method("OPTIONS");
@@ -43,6 +50,7 @@ impl<B: Body> Gate<B> {
         };
         let cache = self.cache_phase(head, &target, &path, &route);
         let mut context = Context::new(route, admission, cache);
+        context.outbound = self.plan.outbound.of(head);
         let limited = match context.admission.recall(&mut self.limits, now) {
             Ok(limited) => limited,
             Err(problem) => return context.refuse(&problem),

@@ -84,6 +84,8 @@ pub struct Relay<B: Body> {
     pub remove: Vec<String>,
     /// Headers that are set.
     pub set: Vec<(&'static str, String)>,
+    /// Header lines that are added to those of the same name.
+    pub append: Vec<(&'static str, String)>,
     /// What is appended to `Cache-Status` (RFC 9211 §2).
     pub cache_status: Option<IfKept<String>>,
     /// What the client gets instead, because it has the body already.
@@ -112,6 +114,7 @@ impl<B: Body> Relay<B> {
         Self {
             remove: Vec::new(),
             set: Vec::new(),
+            append: Vec::new(),
             cache_status: None,
             instead: None,
             fill: None,
@@ -158,11 +161,16 @@ impl<B: Body> Context<B> {
         }
     }
 
-    /// Answers, with the headers that tell the client its limits.
+    /// The answer with the headers that go with the request.
+    pub(super) fn mark(&self, answer: Answer<B>) -> Answer<B> {
+        self.outbound.mark(answer, self.admission.headers())
+    }
+
+    /// Answers, with the headers that go with the request.
     pub(super) fn answer(mut self, answer: Answer<B>) -> Respond<B> {
         let after = self.after();
         Respond {
-            answer: self.admission.mark(answer),
+            answer: self.mark(answer),
             after,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::engine::http_cache::Fields;
+
 /// A response that needs no origin.
 #[derive(Debug, Clone)]
 pub struct Answer<B> {
@@ -44,5 +46,18 @@ impl<B> Answer<B> {
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(other, _)| other == name);
         found.map(|(_, value)| value.as_str())
+    }
+}
+
+impl<B> Fields for Answer<B> {
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        let lines = self.headers.iter().filter(|(known, _)| known == name);
+        let mut lines = lines.map(|(_, value)| value.as_str());
+        let first = Cow::Borrowed(lines.next()?);
+        Some(lines.fold(first, |value, line| Cow::Owned(format!("{value}, {line}"))))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.headers.iter().any(|(known, _)| known == name)
     }
 }

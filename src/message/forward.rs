@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::engine::http_cache::{CONDITIONAL, Fields, Target, tokens};
 use crate::engine::proxy_names::{Reserved, speaks_for_proxy};
 
-use super::head::{Head, is_upgrade};
+use super::head::{Head, OriginHead, is_upgrade};
 
 /// A request to the origin, described as a change to the client's request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,3 +164,39 @@ pub fn named_in_connection(connection: Option<&str>) -> Vec<String> {
         .filter(|name| name != "close" && name != "keep-alive")
         .collect()
 }
+
+/// Why an answer counts as a failure of the origin, if it does.
+///
+/// 520 to 527 and 530 are Cloudflare's own statuses for an origin that it could not reach or that
+/// broke off; `fetch` resolves with them there. The runtime cannot hand on a status outside all
+/// classes (RFC 9110 §15): "a status code that is outside the range of 100..599" is invalid.
+/// Interim responses never get here, except 101, with which another protocol begins.
+pub const fn unreachable(status: u16) -> Option<Failure> {
+    match status {
+        522 | 524 => Some(Failure::TimedOut),
+        520..=527 | 530 => Some(Failure::Failed),
+        101 | 200..=599 => None,
+        _ => Some(Failure::Failed),
+    }
+}
+
+/// The headers of the origin's answer that are for the gate alone: of the last hop, and [`COST`].
+pub fn for_gate(origin: &impl OriginHead) -> Vec<String> {
+    let mut names = named_in_connection(origin.value("connection").as_deref());
+    names.extend(HOP_BY_HOP.map(str::to_owned));
+    names.push(COST.to_owned());
+    names
+}
+
+/// The true cost of the request, if the origin tells a number.
+pub fn true_cost(origin: &impl OriginHead) -> Option<u64> {
+    let cost = origin.value(COST)?.trim().parse::<u64>().ok()?;
+    Some(cost.min(LARGEST_COST))
+}
+
+/// The header in which the origin tells the true cost of a request. It is for the gate, and clients
+/// do not get it.
+const COST: &str = "x-edge-cost";
+
+/// The highest true cost that is accepted, in permits.
+const LARGEST_COST: u64 = 1_000_000;

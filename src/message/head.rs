@@ -24,6 +24,9 @@ pub trait OriginHead: Fields {
     /// The HTTP status.
     fn status(&self) -> u16;
 
+    /// The names of all its fields, in lower case, each once.
+    fn names(&self) -> Vec<String>;
+
     /// All field lines, with names in lower case. It is called only if the answer may be stored. A
     /// line that cannot be read has U+FFFD as its value.
     fn headers(&self) -> Vec<(String, String)>;

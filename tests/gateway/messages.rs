@@ -114,6 +114,10 @@ impl OriginHead for Response {
         self.status
     }
 
+    fn names(&self) -> Vec<String> {
+        self.headers.keys().map(ToString::to_string).collect()
+    }
+
     fn headers(&self) -> Vec<(String, String)> {
         let lines = self.headers.iter();
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();

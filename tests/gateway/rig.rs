@@ -370,6 +370,9 @@ impl Rig {
                 for (name, value) in relay.set {
                     headers.insert(name, octets(&value));
                 }
+                for (name, value) in relay.append {
+                    headers.append(name, octets(&value));
+                }
                 if let Some(said) = relay.cache_status {
                     let member = said.when(kept).parse().unwrap();
                     headers.append("cache-status", member);

@@ -131,20 +131,89 @@ fn a_route_without_limits_tells_nothing_in_any_version() {
     }
 }
 
+/// What the origin tells of limits, under names that are in use.
+const ORIGINS: [(&str, &str); 9] = [
+    ("rate-limit-reset", "1"),
+    ("ratelimit", "\"o\";r=1;t=1"),
+    ("ratelimit-limit", "7"),
+    ("ratelimit-policy", "\"o\";q=7;w=1"),
+    ("x-rate-limit-remaining", "6"),
+    ("x-ratelimit-limit", "7"),
+    ("x-ratelimit-limit-minute", "9"),
+    ("x-ratelimit-reset", "1"),
+    ("x-ratelimit-used", "1"),
+];
+
+/// The names of all headers that tell limits in an answer to which the origin gave all of its own.
+fn names(rig: &mut Rig, path: &str) -> Vec<String> {
+    let own = response(200, "").with("retry-after", "3");
+    rig.next(
+        ORIGINS
+            .iter()
+            .fold(own, |own, (name, value)| own.with(name, value)),
+    );
+    let seen = rig.get(path);
+    assert_eq!(seen.header("retry-after"), "3", "{path}: tells no limit");
+    let tells = |name: &str| name.contains("ratelimit") || name.contains("rate-limit");
+    let names = seen.headers.iter().map(|(name, _)| name.to_string());
+    let mut names: Vec<_> = names.filter(|name| tells(name)).collect();
+    names.sort();
+    names
+}
+
 #[test]
-fn the_origins_own_headers_stay_where_the_gate_has_none_of_that_name() {
-    let origin = |rig: &mut Rig| {
-        let response = response(200, "");
-        let response = response.with("ratelimit", "\"o\";r=1;t=1");
-        rig.next(response.with("x-ratelimit-limit", "7"));
-        rig.get("/")
-    };
-    let seen = origin(&mut Rig::new(config("legacy")));
-    assert_eq!(seen.header("x-ratelimit-limit"), "2");
-    assert_eq!(seen.header("ratelimit"), "\"o\";r=1;t=1");
-    let seen = origin(&mut Rig::new(config("draft-7")));
-    assert_eq!(seen.header("x-ratelimit-limit"), "7");
-    assert_eq!(seen.header("ratelimit"), "limit=2, remaining=1, reset=62");
+fn on_a_route_with_limits_the_gates_own_headers_are_the_only_ones() {
+    for (style, own) in [
+        ("draft-10", &["ratelimit", "ratelimit-policy"][..]),
+        ("draft-7", &["ratelimit", "ratelimit-policy"]),
+        (
+            "legacy",
+            &[
+                "x-ratelimit-limit",
+                "x-ratelimit-remaining",
+                "x-ratelimit-reset",
+            ],
+        ),
+    ] {
+        let mut rig = Rig::new(config(style));
+        assert_eq!(names(&mut rig, "/"), own, "{style}");
+        assert!(
+            !told(&rig.get("/"))
+                .iter()
+                .any(|line| line.contains("\"o\""))
+        );
+        // By the route, whether or not a limit of it counts this client.
+        assert_eq!(names(&mut rig, "/keyed"), [""; 0], "{style}");
+    }
+}
+
+#[test]
+fn where_the_gate_tells_no_limits_the_origins_headers_pass() {
+    let all = ORIGINS.map(|(name, _)| name);
+    for style in ["draft-10", "draft-7", "legacy", "none"] {
+        assert_eq!(names(&mut Rig::new(config(style)), "/free"), all, "{style}");
+    }
+    assert_eq!(names(&mut Rig::new(config("none")), "/"), all);
+}
+
+#[test]
+fn no_answer_from_the_cache_tells_the_origins_limits() {
+    for style in ["draft-10", "draft-7", "legacy", "none"] {
+        let mut config = config(style);
+        config["routes"][1]["cache"] = json!({ "ttl": "60s" });
+        let mut rig = Rig::new(config);
+        names(&mut rig, "/free");
+        for _ in 0..2 {
+            let hit = rig.get("/free");
+            assert!(hit.cache().starts_with("hit"), "{style}: {}", hit.cache());
+            let tells = |name: &str| name.contains("ratelimit") || name.contains("rate-limit");
+            assert!(
+                !hit.headers.keys().any(|name| tells(name.as_str())),
+                "{style}"
+            );
+            rig.another_isolate();
+        }
+    }
 }
 
 /// The partition keys in a field, one for each item.

@@ -2,6 +2,7 @@
 //! is wrong.
 
 mod cache;
+mod cors;
 
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 use crate::Failure;
 use cache::describe_cache;
+use cors::describe_cors;
 
 /// Check a configuration and print what it will do
 ///
@@ -99,6 +101,13 @@ impl fmt::Display for Summary<'_> {
         writeln!(out, "cache    {}", describe_sizes(config.cache))?;
         if let Some(headers) = describe_headers(config) {
             writeln!(out, "headers  {headers}")?;
+        }
+        if let Some(cors) = &config.cors {
+            writeln!(out, "cors     {}", describe_cors(cors))?;
+        }
+        if config.rewrite_location {
+            let words = "that names the origin is turned into the client's address";
+            writeln!(out, "location {words}")?;
         }
         writeln!(out, "limits")?;
         for (name, limit) in &config.limits {

@@ -1,4 +1,5 @@
 mod cache;
+mod cors;
 mod limits;
 mod market;
 mod origin_quotas;

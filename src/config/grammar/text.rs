@@ -1,5 +1,6 @@
 //! The text shapes of the grammar: which texts fit, and how an error describes them.
 
+use crate::engine::cors::is_page_origin;
 use crate::engine::http_cache::{VersionSource, places};
 use crate::engine::route::{Pattern, PatternError};
 
@@ -41,6 +42,14 @@ pub const PATH: Shape = Shape::Text {
 pub const ORIGIN: Shape = Shape::Text {
     expected: "an address such as \"https://api.example.com\", without user, query or fragment",
     fits: is_origin,
+};
+
+/// The origin of pages.
+pub const PAGE_ORIGIN: Shape = Shape::Text {
+    expected: "an origin as browsers send it, such as \"https://app.example.com\" or \
+               \"http://localhost:5173\" (in lower case, without the scheme's own port, without a \
+               slash or path at its end, without a wildcard in it), or \"*\"",
+    fits: |text| text == "*" || is_page_origin(text),
 };
 
 /// The name of a header.

@@ -10,6 +10,7 @@ use super::key::CacheKey;
 use super::rules::CacheRules;
 use super::vary::{self, Vary};
 use crate::clock::Timestamp;
+use crate::engine::limit_fields::tells_limit;
 
 /// The head of a stored response, with the facts about its arrival that the rules need.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,7 +220,7 @@ fn kept(response: &[(String, String)]) -> Vec<(String, String)> {
 
 /// Whether a field is not stored (RFC 9111 §3.1) or belongs to one exchange only.
 pub(super) fn is_excluded(name: &str) -> bool {
-    EXCLUDED.contains(&name) || name.starts_with("x-ratelimit-")
+    EXCLUDED.contains(&name) || tells_limit(name)
 }
 
 /// The fields that `Connection` names (RFC 9110 §7.6.1), in lower case, even if its list is
@@ -233,7 +234,7 @@ pub(super) fn nominated<F: Fields + ?Sized>(message: &F) -> Vec<String> {
 /// coding is undone, they no longer match the body.
 pub const DIGESTS: [&str; 4] = ["content-digest", "repr-digest", "digest", "content-md5"];
 
-const EXCLUDED: [&str; 21] = [
+const EXCLUDED: [&str; 16] = [
     // Fields of one hop (RFC 9110 §7.6.1).
     "connection",
     "keep-alive",
@@ -246,12 +247,7 @@ const EXCLUDED: [&str; 21] = [
     "proxy-authenticate",
     "proxy-authentication-info",
     "proxy-authorization",
-    // Fields for one client.
-    "ratelimit",
-    "ratelimit-limit",
-    "ratelimit-policy",
-    "ratelimit-remaining",
-    "ratelimit-reset",
+    // Fields for one client, beside those that tell limits.
     "x-edge-cost",
     "x-edge-limiter",
     // Fields that are set anew whenever the stored response is served.

@@ -48,8 +48,7 @@ impl Head for RequestHead {
     }
 
     fn names(&self) -> Vec<String> {
-        let names = self.headers.keys().into_iter().flatten();
-        names.filter_map(|name| name.as_string()).collect()
+        names(&self.headers)
     }
 }
 
@@ -72,6 +71,10 @@ impl OriginHead for ResponseHead<'_> {
         self.0.status()
     }
 
+    fn names(&self) -> Vec<String> {
+        names(&self.0.headers())
+    }
+
     /// `Headers` joins repeated fields, but for `Set-Cookie`, with commas, as RFC 9110 §5.3 allows.
     fn headers(&self) -> Vec<(String, String)> {
         let unread = || char::REPLACEMENT_CHARACTER.to_string();
@@ -89,4 +92,9 @@ impl OriginHead for ResponseHead<'_> {
 
 fn value(headers: &Headers, name: &str) -> Option<Cow<'static, str>> {
     headers.get(name).ok().flatten().map(Cow::Owned)
+}
+
+fn names(headers: &Headers) -> Vec<String> {
+    let names = headers.keys().into_iter().flatten();
+    names.filter_map(|name| name.as_string()).collect()
 }

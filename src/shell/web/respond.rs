@@ -67,6 +67,9 @@ pub fn relay(
     for (name, value) in &relay.set {
         headers.set(name, value)?;
     }
+    for (name, value) in &relay.append {
+        headers.append(name, value)?;
+    }
     if let Some(member) = cache_status {
         headers.append("cache-status", member)?;
     }

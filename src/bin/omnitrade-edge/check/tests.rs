@@ -284,3 +284,50 @@ fn the_sample_in_the_readme_is_right() {
     let (sample, _) = sample.split_once("```").unwrap();
     assert_eq!(parse(Path::new("wrangler.toml"), sample).err(), None);
 }
+
+#[test]
+fn what_pages_may_read_is_told_in_words() {
+    let told = |cors: &str| {
+        let text = format!("[vars.EDGE]\norigin = \"https://api.example.com\"\n{cors}");
+        let summary = summary_of(&text);
+        let line = summary.lines().find(|line| line.starts_with("cors"));
+        line.map(str::to_owned)
+    };
+    assert_eq!(told(""), None);
+    for (cors, expected) in [
+        (
+            r#"cors = { origins = ["https://a.example", "https://b.example"] }"#,
+            "pages of https://a.example, https://b.example may read answers, with the gate's own \
+             headers; the origin answers preflights",
+        ),
+        (
+            r#"cors = { origins = ["*"], expose = ["ETag"], preflight = true }"#,
+            "every page may read answers, with ETag; the gate answers preflights: the route's \
+             methods, with the headers that are asked for",
+        ),
+        (
+            r#"cors = { origins = ["https://a.example"], credentials = true, expose = [], preflight = true,
+                allow_methods = ["GET", "PUT"], allow_headers = [], max_age = "2h" }"#,
+            "pages of https://a.example may read answers and send credentials, with no other \
+             headers than they always may; the gate answers preflights: GET, PUT, with no headers \
+             but the simple ones, remembered for 2h",
+        ),
+        (
+            "cors = { origins = [] }",
+            "no page of another origin may read answers",
+        ),
+    ] {
+        // TOML has tables in one line only.
+        let cors = cors
+            .split('\n')
+            .map(str::trim)
+            .collect::<Vec<_>>()
+            .join(" ");
+        assert_eq!(told(&cors), Some(format!("cors     {expected}")));
+    }
+    let summary =
+        summary_of("[vars.EDGE]\norigin = \"https://a.example\"\nrewrite_location = true");
+    assert!(
+        summary.contains("\nlocation that names the origin is turned into the client's address\n")
+    );
+}
