@@ -1,9 +1,9 @@
 /** Finds a `redis-server`, or installs one with the system's package manager if that is allowed. */
-import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, symlink } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { capture } from "./process.mjs";
+import { installByManager } from "./system-packages.mjs";
 import { toolFolder } from "./toolchain.mjs";
 
 // Debian's package `redis-server` starts a service on installation. The program itself also comes
@@ -29,27 +29,10 @@ export async function ensureRedisServer() {
   await useDebians();
   if (await isThere()) return;
 
-  const advice = "install redis-server by your system's package manager";
-  const manager = MANAGERS.find(({ name }) => isCommand(name));
-  if (!manager) return advice;
-  const prefix = rights(manager.asUser ?? false);
-  if (!prefix) return `${advice} (that needs root)`;
-
-  console.error(`setup: installing redis-server with ${manager.name} (about a minute, once)`);
-  for (const step of manager.steps) {
-    const [command, ...args] = [...prefix, manager.name, ...step];
-    // Not tied to this process, because a package manager must not be interrupted.
-    const done = spawnSync(command, args, {
-      encoding: "utf8",
-      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
-    });
-    // An outdated index may suffice: only the last step decides.
-    if (done.status !== 0 && step === manager.steps.at(-1)) {
-      return `${advice} (${manager.name} said: ${`${done.stdout}${done.stderr}`.trim().split("\n").at(-1)})`;
-    }
-  }
+  const problem = installByManager("redis-server", MANAGERS);
+  if (problem) return problem;
   await useDebians();
-  return (await isThere()) ? undefined : advice;
+  return (await isThere()) ? undefined : "install redis-server by your system's package manager";
 }
 
 async function isThere() {
@@ -64,18 +47,4 @@ async function useDebians() {
     await symlink(debian.program, link);
   }
   process.env.PATH = `${process.env.PATH}${delimiter}${debian.folder}`;
-}
-
-/**
- * What precedes the package manager's command; `undefined` if the user lacks the rights.
- * @param {boolean} asUser
- */
-function rights(asUser) {
-  if (asUser || process.getuid?.() === 0) return [];
-  return spawnSync("sudo", ["-n", "true"]).status === 0 ? ["sudo", "-n"] : undefined;
-}
-
-/** @param {string} name */
-function isCommand(name) {
-  return spawnSync("sh", ["-c", `command -v ${name}`]).status === 0;
 }
