@@ -5,6 +5,7 @@
  *     npm run setup packages      only the npm packages
  */
 import { bootstrap } from "./lib/bootstrap.mjs";
+import { ensureChromium } from "./lib/chromium.mjs";
 import { Failure, main } from "./lib/process.mjs";
 import { ensureRedisServer } from "./lib/redis-server.mjs";
 import { ensureLinters, ensureNextest, ensureWorkerTools } from "./lib/toolchain.mjs";
@@ -18,6 +19,10 @@ const parts = {
   redis: async () => {
     const problem = await ensureRedisServer();
     if (problem) throw new Failure(`there is no redis-server: ${problem}`);
+  },
+  chromium: async () => {
+    const problem = await ensureChromium();
+    if (problem) throw new Failure(`there is no Chromium: ${problem}`);
   },
 };
 

@@ -6,6 +6,7 @@
 import { parseArgs, stripVTControlCharacters } from "node:util";
 import { buildWorker } from "./build.mjs";
 import { bootstrap } from "./lib/bootstrap.mjs";
+import { ensureChromium } from "./lib/chromium.mjs";
 import { Failure, main, run } from "./lib/process.mjs";
 import { ensureRedisServer } from "./lib/redis-server.mjs";
 import { ensureLinters, ensureNextest, ensureRust, ensureWasmTarget } from "./lib/toolchain.mjs";
@@ -95,6 +96,11 @@ const steps = [
     command: [...nodeTest, "tests/worker/**/*.test.mjs"],
   },
   {
+    name: "browser",
+    needs: [requireRedis, requireChromium, buildWorker, buildCommandLine],
+    command: [...nodeTest, "tests/browser/**/*.test.mjs"],
+  },
+  {
     name: "cache-suite",
     needs: [buildWorker],
     command: ["node", "tests/cache-suite/main.mjs"],
@@ -104,6 +110,11 @@ const steps = [
 async function requireRedis() {
   const problem = await ensureRedisServer();
   if (problem) throw new Failure(`these tests need a redis-server: ${problem}`);
+}
+
+async function requireChromium() {
+  const problem = await ensureChromium();
+  if (problem) throw new Failure(`these tests need a browser: ${problem}`);
 }
 
 /** Does the same as the preceding step, after which nothing is left to build. */
