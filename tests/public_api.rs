@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use omnitrade_edge::clock::{ManualClock, Timestamp, seconds_up};
 use omnitrade_edge::config::{
-    By, Cache, Client, Config, ConfigError, ConfigProblem, Keys, Letters, Limit, Mode,
+    By, Cache, Client, Config, ConfigError, ConfigProblem, Cors, Keys, Letters, Limit, Mode,
     OnFailure as ConfigOnFailure, OriginQuota, OriginQuotaOf, Penalty as PenaltyConfig, Route,
     Sizes, Store, Strategy, Style, Ttl, VersionSource,
 };
@@ -148,6 +148,7 @@ async fn the_client_reports_what_a_caller_can_do() {
 fn every_part_of_a_configuration_can_be_named_and_read() {
     let config: Config = r#"{
         "origin": "https://api.example.com/",
+        "cors": { "origins": ["https://app.example"], "preflight": true, "max_age": "1m" },
         "limits": { "l": {
             "by": "ip", "window": "1m", "quota": 10,
             "penalty": { "after": 5, "hold": "1m", "max": "1h" }
@@ -167,6 +168,9 @@ fn every_part_of_a_configuration_can_be_named_and_read() {
         (config.headers, config.partition_key),
         (Style::Draft10, false)
     );
+    let cors: &Cors = config.cors.as_ref().unwrap();
+    assert_eq!((cors.origins.len(), cors.max_age), (1, Some(MINUTE)));
+    assert!(!config.rewrite_location && !cors.credentials && cors.expose.is_none());
     let Client {
         keys, ipv6_prefix, ..
     } = config.client;
