@@ -80,8 +80,8 @@ pub struct Config {
     /// Whether these headers name the bucket in which the client is counted (`pk`); only
     /// [`Style::Draft10`] can.
     pub partition_key: bool,
-    /// Whether an absolute `Location` or `Content-Location` that names the origin is turned into the
-    /// client's address when it is served.
+    /// Whether an absolute `Location` or `Content-Location` that names the origin is turned into
+    /// the client's address when it is served.
     pub rewrite_location: bool,
     /// Which pages of other origins may read answers; if absent, the gate says nothing about that.
     #[serde(default)]

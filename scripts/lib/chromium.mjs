@@ -1,4 +1,4 @@
-/** Finds a Chromium or Chrome, or installs one with the system's package manager if that is allowed. */
+/** Finds a Chromium, or installs one with the system's package manager if that is allowed. */
 import { capture } from "./process.mjs";
 import { installByManager } from "./system-packages.mjs";
 
@@ -23,8 +23,8 @@ const MANAGERS = [
 ];
 
 /**
- * Sets the variable `CHROMIUM` to the program, for child processes. A program that the variable names
- * already is the only one that is tried.
+ * Sets the variable `CHROMIUM` to the program, for child processes. A program that the variable
+ * names already is the only one that is tried.
  * @returns {Promise<string | undefined>} why there is none, or `undefined` if there is one
  */
 export async function ensureChromium() {

@@ -20,15 +20,16 @@ pub struct Cors {
     pub expose: Option<Vec<String>>,
     /// Whether the gate answers preflights, and not the origin.
     pub preflight: bool,
-    /// The methods that pages may use, if the gate answers preflights; if absent, those of the route, or
-    /// the one that is asked for.
+    /// The methods that pages may use, if the gate answers preflights; if absent, those of the
+    /// route, or the one that is asked for.
     #[serde(default)]
     pub allow_methods: Option<Vec<String>>,
-    /// The request headers that pages may set, if the gate answers preflights; if absent, those that are
-    /// asked for.
+    /// The request headers that pages may set, if the gate answers preflights; if absent, those
+    /// that are asked for.
     #[serde(default)]
     pub allow_headers: Option<Vec<String>>,
-    /// For how long browsers may remember the answer to a preflight; if absent, for as long as they like.
+    /// For how long browsers may remember the answer to a preflight; if absent, for as long as they
+    /// like.
     #[serde(default, deserialize_with = "duration::optional")]
     pub max_age: Option<Duration>,
 }

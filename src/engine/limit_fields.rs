@@ -1,10 +1,10 @@
 //! The response fields by which servers tell their clients limits.
 
 /// Whether a field, named in lower case, tells a limit: `RateLimit` and the fields that begin with
-/// `RateLimit-` (draft-ietf-httpapi-ratelimit-headers, all versions), `X-RateLimit-` and `X-Rate-Limit-`,
-/// which no specification defines and to which servers add names of their own (`X-RateLimit-Used`,
-/// `X-RateLimit-Limit-Minute`). `Retry-After` is none of them: it goes with a refusal and not with a
-/// limit.
+/// `RateLimit-` (draft-ietf-httpapi-ratelimit-headers, all versions), `X-RateLimit-` and
+/// `X-Rate-Limit-`, which no specification defines and to which servers add names of their own
+/// (`X-RateLimit-Used`, `X-RateLimit-Limit-Minute`). `Retry-After` is none of them: it goes with a
+/// refusal and not with a limit.
 ///
 /// ```
 /// # use omnitrade_edge::engine::limit_fields::tells_limit;

@@ -3,9 +3,9 @@
 use super::url::{Target, as_written};
 
 /// An absolute reference to a place on the server `from`, which has an address as
-/// `https://api.internal/v1`, turned into the same place on the server `to`, an address without a path:
-/// the path of `from` comes off. `None` for a reference that is relative, or names another server or a
-/// place outside that path: it stays as it is.
+/// `https://api.internal/v1`, turned into the same place on the server `to`, an address without a
+/// path: the path of `from` comes off. `None` for a reference that is relative, or names another
+/// server or a place outside that path: it stays as it is.
 ///
 /// The rest of the reference stays as it was written, but for dot segments. One without a scheme
 /// (`//api.internal/v1/x`) has that of `from`, which is the one that the server was called by.

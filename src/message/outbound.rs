@@ -1,7 +1,7 @@
-//! What an answer gets on its way to the client, wherever it comes from: who may read it (CORS), and the
-//! client's address in place of the origin's.
+//! The last changes to an answer on its way to the client, whether it comes from the gate, from the
+//! cache or from the origin: the CORS headers, and the client's address in place of the origin's.
 //!
-//! It is done last, after the cache, so nothing of it is ever stored: it is for one client.
+//! They depend on the client, so they are made after the cache and are never stored.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -15,43 +15,42 @@ use super::answer::{Answer, Content};
 use super::forward::for_gate;
 use super::head::{Head, OriginHead, is_preflight};
 
-/// What the configuration says about it.
+/// What the configuration says about these changes.
 #[derive(Debug, Clone, Default)]
 pub struct OutboundPlan {
-    /// Which pages may read answers; `None`: the gate says nothing about that.
+    /// Which pages may read answers; `None`: the gate sets no CORS headers.
     pub cors: Option<Cors>,
-    /// The origin's address, where references to it are turned into the client's.
+    /// The origin's address, if references to it are rewritten.
     pub rewritten: Option<Rc<str>>,
 }
 
-/// What the answers to one request get.
+/// The changes to the answer of one request.
 #[derive(Debug, Default)]
 pub struct Outbound {
     grant: Option<Grant>,
     moved: Option<Move>,
 }
 
-/// From which address to which.
+/// The address that is replaced, and the one that replaces it.
 #[derive(Debug)]
 struct Move {
     from: Rc<str>,
     to: String,
 }
 
-/// How the head of an answer is changed: the first list is taken off, then the second set, then the third
-/// added.
+/// The changes to the head of an answer, in the order in which they are made.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// Names in lower case.
+    /// The headers to remove, by names in lower case.
     pub remove: Vec<String>,
-    /// Fields in place of those of the same name.
+    /// The headers to set, in place of those of the same name.
     pub set: Vec<(&'static str, String)>,
-    /// Field lines beside those of the same name.
+    /// The header lines to add to those of the same name.
     pub append: Vec<(&'static str, String)>,
 }
 
 impl OutboundPlan {
-    /// What the answers to this request get.
+    /// The changes to the answer of this request.
     pub fn of(&self, head: &impl Head) -> Outbound {
         let grant = |cors: &Cors| cors.grant(head.value("origin").as_deref());
         let moved = |from: &Rc<str>| {
@@ -73,7 +72,8 @@ impl OutboundPlan {
         is_preflight(head).then(|| head.value(REQUEST_METHOD))?
     }
 
-    /// The answer to it. `route`: the methods of the route that it asks for, if that names them.
+    /// The answer to a preflight. `route`: the methods of the route that the preflight asks for, if
+    /// the route names any.
     pub fn answer_preflight<B>(&self, head: &impl Head, route: Option<&[String]>) -> Answer<B> {
         let cors = self.cors.as_ref();
         let fields =
@@ -89,9 +89,9 @@ impl OutboundPlan {
 }
 
 impl Outbound {
-    /// What is changed in an answer of the origin's that is handed on: it gets these headers of the gate's
-    /// `own`. `tells_limits`: the gate tells limits of its own on this route, so the origin's go. They may
-    /// have other names, and to the origin all clients of the gate may be one.
+    /// The changes to an answer of the origin that is relayed. `own`: the gate's headers for the
+    /// client. `tells_limits`: whether the gate tells limits on this route. If it does, the origin's
+    /// limits are removed: to the origin, all clients of the gate may be one.
     pub fn relayed(
         &self,
         origin: &impl OriginHead,
@@ -110,7 +110,8 @@ impl Outbound {
         changes
     }
 
-    /// An answer of the gate's own, or from the cache, with these headers of the gate's `own`.
+    /// Makes the changes to an answer of the gate or from the cache. `own`: the gate's headers for
+    /// the client.
     pub fn mark<B>(&self, mut answer: Answer<B>, own: Vec<(&'static str, String)>) -> Answer<B> {
         let changes = self.changes(&answer);
         for (name, value) in changes.set.into_iter().chain(own) {

@@ -65,7 +65,11 @@ function see(from, url, init = {}) {
 const HIDDEN = { error: "TypeError", fields: {} };
 
 let keys = 0;
-/** Uses up the quota of a key of its own, past the browser. @param {import("../support/gate.mjs").Gate} at */
+/**
+ * Uses up the quota of a new key, without the browser.
+ * @param {import("../support/gate.mjs").Gate} at
+ * @returns the headers with that key
+ */
 async function spent(at) {
   keys++;
   const headers = { "x-api-key": `key-${keys}` };

@@ -1,11 +1,11 @@
-/** Pages in a headless Chromium: what a script in them may read is what the browser lets it. */
+/** Pages in a headless Chromium, for tests of what the browser lets their scripts read. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { spawnServer } from "../../scripts/lib/process.mjs";
 import { scratchFolder } from "../../scripts/lib/servers.mjs";
 
-/** It asks nobody but who is asked for, and keeps nothing. */
+/** With these the browser sends no requests of its own. */
 const FLAGS = [
   "--headless",
   "--no-sandbox",
@@ -23,18 +23,19 @@ const FLAGS = [
 ];
 
 /**
- * A page, and what is done in it.
+ * A page that is open in the browser.
  * @typedef {object} Page
- * @property {string} origin its scheme, host and port
- * @property {<A extends unknown[], R>(script: (...args: A) => R, ...args: A) => Promise<Awaited<R>>} run
- *   runs a function in it, which sees nothing but its arguments; they and what it gives are JSON
- * @property {() => Promise<string>} text what it shows
+ * @property {string} origin the page's scheme, host and port
+ * @property {<A extends any[], R>(run: (...args: A) => R, ...args: A) => Promise<Awaited<R>>} run
+ *   runs a function in the page. The function sees only its arguments; these and its result are JSON.
+ * @property {() => Promise<string>} text the text that the page shows
  */
 
 /**
- * Starts the browser that the variable `CHROMIUM` names, with an empty profile.
- * @returns {Promise<{ open: () => Promise<Page>, stop: () => Promise<void> }>} `open` opens an empty page,
- *   each on a port of its own and so of another origin
+ * Starts the browser that the variable `CHROMIUM` names (without it, `chromium`), with an empty
+ * profile.
+ * @returns {Promise<{ open: () => Promise<Page>, stop: () => Promise<void> }>} `open` opens an
+ *   empty page, each on a port of its own and so of another origin
  */
 export async function startBrowser() {
   const browser = await spawnServer(
