@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Style, duration};
+use super::duration;
 use crate::engine::cors;
 
 /// Which pages of other origins may read answers (Fetch Standard, "CORS protocol").
@@ -35,14 +35,9 @@ pub struct Cors {
 }
 
 impl Cors {
-    /// The rules for answers, where this style of headers tells clients their limits.
-    pub(crate) fn rules(&self, style: Style) -> cors::Cors {
+    /// The rules for answers. `limits`: the headers by which the gate tells clients their limits.
+    pub(crate) fn rules(&self, limits: &[&str]) -> cors::Cors {
         let own = || {
-            let limits = match style {
-                Style::Draft10 | Style::Draft7 => &["RateLimit", "RateLimit-Policy"][..],
-                Style::Legacy => &LEGACY,
-                Style::None => &[],
-            };
             let all = limits.iter().chain(&OWN);
             all.map(|name| (*name).to_owned()).collect()
         };
@@ -66,10 +61,4 @@ const OWN: [&str; 5] = [
     "Cache-Status",
     "Age",
     "X-Data-Age",
-];
-
-const LEGACY: [&str; 3] = [
-    "X-RateLimit-Limit",
-    "X-RateLimit-Remaining",
-    "X-RateLimit-Reset",
 ];

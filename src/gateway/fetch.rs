@@ -73,6 +73,12 @@ impl<B: Body> Gate<B> {
         Step::Fetch(fetch, context)
     }
 
+    /// Refuses a request whose URL leads nowhere.
+    pub(super) fn reject(&self, head: &impl Head, problem: &Problem) -> Step<B> {
+        let outbound = self.plan.outbound.of(head);
+        outbound.mark(problem.answer(), Vec::new()).into()
+    }
+
     /// Whether the origin may be called now, without asking the store first.
     pub(super) fn may_call_origin(&mut self, context: &mut Context<B>, now: Timestamp) -> bool {
         let limits = &mut self.limits;

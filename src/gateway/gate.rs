@@ -12,8 +12,6 @@ use crate::store::{Ask, EntryQuery, Link, Write};
 
 use super::context::Context;
 use super::plan::Plan;
-use super::problem::Problem;
-use super::step::Step;
 use super::token::AdminToken;
 
 /// The gate of one isolate: its configuration and what it remembers. `B` is the type of a stored
@@ -65,12 +63,6 @@ impl<B: Body> Gate<B> {
     pub fn with_admin_token(mut self, token: Option<AdminToken>) -> Self {
         self.admin_token = token;
         self
-    }
-
-    /// Refuses a request whose URL leads nowhere.
-    pub(super) fn reject(&self, head: &impl Head, problem: &Problem) -> Step<B> {
-        let outbound = self.plan.outbound.of(head);
-        outbound.mark(problem.answer(), Vec::new()).into()
     }
 
     /// Whether the store may be asked about a request.

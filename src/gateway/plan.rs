@@ -11,6 +11,8 @@ use crate::engine::route::Pattern;
 use crate::cache::CachePlan;
 use crate::message::outbound::OutboundPlan;
 
+use super::ratelimit;
+
 /// The resolved configuration.
 #[derive(Debug)]
 pub struct Plan {
@@ -165,7 +167,10 @@ impl Plan {
             headers: config.headers,
             partition_key: config.partition_key && config.headers == config::Style::Draft10,
             outbound: OutboundPlan {
-                cors: config.cors.as_ref().map(|cors| cors.rules(config.headers)),
+                cors: config
+                    .cors
+                    .as_ref()
+                    .map(|cors| cors.rules(ratelimit::names(config.headers))),
                 rewritten: config
                     .rewrite_location
                     .then(|| config.origin.as_str().into()),

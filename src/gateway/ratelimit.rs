@@ -64,5 +64,18 @@ pub fn fields(style: Style, items: &[Item<'_>], now: Timestamp) -> Vec<(&'static
     }
 }
 
+/// The names of these headers, as they are usually written.
+pub const fn names(style: Style) -> &'static [&'static str] {
+    match style {
+        Style::Draft10 | Style::Draft7 => &["RateLimit", "RateLimit-Policy"],
+        Style::Legacy => &[
+            "X-RateLimit-Limit",
+            "X-RateLimit-Remaining",
+            "X-RateLimit-Reset",
+        ],
+        Style::None => &[],
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -90,7 +90,7 @@ impl OutboundPlan {
 
 impl Outbound {
     /// The changes to an answer of the origin that is relayed. `own`: the gate's headers for the
-    /// client. `tells_limits`: whether the gate tells limits on this route. If it does, the origin's
+    /// client. `tells_limits`: whether the gate tells limits on this route. If so, the origin's
     /// limits are removed: to the origin, all clients of the gate may be one.
     pub fn relayed(
         &self,

@@ -40,11 +40,19 @@ const [gate, silent, answering, baking] = await Promise.all(
 );
 
 /**
- * What a script in a page sees of an answer; only the name of the error if it is not let see it.
+ * @typedef {object} Seen
+ * @property {string} [error]
+ * @property {number} [status]
+ * @property {string} [text]
+ * @property {Record<string, string>} fields
+ */
+
+/**
+ * What a script in a page sees of an answer: the name of an error only, if the browser hides it.
  * @param {import("../support/browser.mjs").Page} from
  * @param {string} url
  * @param {RequestInit} [init]
- * @returns {Promise<{ error?: string, status?: number, text?: string, fields: Record<string, string> }>}
+ * @returns {Promise<Seen>}
  */
 function see(from, url, init = {}) {
   return from.run(

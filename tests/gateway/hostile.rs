@@ -1,5 +1,7 @@
 //! Absurd requests and absurd origins: each gets a clean step, and no secret is shown anywhere.
 
+use omnitrade_edge::engine::http_cache::Target;
+use omnitrade_edge::engine::route::segments;
 use omnitrade_edge::error::ErrorKind;
 use omnitrade_edge::gateway::Step;
 use proptest::prelude::*;
@@ -12,6 +14,8 @@ fn config() -> Value {
         "origin": "https://api.example/v1",
         "default_limits": ["client", "ip", "all"],
         "client": { "ipv6_prefix": 48 },
+        "cors": { "origins": ["https://app.example"], "credentials": true, "preflight": true },
+        "rewrite_location": true,
         "redis": { "key_prefix": "a-prefix-that-is-as-long-as-can." },
         "limits": {
             "client": { "by": "client", "window": "60s", "quota": 1000 },
@@ -37,6 +41,7 @@ fn header_name() -> impl Strategy<Value = String> {
         "connection",
         "upgrade",
         "origin",
+        "access-control-request-headers",
         "access-control-request-method",
         "cache-control",
         "if-none-match",
@@ -61,6 +66,9 @@ fn header_value() -> impl Strategy<Value = String> {
         Just("only-if-cached, max-stale=\"9, no-cache".to_owned()),
         Just("max-age=99999999999999999999, min-fresh=-1".to_owned()),
         Just("websocket".to_owned()),
+        Just("https://app.example".to_owned()),
+        Just("https://api.example/v1/a".to_owned()),
+        Just("PUT, x-a, origin".to_owned()),
         Just("*, \"x\", W/\"y\"".to_owned()),
         Just("::ffff:1.2.3.4".to_owned()),
         Just("Thu, 01 Jan 1970 00:00:00 GMT".to_owned()),
@@ -80,6 +88,13 @@ fn url() -> impl Strategy<Value = String> {
         9 => path.prop_map(|path| format!("https://edge.example{path}")),
         1 => ".{0,60}",
     ]
+}
+
+/// Whether a request is for an admin page, which no page of another origin may read.
+fn is_admin(request: &Request) -> bool {
+    let target = Target::of(&request.url);
+    let path = target.and_then(|target| segments(target.path()).ok());
+    path.is_some_and(|path| path.first().is_some_and(|first| first == "__edge"))
 }
 
 fn requests() -> impl Strategy<Value = Request> {
@@ -122,6 +137,10 @@ fn responses() -> impl Strategy<Value = Response> {
         "set-cookie",
         "cache-status",
         "cdn-cache-control",
+        "access-control-allow-origin",
+        "location",
+        "content-location",
+        "x-ratelimit-limit",
     ]);
     let value = prop_oneof![
         header_value(),
@@ -159,11 +178,15 @@ proptest! {
             rig.next(response);
             let seen = rig.send(&request);
             prop_assert!((100..=599).contains(&seen.status));
+            let vary = seen.header("vary").to_ascii_lowercase();
+            let varies = vary.contains("origin") || vary.contains('*');
+            prop_assert_ne!(varies, is_admin(&request), "{}: {}", request.url, vary);
             for key in rig.asks.drain(..).flat_map(|ask| ask.keys) {
                 prop_assert!(key.len() <= 256, "{} bytes: {key}", key.len());
                 prop_assert!(key.bytes().all(|b| b.is_ascii_graphic()), "{key}");
             }
             for write in rig.writes.drain(..) {
+                prop_assert!(!write.value.contains("access-control-allow-credentials"));
                 prop_assert!(write.key.len() <= 256 && write.ttl_ms > 0);
             }
         }

@@ -27,7 +27,8 @@ const FLAGS = [
  * @typedef {object} Page
  * @property {string} origin the page's scheme, host and port
  * @property {<A extends any[], R>(run: (...args: A) => R, ...args: A) => Promise<Awaited<R>>} run
- *   runs a function in the page. The function sees only its arguments; these and its result are JSON.
+ *   runs a function in the page. The function sees only its arguments. They and its result are
+ *   JSON.
  * @property {() => Promise<string>} text the text that the page shows
  */
 

@@ -1,6 +1,6 @@
 /**
- * What the gate puts on an answer last, to the octet: who may read it, the client's address in `Location`,
- * and one party's limits.
+ * The last changes to an answer, to the octet: the CORS headers, the client's address in
+ * `Location`, and the headers that tell limits.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -68,7 +68,7 @@ function isUnreadable(reply, why) {
 /** A request of a client that nobody has seen before. @param {string[]} fields */
 const asNew = (...fields) => ({ fields: [`CF-Connecting-IP: ${newClient()["cf-connecting-ip"]}`, ...fields] });
 
-test("a page may read refusals and failures of the gate's own, and no other page", async () => {
+test("only a listed page may read the gate's own refusals and failures", async () => {
   const client = asNew().fields[0];
   const limited = serve("/one/", {});
   const broken = serve("/broken/", () => [RESET]);

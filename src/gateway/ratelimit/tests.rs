@@ -228,3 +228,18 @@ fn a_legacy_reset_is_in_unix_seconds_and_never_early() {
         );
     }
 }
+
+#[test]
+fn every_header_that_is_sent_has_its_name_in_the_list() {
+    for style in [Style::Draft10, Style::Draft7, Style::Legacy, Style::None] {
+        let sent = told(style, &[(quota(10, 60), Some(verdict(true, 9, 1_000)))]);
+        let mut sent: Vec<_> = sent.into_iter().map(|(name, _)| name.to_owned()).collect();
+        let mut listed: Vec<_> = names(style)
+            .iter()
+            .map(|n| n.to_ascii_lowercase())
+            .collect();
+        sent.sort();
+        listed.sort();
+        assert_eq!(sent, listed);
+    }
+}
