@@ -44,6 +44,8 @@ pub use crate::engine::http_cache::{Letters, VersionSource};
 pub use crate::engine::limit::OnFailure;
 #[doc(hidden)]
 pub use crate::engine::limit::unreserved;
+#[doc(inline)]
+pub use crate::engine::limit_fields::Style;
 
 /// The checked configuration of the gate.
 ///
@@ -159,24 +161,6 @@ impl<'de> Deserialize<'de> for Config {
         let value = Value::deserialize(deserializer)?;
         Self::from_json(value).map_err(D::Error::custom)
     }
-}
-
-/// Which headers tell clients their limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[non_exhaustive]
-pub enum Style {
-    /// `RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-10.
-    #[serde(rename = "draft-10")]
-    Draft10,
-    /// `RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-07.
-    #[serde(rename = "draft-7")]
-    Draft7,
-    /// `X-RateLimit-Limit`, `X-RateLimit-Remaining`, `X-RateLimit-Reset`.
-    #[serde(rename = "legacy")]
-    Legacy,
-    /// No headers.
-    #[serde(rename = "none")]
-    None,
 }
 
 /// How clients are told apart.

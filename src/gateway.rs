@@ -25,7 +25,6 @@ mod fetch;
 mod gate;
 mod plan;
 mod problem;
-pub mod ratelimit;
 mod sequence;
 mod step;
 mod token;

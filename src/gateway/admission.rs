@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::config::{By, Keys, Style};
+use crate::config::{By, Keys};
 use crate::engine::http_cache::is_exact;
 use crate::engine::limit::{Bucket, Buckets, Charge, Role};
+use crate::engine::limit_fields::{self, Style};
 use crate::engine::registry::record_key;
 use crate::engine::subject;
 use crate::limiter::{Check, LimitMemory, Refusal};
@@ -16,7 +17,6 @@ use crate::store::Reply;
 
 use super::plan::{LimitPlan, Plan, RoutePlan};
 use super::problem::Problem;
-use super::ratelimit;
 
 /// The limits that a request counts against, and their verdicts once they are known.
 #[derive(Debug)]
@@ -188,14 +188,14 @@ impl Admission {
             .collect();
         let items: Vec<_> = told
             .iter()
-            .map(|(limit, seen, partition)| ratelimit::Item {
+            .map(|(limit, seen, partition)| limit_fields::Item {
                 name: &limit.name,
                 quota: seen.quota,
                 verdict: seen.verdict,
                 partition: partition.as_deref(),
             })
             .collect();
-        headers.extend(ratelimit::fields(self.style, &items, self.decided_at));
+        headers.extend(limit_fields::fields(self.style, &items, self.decided_at));
         headers
     }
 }

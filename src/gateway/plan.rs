@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use crate::config::{self, Config, ConfigError, Mode, OriginQuotaOf, Strategy};
 use crate::engine::limit::{OnFailure, Quota, Role, penalty};
+use crate::engine::limit_fields;
 use crate::engine::route::Pattern;
 
 use crate::cache::CachePlan;
 use crate::message::outbound::OutboundPlan;
-
-use super::ratelimit;
 
 /// The resolved configuration.
 #[derive(Debug)]
@@ -170,7 +169,7 @@ impl Plan {
                 cors: config
                     .cors
                     .as_ref()
-                    .map(|cors| cors.rules(ratelimit::names(config.headers))),
+                    .map(|cors| cors.rules(limit_fields::names(config.headers))),
                 rewritten: config
                     .rewrite_location
                     .then(|| config.origin.as_str().into()),

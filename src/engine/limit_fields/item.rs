@@ -2,8 +2,8 @@
 
 use std::cmp::Reverse;
 
+use super::super::limit::{Quota, Verdict};
 use crate::clock::seconds_up;
-use crate::engine::limit::{Quota, Verdict};
 
 /// A limit that a request counts against, and its verdict.
 #[derive(Debug, Clone, Copy)]
