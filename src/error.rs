@@ -7,8 +7,10 @@ use crate::transport::TransportError;
 
 /// A failed call to the store.
 ///
-/// Its text is fit for logs: it never holds an address, a token, a command or a value. Of a
-/// server's message it shows only a part: of bounded length, and ending before the first quotation.
+/// Its text is fit for logs: it never holds an address, a token, a key, an argument or a value. Of
+/// a command it holds the name. It translates what Redis is known to say into what is wrong and
+/// what to do; of any other message of a server it shows only a part: of bounded length, and
+/// ending before the first quotation.
 ///
 /// ```
 /// use omnitrade_edge::error::{Error, ErrorKind};
@@ -21,20 +23,22 @@ use crate::transport::TransportError;
 /// assert!(!error.retry_is_safe(false), "the first one may have been carried out");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{kind}: {detail}")]
+#[error("{kind}: {}{detail}", prefix(.command.as_deref()))]
 pub struct Error {
     kind: ErrorKind,
     may_have_run: bool,
     detail: Cow<'static, str>,
+    /// The name of the command that Redis refused, where it is known.
+    command: Option<Box<str>>,
 }
 
 /// The kinds of [`Error`]. The documentation of each says what a caller may do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A setting is wrong: the store's address, or a key prefix that a clustered Redis cannot
-    /// serve. Nothing was carried out, unless [`Error::may_have_run`] is true. A retry does not
-    /// help; correct the setting.
+    /// A setting is wrong: the store's address, a key prefix that a clustered Redis cannot serve,
+    /// or the password with which `serve-redis` opens Redis. Nothing was carried out, unless
+    /// [`Error::may_have_run`] is true. A retry does not help; correct the setting.
     Config,
     /// The deadline of the whole call passed. Whether the command ran is unknown, unless
     /// [`Error::may_have_run`] is false. Retry only what may run twice.
@@ -42,8 +46,12 @@ pub enum ErrorKind {
     /// There was no connection, or it broke. Retry what may run twice; if [`Error::may_have_run`]
     /// is false, anything may be retried.
     Unreachable,
-    /// The token is wrong or lacks the permission. A retry does not help; correct the token.
+    /// The token is wrong. A retry does not help; correct the token.
     Unauthorised,
+    /// The command is not allowed: the token, or the Redis user behind it, lacks the right to run
+    /// it or to use one of its keys, or the server does not have the command. Nothing was carried
+    /// out, unless [`Error::may_have_run`] is true. A retry does not help; grant the right.
+    Forbidden,
     /// The plan's requests or its storage are used up. A retry does not help until the quota is
     /// renewed or raised; continue without the store.
     QuotaExhausted,
@@ -69,6 +77,7 @@ impl ErrorKind {
             Self::Timeout => "timeout",
             Self::Unreachable => "unreachable",
             Self::Unauthorised => "unauthorised",
+            Self::Forbidden => "forbidden",
             Self::QuotaExhausted => "quota_exhausted",
             Self::Server => "server",
             Self::Protocol => "protocol",
@@ -82,7 +91,7 @@ impl ErrorKind {
     pub const fn is_lasting(self) -> bool {
         matches!(
             self,
-            Self::Config | Self::Unauthorised | Self::QuotaExhausted
+            Self::Config | Self::Unauthorised | Self::Forbidden | Self::QuotaExhausted
         )
     }
 
@@ -99,6 +108,7 @@ impl fmt::Display for ErrorKind {
             Self::Timeout => "the store did not answer in time",
             Self::Unreachable => "the store cannot be reached",
             Self::Unauthorised => "the store refused the token",
+            Self::Forbidden => "the store does not allow the command",
             Self::QuotaExhausted => "the store's quota is used up",
             Self::Server => "the store cannot serve now",
             Self::Protocol => "the store's reply is not understood",
@@ -121,7 +131,23 @@ impl Error {
             kind,
             may_have_run,
             detail,
+            command: None,
         }
+    }
+
+    /// The same error, of the command with this name. A name that no command can have is left out,
+    /// because it could be a secret in the wrong place.
+    pub(crate) fn of_command(mut self, name: Option<&str>) -> Self {
+        self.command = name
+            .filter(|name| is_command_name(name))
+            .map(|name| name.to_ascii_uppercase().into());
+        self
+    }
+
+    /// The part of the error's text after the kind and the command's name.
+    #[doc(hidden)]
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// The kind, which tells the caller what to do.
@@ -148,6 +174,12 @@ impl Error {
         self.kind.is_transient() && (idempotent || !self.may_have_run)
     }
 
+    /// The name of the command that Redis rejected, in capitals, such as `EVALSHA`. `None` if
+    /// the name is not known, or Redis rejected no command.
+    pub fn command(&self) -> Option<&str> {
+        self.command.as_deref()
+    }
+
     /// The first word of a Redis error, such as `WRONGTYPE` or `ERR`, if Redis rejected the command
     /// ([`ErrorKind::Command`]) and its text begins with such a word.
     pub fn redis_code(&self) -> Option<&str> {
@@ -162,6 +194,24 @@ impl Error {
         self
     }
 }
+
+/// A command's name as it stands in an error's text.
+fn prefix(command: Option<&str>) -> String {
+    command.map_or_else(String::new, |name| format!("{name}: "))
+}
+
+/// Whether this can be the name of a command, such as `SET`, `JSON.GET`, `EVAL_RO` or
+/// `script|load`.
+fn is_command_name(name: &str) -> bool {
+    name.len() <= LONGEST_NAME
+        && name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphabetic() || b"._|-".contains(&b))
+}
+
+/// The longest name of a command that is shown, in bytes. Redis's own have 20 at most.
+const LONGEST_NAME: usize = 24;
 
 impl From<ErrorKind> for Error {
     /// For callers that reach the store with a client of their own. The error assumes that the

@@ -19,6 +19,8 @@ mod wire;
 pub use arg::Arg;
 pub use client::RestClient;
 pub use command::Command;
+#[doc(hidden)]
+pub use failure::from_text as meaning_of;
 pub use options::{Options, Token};
 pub use retry::RetryPolicy;
 pub use script::Script;

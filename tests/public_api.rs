@@ -105,7 +105,10 @@ async fn a_limiter_is_built_asked_and_read_by_public_names() {
     let all: Vec<Limited> = limiter.limit_many(&[("user", 1), ("other", 1)]).await;
     assert_eq!(all.len(), 2);
     let error: Error = limiter.peek("user").await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    assert_eq!(
+        (error.kind(), error.command()),
+        (ErrorKind::Unreachable, None)
+    );
     assert!(limiter.refund("user", 1).await.is_err());
     assert!(limiter.reset("user").await.is_err());
     limiter.return_unspent().await;

@@ -96,7 +96,8 @@ impl Breaker {
     }
 
     /// Reports that a call failed. `lasting` means that the failure is not transient (a rejected
-    /// token, an exhausted plan or a wrong setting): one such failure opens the breaker.
+    /// token, a missing right, an exhausted plan or a wrong setting): one such failure opens the
+    /// breaker.
     pub fn failed(&mut self, now: Timestamp, lasting: bool) {
         self.state = match self.state {
             State::Closed { failures } if !lasting && failures + 1 < FAILURES => State::Closed {

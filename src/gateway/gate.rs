@@ -1,10 +1,12 @@
 //! The gate of one isolate: its configuration and what it remembers.
 
+use std::collections::BTreeSet;
+
 use crate::cache::CacheMemory;
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
 use crate::engine::http_cache::Target;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::limiter::LimitMemory;
 use crate::message::body::Body;
 use crate::message::head::Head;
@@ -25,8 +27,8 @@ pub struct Gate<B: Body> {
     /// The token for the protected admin pages, if one is set.
     pub(super) admin_token: Option<AdminToken>,
     notes: Vec<String>,
-    /// Whether a wrong setting of the store has been noted already.
-    setting_noted: bool,
+    /// The lasting failures of the store that have been noted already.
+    told: BTreeSet<String>,
 }
 
 impl<B: Body> Gate<B> {
@@ -53,7 +55,7 @@ impl<B: Body> Gate<B> {
             plan,
             admin_token: None,
             notes: Vec::new(),
-            setting_noted: false,
+            told: BTreeSet::new(),
         })
     }
 
@@ -104,15 +106,20 @@ impl<B: Body> Gate<B> {
         }
     }
 
-    /// Notes that a call of the store failed. A wrong setting is noted only once, however many
-    /// calls fail because of it: it stays wrong until the next deployment, which starts new
-    /// isolates. Every other failure is noted each time.
+    /// Notes that a call of the store failed. A [lasting](crate::error::ErrorKind::is_lasting)
+    /// failure is noted only once for each command, however many calls fail because of it: it stays
+    /// until somebody corrects it. Every other failure is noted each time.
     pub fn note_failure(&mut self, error: &Error) {
-        let is_setting = error.kind() == ErrorKind::Config;
-        if !(is_setting && self.setting_noted) {
-            self.note(format!("store: {error}"));
+        let text = format!("store: {error}");
+        if error.kind().is_lasting() {
+            if self.told.contains(&text) {
+                return;
+            }
+            if self.told.len() < MOST_TOLD {
+                self.told.insert(text.clone());
+            }
         }
-        self.setting_noted |= is_setting;
+        self.note(text);
     }
 
     pub(super) fn note(&mut self, note: String) {
@@ -126,3 +133,7 @@ impl<B: Body> Gate<B> {
         std::mem::take(&mut self.notes)
     }
 }
+
+/// How many different lasting failures are remembered as told. There are some ten texts for some
+/// ten commands, and a store has few faults at a time.
+const MOST_TOLD: usize = 64;

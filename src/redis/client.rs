@@ -63,8 +63,8 @@ impl<T: Transport> RestClient<T> {
     ///
     /// # Errors
     ///
-    /// Any kind; [`ErrorKind::Config`] only if a clustered Redis cannot serve the keys. If Redis
-    /// rejected the command: [`ErrorKind::Command`].
+    /// Any kind. If Redis rejected the command: [`ErrorKind::Command`], or
+    /// [`ErrorKind::Forbidden`] if a right is missing.
     pub async fn command(&self, command: &Command) -> Result<Value, Error> {
         let open_json = command.open_json();
         let mut body = Vec::with_capacity(open_json.len() + 1);
@@ -72,9 +72,15 @@ impl<T: Transport> RestClient<T> {
         body.push(b']');
         let body = Bytes::from(body);
         let mut progress = self.progress();
-        self.single(|_| body.clone(), command.is_idempotent(), &mut progress)
-            .await
-            .map_err(|error| error.after_attempt(progress.may_have_run))
+        let name = command.name();
+        self.single(
+            name,
+            |_| body.clone(),
+            command.is_idempotent(),
+            &mut progress,
+        )
+        .await
+        .map_err(|error| error.after_attempt(progress.may_have_run))
     }
 
     /// Runs several commands in one request, in order. Commands of other clients may run in
@@ -85,8 +91,7 @@ impl<T: Transport> RestClient<T> {
     ///
     /// # Errors
     ///
-    /// If the request as a whole failed. Any kind; [`ErrorKind::Config`] only if a clustered Redis
-    /// cannot serve the keys.
+    /// If the request as a whole failed. Any kind.
     pub async fn pipeline(&self, commands: &[Command]) -> Result<Vec<Result<Value, Error>>, Error> {
         self.several(&self.endpoint.pipeline, commands).await
     }
@@ -100,8 +105,7 @@ impl<T: Transport> RestClient<T> {
     ///
     /// # Errors
     ///
-    /// If the transaction as a whole failed. Any kind; [`ErrorKind::Config`] only if a clustered
-    /// Redis cannot serve the keys.
+    /// If the transaction as a whole failed. Any kind.
     pub async fn multi(&self, commands: &[Command]) -> Result<Vec<Result<Value, Error>>, Error> {
         self.several(&self.endpoint.multi, commands).await
     }
@@ -119,8 +123,8 @@ impl<T: Transport> RestClient<T> {
     ///
     /// # Errors
     ///
-    /// Any kind; [`ErrorKind::Config`] only if a clustered Redis cannot serve the keys. A script
-    /// that fails is [`ErrorKind::Command`]; it may have written before it failed.
+    /// Any kind. A script that fails is [`ErrorKind::Command`]; it may have written before it
+    /// failed.
     pub async fn script<'a>(
         &self,
         script: &Script,
@@ -173,10 +177,13 @@ impl<T: Transport> RestClient<T> {
     ) -> Result<Value, Error> {
         let repeatable = call.is_repeatable();
         let by_digest = |is_repeat| call.by_digest(source, is_repeat);
-        match self.single(by_digest, repeatable, progress).await {
+        match self
+            .single("EVALSHA", by_digest, repeatable, progress)
+            .await
+        {
             Err(error) if is_unknown_script(&error) => {
                 let by_source = |is_repeat| call.by_source(source, is_repeat);
-                self.single(by_source, repeatable, progress).await
+                self.single("EVAL", by_source, repeatable, progress).await
             }
             reply => reply,
         }
@@ -184,13 +191,16 @@ impl<T: Transport> RestClient<T> {
 
     async fn single(
         &self,
+        name: &str,
         body: impl Fn(bool) -> Bytes,
         idempotent: bool,
         progress: &mut Progress,
     ) -> Result<Value, Error> {
         let uri = &self.endpoint.command;
-        let reply = self.call(uri, body, idempotent, progress).await?;
-        wire::read_one(&reply, self.options.base64)
+        let reply = self
+            .call(uri, Some(name), body, idempotent, progress)
+            .await?;
+        wire::read_one(&reply, self.options.base64, name)
     }
 
     async fn several(
@@ -205,14 +215,16 @@ impl<T: Transport> RestClient<T> {
         wire::push_open_arrays(&mut body, commands.iter().map(Command::open_json));
         let body = Bytes::from(body);
         let idempotent = commands.iter().all(Command::is_idempotent);
+        let names: Vec<_> = commands.iter().map(Command::name).collect();
         let mut progress = self.progress();
-        self.call(uri, |_| body.clone(), idempotent, &mut progress)
+        self.call(uri, None, |_| body.clone(), idempotent, &mut progress)
             .await
-            .and_then(|reply| wire::read_many(&reply, self.options.base64, commands.len()))
+            .and_then(|reply| wire::read_many(&reply, self.options.base64, &names))
             .map_err(|error| error.after_attempt(progress.may_have_run))
     }
 
-    /// Sends a request until it is answered, no retry is safe, or the deadline has passed.
+    /// Sends a request until it is answered, no retry is safe, or the deadline has passed. `name`
+    /// is the name of the command, if the request holds only one.
     ///
     /// `body` writes the request, given whether an earlier attempt of the call may have run. It is
     /// called again only if that changes, so that no attempt copies a body needlessly.
@@ -221,6 +233,7 @@ impl<T: Transport> RestClient<T> {
     async fn call(
         &self,
         uri: &Uri,
+        name: Option<&str>,
         body: impl Fn(bool) -> Bytes,
         idempotent: bool,
         progress: &mut Progress,
@@ -241,7 +254,7 @@ impl<T: Transport> RestClient<T> {
                     )
                 }));
             };
-            let error = match self.attempt(uri, bytes.clone(), left).await {
+            let error = match self.attempt(uri, name, bytes.clone(), left).await {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
@@ -267,7 +280,13 @@ impl<T: Transport> RestClient<T> {
         }
     }
 
-    async fn attempt(&self, uri: &Uri, body: Bytes, timeout: Duration) -> Result<Bytes, Error> {
+    async fn attempt(
+        &self,
+        uri: &Uri,
+        name: Option<&str>,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Bytes, Error> {
         let request = self.request(uri, body);
         let reply = self
             .transport
@@ -283,7 +302,7 @@ impl<T: Transport> RestClient<T> {
         if reply.status().is_success() {
             Ok(reply.into_body())
         } else {
-            Err(failure::from_reply(reply.status(), reply.body()))
+            Err(failure::from_reply(reply.status(), reply.body(), name))
         }
     }
 

@@ -70,6 +70,11 @@ impl Command {
         self.idempotent
     }
 
+    /// The command's name, as given.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The JSON array, without its closing bracket.
     pub(super) fn open_json(&self) -> &[u8] {
         &self.open_json

@@ -6,56 +6,66 @@ use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind};
 
-/// The error that an HTTP reply other than 2xx means.
+mod said;
+
+/// The error that an HTTP reply other than 2xx means, to the command with this name or to several.
 ///
-/// Quota and size errors have no documented status, so the text of the reply, if there is one,
-/// decides before the status does.
-pub(super) fn from_reply(status: StatusCode, body: &[u8]) -> Error {
-    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-        return from_status(status);
-    }
-    let Some(text) = error_text(body) else {
-        return from_status(status);
+/// Quota and size errors have no documented status, so the text comes first where there is one.
+pub(super) fn from_reply(status: StatusCode, body: &[u8], command: Option<&str>) -> Error {
+    let text = error_text(body);
+    let said = text.as_deref().map(|text| from_text(text, command));
+    let Some(error) = said else {
+        return from_status(status, None);
     };
-    let error = from_text(&text);
+    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        // The server has not let the request in, unless it says that the command alone is refused.
+        return match error.kind() {
+            ErrorKind::Forbidden => error,
+            _ => from_status(status, None),
+        };
+    }
     let known = error.kind() != ErrorKind::Command
         || error.redis_code() == Some(NO_SCRIPT)
         || is_first_line_refusal(&error);
     if known || status == StatusCode::BAD_REQUEST {
         error
     } else {
-        from_status(status)
+        from_status(status, text.as_deref())
     }
 }
 
-/// The error that the text of a Redis error means.
-pub(super) fn from_text(text: &str) -> Error {
+/// The error that Redis's own text means, in the reply to the command with this name.
+pub fn from_text(text: &str, command: Option<&str>) -> Error {
+    meaning(text).of_command(named_in(text).or(command))
+}
+
+fn meaning(text: &str) -> Error {
     let message = text.strip_prefix("ERR ").unwrap_or(text);
     if refuses_first_line(message) {
-        return first_line_refused();
+        return Error::new(ErrorKind::Command, false, FIRST_LINE);
     }
-    for (phrase, kind) in BY_PHRASE {
-        // In the middle of the text it is the error of a script that had begun to run.
-        if let Some(position) = message.find(phrase) {
-            return Error::new(*kind, position > 0, *phrase);
+    // Of a transaction that is discarded nothing has run.
+    if let Some(reason) = text.strip_prefix(DISCARDED) {
+        let error = meaning(reason);
+        if error.kind() != ErrorKind::Command {
+            return error;
         }
     }
-    let in_script = text.contains("user_script");
-    // A discarded transaction has run nothing.
-    if text.starts_with("EXECABORT") && text.contains(CROSS_SLOT) {
-        return Error::new(ErrorKind::Config, false, CLUSTERED);
+    if let Some((kind, may_have_run, means)) = said::meaning(text) {
+        return Error::new(kind, may_have_run, means);
     }
-    let code = text.split(' ').next().unwrap_or_default();
-    for (known, kind, detail) in BY_CODE {
-        if code == *known {
-            return Error::new(*kind, in_script, *detail);
-        }
-    }
-    Error::new(
-        ErrorKind::Command,
-        in_script || code != NO_SCRIPT,
-        quotable(text),
-    )
+    let may_have_run = text.contains(said::IN_SCRIPT) || said::code(text) != NO_SCRIPT;
+    Error::new(ErrorKind::Command, may_have_run, quotable(text))
+}
+
+/// The name of a command that the text itself says was refused: the one within a script or a
+/// transaction, or a subcommand. After `with args` follows what a caller sent.
+fn named_in(text: &str) -> Option<&str> {
+    let text = text.split("with args").next()?;
+    ["to run the '", "unknown command '", "unknown command `"]
+        .iter()
+        .find_map(|before| text.split_once(before))
+        .and_then(|(_, name)| name.split(['\'', '`']).next())
 }
 
 /// Redis's error code for an unknown script digest.
@@ -64,18 +74,14 @@ pub(super) const NO_SCRIPT: &str = "NOSCRIPT";
 /// Whether the store rejected the first line of
 /// [`Script::locking_lua`](super::Script::locking_lua), and so has run nothing.
 pub(super) fn is_first_line_refusal(error: &Error) -> bool {
-    *error == first_line_refused()
+    error.kind() == ErrorKind::Command && error.detail() == FIRST_LINE
 }
 
-/// Replaces the errors that [`refuses_first_line`] recognises: their texts quote the script, so
-/// they are not kept.
-fn first_line_refused() -> Error {
-    Error::new(
-        ErrorKind::Command,
-        false,
-        "ERR the `#!` line of the script is not understood here",
-    )
-}
+/// Stands for what [`refuses_first_line`], whose texts quote, and so are not kept.
+const FIRST_LINE: &str = "ERR the `#!` line of the script is not understood here";
+
+/// What Redis writes before the reason for which it ran nothing of a transaction.
+const DISCARDED: &str = "EXECABORT Transaction discarded because of: ";
 
 /// Redis 7 and later parse such a line but reject Upstash's flag; earlier versions fail at the `#`.
 /// A server that accepts the line never reports an error in line 1, because that line holds no Lua.
@@ -85,8 +91,8 @@ fn refuses_first_line(message: &str) -> bool {
             && message.contains(":1: unexpected symbol near '#'"))
 }
 
-/// The error that a status without a text means.
-fn from_status(status: StatusCode) -> Error {
+/// What a status means, and a text that says nothing else.
+fn from_status(status: StatusCode, text: Option<&str>) -> Error {
     let (kind, may_have_run) = match status.as_u16() {
         401 | 403 => (ErrorKind::Unauthorised, false),
         413 => (ErrorKind::TooLarge, false),
@@ -94,11 +100,17 @@ fn from_status(status: StatusCode) -> Error {
         408 | 500..=599 => (ErrorKind::Server, true),
         _ => (ErrorKind::Protocol, true),
     };
-    Error::new(
-        kind,
-        may_have_run,
-        format!("HTTP status {}", status.as_u16()),
-    )
+    let mut detail = format!("HTTP status {}", status.as_u16());
+    if kind == ErrorKind::Unauthorised {
+        detail.push_str(
+            ", the token is not one of this address: set both anew \
+             (`UPSTASH_REDIS_REST_URL`, `UPSTASH_REDIS_REST_TOKEN`)",
+        );
+    } else if let Some(text) = text {
+        detail.push_str(", ");
+        detail.push_str(&quotable(text));
+    }
+    Error::new(kind, may_have_run, detail)
 }
 
 /// The part of a server's text that may be shown: one line of bounded length that ends before the
@@ -152,57 +164,7 @@ fn first_quotation(text: &str) -> Option<usize> {
     None
 }
 
-/// Upstash's errors that have no code of their own.
-const BY_PHRASE: &[(&str, ErrorKind)] = &[
-    (
-        "max daily request limit exceeded",
-        ErrorKind::QuotaExhausted,
-    ),
-    ("max requests limit exceeded", ErrorKind::QuotaExhausted),
-    ("DB capacity quota exceeded", ErrorKind::QuotaExhausted),
-    ("max request size exceeded", ErrorKind::TooLarge),
-    ("max single record size exceeded", ErrorKind::TooLarge),
-    ("max key size exceeded", ErrorKind::TooLarge),
-    ("max concurrent connections exceeded", ErrorKind::Server),
-];
-
-/// The error code of a clustered Redis for a script or a transaction whose keys do not all lie in
-/// one slot. If a transaction is discarded for that reason, the code is in the middle of the text.
-const CROSS_SLOT: &str = "CROSSSLOT";
-
-/// The error text, which says what to do about it.
-const CLUSTERED: &str = "CROSSSLOT, this Redis is clustered: put the key prefix, or a part of it, in braces \
-                         (`key_prefix = \"{ot}\"`), so that all keys lie in one slot";
-
-/// Redis's error codes that do not concern the command. Outside a script they are reported before
-/// anything runs.
-const BY_CODE: &[(&str, ErrorKind, &str)] = &[
-    ("WRONGPASS", ErrorKind::Unauthorised, "WRONGPASS"),
-    ("NOAUTH", ErrorKind::Unauthorised, "NOAUTH"),
-    ("NOPERM", ErrorKind::Unauthorised, "NOPERM"),
-    ("OOM", ErrorKind::QuotaExhausted, "OOM, no memory left"),
-    ("LOADING", ErrorKind::Server, "LOADING"),
-    ("BUSY", ErrorKind::Server, "BUSY with another script"),
-    ("MASTERDOWN", ErrorKind::Server, "MASTERDOWN"),
-    ("CLUSTERDOWN", ErrorKind::Server, "CLUSTERDOWN"),
-    ("TRYAGAIN", ErrorKind::Server, "TRYAGAIN"),
-    ("READONLY", ErrorKind::Server, "READONLY replica"),
-    (CROSS_SLOT, ErrorKind::Config, CLUSTERED),
-    // Redis's text continues with an address.
-    (
-        "MOVED",
-        ErrorKind::Config,
-        "MOVED, another node of this clustered Redis holds the keys: connect to that one, with the key \
-         prefix in braces (`key_prefix = \"{ot}\"`), or to what leads to all nodes",
-    ),
-    (
-        "ASK",
-        ErrorKind::Server,
-        "ASK, the keys are on their way to another node",
-    ),
-];
-
-/// Redis and its proxies quote the command after these phrases.
+/// After these, Redis and its proxies quote the command.
 const COMMAND_FOLLOWS: &[&str] = &["with args", "command was", "beginning with"];
 
 /// The longest text that is shown, in bytes.
@@ -227,7 +189,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> String {
-        from_text(text).to_string()
+        from_text(text, None).to_string()
     }
 
     #[test]
@@ -268,7 +230,12 @@ mod tests {
 
     #[test]
     fn kinds_are_known_by_code_and_by_phrase() {
-        let kind = |text| (from_text(text).kind(), from_text(text).may_have_run());
+        let kind = |text| {
+            (
+                from_text(text, None).kind(),
+                from_text(text, None).may_have_run(),
+            )
+        };
         let daily = "ERR max daily request limit exceeded. Limit: 10000, Usage: 10000.";
         assert_eq!(kind(daily), (ErrorKind::QuotaExhausted, false));
         let in_script = format!("ERR user_script:3: {daily}");
@@ -296,10 +263,10 @@ mod tests {
         );
         assert_eq!(kind("WRONGTYPE Operation"), (ErrorKind::Command, true));
         assert_eq!(
-            from_text("WRONGTYPE Operation").redis_code(),
+            from_text("WRONGTYPE Operation", None).redis_code(),
             Some("WRONGTYPE")
         );
-        assert_eq!(from_text("something else").redis_code(), None);
+        assert_eq!(from_text("something else", None).redis_code(), None);
     }
 
     #[test]
@@ -309,7 +276,7 @@ mod tests {
             crossed,
             "EXECABORT Transaction discarded because of: CROSSSLOT Keys in request don't hash",
         ] {
-            let error = from_text(text);
+            let error = from_text(text, None);
             assert_eq!(
                 (error.kind(), error.may_have_run()),
                 (ErrorKind::Config, false)
@@ -324,13 +291,16 @@ mod tests {
             ("ASK 3999 10.1.2.3:6381", ErrorKind::Server),
         ];
         for (text, kind) in kinds {
-            assert_eq!(from_text(text).kind(), kind);
+            assert_eq!(from_text(text, None).kind(), kind);
             assert!(!shown(text).contains("10.1.2.3"), "{}", shown(text));
         }
         for status in [400, 500] {
             let body = format!(r#"{{"error":"{crossed}"}}"#);
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(from_reply(status, body.as_bytes()), from_text(crossed));
+            assert_eq!(
+                from_reply(status, body.as_bytes(), None),
+                from_text(crossed, None)
+            );
         }
     }
 
@@ -340,7 +310,7 @@ mod tests {
         let compiler = "ERR Error compiling script (new function): \
                         user_script:1: unexpected symbol near '#'";
         for text in [flag, compiler, &format!("{compiler} ")] {
-            let error = from_text(text);
+            let error = from_text(text, None);
             assert!(is_first_line_refusal(&error) && !error.may_have_run());
             assert_eq!(error.redis_code(), Some("ERR"));
         }
@@ -354,17 +324,17 @@ mod tests {
             &format!("ERR user_script:1: {compiler} script: f00, on @user_script:1."),
             "NOSCRIPT No matching script.",
         ] {
-            assert!(!is_first_line_refusal(&from_text(text)), "{text}");
+            assert!(!is_first_line_refusal(&from_text(text, None)), "{text}");
         }
         let body = format!(r#"{{"error":"{flag}"}}"#);
-        let error = from_reply(StatusCode::INTERNAL_SERVER_ERROR, body.as_bytes());
+        let error = from_reply(StatusCode::INTERNAL_SERVER_ERROR, body.as_bytes(), None);
         assert!(is_first_line_refusal(&error));
     }
 
     #[test]
     fn a_status_decides_where_the_text_does_not() {
         let kind = |status: u16, body: &str| {
-            from_reply(StatusCode::from_u16(status).unwrap(), body.as_bytes()).kind()
+            from_reply(StatusCode::from_u16(status).unwrap(), body.as_bytes(), None).kind()
         };
         assert_eq!(
             kind(401, r#"{"error":"ERR max requests limit exceeded"}"#),

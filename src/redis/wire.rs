@@ -47,16 +47,17 @@ pub(super) fn push_open_arrays<'a>(out: &mut Vec<u8>, arrays: impl Iterator<Item
     out.extend_from_slice(b"]]");
 }
 
-/// Reads the reply to one command.
+/// Reads the reply to the command with this name.
 ///
 /// # Errors
 ///
 /// The command's own error, or [`ErrorKind::Protocol`].
-pub(super) fn read_one(reply: &[u8], base64: bool) -> Result<Value, Error> {
-    read(reply, Answer { base64 })?
+pub(super) fn read_one(reply: &[u8], base64: bool, command: &str) -> Result<Value, Error> {
+    let command = Some(command);
+    read(reply, Answer { base64, command })?
 }
 
-/// Reads the reply to `count` commands: a value or an error for each.
+/// Reads the reply to the commands with these names: a value or an error for each.
 ///
 /// # Errors
 ///
@@ -64,10 +65,10 @@ pub(super) fn read_one(reply: &[u8], base64: bool) -> Result<Value, Error> {
 pub(super) fn read_many(
     reply: &[u8],
     base64: bool,
-    count: usize,
+    commands: &[&str],
 ) -> Result<Vec<Result<Value, Error>>, Error> {
-    let answers = read(reply, Answers { base64, count })??;
-    if answers.len() == count {
+    let answers = read(reply, Answers { base64, commands })??;
+    if answers.len() == commands.len() {
         Ok(answers)
     } else {
         Err(protocol("as many replies as commands are missing"))
@@ -108,11 +109,13 @@ const MAX_EXACT: u64 = (1 << 53) - 1;
 
 /// Reads `{"result": …}` or `{"error": "…"}`.
 #[derive(Clone, Copy)]
-struct Answer {
+struct Answer<'a> {
     base64: bool,
+    /// Which command it answers.
+    command: Option<&'a str>,
 }
 
-impl<'de> DeserializeSeed<'de> for Answer {
+impl<'de> DeserializeSeed<'de> for Answer<'_> {
     type Value = Result<Value, Error>;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
@@ -120,7 +123,7 @@ impl<'de> DeserializeSeed<'de> for Answer {
     }
 }
 
-impl<'de> Visitor<'de> for Answer {
+impl<'de> Visitor<'de> for Answer<'_> {
     type Value = Result<Value, Error>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,7 +142,7 @@ impl<'de> Visitor<'de> for Answer {
                 }
                 Field::Error => {
                     if let Some(text) = map.next_value::<Option<String>>()? {
-                        answer = Some(Err(failure::from_text(&text)));
+                        answer = Some(Err(failure::from_text(&text, self.command)));
                     }
                 }
                 Field::Other => {
@@ -162,12 +165,12 @@ enum Field {
 }
 
 /// Reads an array of answers, or one error for the whole.
-struct Answers {
+struct Answers<'a> {
     base64: bool,
-    count: usize,
+    commands: &'a [&'a str],
 }
 
-impl<'de> DeserializeSeed<'de> for Answers {
+impl<'de> DeserializeSeed<'de> for Answers<'_> {
     type Value = Result<Vec<Result<Value, Error>>, Error>;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
@@ -175,7 +178,7 @@ impl<'de> DeserializeSeed<'de> for Answers {
     }
 }
 
-impl<'de> Visitor<'de> for Answers {
+impl<'de> Visitor<'de> for Answers<'_> {
     type Value = Result<Vec<Result<Value, Error>>, Error>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -183,9 +186,10 @@ impl<'de> Visitor<'de> for Answers {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut answers = Vec::with_capacity(self.count);
+        let mut answers = Vec::with_capacity(self.commands.len());
         while let Some(answer) = seq.next_element_seed(Answer {
             base64: self.base64,
+            command: self.commands.get(answers.len()).copied(),
         })? {
             answers.push(answer);
         }
@@ -195,6 +199,7 @@ impl<'de> Visitor<'de> for Answers {
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
         match (Answer {
             base64: self.base64,
+            command: None,
         })
         .visit_map(map)?
         {
@@ -264,6 +269,7 @@ impl<'de> Visitor<'de> for Reply {
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
         let answer = Answer {
             base64: self.base64,
+            command: None,
         }
         .visit_map(map)?;
         Ok(answer.unwrap_or_else(Value::Error))

@@ -31,7 +31,7 @@ async fn each_failure_has_its_kind_and_shows_no_secret() {
         ),
         (
             reply(400, r#"{"error":"ERR unknown command 'key-s3cret'"}"#),
-            ErrorKind::Command,
+            ErrorKind::Forbidden,
         ),
         (reply(400, &long), ErrorKind::Command),
         (reply(429, ""), ErrorKind::Server),

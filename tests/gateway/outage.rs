@@ -3,15 +3,17 @@
 use omnitrade_edge::engine::limit::Source;
 use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::redis::Value as Reply;
+use omnitrade_edge::redis::meaning_of;
 use serde_json::{Value, json};
 
 use crate::rig::{Rig, Store, get};
 
-const ALL_KINDS: [ErrorKind; 9] = [
+const ALL_KINDS: [ErrorKind; 10] = [
     ErrorKind::Config,
     ErrorKind::Timeout,
     ErrorKind::Unreachable,
     ErrorKind::Unauthorised,
+    ErrorKind::Forbidden,
     ErrorKind::QuotaExhausted,
     ErrorKind::Server,
     ErrorKind::Protocol,
@@ -116,6 +118,7 @@ fn after_three_failures_in_a_row_nobody_waits() {
 fn what_somebody_has_to_mend_needs_no_second_failure() {
     for kind in [
         ErrorKind::Unauthorised,
+        ErrorKind::Forbidden,
         ErrorKind::QuotaExhausted,
         ErrorKind::Config,
     ] {
@@ -309,10 +312,9 @@ fn the_memory_of_the_isolate_serves_while_the_store_is_down() {
     assert_eq!(rig.writes, [], "nothing is written to a store that is down");
 }
 
-/// A wrong setting stays wrong until the next deployment, and every probe of the breaker fails
-/// because of it.
+/// It lasts until somebody acts, and each probe of the breaker fails by it.
 #[test]
-fn a_wrong_setting_is_logged_once_per_isolate_and_other_failures_always() {
+fn a_lasting_failure_is_logged_once_per_isolate_and_others_each_time() {
     let mut rig = Rig::new(config());
     let noted = |rig: &mut Rig, kind| {
         rig.store = Store::Down(kind);
@@ -320,20 +322,45 @@ fn a_wrong_setting_is_logged_once_per_isolate_and_other_failures_always() {
         assert_eq!(rig.get("/book").asks, 1);
         rig.gate.take_notes()
     };
-    let [setting] = &noted(&mut rig, ErrorKind::Config)[..] else {
-        panic!("one note");
-    };
-    assert!(setting.starts_with("store: the store's settings are wrong: "));
-    let timeout = noted(&mut rig, ErrorKind::Timeout);
-    assert!(timeout.len() == 1 && timeout[0].starts_with("store: the store did not answer"));
-    for _ in 0..5 {
-        assert_eq!(noted(&mut rig, ErrorKind::Config), [""; 0]);
+    for kind in [
+        ErrorKind::Config,
+        ErrorKind::Unauthorised,
+        ErrorKind::Forbidden,
+        ErrorKind::QuotaExhausted,
+    ] {
+        let [lasting] = &noted(&mut rig, kind)[..] else {
+            panic!("one note");
+        };
+        assert!(lasting.starts_with(&format!("store: {kind}: ")));
+        let timeout = noted(&mut rig, ErrorKind::Timeout);
+        assert!(timeout.len() == 1 && timeout[0].starts_with("store: the store did not answer"));
+        for _ in 0..5 {
+            assert_eq!(noted(&mut rig, kind), [""; 0]);
+        }
+        assert_eq!(noted(&mut rig, ErrorKind::Timeout), timeout);
+        // Writes and calls that nobody waits for fail by the same.
+        let error = Error::from(kind);
+        rig.gate.note_failure(&error);
+        assert_eq!(rig.gate.take_notes(), [""; 0]);
+        rig.another_isolate();
+        assert_eq!(noted(&mut rig, kind), [lasting.as_str()]);
     }
-    assert_eq!(noted(&mut rig, ErrorKind::Timeout), timeout);
-    // Background writes and calls fail because of the same setting.
-    let error = Error::from(ErrorKind::Config);
-    rig.gate.note_failure(&error);
-    assert_eq!(rig.gate.take_notes(), [""; 0]);
-    rig.another_isolate();
-    assert_eq!(noted(&mut rig, ErrorKind::Config), [setting.as_str()]);
+}
+
+/// The right to run one may be there, and that to run another may not.
+#[test]
+fn a_right_that_lacks_is_logged_once_for_each_command() {
+    let mut rig = Rig::new(config());
+    let refused = "NOPERM this user has no permissions to run the 'get' command";
+    for _ in 0..3 {
+        for name in ["EVALSHA", "SET"] {
+            let text = refused.replace("get", name);
+            rig.gate.note_failure(&meaning_of(&text, None));
+        }
+    }
+    let notes = rig.gate.take_notes();
+    let begins = |name| format!("store: the store does not allow the command: {name}: NOPERM, ");
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(notes[0].starts_with(&begins("EVALSHA")), "{notes:?}");
+    assert!(notes[1].starts_with(&begins("SET")), "{notes:?}");
 }

@@ -34,26 +34,26 @@ fn reply(json: &Json) -> Vec<u8> {
 }
 
 fn one(json: &str) -> Result<Value, Error> {
-    read_one(json.as_bytes(), false)
+    read_one(json.as_bytes(), false, "GET")
 }
 
 proptest! {
     #[test]
     fn text_replies_come_back_as_they_are(value in values(any::<String>().prop_map(Vec::from).boxed())) {
         let json = reply(&json!({ "result": as_json(&value, false) }));
-        prop_assert_eq!(read_one(&json, false), Ok(value));
+        prop_assert_eq!(read_one(&json, false, "GET"), Ok(value));
     }
 
     #[test]
     fn binary_replies_come_back_as_they_are(value in values(vec(any::<u8>(), 0..40).boxed())) {
         let json = reply(&json!({ "result": as_json(&value, true) }));
-        prop_assert_eq!(read_one(&json, true), Ok(value));
+        prop_assert_eq!(read_one(&json, true, "GET"), Ok(value));
     }
 
     #[test]
     fn several_replies_keep_their_order(values in vec(values(any::<String>().prop_map(Vec::from).boxed()), 0..6)) {
         let json: Json = values.iter().map(|value| json!({ "result": as_json(value, false) })).collect();
-        let read = read_many(&reply(&json), false, values.len());
+        let read = read_many(&reply(&json), false, &vec!["GET"; values.len()]);
         prop_assert_eq!(read, Ok(values.into_iter().map(Ok).collect::<Vec<_>>()));
     }
 
@@ -75,16 +75,16 @@ proptest! {
 
     #[test]
     fn no_bytes_make_reading_panic(bytes in vec(any::<u8>(), 0..200), base64: bool) {
-        let _ = read_one(&bytes, base64);
-        let _ = read_many(&bytes, base64, 3);
-        let _ = failure::from_reply(StatusCode::BAD_REQUEST, &bytes);
+        let _ = read_one(&bytes, base64, "GET");
+        let _ = read_many(&bytes, base64, &["GET"; 3]);
+        let _ = failure::from_reply(StatusCode::BAD_REQUEST, &bytes, None);
     }
 
     #[test]
     fn no_near_miss_makes_reading_panic(text in r#"(\[|\{|"|result|error|:|,|null|-?[0-9]{1,20}|e|\.|\\u[d-f][8-f]00|OK|T0s=|\]|\}){0,30}"#, base64: bool) {
-        let _ = read_one(text.as_bytes(), base64);
-        let _ = read_many(text.as_bytes(), base64, 3);
-        let _ = failure::from_reply(StatusCode::BAD_REQUEST, text.as_bytes());
+        let _ = read_one(text.as_bytes(), base64, "GET");
+        let _ = read_many(text.as_bytes(), base64, &["GET"; 3]);
+        let _ = failure::from_reply(StatusCode::BAD_REQUEST, text.as_bytes(), None);
     }
 }
 
@@ -121,7 +121,7 @@ fn what_is_not_of_the_protocol_is_refused() {
     ] {
         assert_eq!(one(text).unwrap_err().kind(), ErrorKind::Protocol, "{text}");
     }
-    let invalid_utf8 = read_one(b"{\"result\":\"\xff\"}", false);
+    let invalid_utf8 = read_one(b"{\"result\":\"\xff\"}", false, "GET");
     assert_eq!(invalid_utf8.unwrap_err().kind(), ErrorKind::Protocol);
 }
 
@@ -165,14 +165,18 @@ fn base64_is_taken_off_everything_but_ok() {
         Value::Null,
         bytes(b""),
     ]);
-    assert_eq!(read_one(reply, true), Ok(expected));
-    let plain = read_one(br#"{"result":"plain text"}"#, true);
+    assert_eq!(read_one(reply, true, "GET"), Ok(expected));
+    let plain = read_one(br#"{"result":"plain text"}"#, true, "GET");
     assert_eq!(plain.unwrap_err().kind(), ErrorKind::Protocol);
 }
 
 #[test]
 fn several_replies_must_be_as_many_as_the_commands() {
-    let kind = |text: &str, count| read_many(text.as_bytes(), false, count).unwrap_err().kind();
+    let kind = |text: &str, count| {
+        read_many(text.as_bytes(), false, &vec!["GET"; count])
+            .unwrap_err()
+            .kind()
+    };
     assert_eq!(kind(r#"[{"result":1}]"#, 2), ErrorKind::Protocol);
     assert_eq!(
         kind(r#"[{"result":1},{"result":2}]"#, 1),
@@ -183,7 +187,12 @@ fn several_replies_must_be_as_many_as_the_commands() {
         kind(r#"{"error":"EXECABORT Transaction discarded"}"#, 2),
         ErrorKind::Command
     );
-    let mixed = read_many(br#"[{"result":1},{"error":"WRONGTYPE x"}]"#, false, 2).unwrap();
+    let mixed = read_many(
+        br#"[{"result":1},{"error":"WRONGTYPE x"}]"#,
+        false,
+        &["GET"; 2],
+    )
+    .unwrap();
     assert_eq!(mixed[0], Ok(Value::Int(1)));
     assert_eq!(
         mixed[1].as_ref().unwrap_err().redis_code(),
