@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -72,9 +73,14 @@ impl RedisServer {
         panic!("redis-server does not start as a cluster; is it older than 7?");
     }
 
-    /// The first line of the answer to a command.
-    fn say(&self, command: &str) -> Option<String> {
+    /// The first line of the answer to a command, or to the first of several lines of commands.
+    pub fn say(&self, command: &str) -> Option<String> {
         first_line(self.port, command).ok()
+    }
+
+    /// Where it would save its data.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Its address: `redis://127.0.0.1:PORT`.

@@ -80,6 +80,16 @@ impl RestServer {
 
     /// Starts `serve-redis` with more command-line options.
     pub fn start_with(redis_url: &str, token: &str, options: &[&str]) -> Self {
+        Self::start_in(redis_url, token, options, &[])
+    }
+
+    /// The same, with more variables in its environment.
+    pub fn start_in(
+        redis_url: &str,
+        token: &str,
+        options: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let directory = TempDir::new();
         let log = File::create(log(&directory)).expect("a file for the log");
         let mut process = Command::new(PROGRAM)
@@ -87,6 +97,7 @@ impl RestServer {
             .args(options)
             .env("OMNITRADE_REDIS_URL", redis_url)
             .env("OMNITRADE_TOKEN", token)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -16,5 +16,8 @@ mod faults;
 mod formats;
 mod protocol;
 #[cfg(feature = "reqwest")]
+mod refusals;
+#[cfg(feature = "reqwest")]
 mod rest_client;
 mod scripts;
+mod strangers;

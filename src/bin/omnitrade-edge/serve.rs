@@ -7,9 +7,11 @@
 mod backend;
 mod body;
 mod endpoint;
+mod greeting;
 mod guard;
 mod http;
 mod lines;
+mod replies;
 mod reply;
 mod script;
 mod wire;
@@ -32,8 +34,9 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Serve Upstash's REST protocol over any Redis
 ///
-/// Prints one line on stdout when it is ready: the address that it serves on. On SIGINT and SIGTERM
-/// it finishes the requests in flight and stops.
+/// Prints one line on stdout when it is ready: the address that it serves on. On SIGINT and
+/// SIGTERM it finishes the requests in flight and stops. Ends with exit code 2 if Redis refuses
+/// what --redis gives, such as the password; waits for a Redis that cannot be reached yet.
 #[derive(clap::Args)]
 pub struct Options {
     /// The Redis to serve: `redis://[user:password@]host[:port][/db]`, `rediss://…` for TLS, or
@@ -83,8 +86,12 @@ async fn serve(options: Options, endpoint: Endpoint) -> Result<(), Failure> {
         warn!("{address} is open to other machines, and this is plain HTTP: put TLS in front");
     }
     let stop = stop_signal();
-    // The server starts even if Redis cannot be reached now: Redis may come up later.
-    backend.warm_up().await;
+    // The server starts even if Redis cannot be reached now: Redis may come up later. If Redis
+    // refuses these settings, only the operator can change that, and an exit is noticed.
+    backend
+        .warm_up()
+        .await
+        .map_err(|why| Failure::Usage(format!("--redis: {why}")))?;
     announce(address);
 
     let app = http::app(&options.token, backend);

@@ -4,17 +4,19 @@
 //! again; there is no back-off. A broken connection is noticed at once, even while it is idle,
 //! because its driver ends with it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, ErrorKind, Pipeline, RedisError};
+use redis::{AsyncConnectionConfig, ErrorKind, Pipeline, RedisConnectionInfo, RedisError};
 use tokio::sync::Mutex;
-use tracing::{info, warn};
+use tokio::time::{Instant, timeout_at};
+use tracing::{error, info, warn};
 
 use super::endpoint::Endpoint;
-use super::lines::CleanLines;
+use super::greeting::{self, NoConnection};
+use super::replies::Replies;
 use super::reply::Reply;
 use super::wire::Command;
 
@@ -27,16 +29,20 @@ pub struct Backend {
     endpoint: Endpoint,
     timeout: Duration,
     link: Mutex<Option<Link>>,
-    /// Whether the last attempt to connect failed, so that an outage is logged once.
-    down: AtomicBool,
+    /// Why the last attempt to connect failed, so that each reason is logged once while it lasts.
+    why_down: std::sync::Mutex<Option<NoConnection>>,
 }
 
 /// Why Redis gave no replies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Outage {
     /// There is no connection: the commands were not sent.
     #[error("ERR Redis cannot be reached")]
     Unreachable,
+    /// There is no connection, because Redis refuses it: the commands were not sent. What is wrong
+    /// and what to do, behind Redis's code or `ERR`.
+    #[error("{0}")]
+    Refused(String),
     /// The connection broke: the commands may have run.
     #[error("ERR the connection to Redis broke, the command may have run")]
     Broken,
@@ -71,29 +77,49 @@ impl Backend {
             endpoint,
             timeout,
             link: Mutex::new(None),
-            down: AtomicBool::new(false),
+            why_down: std::sync::Mutex::new(None),
         }
     }
 
     /// Tries to connect before the first request. The log says whether it could, and what to do if
-    /// Redis is clustered.
-    pub async fn warm_up(&self) {
-        if self.link().await.is_err() {
-            return;
+    /// this Redis is clustered, a replica, or evicts keys.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong and what to do, if Redis refuses the settings of the endpoint.
+    pub async fn warm_up(&self) -> Result<(), String> {
+        match self.link().await {
+            Ok(_) => {}
+            Err(NoConnection::Refused(why)) => return Err(why),
+            Err(why) => {
+                self.log(Some(&why));
+                return Ok(());
+            }
         }
-        let info = [vec![b"INFO".to_vec(), b"cluster".to_vec()]];
+        let info = ["cluster", "replication", "memory"];
+        let info = info.map(|section| vec![b"INFO".to_vec(), section.into()]);
         // If Redis does not answer, or the user may not run INFO, nothing is known yet; requests
         // will show it.
         let told = tokio::time::timeout(CONNECT_TIMEOUT, self.run(&info)).await;
-        if let Ok(Ok(replies)) = told
-            && replies.iter().any(says_clustered)
-        {
+        let told = told.ok().and_then(Result::ok).unwrap_or_default();
+        let says = |line: &str| told.iter().any(|info| has_line(info, line));
+        if says("cluster_enabled:1") {
             warn!(
                 "this Redis is clustered: it refuses scripts with keys of several slots (CROSSSLOT). \
                  Put the gate's `redis.key_prefix` in braces, `key_prefix = \"{{ot}}\"`: all its keys \
                  then lie in one slot. Serve the node that holds it, or what leads to all nodes"
             );
         }
+        if says("role:slave") {
+            warn!("this Redis is a replica: it takes no writes (READONLY). Serve the primary");
+        }
+        if !says("maxmemory:0") && !told.is_empty() && !says("maxmemory_policy:noeviction") {
+            warn!(
+                "this Redis evicts keys when its memory is full, and a limit whose key is evicted counts \
+                 from nothing. Set `maxmemory-policy noeviction`, and `maxmemory` high enough"
+            );
+        }
+        Ok(())
     }
 
     /// Runs `commands` in order and returns one reply for each. Other requests' commands may run in
@@ -127,14 +153,20 @@ impl Backend {
     }
 
     async fn send(&self, pipeline: &Pipeline) -> Result<Vec<Reply>, Outage> {
-        let mut link = self.link().await?;
+        let mut link = self.link().await.map_err(|why| self.outage(why))?;
         let sent = link
             .connection
             .req_packed_commands(pipeline, 0, pipeline.len())
             .await;
         match sent {
             Ok(values) if values.len() == pipeline.len() => {
-                Ok(values.into_iter().map(Reply::from).collect())
+                let replies: Vec<_> = values.into_iter().map(Reply::from).collect();
+                if replies.iter().any(is_of_a_replica) {
+                    // After a failover this connection still leads to the former primary, and the
+                    // address perhaps no longer does.
+                    link.abandon();
+                }
+                Ok(replies)
             }
             Ok(_) => {
                 link.abandon();
@@ -148,36 +180,57 @@ impl Backend {
     }
 
     /// The connection; makes a new one if none works.
-    async fn link(&self) -> Result<Link, Outage> {
-        let link = async {
-            let mut slot = self.link.lock().await;
-            if let Some(link) = slot.as_ref().filter(|link| link.is_alive()) {
-                return Ok(link.clone());
-            }
-            let link = self.connect().await.map_err(|error| error.to_string())?;
-            Ok(slot.insert(link).clone())
-        };
-        let outcome = tokio::time::timeout(CONNECT_TIMEOUT, link).await;
-        match outcome.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
-            Ok(link) => {
-                self.down.store(false, Ordering::Relaxed);
-                Ok(link)
-            }
-            Err(reason) => {
-                if !self.down.swap(true, Ordering::Relaxed) {
-                    warn!("cannot connect to Redis: {reason}");
-                }
-                Err(Outage::Unreachable)
-            }
+    async fn link(&self) -> Result<Link, NoConnection> {
+        let deadline = Instant::now() + CONNECT_TIMEOUT;
+        let late = || NoConnection::Unreachable("no connection in time".into());
+        let slot = timeout_at(deadline, self.link.lock()).await;
+        let mut slot = slot.map_err(|_| late())?;
+        if let Some(link) = slot.as_ref().filter(|link| link.is_alive()) {
+            return Ok(link.clone());
+        }
+        let greeted = greeting::connect(&self.endpoint, deadline).await?;
+        if let Some(warning) = greeted.warning {
+            warn!("Redis is there and does not serve yet: {warning}");
+        }
+        let link = timeout_at(deadline, self.share(greeted.replies)).await;
+        let link = link.ok().flatten().ok_or_else(late)?;
+        self.log(None);
+        Ok(slot.insert(link).clone())
+    }
+
+    /// Logs why there is no connection, and returns what a client is told.
+    fn outage(&self, why: NoConnection) -> Outage {
+        self.log(Some(&why));
+        match why {
+            NoConnection::Unreachable(_) => Outage::Unreachable,
+            NoConnection::Refused(why) => Outage::Refused(with_code(why)),
         }
     }
 
-    async fn connect(&self) -> Result<Link, RedisError> {
-        let stream = CleanLines::new(self.endpoint.connect().await?);
+    /// Logs why there is no connection, unless that was the reason the last time; `None`: there is
+    /// one.
+    fn log(&self, why: Option<&NoConnection>) {
+        let mut last = self.why_down.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref() != why {
+            match why {
+                Some(NoConnection::Unreachable(why)) => warn!("cannot connect to Redis: {why}"),
+                Some(NoConnection::Refused(why)) => error!("Redis refuses to serve: {why}"),
+                None => {}
+            }
+            *last = why.cloned();
+        }
+    }
+
+    /// Makes a connection one that requests can share. `None` if it has broken by now.
+    async fn share(&self, replies: Replies) -> Option<Link> {
+        let stream = replies.into_stream()?;
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(self.timeout));
-        let (connection, driver) =
-            MultiplexedConnection::new_with_config(self.endpoint.settings(), stream, config)
-                .await?;
+        // User, password and database were sent.
+        let settings = RedisConnectionInfo::default()
+            .set_protocol(redis::ProtocolVersion::RESP2)
+            .set_lib_name(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+        let made = MultiplexedConnection::new_with_config(&settings, stream, config).await;
+        let (connection, driver) = made.ok()?;
         let alive = Arc::new(AtomicBool::new(true));
         tokio::spawn({
             let alive = Arc::clone(&alive);
@@ -189,7 +242,7 @@ impl Backend {
             }
         });
         info!("connected to Redis");
-        Ok(Link { connection, alive })
+        Some(Link { connection, alive })
     }
 }
 
@@ -204,13 +257,27 @@ impl Link {
     }
 }
 
-/// Whether `info`, the reply to `INFO cluster`, is that of a clustered Redis.
-fn says_clustered(info: &Reply) -> bool {
+/// Whether a section of `INFO` has this line.
+fn has_line(info: &Reply, wanted: &str) -> bool {
     let Reply::Bulk(text) = info else {
         return false;
     };
     text.split(|b| *b == b'\n')
-        .any(|line| line.trim_ascii() == b"cluster_enabled:1")
+        .any(|line| line.trim_ascii() == wanted.as_bytes())
+}
+
+/// Whether a write was refused because this Redis is a replica.
+fn is_of_a_replica(reply: &Reply) -> bool {
+    matches!(reply, Reply::Error(text) if text.starts_with("READONLY"))
+}
+
+/// The text with `ERR` before it, unless it begins with a code of Redis's.
+fn with_code(text: String) -> String {
+    let word = text.split([' ', ',']).next().unwrap_or_default();
+    match word.len() > 1 && word.bytes().all(|b| b.is_ascii_uppercase()) {
+        true => text,
+        false => format!("ERR {text}"),
+    }
 }
 
 fn append(pipeline: &mut Pipeline, commands: &[Command]) {

@@ -83,23 +83,32 @@ impl Endpoint {
         &self.settings
     }
 
-    /// Opens a stream. It takes as long as the network does, so the caller has to bound it.
-    pub async fn connect(&self) -> io::Result<Stream> {
+    /// Whether it is reached by TCP without TLS.
+    pub fn is_plain_tcp(&self) -> bool {
+        matches!(self.address, Address::Tcp { .. })
+    }
+
+    /// Opens a stream, without TLS yet. It takes as long as the network does, so the caller has to
+    /// bound it.
+    pub async fn open(&self) -> io::Result<Stream> {
         match &self.address {
-            Address::Tcp { host, port } => Ok(Box::new(tcp(host, *port).await?)),
-            Address::Tls {
-                host,
-                port,
-                name,
-                connector,
-            } => {
-                let stream = tcp(host, *port).await?;
-                Ok(Box::new(connector.connect(name.clone(), stream).await?))
+            Address::Tcp { host, port } | Address::Tls { host, port, .. } => {
+                Ok(Box::new(tcp(host, *port).await?))
             }
             #[cfg(unix)]
             Address::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await?)),
             #[cfg(not(unix))]
             Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Makes the TLS handshake on it, if there is to be TLS. Bound it, too.
+    pub async fn secure(&self, stream: Stream) -> io::Result<Stream> {
+        match &self.address {
+            Address::Tls {
+                name, connector, ..
+            } => Ok(Box::new(connector.connect(name.clone(), stream).await?)),
+            Address::Tcp { .. } | Address::Unix(_) => Ok(stream),
         }
     }
 }

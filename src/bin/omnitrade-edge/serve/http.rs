@@ -252,7 +252,9 @@ impl Refusal {
             Self::Command(text) => (StatusCode::BAD_REQUEST, text),
             Self::Outage(outage) => {
                 let status = match outage {
-                    Outage::Unreachable | Outage::Broken => StatusCode::SERVICE_UNAVAILABLE,
+                    Outage::Unreachable | Outage::Refused(_) | Outage::Broken => {
+                        StatusCode::SERVICE_UNAVAILABLE
+                    }
                     Outage::TimedOut => StatusCode::GATEWAY_TIMEOUT,
                     Outage::Garbled => StatusCode::BAD_GATEWAY,
                 };
