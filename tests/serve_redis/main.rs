@@ -12,6 +12,7 @@ mod common;
 
 #[cfg(feature = "reqwest")]
 mod cluster;
+mod events;
 mod faults;
 mod formats;
 mod protocol;

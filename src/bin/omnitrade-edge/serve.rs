@@ -2,11 +2,12 @@
 //!
 //! [`wire`] turns a request into commands, [`guard`] and [`script`] check and adapt them, they run
 //! on the connection that [`backend`] holds, and [`reply`] writes the result as JSON or RESP.
-//! [`mod@http`] calls these in turn.
+//! [`mod@http`] calls these in turn. [`events`] streams to a client what Redis sends unasked.
 
 mod backend;
 mod body;
 mod endpoint;
+mod events;
 mod greeting;
 mod guard;
 mod http;
@@ -28,6 +29,7 @@ use tracing::{info, warn};
 use crate::Failure;
 use backend::Backend;
 use endpoint::Endpoint;
+use events::Streams;
 
 /// How long requests may still take after the server was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -58,6 +60,10 @@ pub struct Options {
     /// Seconds that one request may wait for Redis to answer
     #[arg(long, env = "OMNITRADE_REDIS_TIMEOUT", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     redis_timeout: u64,
+    /// How many subscriptions and MONITORs may run at a time, each on a connection of its own to
+    /// Redis
+    #[arg(long, env = "OMNITRADE_MAX_STREAMS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    max_streams: u32,
 }
 
 /// Serves until it is told to stop.
@@ -94,7 +100,8 @@ async fn serve(options: Options, endpoint: Endpoint) -> Result<(), Failure> {
         .map_err(|why| Failure::Usage(format!("--redis: {why}")))?;
     announce(address);
 
-    let app = http::app(&options.token, backend);
+    let streams = Streams::new(options.max_streams, stop.clone());
+    let app = http::app(&options.token, backend, streams);
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             warn!("cannot set TCP_NODELAY: {error}");
@@ -181,6 +188,7 @@ impl fmt::Debug for Options {
             .debug_struct("Options")
             .field("listen", &self.listen)
             .field("redis_timeout", &self.redis_timeout)
+            .field("max_streams", &self.max_streams)
             .finish_non_exhaustive()
     }
 }

@@ -198,6 +198,12 @@ impl Backend {
         Ok(slot.insert(link).clone())
     }
 
+    /// A new connection that is not shared.
+    pub async fn separate(&self) -> Result<Replies, Outage> {
+        let greeted = greeting::connect(&self.endpoint, Instant::now() + CONNECT_TIMEOUT).await;
+        Ok(greeted.map_err(|why| self.outage(why))?.replies)
+    }
+
     /// Logs why there is no connection, and returns what a client is told.
     fn outage(&self, why: NoConnection) -> Outage {
         self.log(Some(&why));

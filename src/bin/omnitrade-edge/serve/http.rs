@@ -14,6 +14,7 @@ use tracing::debug;
 
 use super::backend::{Backend, Outage, Transaction};
 use super::body::{self, BadBody, MAX_BODY};
+use super::events::{Feed, NoStream, Streams};
 use super::guard;
 use super::reply::{Encoding, Reply, write_error};
 use super::script::{Restore, Scripts};
@@ -24,11 +25,12 @@ const JSON: &str = "application/json";
 const OCTETS: &str = "application/octet-stream";
 
 /// The router, with all paths of the service.
-pub fn app(token: &str, backend: Backend) -> Router {
+pub fn app(token: &str, backend: Backend, streams: Streams) -> Router {
     Router::new().fallback(handle).with_state(Arc::new(App {
         token: Sha256::digest(token).into(),
         backend,
         scripts: Scripts::new(),
+        streams,
         answers: AtomicU64::new(1),
     }))
 }
@@ -38,6 +40,7 @@ struct App {
     token: [u8; 32],
     backend: Backend,
     scripts: Scripts,
+    streams: Streams,
     /// The number of responses, which serves as the sync token. With one Redis every read sees
     /// every write, so the token only has to grow.
     answers: AtomicU64,
@@ -46,7 +49,7 @@ struct App {
 async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     let method = request.method().clone();
     let mut response = match app.answer(request).await {
-        Ok(answer) => respond(StatusCode::OK, answer.content_type, answer.body),
+        Ok(response) => response,
         Err(refusal) => refusal.into_response(),
     };
     let sync = app.answers.fetch_add(1, Ordering::Relaxed);
@@ -75,6 +78,8 @@ enum Refusal {
     /// The same for a client that wants RESP2.
     CommandResp2(Reply),
     Outage(Outage),
+    /// As many streams run as may.
+    TooManyStreams,
 }
 
 #[derive(Clone, Copy)]
@@ -84,7 +89,7 @@ enum Format {
 }
 
 impl App {
-    async fn answer(&self, request: Request) -> Result<Answer, Refusal> {
+    async fn answer(&self, request: Request) -> Result<Response, Refusal> {
         let (head, body) = request.into_parts();
         let query = head.uri.query();
         if !self.authorized(&head.headers, query) {
@@ -95,7 +100,13 @@ impl App {
         }
         let format = format(&head.headers)?;
         let body = body::read(body, &head.headers).await?;
-        match head.uri.path().trim_end_matches('/') {
+        if head.method != Method::HEAD
+            && takes_events(&head.headers)
+            && let Some(feed) = Feed::at(head.uri.path())?
+        {
+            return self.stream(&feed).await;
+        }
+        let answer = match head.uri.path().trim_end_matches('/') {
             "" => self.one(wire::command(&body)?, format).await,
             "/pipeline" => self.pipeline(wire::pipeline(&body)?, format).await,
             "/multi-exec" => self.transaction(wire::pipeline(&body)?, format).await,
@@ -107,7 +118,21 @@ impl App {
                 let command = wire::path(head.uri.path(), query, body)?;
                 self.one(command, format).await
             }
-        }
+        }?;
+        Ok(respond(StatusCode::OK, answer.content_type, answer.body))
+    }
+
+    /// Events until the client leaves.
+    async fn stream(&self, feed: &Feed) -> Result<Response, Refusal> {
+        let body = self.streams.open(feed, &self.backend).await?;
+        let mut response = Response::new(Body::new(body));
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/event-stream"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        Ok(response)
     }
 
     fn authorized(&self, headers: &HeaderMap, query: Option<&str>) -> bool {
@@ -252,14 +277,17 @@ impl Refusal {
             Self::Command(text) => (StatusCode::BAD_REQUEST, text),
             Self::Outage(outage) => {
                 let status = match outage {
-                    Outage::Unreachable | Outage::Refused(_) | Outage::Broken => {
-                        StatusCode::SERVICE_UNAVAILABLE
-                    }
+                    Outage::Unreachable | Outage::Refused(_) | Outage::Broken => StatusCode::SERVICE_UNAVAILABLE,
                     Outage::TimedOut => StatusCode::GATEWAY_TIMEOUT,
                     Outage::Garbled => StatusCode::BAD_GATEWAY,
                 };
                 (status, outage.to_string())
             }
+            Self::TooManyStreams => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ERR max concurrent connections exceeded: as many streams run as --max-streams allows"
+                    .into(),
+            ),
         };
         error(status, &text)
     }
@@ -280,6 +308,16 @@ impl From<Malformed> for Refusal {
 impl From<Outage> for Refusal {
     fn from(outage: Outage) -> Self {
         Self::Outage(outage)
+    }
+}
+
+impl From<NoStream> for Refusal {
+    fn from(why: NoStream) -> Self {
+        match why {
+            NoStream::TooMany => Self::TooManyStreams,
+            NoStream::Refused(text) => Self::Command(text),
+            NoStream::Outage(outage) => Self::Outage(outage),
+        }
     }
 }
 
@@ -328,6 +366,20 @@ fn bearer(value: &HeaderValue) -> Option<&[u8]> {
     scheme
         .eq_ignore_ascii_case(b"bearer ")
         .then(|| token.trim_ascii())
+}
+
+/// Whether the client takes server-sent events: it says so, or does not say what it takes.
+fn takes_events(headers: &HeaderMap) -> bool {
+    let mut accepted = headers.get_all(header::ACCEPT).iter().peekable();
+    accepted.peek().is_none()
+        || accepted.any(|value| {
+            let value = value.as_bytes().to_ascii_lowercase();
+            let mut ranges = value.split(|b| *b == b',');
+            ranges.any(|range| {
+                let range = range.split(|b| *b == b';').next().unwrap_or_default();
+                [&b"text/event-stream"[..], b"text/*", b"*/*"].contains(&range.trim_ascii())
+            })
+        })
 }
 
 fn format(headers: &HeaderMap) -> Result<Format, Refusal> {
