@@ -14,3 +14,4 @@ mod check;
 mod keys;
 mod purge;
 mod rig;
+mod rights;

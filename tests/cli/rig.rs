@@ -71,7 +71,7 @@ impl Folder {
 /// One command of the program, the store that it works on, and the directory in which it runs.
 pub struct Rig {
     command: &'static str,
-    _redis: RedisServer,
+    pub store: RedisServer,
     pub rest: RestServer,
     folder: Folder,
 }
@@ -84,10 +84,16 @@ impl Rig {
 
     /// A rig for `command` with this store.
     pub fn before(redis: RedisServer, command: &'static str) -> Self {
+        let url = redis.url();
+        Self::behind(redis, &url, command)
+    }
+
+    /// For `command`, with this store, which `serve-redis` reaches by this address.
+    pub fn behind(redis: RedisServer, url: &str, command: &'static str) -> Self {
         Self {
             command,
-            rest: RestServer::start(&redis.url(), TOKEN),
-            _redis: redis,
+            rest: RestServer::start(url, TOKEN),
+            store: redis,
             folder: Folder::new(),
         }
     }
@@ -106,6 +112,15 @@ impl Rig {
     /// Runs the command on the store, with this input.
     pub fn run_with(&self, args: &[&str], stdin: &str) -> Done {
         self.run_at(self.rest.url(), TOKEN, args, stdin)
+    }
+
+    /// Runs another command on the store.
+    pub fn run_other(&self, command: &'static str, args: &[&str]) -> Done {
+        let mut program = self.folder.program(&[&[command], args].concat());
+        program
+            .env("UPSTASH_REDIS_REST_URL", self.rest.url())
+            .env("UPSTASH_REDIS_REST_TOKEN", TOKEN);
+        self.folder.run(program, "")
     }
 
     /// Runs the command on another store.
