@@ -10,5 +10,6 @@ pub mod location;
 pub mod proxy_names;
 pub mod registry;
 pub mod route;
+pub mod router;
 pub mod subject;
 pub mod url;

@@ -14,13 +14,17 @@ use std::borrow::Cow;
 /// agree so far, the one that ends first comes first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pattern {
-    segments: Vec<Segment>,
+    pub(super) segments: Vec<Segment>,
 }
 
+/// A segment of a [`Pattern`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Segment {
+pub(super) enum Segment {
+    /// This text, as [`segments`] gives it.
     Literal(String),
+    /// Any one segment.
     One,
+    /// All segments from here on, or none.
     Rest,
 }
 

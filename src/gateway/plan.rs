@@ -8,6 +8,7 @@ use crate::config::{self, Config, ConfigError, Mode, OriginQuotaOf, Strategy};
 use crate::engine::limit::{OnFailure, Quota, Role, penalty};
 use crate::engine::limit_fields;
 use crate::engine::route::Pattern;
+use crate::engine::router::Router;
 
 use crate::cache::CachePlan;
 use crate::message::outbound::OutboundPlan;
@@ -28,8 +29,9 @@ pub struct Plan {
     pub partition_key: bool,
     /// What every answer gets on its way to the client.
     pub outbound: OutboundPlan,
-    /// The routes, the most specific path first.
-    routes: Vec<Rc<RoutePlan>>,
+    /// The routes, by path. Of two routes with one path, the one for some methods comes before the
+    /// one for all methods.
+    routes: Router<Rc<RoutePlan>>,
     /// The plan for requests that no route claims.
     unclaimed: Rc<RoutePlan>,
 }
@@ -39,7 +41,6 @@ pub struct Plan {
 pub struct RoutePlan {
     /// The path as configured; empty for requests that no route claims.
     pub name: String,
-    pattern: Option<Pattern>,
     /// The methods that the route claims; `None`: all.
     pub methods: Option<Vec<String>>,
     /// The limits, each with the percentage of its quota that is reserved for other routes.
@@ -105,10 +106,11 @@ impl Plan {
         let unknown = |field: &str, name: &str| {
             ConfigError::of(field, &format!("expected the name \"{name}\" to be there"))
         };
-        let reserved = |name: &String| {
-            let shares = config.routes.iter().filter_map(|r| r.reserve.get(name));
-            shares.sum::<u64>()
-        };
+        let mut shares = BTreeMap::<&str, u64>::new();
+        for (name, share) in config.routes.iter().flat_map(|route| &route.reserve) {
+            *shares.entry(name).or_default() += share;
+        }
+        let reserved = |name: &str| shares.get(name).copied().unwrap_or(0);
         let limits = |names: &[String], own: &BTreeMap<String, u64>| {
             let each = names.iter().map(|name| {
                 let limit = config.limits.get(name);
@@ -133,7 +135,6 @@ impl Plan {
                 .map_err(|e| ConfigError::of("routes", &e.to_string()))?;
             let mut plan = RoutePlan {
                 name: route.path.clone(),
-                pattern: Some(pattern),
                 methods: route.methods.clone(),
                 limits: limits(&route.limits, &route.reserve)?,
                 tells_limits: tells(&route.limits),
@@ -152,13 +153,14 @@ impl Plan {
                     Some(OriginQuota::new(name.clone(), shared))
                 }
             };
-            routes.push(Rc::new(plan));
+            routes.push((pattern, Rc::new(plan)));
         }
-        // Of two routes with one path, the one for some methods comes before the one for all
-        // methods.
-        routes.sort_by(|a, b| {
-            (&a.pattern, a.methods.is_none()).cmp(&(&b.pattern, b.methods.is_none()))
-        });
+        // The router keeps routes with one path in this order.
+        routes.sort_by_key(|(_, plan)| plan.methods.is_none());
+        let mut router = Router::default();
+        for (pattern, plan) in routes {
+            router.insert(&pattern, plan);
+        }
         Ok(Self {
             origin: config.origin.clone(),
             client: config.client.clone(),
@@ -174,10 +176,9 @@ impl Plan {
                     .rewrite_location
                     .then(|| config.origin.as_str().into()),
             },
-            routes,
+            routes: router,
             unclaimed: Rc::new(RoutePlan {
                 name: String::new(),
-                pattern: None,
                 methods: None,
                 limits: limits(&config.default_limits, &BTreeMap::new())?,
                 tells_limits: tells(&config.default_limits),
@@ -193,7 +194,7 @@ impl Plan {
     /// The cost of a request, for each quota that it may count against.
     pub fn costs(&self) -> Vec<(Quota, u64)> {
         let mut costs = Vec::new();
-        for route in self.routes.iter().chain([&self.unclaimed]) {
+        for route in self.routes.values().into_iter().chain([&self.unclaimed]) {
             for (limit, _) in &route.limits {
                 let plans = limit.plans.values().copied();
                 for permits in plans.chain([limit.quota, limit.keyed]) {
@@ -208,10 +209,8 @@ impl Plan {
     /// The plan for a request with this method and path
     /// ([`segments`](crate::engine::route::segments)).
     pub fn find(&self, method: &str, path: &[String]) -> Rc<RoutePlan> {
-        let claims = |route: &&Rc<RoutePlan>| {
-            route.claims_method(method) && route.pattern.as_ref().is_some_and(|p| p.matches(path))
-        };
-        Rc::clone(self.routes.iter().find(claims).unwrap_or(&self.unclaimed))
+        let route = self.routes.find(path, |route| route.claims_method(method));
+        Rc::clone(route.unwrap_or(&self.unclaimed))
     }
 }
 
