@@ -27,6 +27,8 @@ pub struct Admission {
     decided_at: Timestamp,
     style: Style,
     partition_key: bool,
+    /// Whether the header with the client's address was asked for, was there, and held none.
+    odd_address: bool,
 }
 
 impl Admission {
@@ -76,6 +78,7 @@ impl Admission {
             decided_at: now,
             style: plan.headers,
             partition_key: plan.partition_key,
+            odd_address: client.odd_address,
         }
     }
 
@@ -87,7 +90,14 @@ impl Admission {
             decided_at: now,
             style: Style::None,
             partition_key: false,
+            odd_address: false,
         }
+    }
+
+    /// Whether a limit counts by the client's address, and the header that should hold it is there but
+    /// does not.
+    pub const fn has_odd_address(&self) -> bool {
+        self.odd_address
     }
 
     /// Decides as far as this is possible from memory. Returns whether the store has to be asked
@@ -207,6 +217,7 @@ struct ClientOf<'a, H> {
     head: &'a H,
     api_key: Option<Cow<'a, str>>,
     address: Option<String>,
+    odd_address: bool,
     digest: Option<String>,
 }
 
@@ -219,6 +230,7 @@ impl<'a, H: Head> ClientOf<'a, H> {
             // If the key's octets are not known exactly, nobody can say whose key it is.
             api_key: api_key.filter(|key| !key.trim().is_empty() && is_exact(key)),
             address: None,
+            odd_address: false,
             digest: None,
         }
     }
@@ -269,12 +281,18 @@ impl<'a, H: Head> ClientOf<'a, H> {
     }
 
     fn address(&mut self) -> String {
+        if let Some(known) = &self.address {
+            return known.clone();
+        }
         let client = &self.plan.client;
-        let address = || {
-            let text = self.head.value(&client.ip_header).unwrap_or_default();
-            subject::of_address(&text, client.ipv6_prefix)
+        let text = self.head.value(&client.ip_header);
+        let found = text.as_deref().and_then(subject::address);
+        self.odd_address = text.is_some() && found.is_none();
+        let subject = match found {
+            Some(ip) => subject::of_address(ip, client.ipv6_prefix),
+            None => subject::UNKNOWN_ADDRESS.to_owned(),
         };
-        self.address.get_or_insert_with(address).clone()
+        self.address.insert(subject).clone()
     }
 
     fn digest(&mut self) -> Option<String> {

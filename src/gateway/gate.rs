@@ -29,6 +29,8 @@ pub struct Gate<B: Body> {
     notes: Vec<String>,
     /// The lasting failures of the store that have been noted already.
     told: BTreeSet<String>,
+    /// Whether the notes have told that the header with the client's address held none.
+    address_noted: bool,
 }
 
 impl<B: Body> Gate<B> {
@@ -56,6 +58,7 @@ impl<B: Body> Gate<B> {
             admin_token: None,
             notes: Vec::new(),
             told: BTreeSet::new(),
+            address_noted: false,
         })
     }
 
@@ -122,13 +125,26 @@ impl<B: Body> Gate<B> {
         self.note(text);
     }
 
+    /// Notes, once, that the header with the client's address held none: which header the platform sets
+    /// does not change from one request to the next.
+    pub(super) fn note_odd_address(&mut self) {
+        if !self.address_noted {
+            self.address_noted = true;
+            self.note(format!(
+                "client.ip_header: {} is there and does not hold one address (a list of addresses is \
+                 none): all clients of which that is so share one bucket",
+                self.plan.client.ip_header
+            ));
+        }
+    }
+
     pub(super) fn note(&mut self, note: String) {
         self.notes.push(note);
     }
 
     /// Takes the notes to log since the last call: failures of the store that were reported to
-    /// [`Gate::resume`], [`Gate::worked`] or [`Gate::note_failure`], and limit states in the store
-    /// that could not be read.
+    /// [`Gate::resume`], [`Gate::worked`] or [`Gate::note_failure`], limit states in the store that
+    /// could not be read, and a client's address that [`Gate::decide`] could not read.
     pub fn take_notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
     }

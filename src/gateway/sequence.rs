@@ -48,6 +48,9 @@ impl<B: Body> Gate<B> {
             true => Admission::free(now),
             false => Admission::of(&self.plan, &route, head, &self.limits, now),
         };
+        if admission.has_odd_address() {
+            self.note_odd_address();
+        }
         let cache = self.cache_phase(head, &target, &path, &route);
         let mut context = Context::new(route, admission, cache);
         context.outbound = self.plan.outbound.of(head);

@@ -67,7 +67,10 @@ impl Isolate {
     /// Answers a request: at once with a response where memory suffices, else with a promise.
     pub fn handle(self: &Rc<Self>, request: Request, context: ExecutionContext) -> JsValue {
         let head = RequestHead::of(&request);
-        let step = self.gate.borrow_mut().decide(&head, now());
+        let mut gate = self.gate.borrow_mut();
+        let step = gate.decide(&head, now());
+        gate.take_notes().iter().for_each(|note| warn(note));
+        drop(gate);
         let run = Run {
             isolate: Rc::clone(self),
             request,
