@@ -10,6 +10,7 @@ mod cors;
 mod duration;
 mod error;
 mod grammar;
+mod overlay;
 mod reference;
 mod shape;
 mod share;
@@ -29,6 +30,8 @@ pub use cors::Cors;
 #[doc(hidden)]
 pub use duration::{format_duration, parse_duration};
 pub use error::{ConfigError, ConfigProblem};
+#[doc(hidden)]
+pub use overlay::laid_over;
 #[doc(hidden)]
 pub use shape::is_key_prefix;
 pub(crate) use shape::{Absent, Field, Shape};
@@ -124,6 +127,26 @@ impl Config {
         Ok(config)
     }
 
+    /// Reads the configuration that a Worker was built with, in JSON, and lays over it what its
+    /// environment says ([`laid_over`]); either may be absent.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::from_json`]; and if neither is there.
+    #[doc(hidden)]
+    pub fn from_layers(built: Option<&str>, environment: Option<&str>) -> Result<Self, ConfigError> {
+        match (built, environment) {
+            (None, None) => Err(ConfigError::of(
+                "EDGE",
+                "expected the configuration, as a JSON variable or in edge.toml, found nothing",
+            )),
+            (None, Some(only)) | (Some(only), None) => only.parse(),
+            (Some(built), Some(over)) => {
+                Self::from_json(laid_over(value_of(built)?, value_of(over)?))
+            }
+        }
+    }
+
     /// The JSON Schema (2020-12) of the configuration.
     pub fn schema() -> Value {
         let mut schema = grammar::CONFIG.schema();
@@ -150,10 +173,13 @@ impl FromStr for Config {
 
     /// Reads a configuration from JSON.
     fn from_str(json: &str) -> Result<Self, ConfigError> {
-        let value = serde_json::from_str(json)
-            .map_err(|e| ConfigError::of("", &format!("expected a JSON object: {e}")))?;
-        Self::from_json(value)
+        Self::from_json(value_of(json)?)
     }
+}
+
+fn value_of(json: &str) -> Result<Value, ConfigError> {
+    serde_json::from_str(json)
+        .map_err(|e| ConfigError::of("", &format!("expected a JSON object: {e}")))
 }
 
 impl<'de> Deserialize<'de> for Config {

@@ -25,7 +25,14 @@ thread_local! {
 extern "C" {
     #[wasm_bindgen(js_namespace = console, js_name = error)]
     fn log_error(message: &str);
+
+    #[wasm_bindgen(js_namespace = console, js_name = warn)]
+    fn log_warning(message: &str);
 }
+
+/// The global that holds the configuration that the Worker was built with: `edge.toml` as JSON, in a
+/// string. `scripts/lib/edge-toml.mjs` writes it into the first line of `build/index.js`.
+const BUILT_WITH: &str = "OMNITRADE_EDGE_CONFIG";
 
 /// The Worker's `fetch` handler. `env` holds the bindings. It returns a response if it can answer
 /// at once, and a promise of one otherwise.
@@ -53,28 +60,23 @@ fn start(env: &JsValue) -> Option<Rc<Isolate>> {
         .ok()
 }
 
-/// Reads the binding `EDGE`: a JSON variable, or the same JSON as text.
+/// Reads the configuration that the Worker was built with, and lays the binding `EDGE` over it: a JSON
+/// variable, or the same JSON as text.
 fn config(env: &JsValue) -> Result<Config, ConfigError> {
-    let edge = binding(env, "EDGE").ok_or_else(|| {
-        ConfigError::of(
-            "EDGE",
-            "expected the configuration as a JSON variable, found nothing",
-        )
-    })?;
-    let json = match edge.as_string() {
-        Some(text) => Some(text),
-        None => JSON::stringify(&edge)
-            .ok()
-            .and_then(|text| text.as_string()),
-    };
-    json.unwrap_or_default().parse()
+    let built = binding(&js_sys::global(), BUILT_WITH).and_then(|value| value.as_string());
+    let edge = binding(env, "EDGE").map(|edge| {
+        let text = edge.as_string();
+        text.or_else(|| JSON::stringify(&edge).ok()?.as_string())
+            .unwrap_or_default()
+    });
+    Config::from_layers(built.as_deref(), edge.as_deref())
 }
 
 /// The store; `None` if neither of its bindings exists. If there is no valid configuration, the
 /// bindings are only checked.
 fn store(env: &JsValue, config: Option<&Config>) -> Result<Option<Store>, ConfigError> {
     let names = ["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"];
-    let (url, token) = match names.map(|name| text(env, name)) {
+    let (url, token) = match trimmed(env, names) {
         [None, None] => return Ok(None),
         [Some(url), Some(token)] => (url, token),
         [url, _] => {
@@ -99,6 +101,28 @@ fn store(env: &JsValue, config: Option<&Config>) -> Result<Option<Store>, Config
         options = options.timeout(config.redis.timeout);
     }
     RestClient::new(transport, options).map(Some).map_err(of)
+}
+
+/// Reads the bindings with these names, which are texts, without the white space around them: a file or
+/// a pipe may have added it, and no address or token has any. One line in the log says so.
+fn trimmed<const N: usize>(env: &JsValue, names: [&str; N]) -> [Option<String>; N] {
+    let given = names.map(|name| (name, text(env, name)));
+    let spaced = |text: &str| text.trim().len() < text.len();
+    let with_space: Vec<_> = given
+        .iter()
+        .filter(|(_, text)| text.as_deref().is_some_and(spaced))
+        .map(|(name, _)| *name)
+        .collect();
+    if !with_space.is_empty() {
+        let names = with_space.join(" and ");
+        log_warning(&format!(
+            "configuration: {names}: the white space around the value is left off"
+        ));
+    }
+    given.map(|(_, text)| {
+        let text = text?.trim().to_owned();
+        (!text.is_empty()).then_some(text)
+    })
 }
 
 /// The token for the protected admin pages, which do not exist without it.
