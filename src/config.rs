@@ -10,7 +10,9 @@ mod cors;
 mod duration;
 mod error;
 mod grammar;
+mod method;
 mod overlay;
+mod path;
 mod reference;
 mod shape;
 mod share;
@@ -78,6 +80,8 @@ pub struct Config {
     /// and how long an upload may pause.
     #[serde(deserialize_with = "duration::required")]
     pub origin_timeout: Duration,
+    /// The methods that routes may name beside those of the IANA HTTP Method Registry.
+    pub extra_methods: Vec<String>,
     /// The limits of every request that no route claims.
     pub default_limits: Vec<String>,
     /// Which headers tell clients their limits.
@@ -134,7 +138,10 @@ impl Config {
     ///
     /// As [`Config::from_json`]; and if neither is there.
     #[doc(hidden)]
-    pub fn from_layers(built: Option<&str>, environment: Option<&str>) -> Result<Self, ConfigError> {
+    pub fn from_layers(
+        built: Option<&str>,
+        environment: Option<&str>,
+    ) -> Result<Self, ConfigError> {
         match (built, environment) {
             (None, None) => Err(ConfigError::of(
                 "EDGE",

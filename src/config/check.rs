@@ -7,12 +7,15 @@ mod cors;
 mod permits;
 mod tags;
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use crate::engine::route::{Pattern, PatternError};
 
 use super::duration::parse_duration;
 use super::error::ConfigProblem;
+use super::method::{is_method, is_registered};
 use super::shape::{is_name, texts};
 
 /// The problems of a configuration other than those of its shape.
@@ -30,6 +33,8 @@ pub fn problems(config: &Value) -> Vec<ConfigProblem> {
         limit_problems(name, limit, &mut problems);
     }
     let routes = config["routes"].as_array().map_or(&[][..], Vec::as_slice);
+    let extra_methods = texts(&config["extra_methods"]);
+    let mut claims = Claims::default();
     for (n, route) in routes.iter().enumerate() {
         let path = format!("routes[{n}]");
         names(
@@ -48,14 +53,13 @@ pub fn problems(config: &Value) -> Vec<ConfigProblem> {
         );
         tags::check(&path, route, &mut problems);
         parameters(&path, route, &mut problems);
-        for (m, earlier) in routes.iter().enumerate().take(n) {
-            if overlap(earlier, route) {
-                problems.push(ConfigProblem::new(
-                    &format!("{path}.path"),
-                    &format!("a path that routes[{m}] does not claim for the same methods"),
-                    Some(&route["path"]),
-                ));
-            }
+        methods(&path, route, &extra_methods, &mut problems);
+        for m in claims.add(n, route) {
+            problems.push(ConfigProblem::new(
+                &format!("{path}.path"),
+                &format!("a path that routes[{m}] does not claim for the same methods"),
+                Some(&route["path"]),
+            ));
         }
     }
     problems.extend(cors::problems(&config["cors"]));
@@ -149,15 +153,49 @@ fn origin_quota(config: &Value, path: &str, route: &Value, problems: &mut Vec<Co
     }
 }
 
+/// The methods of a route are registered, or named as further ones.
+fn methods(path: &str, route: &Value, extra: &[&str], problems: &mut Vec<ConfigProblem>) {
+    for (n, method) in texts(&route["methods"]).into_iter().enumerate() {
+        if is_method(method) && !is_registered(method) && !extra.contains(&method) {
+            problems.push(ConfigProblem::new(
+                &format!("{path}.methods[{n}]"),
+                &format!(
+                    "a method of the IANA HTTP Method Registry, such as \"GET\" (if there is a method \
+                     {method} here, name it at the top: extra_methods = [\"{method}\"])"
+                ),
+                Some(&method.into()),
+            ));
+        }
+    }
+}
+
+/// Which routes claim a path, by its pattern.
+#[derive(Default)]
+struct Claims<'a>(BTreeMap<Pattern, Vec<(usize, &'a Value)>>);
+
+impl<'a> Claims<'a> {
+    /// Adds route `n`. Which earlier ones claim the same path for the same methods?
+    fn add(&mut self, n: usize, route: &'a Value) -> Vec<usize> {
+        let path = route["path"].as_str().map(Pattern::parse);
+        let Some(Ok(pattern)) = path else {
+            return Vec::new();
+        };
+        let same_path = self.0.entry(pattern).or_default();
+        let overlapping = same_path.iter().filter(|(_, other)| overlap(other, route));
+        let overlapping = overlapping.map(|(m, _)| *m).collect();
+        same_path.push((n, route));
+        overlapping
+    }
+}
+
+/// Whether two routes with one path claim the same method.
 fn overlap(a: &Value, b: &Value) -> bool {
-    let methods = match (a["methods"].as_array(), b["methods"].as_array()) {
+    match (a["methods"].as_array(), b["methods"].as_array()) {
         (Some(a), Some(b)) => a.iter().any(|method| b.contains(method)),
         (None, None) => true,
         // Only one of them names methods: that one takes precedence for these.
         _ => false,
-    };
-    let pattern = |route: &Value| Pattern::parse(route["path"].as_str()?).ok();
-    methods && pattern(a).is_some_and(|a| pattern(b) == Some(a))
+    }
 }
 
 #[cfg(test)]

@@ -51,6 +51,12 @@ pub fn format_duration(duration: Duration) -> String {
     format!("{}{name}", ms / unit)
 }
 
+/// Which durations there are, in words.
+pub(super) fn duration_units() -> String {
+    let longest = format_duration(Duration::from_millis(LONGEST));
+    format!("a whole number and one of ms, s, m, h and d, at most \"{longest}\"")
+}
+
 /// For `#[serde(deserialize_with)]`.
 pub(super) fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;

@@ -30,6 +30,13 @@ pub const CONFIG: Shape = Shape::Table(&[
          but not pause for longer than this.",
     ),
     field(
+        "extra_methods",
+        Shape::List(&METHOD),
+        Is("[]"),
+        "The methods that routes may name beside those of the [IANA HTTP Method \
+         Registry](https://www.iana.org/assignments/http-methods): a misspelt one would claim nothing.",
+    ),
+    field(
         "default_limits",
         Shape::List(&NAME),
         Is("[]"),
@@ -272,7 +279,9 @@ const ROUTE: Shape = Shape::Table(&[
         "path",
         PATH,
         Missing,
-        "The path: `{name}` matches one segment, `{*rest}` the rest.",
+        "The path: `{name}` matches one segment, `{*rest}` the rest, or nothing. `* : $ ( ) [ ] < > ^ |` \
+         and `\\`, which are wildcards in other tools, are written percent-encoded if they stand for \
+         themselves (`/odata/%24metadata`); that matches both spellings of a request's path.",
     ),
     field(
         "methods",

@@ -96,6 +96,7 @@ fn fields_of(shape: &Shape) -> Option<&'static [Field]> {
         Shape::Table(fields) => Some(fields),
         Shape::List(item) | Shape::Map(item) => fields_of(item),
         Shape::Either(one, other) => fields_of(one).or_else(|| fields_of(other)),
+        Shape::Advised(shape, _) => fields_of(shape),
         _ => None,
     }
 }
@@ -190,6 +191,7 @@ fn kind(shape: &Shape, parent: &str, field: &Field) -> String {
             kind(one, parent, field),
             kind(other, parent, field)
         ),
+        Shape::Advised(shape, _) => kind(shape, parent, field),
     }
 }
 

@@ -4,9 +4,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::duration::parse_duration;
+use super::duration::{duration_units, parse_duration};
 use super::error::ConfigProblem;
-use super::size::{format_size, parse_size};
+use super::size::{format_size, parse_size, size_units};
 
 /// The shape of a value.
 #[derive(Debug)]
@@ -39,6 +39,9 @@ pub enum Shape {
     Table(&'static [Field]),
     /// One of two shapes; no value has both.
     Either(&'static Shape, &'static Shape),
+    /// This shape; and of a text that does not have it, what was expected in its place, where that can
+    /// be told better than for all texts.
+    Advised(&'static Shape, fn(&str) -> Option<String>),
 }
 
 /// One field of a table.
@@ -95,15 +98,22 @@ impl Shape {
                     .find(|shape| shape.resembles(value))
                 {
                     Some(shape) => shape.check(value, path, problems),
-                    None => problems.push(ConfigProblem::new(path, &self.expected(), Some(value))),
+                    None => problems.push(self.problem(path, value)),
                 }
             }
             (_, value) => {
                 if !self.fits(value) {
-                    problems.push(ConfigProblem::new(path, &self.expected(), Some(value)));
+                    problems.push(self.problem(path, value));
                 }
             }
         }
+    }
+
+    /// The problem that this value does not have the shape.
+    fn problem(&self, path: &str, found: &Value) -> ConfigProblem {
+        let advice = found.as_str().and_then(|text| self.advice(text));
+        let expected = advice.unwrap_or_else(|| self.expected());
+        ConfigProblem::new(path, &expected, Some(found))
     }
 
     /// Whether a value is meant to have this shape, even if some of its parts are wrong.
@@ -112,6 +122,7 @@ impl Shape {
             Self::List(_) => value.is_array(),
             Self::Map(_) | Self::Table(_) => value.is_object(),
             Self::Either(one, other) => one.resembles(value) || other.resembles(value),
+            Self::Advised(shape, _) => shape.resembles(value),
             _ => self.fits(value),
         }
     }
@@ -130,7 +141,31 @@ impl Shape {
             }
             (Self::OneOf(words), Value::String(text)) => words.contains(&text.as_str()),
             (Self::Bool, Value::Bool(_)) => true,
+            (Self::Advised(shape, _), value) => shape.fits(value),
             _ => false,
+        }
+    }
+
+    /// What was expected in place of this text, if more can be told than of other texts.
+    fn advice(&self, found: &str) -> Option<String> {
+        match self {
+            Self::Advised(_, advice) => advice(found),
+            Self::Duration { .. } if is_counted(found) => {
+                Some(format!("{} ({})", self.expected(), duration_units()))
+            }
+            // One in a known unit is out of the bounds, which are told in any case.
+            Self::Size(..) if is_counted(found) && parse_size(found).is_none() => {
+                Some(format!("{} ({})", self.expected(), size_units()))
+            }
+            Self::Either(one, other) => {
+                let [first, second] = [one.advice(found), other.advice(found)];
+                (first.is_some() || second.is_some()).then(|| {
+                    let first = first.unwrap_or_else(|| one.expected());
+                    let second = second.unwrap_or_else(|| other.expected());
+                    format!("{first}, or {second}")
+                })
+            }
+            _ => None,
         }
     }
 
@@ -153,6 +188,7 @@ impl Shape {
             Self::List(_) => "a list".to_owned(),
             Self::Map(_) | Self::Table(_) => "a table".to_owned(),
             Self::Either(one, other) => format!("{} or {}", one.expected(), other.expected()),
+            Self::Advised(shape, _) => shape.expected(),
         }
     }
 
@@ -182,6 +218,7 @@ impl Shape {
                 "additionalProperties": item.schema(),
             }),
             Self::Either(one, other) => json!({ "anyOf": [one.schema(), other.schema()] }),
+            Self::Advised(shape, _) => shape.schema(),
             Self::Table(fields) => {
                 let required: Vec<_> = fields
                     .iter()
@@ -299,6 +336,14 @@ pub fn is_key_prefix(text: &str) -> bool {
         is_name(tag) && (rest.is_empty() || is_name(&rest))
     };
     (1..=32).contains(&text.len()) && plain.is_some_and(whole)
+}
+
+/// Whether a text is a number with something behind it: a quantity in some unit, known or not.
+fn is_counted(text: &str) -> bool {
+    let text = text.trim();
+    let number = |c: char| c.is_ascii_digit() || matches!(c, '.' | ',' | '_' | '+' | '-');
+    let unit = text.trim_start_matches(number);
+    unit.len() < text.len() && !unit.is_empty() && text.contains(|c: char| matches!(c, '1'..='9'))
 }
 
 fn join(path: &str, name: &str) -> String {

@@ -59,6 +59,11 @@ pub fn format_size(bytes: u64) -> String {
     format!("{}{name}", bytes / unit)
 }
 
+/// Which sizes there are, in words; how large one may be depends on the field.
+pub(super) const fn size_units() -> &'static str {
+    "a whole number and one of B, KB and MB"
+}
+
 /// For `#[serde(deserialize_with)]`.
 pub(super) fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let text = String::deserialize(deserializer)?;

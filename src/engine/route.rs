@@ -72,7 +72,12 @@ impl Pattern {
                     rest.map_or(Segment::One, |_| Segment::Rest)
                 }
                 None if part.contains(['{', '}']) => return Err(PatternError::Malformed),
-                None => Segment::Literal(folded(part).map_err(|_| PatternError::Malformed)?),
+                None => match folded(part) {
+                    // No path of a request has one: the URL Standard has resolved it.
+                    Ok(dots) if dots == "." || dots == ".." => return Err(PatternError::Malformed),
+                    Ok(literal) => Segment::Literal(literal),
+                    Err(_) => return Err(PatternError::Malformed),
+                },
             });
         }
         Ok(Self { segments })
@@ -279,7 +284,20 @@ mod tests {
     #[test]
     fn what_is_no_pattern_is_refused() {
         for text in [
-            "", "a", "/{", "/{}", "/{*}", "/a{b}", "/{*a}/b", "/{a b}", "/a?b", "/%",
+            "",
+            "a",
+            "/{",
+            "/{}",
+            "/{*}",
+            "/a{b}",
+            "/{*a}/b",
+            "/{a b}",
+            "/a?b",
+            "/%",
+            "/a/./b",
+            "/..",
+            "/%2e%2E/a",
+            "/a/.%2e",
         ] {
             assert!(Pattern::parse(text).is_err(), "{text}");
         }

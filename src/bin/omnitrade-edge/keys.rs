@@ -275,7 +275,7 @@ fn plan(text: &str) -> Result<String, &'static str> {
 fn validity(text: &str) -> Result<Duration, &'static str> {
     parse_duration(text)
         .filter(|duration| !duration.is_zero())
-        .ok_or("expected a duration such as 365d, at most ten years")
+        .ok_or("expected a duration such as 365d: a whole number and one of ms, s, m, h and d, at most 3650d")
 }
 
 #[cfg(test)]

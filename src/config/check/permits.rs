@@ -1,6 +1,8 @@
 //! Whether requests can pass at all: their costs, compared with the quotas and with the shares that
 //! routes reserve for themselves.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::super::error::ConfigProblem;
@@ -14,7 +16,20 @@ pub fn problems(
     limits: &Map<String, Value>,
     routes: &[Value],
 ) -> Vec<ConfigProblem> {
-    let permits = Permits { limits, routes };
+    let mut kept = BTreeMap::new();
+    for (name, text) in routes
+        .iter()
+        .filter_map(|r| r["reserve"].as_object())
+        .flatten()
+    {
+        let share = text.as_str().and_then(parse_share).unwrap_or(0);
+        *kept.entry(name.as_str()).or_default() += share;
+    }
+    let permits = Permits {
+        limits,
+        routes,
+        kept,
+    };
     let mut problems = Vec::new();
     for (n, route) in routes.iter().enumerate() {
         permits.reserve(n, route, &mut problems);
@@ -29,6 +44,8 @@ pub fn problems(
 struct Permits<'a> {
     limits: &'a Map<String, Value>,
     routes: &'a [Value],
+    /// The hundredths of each limit that all routes together keep for themselves.
+    kept: BTreeMap<&'a str, u64>,
 }
 
 impl Permits<'_> {
@@ -70,8 +87,7 @@ impl Permits<'_> {
             let Some(least) = self.limits.get(name).and_then(smallest_quota) else {
                 continue;
             };
-            let kept: u64 = self.routes.iter().map(|r| share(r, name)).sum();
-            let kept = kept - share(route, name);
+            let kept = self.kept.get(name).copied().unwrap_or(0) - share(route, name);
             // The smallest quota leaves the least.
             let left = unreserved(least, kept);
             if cost <= left {

@@ -103,6 +103,40 @@ fn an_error_names_the_path_and_what_was_expected() {
              found \"a\"",
         ),
         (
+            json!({ "routes": [{ "path": "/api/*" }] }),
+            "routes[0].path: expected \"/api/{*rest}\" (`{name}` stands for one segment, `{*name}` for \
+             the rest), or \"/api/%2A\" if `*` stands for itself, found \"/api/*\"",
+        ),
+        (
+            json!({ "routes": [{ "path": "/api/{id:int}" }] }),
+            "routes[0].path: expected \"/api/{id}\" (`{name}` stands for one segment, `{*name}` for the \
+             rest), found \"/api/{id:int}\"",
+        ),
+        (
+            json!({ "routes": [{ "path": "/a/../b" }] }),
+            "routes[0].path: expected a path such as \"/v1/books/{id}\" or \"/files/{*rest}\", \
+             found \"/a/../b\"",
+        ),
+        (
+            json!({ "routes": [{ "path": "/a", "methods": ["GET", "GTE"] }] }),
+            "routes[0].methods[1]: expected a method of the IANA HTTP Method Registry, such as \"GET\" \
+             (if there is a method GTE here, name it at the top: extra_methods = [\"GTE\"]), found \
+             \"GTE\"",
+        ),
+        (
+            json!({ "routes": [{ "path": "/a", "methods": ["get"] }] }),
+            "routes[0].methods[0]: expected \"GET\" (methods are written in capitals), found \"get\"",
+        ),
+        (
+            json!({ "extra_methods": ["m-search"] }),
+            "extra_methods[0]: expected \"M-SEARCH\" (methods are written in capitals), found \
+             \"m-search\"",
+        ),
+        (
+            json!({ "routes": [{ "path": "/a", "methods": [""] }] }),
+            "routes[0].methods[0]: expected a method in capitals, such as \"GET\", found \"\"",
+        ),
+        (
             json!({ "routes": [{ "path": "/a%3Bx/{id}" }] }),
             "routes[0].path: expected a path without `;`, also written `%3B` (it and what follows it \
              in a segment of a request are left off before the path is matched, so this one would \
@@ -147,6 +181,87 @@ fn an_unknown_field_is_an_error() {
           such field"
         ]
     );
+}
+
+#[test]
+fn a_route_names_registered_methods_and_further_ones_that_are_named() {
+    let right = json!({
+        "extra_methods": ["GTE", "M-SEARCH"],
+        "routes": [{ "path": "/a", "methods": ["GTE", "M-SEARCH", "QUERY", "VERSION-CONTROL"] }],
+    });
+    assert_eq!(errors(right), [""; 0]);
+    let others = json!({
+        "extra_methods": ["PURGE"],
+        "routes": [{ "path": "/a", "methods": ["GTE"] }, { "path": "/b", "methods": ["PURGE"] }],
+    });
+    assert_eq!(errors(others).len(), 1);
+}
+
+#[test]
+fn a_quantity_in_an_unknown_unit_is_told_the_units() {
+    let window = |text: &str| errors(json!({ "limits": { "per-client": { "window": text } } }));
+    for wrong in [
+        "10y",
+        "1w",
+        "5000d",
+        "1.5h",
+        "60 s",
+        "60sec",
+        "99999999999999999999s",
+    ] {
+        let expected = "limits.per-client.window: expected a duration such as \"60s\" (a whole number \
+                        and one of ms, s, m, h and d, at most \"3650d\"), found";
+        assert_eq!(window(wrong), [format!("{expected} {wrong:?}")]);
+    }
+    assert_eq!(window("3650d"), [""; 0]);
+    let ttl = errors(json!({ "routes": [{ "path": "/a", "cache": { "ttl": "1w" } }] }));
+    assert_eq!(
+        ttl,
+        [
+            "routes[0].cache.ttl: expected a duration such as \"60s\" (a whole number and one of ms, s, \
+             m, h and d, at most \"3650d\"), or \"candle\", found \"1w\""
+        ]
+    );
+    for wrong in ["1GB", "64kb", "1.5MB", "512"] {
+        let told = errors(json!({ "cache": { "max_entry": wrong } }));
+        let units = " (a whole number and one of B, KB and MB)";
+        let units = if wrong == "512" { "" } else { units };
+        let expected = "cache.max_entry: expected a size such as \"64KB\", from \"1KB\" to \"4MB\"";
+        assert_eq!(told, [format!("{expected}{units}, found {wrong:?}")]);
+    }
+    let reserve = json!({ "routes": [{
+        "path": "/a", "limits": ["per-client"], "reserve": { "per-client": "12.5%" },
+    }] });
+    assert_eq!(
+        errors(reserve),
+        [
+            "routes[0].reserve.per-client: expected a share such as \"20%\", from \"1%\" to \"90%\" (a \
+             whole number and %), found \"12.5%\""
+        ]
+    );
+}
+
+#[test]
+fn the_environment_lies_over_what_the_worker_was_built_with() {
+    let built = r#"{ "origin": "https://a.example", "redis": { "timeout": "1s" },
+                     "routes": [{ "path": "/a" }, { "path": "/b" }] }"#;
+    let over = r#"{ "origin": "https://b.example", "redis": { "key_prefix": "b" } }"#;
+    let both = Config::from_layers(Some(built), Some(over)).unwrap();
+    assert_eq!(
+        (both.origin.as_str(), both.routes.len()),
+        ("https://b.example", 2)
+    );
+    assert_eq!(both.redis.timeout.as_millis(), 1_000);
+    assert_eq!(both.redis.key_prefix, "b");
+    let alone = Config::from_layers(Some(built), None).unwrap();
+    assert_eq!(alone.origin, "https://a.example");
+    assert!(Config::from_layers(None, Some(over)).is_ok());
+    let none = Config::from_layers(None, None).unwrap_err().to_string();
+    assert_eq!(
+        none,
+        "EDGE: expected the configuration, as a JSON variable or in edge.toml, found nothing"
+    );
+    assert!(Config::from_layers(Some(built), Some("7")).is_err());
 }
 
 #[test]

@@ -4,6 +4,8 @@ use crate::engine::cors::is_page_origin;
 use crate::engine::http_cache::{VersionSource, places};
 use crate::engine::route::{Pattern, PatternError};
 
+use super::super::method::{in_capitals, is_method};
+use super::super::path::{has_wildcard_of_others, in_our_words};
 use super::super::shape::{Shape, is_key_prefix, is_name};
 use super::super::share::parse_share;
 
@@ -20,10 +22,18 @@ pub const ORIGIN_QUOTA_NAME: Shape = Shape::Text {
 };
 
 /// A share of a limit.
-pub const SHARE: Shape = Shape::Text {
-    expected: "a share such as \"20%\", from \"1%\" to \"90%\"",
-    fits: |text| parse_share(text).is_some(),
-};
+pub const SHARE: Shape = Shape::Advised(
+    &Shape::Text {
+        expected: "a share such as \"20%\", from \"1%\" to \"90%\"",
+        fits: |text| parse_share(text).is_some(),
+    },
+    |found| {
+        let is_fraction =
+            found.contains(['.', ',']) && found.contains(|c: char| c.is_ascii_digit());
+        let told = "a share such as \"20%\", from \"1%\" to \"90%\" (a whole number and %)";
+        is_fraction.then(|| told.to_owned())
+    },
+);
 
 /// The prefix of all Redis key names.
 pub const KEY_PREFIX: Shape = Shape::Text {
@@ -33,10 +43,16 @@ pub const KEY_PREFIX: Shape = Shape::Text {
 };
 
 /// The path of a route. `config/check.rs` rejects a `;` in it, with a message of its own.
-pub const PATH: Shape = Shape::Text {
-    expected: "a path such as \"/v1/books/{id}\" or \"/files/{*rest}\"",
-    fits: |text| !matches!(Pattern::parse(text), Err(PatternError::Malformed)),
-};
+pub const PATH: Shape = Shape::Advised(
+    &Shape::Text {
+        expected: "a path such as \"/v1/books/{id}\" or \"/files/{*rest}\"",
+        fits: |text| {
+            !has_wildcard_of_others(text)
+                && !matches!(Pattern::parse(text), Err(PatternError::Malformed))
+        },
+    },
+    in_our_words,
+);
 
 /// The address of an API.
 pub const ORIGIN: Shape = Shape::Text {
@@ -64,13 +80,14 @@ pub const FORWARD: Shape = Shape::Text {
     fits: |text| text != "*" && http::HeaderName::from_bytes(text.as_bytes()).is_ok(),
 };
 
-/// A request method.
-pub const METHOD: Shape = Shape::Text {
-    expected: "a method in capitals, such as \"GET\"",
-    fits: |text| {
-        !text.is_empty() && text.len() <= 32 && text.bytes().all(|b| b.is_ascii_uppercase())
+/// A request method. `config/check.rs` rejects an unknown one.
+pub const METHOD: Shape = Shape::Advised(
+    &Shape::Text {
+        expected: "a method in capitals, such as \"GET\"",
+        fits: is_method,
     },
-};
+    in_capitals,
+);
 
 /// The name of a query parameter.
 pub const PARAMETER: Shape = Shape::Text {
