@@ -7,6 +7,7 @@ import { readdir, readFile, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { bootstrap } from "./lib/bootstrap.mjs";
+import { compileConfiguration } from "./lib/edge-toml.mjs";
 import { Failure, main, root, run } from "./lib/process.mjs";
 import { ensureWorkerTools } from "./lib/toolchain.mjs";
 
@@ -16,9 +17,16 @@ const WORKER_SOURCES = ["src", "wasm", "Cargo.toml", "Cargo.lock", "rust-toolcha
 const parts = { worker: buildWorker };
 
 /**
- * Builds `build/index.js` and `build/index_bg.wasm` in release mode, unless no source has changed.
+ * Builds `build/index.js` and `build/index_bg.wasm` in release mode, unless no source has changed, and
+ * compiles `edge.toml` into the first.
  */
 export async function buildWorker() {
+  await compileWorker();
+  await compileConfiguration({ script: join(root, "build/index.js"), file: join(root, "edge.toml") });
+}
+
+/** Does nothing when no source has changed. */
+async function compileWorker() {
   const started = new Date();
   const output = join(root, "build/index_bg.wasm");
   if ((await newest(WORKER_SOURCES)) < (await newest(["build/index_bg.wasm"]))) return;

@@ -102,7 +102,8 @@ async function startGate({ port, origin, store, adminToken }) {
   // Imported here, because it exists only after `bootstrap`.
   const { readWranglerConfig } = await import("./lib/wrangler.mjs");
   const { name, main, compatibility_date, compatibility_flags, vars } = readWranglerConfig();
-  const edge = /** @type {Record<string, unknown>} */ (vars.EDGE);
+  // What edge.toml says is in the Worker; this lies over it.
+  const edge = /** @type {Record<string, unknown> | undefined} */ (vars.EDGE);
   mkdirSync(join(root, ".wrangler"), { recursive: true });
   const folder = scratchFolder(join(root, ".wrangler"));
   writeFileSync(

@@ -31,19 +31,22 @@ const INTRODUCTION: &str = "\
 
 # Configuration
 
-The configuration is the table `[vars.EDGE]` of `wrangler.toml`. This page lists every field; the \
+The configuration is the table `[vars.EDGE]` of `wrangler.toml`. What is too large for that, or is the \
+same in all environments, can stand in a file `edge.toml` beside it, in which the same fields have no \
+`vars.EDGE.` before them ([deployment](deploy.md#large-configurations)). This page lists every field; the \
 same list is a JSON Schema in [`schema/edge.json`](../schema/edge.json). To check a configuration:
 
 ```sh
 cargo run --features cli -- check wrangler.toml
 ```
 
-The command says in words what the gate will do, or names everything that is wrong, each with its \
-path, for example `limits.per-client.window: expected a duration such as \"60s\", found \"60\"`. If a \
+The command reads the `edge.toml` beside the file and every environment, too, and takes \
+`wrangler.jsonc` as well. It says in words what the gate will do, or names everything that is wrong, each \
+with its path, for example `limits.per-client.window: expected a duration such as \"60s\", found \"60\"`. If a \
 configuration is wrong, the Worker writes the same to its log, and answers every request with 500 \
 until it is corrected.
 
-- A **duration** is a whole number and a unit: `\"250ms\"`, `\"2s\"`, `\"5m\"`, `\"1h\"`, `\"1d\"`.
+- A **duration** is a whole number and a unit: `\"250ms\"`, `\"2s\"`, `\"5m\"`, `\"1h\"`, `\"1d\"`; at most `\"3650d\"`.
 - A **size** is a whole number and a unit: `\"512B\"`, `\"64KB\"`, `\"16MB\"`. 1 KB is 1,024 bytes, \
 1 MB is 1,024 KB.
 - A **name** (of a limit, an origin quota or a plan) has at most 64 letters, digits, `-`, `_` or `.`.

@@ -244,6 +244,31 @@ fn the_configuration_says_the_prefix_and_the_plans() {
 }
 
 #[test]
+fn the_prefix_is_that_of_the_environment_and_of_edge_toml() {
+    let rig = Rig::start("keys");
+    rig.write(
+        "edge.toml",
+        "origin = 'https://api.example.com'\nredis = { key_prefix = 'built' }",
+    );
+    rig.write(
+        "wrangler.toml",
+        "[env.a.vars]\n[env.b.vars.EDGE.redis]\nkey_prefix = 'b'\n",
+    );
+    for (args, prefix) in [
+        (&[][..], "built"),
+        (&["--env", "a"], "built"),
+        (&["--env", "b"], "b"),
+    ] {
+        let key = add(&rig, args);
+        let done = rig.run(&[&["list", "--json"], args].concat()).ok();
+        let digest = subject::of_api_key(&key, &subject::domain(prefix));
+        assert!(done.stdout.contains(&digest), "{prefix}: {done:?}");
+    }
+    rig.run(&["list", "--env", "c"])
+        .failed(1, "wrangler.toml: expected an environment [env.c]");
+}
+
+#[test]
 fn what_is_asked_wrongly_is_refused_before_anything_is_sent() {
     let rig = Rig::start("keys");
     let away = nowhere();

@@ -40,7 +40,8 @@ impl Folder {
             .args(args)
             .current_dir(self.0.path())
             .env_remove("UPSTASH_REDIS_REST_URL")
-            .env_remove("UPSTASH_REDIS_REST_TOKEN");
+            .env_remove("UPSTASH_REDIS_REST_TOKEN")
+            .env_remove("CLOUDFLARE_ENV");
         program
     }
 
@@ -102,6 +103,11 @@ impl Rig {
     pub fn configure(&self, file: &str, text: &str) {
         let edge = "[vars.EDGE]\norigin = 'https://api.example.com'\n";
         self.folder.write(file, &[edge, text].concat());
+    }
+
+    /// Writes a file as it is.
+    pub fn write(&self, file: &str, text: &str) {
+        self.folder.write(file, text);
     }
 
     /// Runs the command on the store.

@@ -266,3 +266,49 @@ fn no_parameter_of_a_path_slips_past_a_limit_and_the_origin_gets_it() {
     let whole = spellings.map(|path| format!("https://api.example/base{path}"));
     assert_eq!(sent, whole[..3]);
 }
+
+#[test]
+fn a_client_address_that_is_none_is_noted_once_without_its_value() {
+    let mut rig = Rig::new(config());
+    let mut ask = |address: Option<&str>| {
+        let mut request = get("/any");
+        request.headers.remove("cf-connecting-ip");
+        if let Some(address) = address {
+            request = request.with("cf-connecting-ip", address);
+        }
+        let seen = rig.send(&request);
+        (seen.header("ratelimit"), rig.gate.take_notes())
+    };
+    let left = |(ratelimit, notes): (String, Vec<String>)| (ratelimit, notes.len());
+    let state = |left: u32| format!(r#""ip";r={left};t=62"#);
+    assert_eq!(
+        left(ask(None)),
+        (state(9), 0),
+        "an absent header is no fault"
+    );
+    assert_eq!(left(ask(Some("192.0.2.1:80"))), (state(9), 0));
+    assert_eq!(
+        left(ask(Some("192.0.2.1"))),
+        (state(8), 0),
+        "the same client"
+    );
+    let (ratelimit, notes) = ask(Some("192.0.2.1, 192.0.2.2"));
+    assert_eq!(
+        ratelimit,
+        state(8),
+        "the bucket of all whose address is unknown"
+    );
+    let [note] = &notes[..] else {
+        panic!("{notes:?}");
+    };
+    assert!(
+        note.starts_with("client.ip_header: cf-connecting-ip is there"),
+        "{note}"
+    );
+    assert!(!note.contains("192.0.2"), "{note}");
+    assert_eq!(
+        left(ask(Some("unknown"))),
+        (state(7), 0),
+        "and no second note"
+    );
+}

@@ -5,69 +5,60 @@ mod cache;
 mod cors;
 
 use std::fmt::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use omnitrade_edge::config::{
     By, Config, Keys, Limit, Mode, OnFailure, OriginQuota, OriginQuotaOf, Route, Sizes, Strategy,
     Style, format_duration, format_size,
 };
-use serde_json::Value;
 
 use crate::Failure;
+use crate::configuration::{Configurations, nearby, once};
 use cache::describe_cache;
 use cors::describe_cors;
 
 /// Check a configuration and print what it will do
 ///
-/// Ends with 1 if something is wrong with it, and reports everything on stderr.
+/// Reads the edge.toml beside the file too, if there is one, and every environment. Ends with 1 if
+/// something is wrong with one of them, and reports everything on stderr.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// A wrangler.toml with a `[vars.EDGE]`, or a JSON file with only the configuration
-    #[arg(default_value = "wrangler.toml")]
-    file: PathBuf,
+    /// A Wrangler configuration with a variable `EDGE` (TOML, or JSON with comments), or a file with
+    /// only the gate's configuration [default: wrangler.json, wrangler.jsonc or wrangler.toml]
+    file: Option<PathBuf>,
 }
 
 /// Reads the file and prints the description.
 pub fn run(options: &Options) -> Result<(), Failure> {
-    let summary = Summary(&load(&options.file)?).to_string();
+    let file = options.file.clone().or_else(nearby);
+    let file = file.unwrap_or_else(|| "wrangler.toml".into());
+    let summary = told(&Configurations::read(&file)?);
+    let summary = summary.map_err(|problems| Failure::Runtime(problems.join("\n")))?;
     crate::print(&summary).map_err(|error| Failure::Runtime(format!("cannot print: {error}")))
 }
 
-/// The configuration in `file`.
-///
-/// # Errors
-///
-/// Everything that is wrong with it, one line each.
-pub fn load(file: &Path) -> Result<Config, Failure> {
-    let name = file.display();
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::Runtime(format!("cannot read {name}: {error}")))?;
-    parse(file, &text).map_err(|problems| {
-        let lines: Vec<_> = problems.iter().map(|p| format!("{name}: {p}")).collect();
-        Failure::Runtime(lines.join("\n"))
-    })
-}
-
-/// The configuration in `text`, or everything that is wrong with it.
-fn parse(file: &Path, text: &str) -> Result<Config, Vec<String>> {
-    let value = configuration(file, text).map_err(|problem| vec![problem])?;
-    Config::from_json(value)
-        .map_err(|error| error.problems().iter().map(ToString::to_string).collect())
-}
-
-/// Extracts the configuration from the text of its file.
-fn configuration(file: &Path, text: &str) -> Result<Value, String> {
-    if file
-        .extension()
-        .is_some_and(|extension| extension == "json")
-    {
-        return serde_json::from_str(text).map_err(|error| format!("expected JSON: {error}"));
+/// What each configuration does, or all that is wrong with any of them.
+fn told(all: &Configurations) -> Result<String, Vec<String>> {
+    let (mut problems, mut text) = (Vec::new(), String::new());
+    for each in &all.each {
+        problems.extend(all.too_large(each));
+        match all.check(each) {
+            Ok(config) => {
+                if !text.is_empty() {
+                    text.push('\n');
+                }
+                if let Some(heading) = all.heading(each) {
+                    let _ = writeln!(text, "{heading}");
+                }
+                let _ = write!(text, "{}", Summary(&config));
+            }
+            Err(wrong) => problems.extend(wrong),
+        }
     }
-    let mut value: Value =
-        toml::from_str(text).map_err(|error| format!("expected TOML: {error}"))?;
-    match value.pointer_mut("/vars/EDGE") {
-        Some(edge) => Ok(edge.take()),
-        None => Err("expected a table [vars.EDGE], found nothing".into()),
+    match problems.is_empty() {
+        true => Ok(text),
+        // What is wrong in edge.toml is so in each environment.
+        false => Err(once(problems)),
     }
 }
 

@@ -4,6 +4,7 @@
 //! called wrongly.
 
 mod check;
+mod configuration;
 #[cfg(feature = "reqwest")]
 mod keys;
 #[cfg(feature = "reqwest")]

@@ -9,7 +9,8 @@ use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::redis::{Options, RestClient, Token};
 use omnitrade_edge::shell::ReqwestTransport;
 
-use crate::{Failure, check};
+use crate::Failure;
+use crate::configuration::{load, nearby};
 
 /// The options that determine the prefix.
 #[derive(Debug, clap::Args)]
@@ -18,29 +19,33 @@ pub struct Place {
     /// "ot"]
     #[arg(long, value_parser = key_prefix)]
     prefix: Option<String>,
-    /// The gate's configuration, a wrangler.toml or a JSON file [default: wrangler.toml, if there
-    /// is one and no --prefix]
+    /// The gate's configuration, as `check` reads it [default: wrangler.json, wrangler.jsonc or
+    /// wrangler.toml, if there is one and no --prefix]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The environment of the configuration that the gate runs in, as Wrangler's --env
+    #[arg(long = "env", value_name = "NAME", env = "CLOUDFLARE_ENV")]
+    environment: Option<String>,
 }
 
 impl Place {
     /// The configuration, if there is one. `file` takes precedence over `--config`.
     ///
-    /// A wrangler.toml that is only found in the current folder counts only without `--prefix`: a
-    /// broken one, or one of another Worker, must not prevent anybody from revoking a key.
+    /// A Wrangler configuration that is only found in the current folder counts only without
+    /// `--prefix`: a broken one, or one of another Worker, must not prevent anybody from revoking a key.
     ///
     /// # Errors
     ///
     /// Everything that is wrong with the configuration. A guessed prefix is no alternative: the
     /// gate would not find keys that are registered under it.
     pub fn config(&self, file: Option<&Path>) -> Result<Option<Config>, Failure> {
-        let nearby = Path::new("wrangler.toml");
-        match (file.or(self.config.as_deref()), &self.prefix) {
-            (Some(file), _) => check::load(file).map(Some),
-            (None, None) if nearby.exists() => check::load(nearby).map(Some),
-            (None, _) => Ok(None),
-        }
+        let file = match (file.or(self.config.as_deref()), &self.prefix) {
+            (Some(file), _) => Some(file.to_owned()),
+            (None, None) => nearby(),
+            (None, Some(_)) => None,
+        };
+        let environment = self.environment.as_deref().filter(|name| !name.is_empty());
+        file.map(|file| load(&file, environment)).transpose()
     }
 
     /// The store, and the prefix of its keys. Nothing is sent yet.

@@ -1,8 +1,24 @@
+use std::path::Path;
+
 use super::*;
 
+/// What `check` says of a file with this text, or what is wrong with it.
+fn checked(file: &str, text: &str) -> Result<String, Vec<String>> {
+    told(&Configurations::of(Path::new(file), text, None)?)
+}
+
+/// The same of a file beside an `edge.toml`.
+fn checked_over(edge: &str, text: &str) -> Result<String, Vec<String>> {
+    let built = Some((Path::new("edge.toml"), edge));
+    told(&Configurations::of(
+        Path::new("wrangler.toml"),
+        text,
+        built,
+    )?)
+}
+
 fn summary_of(text: &str) -> String {
-    let config = parse(Path::new("wrangler.toml"), text).unwrap();
-    Summary(&config).to_string()
+    checked("wrangler.toml", text).unwrap()
 }
 
 #[test]
@@ -201,26 +217,30 @@ fn headers_are_told_of_when_they_are_not_the_usual_ones() {
 
 #[test]
 fn everything_wrong_is_named() {
-    let wrong = |file: &str, text: &str| parse(Path::new(file), text).unwrap_err();
+    let wrong = |file: &str, text: &str| checked(file, text).unwrap_err();
     let problems = wrong(
         "wrangler.toml",
         "[vars.EDGE]\norigin = 'x'\nnonsense = 1\n[vars.EDGE.limits.a]\nwindow = '60'",
     );
     assert!(problems.len() >= 3, "{problems:?}");
-    assert!(problems.iter().any(|p| p.starts_with("limits.a.window: ")));
+    assert!(
+        problems
+            .iter()
+            .any(|p| p.starts_with("wrangler.toml: limits.a.window: "))
+    );
     assert_eq!(
         wrong("wrangler.toml", "name = 'x'"),
-        ["expected a table [vars.EDGE], found nothing"]
+        ["wrangler.toml: expected a table [vars.EDGE], found nothing"]
     );
     assert!(
         wrong("wrangler.toml", "[[[")
             .concat()
-            .starts_with("expected TOML")
+            .starts_with("wrangler.toml: expected TOML")
     );
     assert!(
         wrong("edge.json", "{")
             .concat()
-            .starts_with("expected JSON")
+            .starts_with("edge.json: expected JSON")
     );
 }
 
@@ -282,7 +302,192 @@ fn the_sample_in_the_readme_is_right() {
     let readme = include_str!("../../../../README.md");
     let (_, sample) = readme.split_once("```toml\n").unwrap();
     let (sample, _) = sample.split_once("```").unwrap();
-    assert_eq!(parse(Path::new("wrangler.toml"), sample).err(), None);
+    assert_eq!(checked("wrangler.toml", sample).err(), None);
+}
+
+/// A table of `count` routes of a Wrangler configuration, or of `edge.toml`.
+fn routes(prefix: &str, count: usize) -> String {
+    (0..count)
+        .map(|n| format!("[[{prefix}routes]]\npath = '/api/v1/resource-number-{n}/{{id}}'\n"))
+        .collect()
+}
+
+#[test]
+fn a_variable_beyond_5_kb_is_refused_with_its_size_and_the_remedy() {
+    let edge = |count| {
+        let routes = routes("vars.EDGE.", count);
+        format!("[vars.EDGE]\norigin = 'https://api.example.com'\n{routes}")
+    };
+    assert!(checked("wrangler.toml", &edge(100)).is_ok_and(|told| told.contains("number-99")));
+    let problems = checked("wrangler.toml", &edge(130)).unwrap_err();
+    let size = |n: usize| format!(r#"{{"path":"/api/v1/resource-number-{n}/{{id}}"}}"#).len();
+    let bytes = r#"{"origin":"https://api.example.com","routes":[]}"#.len()
+        + (0..130).map(size).sum::<usize>()
+        + 129;
+    assert_eq!(
+        problems,
+        [format!(
+            "wrangler.toml: vars.EDGE: expected at most 5 KB (5120 bytes of compact JSON), which is all \
+             that Cloudflare takes for one variable, found {bytes} bytes: move it, or most of it, to \
+             edge.toml beside this file (the same fields without `vars.EDGE.`), which is compiled into \
+             the Worker; what stays here is laid over it"
+        )]
+    );
+}
+
+#[test]
+fn the_variable_is_measured_to_the_byte_in_utf_8_and_edge_toml_is_not() {
+    let of_size = |bytes: usize| {
+        let start = r#"{"origin":"https://api.example.com","routes":[{"path":"/é""#;
+        let path = "x".repeat(bytes - start.len() - r#""}]}"#.len() + 1);
+        format!(
+            "[vars.EDGE]\norigin = 'https://api.example.com'\n\
+             [[vars.EDGE.routes]]\npath = '/é{path}'"
+        )
+    };
+    assert!(checked("wrangler.toml", &of_size(5_120)).is_ok());
+    let problems = checked("wrangler.toml", &of_size(5_121)).unwrap_err();
+    assert!(
+        problems.concat().contains("found 5121 bytes"),
+        "{problems:?}"
+    );
+    let over = "[vars.EDGE]\norigin = 'https://api.example.com'";
+    let told = checked_over(&routes("", 500), over).unwrap();
+    assert_eq!(
+        told.matches("all methods /api/v1/resource-number-").count(),
+        500
+    );
+}
+
+#[test]
+fn edge_toml_is_what_the_variable_is_laid_over() {
+    let edge = "origin = 'https://api.example.com'\n[limits.a]\nby = 'ip'\nwindow = '60s'\nquota = 10\n\
+                [[routes]]\npath = '/book'\nlimits = ['a']";
+    let told = checked_over(
+        edge,
+        "[vars.EDGE]\norigin = 'https://b.example'\n[vars.EDGE.limits.a]\nquota = 20",
+    )
+    .unwrap();
+    let heading =
+        "edge.toml, and over it limits.a.quota, origin from [vars.EDGE] of wrangler.toml\n";
+    assert!(told.starts_with(heading), "{told}");
+    for line in [
+        "origin   https://b.example,",
+        "a: 20 per 1m",
+        "all methods /book: a\n",
+    ] {
+        assert!(told.contains(line), "{line}\n{told}");
+    }
+    let alone = checked_over(edge, "name = 'x'").unwrap();
+    let heading =
+        "edge.toml (there is no [vars.EDGE] of wrangler.toml)\norigin   https://api.example.com";
+    assert!(alone.starts_with(heading), "{alone}");
+}
+
+#[test]
+fn a_problem_is_told_with_the_file_that_it_is_in() {
+    let edge = "[limits.a]\nby = 'ip'\nwindow = '60'\n[limits.'b.c']\nby = 'ip'\nwindow = '60s'\nquota = 1";
+    let over = "[vars.EDGE.limits.'b.c']\nquota = 0\n[[vars.EDGE.routes]]\npath = 'x'\n\
+                [env.live.vars.EDGE]\norigin = 'x'";
+    let mut problems = checked_over(edge, over).unwrap_err();
+    problems.sort();
+    let starts = [
+        "edge.toml: limits.a.quota: expected a whole number",
+        "edge.toml: limits.a.window: expected a duration",
+        "wrangler.toml: env.live: origin: expected an address",
+        "wrangler.toml: limits.b.c.quota: expected a whole number",
+        "wrangler.toml: origin: expected an address",
+        "wrangler.toml: routes[0].path: expected a path",
+    ];
+    assert_eq!(problems.len(), starts.len(), "{problems:#?}");
+    for (problem, start) in problems.iter().zip(starts) {
+        assert!(problem.starts_with(start), "{problem}");
+    }
+    let prefixed = checked_over("[vars.EDGE]\norigin = 'x'", over).unwrap_err();
+    let expected = "edge.toml: vars: expected the fields without `vars.EDGE.` before them";
+    assert!(prefixed.concat().starts_with(expected), "{prefixed:?}");
+}
+
+#[test]
+fn every_environment_is_checked_by_itself() {
+    let top = "[vars.EDGE]\norigin = 'https://api.example.com'\n";
+    let told = checked(
+        "wrangler.toml",
+        &format!("{top}[env.staging.vars.EDGE]\norigin = 'https://staging.example.com'"),
+    )
+    .unwrap();
+    for part in [
+        "[vars.EDGE] of wrangler.toml\norigin   https://api.example.com,",
+        "\n\n[env.staging.vars.EDGE] of wrangler.toml\norigin   https://staging.example.com,",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    let problems = checked(
+        "wrangler.toml",
+        &format!(
+            "{top}[env.a.vars.EDGE]\norigin = 'https://a.example'\ndefault_limits = ['none']\n\
+             [env.b]\nname = 'b'\n[env.c.vars.EDGE]\nheaders = 'none'\n[env.c.vars]\nX = 'x'"
+        ),
+    );
+    assert_eq!(
+        problems.unwrap_err(),
+        [
+            "wrangler.toml: env.a: default_limits[0]: expected the name of a limit (there are none under \
+             `limits`), found \"none\"",
+            "wrangler.toml: expected a table [env.b.vars.EDGE] (an environment has none of the variables \
+             outside of it), found nothing",
+            "wrangler.toml: env.c: origin: expected an address such as \"https://api.example.com\", \
+             without user, query or fragment, found nothing",
+        ]
+    );
+    let only = "[env.a.vars.EDGE]\norigin = 'https://a.example'";
+    assert!(
+        checked("wrangler.toml", only)
+            .unwrap()
+            .starts_with("origin   https://a.example,")
+    );
+}
+
+#[test]
+fn wranglers_json_is_read_with_comments_and_trailing_commas() {
+    let text = r#"{
+        // Where the API is.
+        "vars": { "EDGE": { "origin": "https://api.example.com", /* nothing */ }, },
+        "env": { "a": { "vars": { "EDGE": "{\"origin\":\"https://a.example\"}" } } },
+    }"#;
+    for file in ["wrangler.json", "wrangler.jsonc", "other.jsonc"] {
+        let told = checked(file, text).unwrap();
+        assert!(told.contains("origin   https://api.example.com,"), "{told}");
+        assert!(
+            told.contains("origin   https://a.example,"),
+            "as text: {told}"
+        );
+    }
+    let alone = checked("edge.json", r#"{ "origin": "https://api.example.com" }"#).unwrap();
+    assert!(
+        alone.starts_with("origin   https://api.example.com,"),
+        "{alone}"
+    );
+    let alone = checked("edge.toml", "origin = 'https://api.example.com'").unwrap();
+    assert!(
+        alone.starts_with("origin   https://api.example.com,"),
+        "{alone}"
+    );
+    for wrong in [
+        "{ vars: {} }",
+        "{ 'vars': {} }",
+        "{ \"vars\": 0x10 }",
+        "{ \"a\": 1 \"b\": 2 }",
+    ] {
+        let problems = checked("wrangler.json", wrong).unwrap_err().concat();
+        assert!(
+            problems.starts_with("wrangler.json: expected JSON"),
+            "{wrong}: {problems}"
+        );
+    }
+    let text = checked("wrangler.json", r#"{ "vars": { "EDGE": "x" } }"#).unwrap_err();
+    let expected = "wrangler.json: vars.EDGE: expected a table, or JSON as text";
+    assert!(text.concat().starts_with(expected), "{text:?}");
 }
 
 #[test]

@@ -1,0 +1,324 @@
+//! Where configurations are: in the variable `EDGE` of a Wrangler configuration and of each of its
+//! environments, laid over the `edge.toml` beside it; or in a file of their own.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use jsonc_parser::{ParseOptions, parse_to_serde_value};
+use omnitrade_edge::config::{Config, ConfigProblem, laid_over};
+use serde_json::Value;
+
+use crate::Failure;
+
+/// What the Worker is built with, if it lies beside the Wrangler configuration.
+const EDGE_TOML: &str = "edge.toml";
+
+/// The most that Cloudflare takes for one variable, in bytes.
+const LARGEST_VARIABLE: usize = 5 * 1_024;
+
+/// The Wrangler configuration in this directory: the first one that Wrangler itself looks for.
+pub fn nearby() -> Option<PathBuf> {
+    let names = ["wrangler.json", "wrangler.jsonc", "wrangler.toml"];
+    names
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|path| path.exists())
+}
+
+/// The configuration of an environment in `file`; without one, what stands outside of all of them.
+///
+/// # Errors
+///
+/// All that is wrong with it, a line each; not that it is too large to be deployed.
+pub fn load(file: &Path, environment: Option<&str>) -> Result<Config, Failure> {
+    let mut all = Configurations::read(file)?;
+    let wanted = |each: &Configuration| each.environment.as_deref() == environment;
+    let Some(n) = all.each.iter().position(wanted) else {
+        return Err(Failure::Runtime(match environment {
+            Some(name) => format!("{}: expected an environment [env.{name}]", all.file),
+            None => format!("{}: {NOTHING}", all.file),
+        }));
+    };
+    let found = all.each.swap_remove(n);
+    let checked = all.check(&found);
+    checked.map_err(|problems| Failure::Runtime(problems.join("\n")))
+}
+
+const NOTHING: &str = "expected a table [vars.EDGE], found nothing";
+
+/// All configurations of a file.
+pub struct Configurations {
+    /// The name of the file.
+    file: String,
+    /// What the `edge.toml` beside it says, and its name.
+    built: Option<(String, Value)>,
+    /// That of no environment comes first.
+    pub each: Vec<Configuration>,
+}
+
+/// One of them.
+pub struct Configuration {
+    /// The environment that it is for, `[env.NAME]`.
+    pub environment: Option<String>,
+    /// What the variable holds; `None`: there is none. For a file that holds nothing but the
+    /// configuration, all of it.
+    given: Option<Value>,
+    /// The bytes of the variable; `None`: it is no variable.
+    bytes: Option<usize>,
+}
+
+impl Configurations {
+    /// Reads a file, and what is beside it.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be read, or there is no configuration in them.
+    pub fn read(file: &Path) -> Result<Self, Failure> {
+        let beside = file.with_file_name(EDGE_TOML);
+        let built = (beside != file && beside.exists()).then(|| text_of(&beside));
+        let built = built.transpose()?.map(|text| (beside, text));
+        let built = built
+            .as_ref()
+            .map(|(path, text)| (path.as_path(), text.as_str()));
+        Self::of(file, &text_of(file)?, built)
+            .map_err(|problems| Failure::Runtime(problems.join("\n")))
+    }
+
+    /// The same of texts; `built`: the `edge.toml` beside the file.
+    pub fn of(file: &Path, text: &str, built: Option<(&Path, &str)>) -> Result<Self, Vec<String>> {
+        let name = file.display().to_string();
+        let wrong = |problem: String| vec![format!("{name}: {problem}")];
+        let mut value = parsed(file, text).map_err(wrong)?;
+        let is_wrangler = file.file_stem().is_some_and(|stem| stem == "wrangler")
+            || ["vars", "env"].iter().any(|field| !value[*field].is_null());
+        if !is_wrangler {
+            let only = Configuration {
+                environment: None,
+                given: Some(value),
+                bytes: None,
+            };
+            return Ok(Self {
+                file: name,
+                built: None,
+                each: vec![only],
+            });
+        }
+        let built = built
+            .map(|(path, text)| built_with(path, text))
+            .transpose()?;
+        let edge = value.pointer_mut("/vars/EDGE").map(Value::take);
+        let mut each = vec![Configuration::of(None, edge).map_err(wrong)?];
+        let environments = value["env"].as_object_mut();
+        for (environment, settings) in environments.into_iter().flatten() {
+            let edge = settings.pointer_mut("/vars/EDGE").map(Value::take);
+            let found = Configuration::of(Some(environment), edge);
+            each.push(found.map_err(|problem| wrong(format!("env.{environment}.{problem}")))?);
+        }
+        // Whoever deploys to environments only has no use for what stands outside of them.
+        let elsewhere = each.iter().skip(1).any(|each| each.given.is_some());
+        if built.is_none() && each.first().is_some_and(|top| top.given.is_none()) && elsewhere {
+            each.remove(0);
+        }
+        Ok(Self {
+            file: name,
+            built,
+            each,
+        })
+    }
+
+    /// The configuration that results, or all that is wrong with it: each with the file that it is in.
+    pub fn check(&self, each: &Configuration) -> Result<Config, Vec<String>> {
+        let merged = match (&self.built, &each.given) {
+            (None, None) => return Err(vec![self.absent(each)]),
+            (None, Some(only)) | (Some((_, only)), None) => only.clone(),
+            (Some((_, built)), Some(over)) => laid_over(built.clone(), over.clone()),
+        };
+        Config::from_json(merged).map_err(|error| {
+            let problems = error.problems().iter();
+            problems.map(|problem| self.told(each, problem)).collect()
+        })
+    }
+
+    /// That the variable is larger than Cloudflare takes, if it is.
+    pub fn too_large(&self, each: &Configuration) -> Option<String> {
+        let bytes = each.bytes.filter(|bytes| *bytes > LARGEST_VARIABLE)?;
+        Some(format!(
+            "{}: {}: expected at most 5 KB ({LARGEST_VARIABLE} bytes of compact JSON), which is all that \
+             Cloudflare takes for one variable, found {bytes} bytes: move it, or most of it, to \
+             {EDGE_TOML} beside this file (the same fields without `{}.`), which is compiled into the \
+             Worker; what stays here is laid over it",
+            self.file,
+            each.place(),
+            each.place(),
+        ))
+    }
+
+    /// What is said above the summary of one of several, or of one in two files; nothing where there is
+    /// nothing to tell apart.
+    pub fn heading(&self, each: &Configuration) -> Option<String> {
+        let place = format!("[{}] of {}", each.place(), self.file);
+        match (&self.built, &each.given) {
+            (None, _) if self.each.len() < 2 => None,
+            (None, _) => Some(place),
+            (Some((built, _)), None) => Some(format!("{built} (there is no {place})")),
+            (Some((built, _)), Some(over)) => {
+                let mut fields = Vec::new();
+                leaves(over, "", &mut fields);
+                Some(format!(
+                    "{built}, and over it {} from {place}",
+                    fields.join(", ")
+                ))
+            }
+        }
+    }
+
+    fn absent(&self, each: &Configuration) -> String {
+        match &each.environment {
+            None => format!("{}: {NOTHING}", self.file),
+            Some(_) => format!(
+                "{}: expected a table [{}] (an environment has none of the variables outside of it), \
+                 found nothing",
+                self.file,
+                each.place()
+            ),
+        }
+    }
+
+    /// One problem, with the file in which it is to be put right.
+    fn told(&self, each: &Configuration, problem: &ConfigProblem) -> String {
+        let found = |value: &Value| depth(value, &problem.path);
+        let here = each.given.as_ref().map(found);
+        let there = self
+            .built
+            .as_ref()
+            .map(|(name, built)| (name, found(built)));
+        match there {
+            // What neither has belongs where the environment's own fields are.
+            Some((name, there)) if here.is_none_or(|here| there > here) => {
+                format!("{name}: {problem}")
+            }
+            _ => match &each.environment {
+                Some(environment) => format!("{}: env.{environment}: {problem}", self.file),
+                None => format!("{}: {problem}", self.file),
+            },
+        }
+    }
+}
+
+impl Configuration {
+    /// That of an environment, whose variable holds this.
+    fn of(environment: Option<&str>, edge: Option<Value>) -> Result<Self, String> {
+        let (given, bytes) = match edge {
+            // JSON as text is what the Worker takes, too.
+            Some(Value::String(text)) => {
+                let read = serde_json::from_str(&text).map_err(|error| {
+                    format!("vars.EDGE: expected a table, or JSON as text: {error}")
+                })?;
+                (Some(read), Some(text.len()))
+            }
+            Some(value) => {
+                let bytes = value.to_string().len();
+                (Some(value), Some(bytes))
+            }
+            None => (None, None),
+        };
+        Ok(Self {
+            environment: environment.map(str::to_owned),
+            given,
+            bytes,
+        })
+    }
+
+    /// The path of its variable.
+    fn place(&self) -> String {
+        match &self.environment {
+            Some(name) => format!("env.{name}.vars.EDGE"),
+            None => "vars.EDGE".to_owned(),
+        }
+    }
+}
+
+/// What the Worker is built with.
+fn built_with(path: &Path, text: &str) -> Result<(String, Value), Vec<String>> {
+    let name = path.display().to_string();
+    let value = parsed(path, text).map_err(|problem| vec![format!("{name}: {problem}")])?;
+    if !value["vars"].is_null() {
+        return Err(vec![format!(
+            "{name}: vars: expected the fields without `vars.EDGE.` before them: [limits.NAME], [[routes]]"
+        )]);
+    }
+    Ok((name, value))
+}
+
+fn text_of(file: &Path) -> Result<String, Failure> {
+    let name = file.display();
+    std::fs::read_to_string(file)
+        .map_err(|error| Failure::Runtime(format!("cannot read {name}: {error}")))
+}
+
+/// Reads a file by its ending: JSON with comments and trailing commas, as Wrangler takes it under either
+/// ending, or TOML.
+fn parsed(file: &Path, text: &str) -> Result<Value, String> {
+    let ending = file.extension().and_then(|ending| ending.to_str());
+    if !matches!(ending, Some("json" | "jsonc")) {
+        return toml::from_str(text).map_err(|error| format!("expected TOML: {error}"));
+    }
+    let options = ParseOptions {
+        allow_comments: true,
+        allow_trailing_commas: true,
+        allow_loose_object_property_names: false,
+        allow_missing_commas: false,
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+        allow_bare_decimal_point_numbers: false,
+        allow_non_finite_numbers: false,
+        allow_extended_string_escapes: false,
+    };
+    parse_to_serde_value(text, &options).map_err(|error| format!("expected JSON: {error}"))
+}
+
+/// How many steps of a path `limits.NAME.window`, `routes[3].path` a value has. Names may hold dots: of
+/// several that fit the longest counts.
+fn depth(value: &Value, path: &str) -> usize {
+    let path = path.strip_prefix('.').unwrap_or(path);
+    if let Some(rest) = path.strip_prefix('[') {
+        let step = rest.split_once(']').and_then(|(n, rest)| {
+            let n: usize = n.parse().ok()?;
+            Some((value.get(n)?, rest))
+        });
+        return step.map_or(0, |(inside, rest)| 1 + depth(inside, rest));
+    }
+    let fields = value.as_object().into_iter().flatten();
+    let fitting = fields.filter_map(|(name, inside)| {
+        let rest = path.strip_prefix(name.as_str())?;
+        (rest.is_empty() || rest.starts_with(['.', '['])).then_some((name.len(), inside, rest))
+    });
+    let longest = fitting.max_by_key(|(length, ..)| *length);
+    longest.map_or(0, |(_, inside, rest)| 1 + depth(inside, rest))
+}
+
+/// The paths of all that is no table.
+fn leaves(value: &Value, path: &str, paths: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, inside) in fields {
+                let path = match path {
+                    "" => name.clone(),
+                    _ => format!("{path}.{name}"),
+                };
+                leaves(inside, &path, paths);
+            }
+        }
+        _ => paths.push(path.to_owned()),
+    }
+}
+
+/// The lines without those that are there already.
+pub fn once(lines: Vec<String>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    lines
+        .into_iter()
+        .filter(|line| seen.insert(line.clone()))
+        .collect()
+}
