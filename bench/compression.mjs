@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { startOrigin } from "../examples/origin/index.js";
 import { Failure, run } from "../scripts/lib/process.mjs";
+import { buildBench } from "./lib/native.mjs";
 
 const market = "/api/v1/market-data";
 
@@ -28,7 +29,7 @@ const BODIES = {
 
 /** @returns {Promise<import("./lib/report.mjs").Table>} */
 export async function measure() {
-  const program = await buildProgram();
+  const program = await buildBench("compression");
   const folder = await mkdtemp(join(tmpdir(), "bodies-"));
   const origin = await startOrigin({ seed: 1, now: () => Date.UTC(2026, 0, 15, 12) });
   try {
@@ -62,15 +63,4 @@ export async function measure() {
   } finally {
     await Promise.all([origin.close(), rm(folder, { recursive: true })]);
   }
-}
-
-async function buildProgram() {
-  const { text } = await run(
-    "cargo",
-    ["build", "--profile", "bench", "--message-format", "json", "--no-default-features", "--bench", "compression"],
-    { output: "quiet" },
-  );
-  const executable = text.match(/"executable":"([^"]*compression[^"]*)"/)?.[1];
-  if (!executable) throw new Failure("cargo names no program that measures compression");
-  return executable;
 }

@@ -20,6 +20,7 @@ const PARTS = {
   limiter: { about: "how well it limits, beside @upstash/ratelimit and governor", load: () => import("./limiter.mjs") },
   cache: { about: "how well it caches, beside nginx and Varnish", load: () => import("./cache.mjs") },
   speed: { about: "requests per second and latency", load: () => import("./speed.mjs") },
+  routing: { about: "what it takes to find a request's route, of 8 and of 500", load: () => import("./routing.mjs") },
   compression: { about: "what compression saves in Redis", load: () => import("./compression.mjs") },
   size: { about: "how large the Workers are", load: () => import("./size.mjs") },
 };

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { startGate } from "../support/gate.mjs";
 import { freePort } from "../support/servers.mjs";
-import { ask, problem, rateLimit, startSampleOrigin, until } from "./kit.mjs";
+import { ask, limiter, problem, rateLimit, startSampleOrigin, startStore, until } from "./kit.mjs";
 
 const origin = await startSampleOrigin();
 
@@ -135,6 +135,28 @@ for (const [name, vars] of /** @type {[string, Record<string, string>][]} */ ([
     assert.match(lines[0], /expected/);
   });
 }
+
+test("white space around the store's variables is left off, with one line", async (t) => {
+  const { rest, store } = await startStore({ scope: t });
+  const [url, token] = [`${rest.url}\n`, ` \t${store.token}\r\n`];
+  for (const [vars, names] of /** @type {[Record<string, string>, string][]} */ ([
+    [{ UPSTASH_REDIS_REST_URL: rest.url, UPSTASH_REDIS_REST_TOKEN: token }, "UPSTASH_REDIS_REST_TOKEN"],
+    [
+      { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token },
+      "UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN",
+    ],
+  ])) {
+    const gate = await gateWith(t, { edge: { ...right, redis: { timeout: "10s" } }, vars });
+    for (let n = 0; n < 3; n++) assert.equal(limiter(await ask(gate, "/__origin/echo")), "redis");
+    const lines = gate.logs().filter((line) => line !== "");
+    assert.equal(lines.length, 1, lines.join("\n"));
+    assert.ok(lines[0].endsWith(`configuration: ${names}: the white space around the value is left off`), lines[0]);
+    assert.ok(!lines[0].includes(store.token.trim()));
+  }
+  const blank = { UPSTASH_REDIS_REST_URL: " \n", UPSTASH_REDIS_REST_TOKEN: "secret-token" };
+  const lines = await refused(t, { edge: right, vars: blank });
+  assert.ok(lines.includes("UPSTASH_REDIS_REST_URL: expected beside UPSTASH_REDIS_REST_TOKEN, found nothing"));
+});
 
 test("what is wrong with the store is said beside what is wrong with EDGE", async (t) => {
   const vars = { UPSTASH_REDIS_REST_URL: store.UPSTASH_REDIS_REST_URL };

@@ -1,7 +1,7 @@
 /** The subjects of limits: keys, addresses, networks, and clients that have none of them. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ask, newClient, quotaExceeded, rateLimit, setUp } from "./kit.mjs";
+import { ask, newClient, quotaExceeded, rateLimit, setUp, until } from "./kit.mjs";
 
 const perClient = "/__origin/status/201";
 const perIp = "/__origin/status/202";
@@ -92,7 +92,7 @@ test("an IPv4 address written as IPv6 is that IPv4 address", async () => {
 });
 
 test("no address and what is none share one subject, and are never unlimited", async () => {
-  const texts = ["bogus", "192.0.2.1, 192.0.2.2", "192.0.2.1:80", "999.1.1.1", "fe80::1%eth0", "", "x".repeat(8_000)];
+  const texts = ["bogus", "192.0.2.1, 192.0.2.2", "192.0.2.1:x", "999.1.1.1", "fe80::1%", "", "x".repeat(8_000)];
   assert.equal(await left(perIp, {}, "ip"), 11);
   for (const [n, text] of texts.entries()) {
     assert.equal(await left(perIp, { "cf-connecting-ip": text }, "ip"), 10 - n, text.slice(0, 30));
@@ -109,4 +109,28 @@ test("a limit by route counts all on that route, whatever its parameters", async
 test("a global limit counts everybody on every route that has it", async () => {
   assert.equal(await left(global, newClient(), "global"), 19);
   assert.equal(await left("/__origin/echo", newClient(), "global"), 18);
+});
+
+test("an address is the same with a port, in brackets and with a zone", async () => {
+  /** @param {string} address */
+  const leftFor = (address) => left(perIp, { "cf-connecting-ip": address }, "ip");
+  assert.equal(await leftFor("198.51.100.9"), 11);
+  assert.equal(await leftFor("198.51.100.9:4711"), 10);
+  assert.equal(await leftFor("2001:db8:9::1"), 11);
+  assert.equal(await leftFor("[2001:db8:9::1]"), 10);
+  assert.equal(await leftFor("[2001:db8:9::2%25eth0]:80"), 9);
+  assert.equal(await leftFor("2001:db8:9::3%eth0"), 8);
+});
+
+test("a header that holds no address is in the log, once and without its value", async () => {
+  const chain = (/** @type {number} */ n) => ({ "cf-connecting-ip": `198.51.100.${n}, 198.51.100.10` });
+  const first = Number(await left(perIp, chain(1), "ip"));
+  assert.equal(await left(perIp, chain(2), "ip"), first - 1, "a chain is no address");
+  const lines = await until(() => {
+    const lines = gate.logs().filter((line) => line.includes("client.ip_header"));
+    return lines.length > 0 && lines;
+  });
+  assert.equal(lines.length, 1);
+  assert.match(lines[0], /cf-connecting-ip is there and does not hold one address/);
+  assert.doesNotMatch(lines[0], /198\.51/);
 });
