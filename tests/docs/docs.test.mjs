@@ -74,9 +74,10 @@ test("every configuration in the documents passes `check`", async () => {
   const folder = scratchFolder();
   const outcomes = await Promise.all(
     snippets.map(async ({ where, text }, n) => {
-      if (!/^\[\[?vars\.EDGE/m.test(text)) return `${where}: no table [vars.EDGE…] in it`;
+      const toml = text.startsWith("# edge.toml\n") ? withPrefix(text) : text;
+      if (!/^\[\[?vars\.EDGE/m.test(toml)) return `${where}: no table [vars.EDGE…] in it`;
       const file = join(folder, `${n}.toml`);
-      await writeFile(file, completed(text));
+      await writeFile(file, completed(toml));
       const done = await run(commandLine, ["check", file], { output: "quiet", check: false });
       return done.code === 0 ? undefined : `${where}: ${done.text.replaceAll(file, "")}`;
     }),
@@ -86,6 +87,15 @@ test("every configuration in the documents passes `check`", async () => {
     [],
   );
 });
+
+/**
+ * An `edge.toml` as it stands in `wrangler.toml`.
+ * @param {string} toml
+ */
+function withPrefix(toml) {
+  const tables = toml.replace(/^(\[\[?)/gm, "$1vars.EDGE.");
+  return `[vars.EDGE]\norigin = "https://api.example.com"\n${tables}`;
+}
 
 /**
  * A complete configuration: the fragment with an origin and the two limits that all documents use.
