@@ -89,6 +89,16 @@ impl<T> Node<T> {
     }
 }
 
+impl<T> FromIterator<(Pattern, T)> for Router<T> {
+    fn from_iter<I: IntoIterator<Item = (Pattern, T)>>(routes: I) -> Self {
+        let mut router = Self::default();
+        for (pattern, value) in routes {
+            router.insert(&pattern, value);
+        }
+        router
+    }
+}
+
 impl<T> Default for Router<T> {
     fn default() -> Self {
         Self {

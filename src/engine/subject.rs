@@ -33,6 +33,22 @@ pub fn of_address(address: IpAddr, ipv6_prefix: u8) -> String {
     }
 }
 
+/// The subject of a client by the header that should hold its address, and whether the header is there
+/// but does not hold one: then, and if it is absent, the subject is [`UNKNOWN_ADDRESS`].
+///
+/// ```
+/// # use omnitrade_edge::engine::subject::of_header;
+/// assert_eq!(of_header(Some("192.0.2.7:80"), 64), ("192.0.2.7".to_owned(), false));
+/// assert_eq!(of_header(Some("192.0.2.7, 10.0.0.1"), 64), ("unknown".to_owned(), true));
+/// assert_eq!(of_header(None, 64), ("unknown".to_owned(), false));
+/// ```
+pub fn of_header(text: Option<&str>, ipv6_prefix: u8) -> (String, bool) {
+    match text.and_then(address) {
+        Some(ip) => (of_address(ip, ipv6_prefix), false),
+        None => (UNKNOWN_ADDRESS.to_owned(), text.is_some()),
+    }
+}
+
 /// Parses a client's address as proxies write it into a header: alone or with a port; an IPv6 address
 /// with or without brackets, which it must have before a port, and with or without a zone (RFC 4007
 /// §11; after `%25` as in the URLs of RFC 6874). Port and zone are left off, because they do not

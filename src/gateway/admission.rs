@@ -27,8 +27,9 @@ pub struct Admission {
     decided_at: Timestamp,
     style: Style,
     partition_key: bool,
-    /// Whether the header with the client's address was asked for, was there, and held none.
-    odd_address: bool,
+    /// Whether the header that should hold the client's address is there but does not, as far as a
+    /// limit counts by it.
+    pub odd_address: bool,
 }
 
 impl Admission {
@@ -78,7 +79,7 @@ impl Admission {
             decided_at: now,
             style: plan.headers,
             partition_key: plan.partition_key,
-            odd_address: client.odd_address,
+            odd_address: client.address.is_some_and(|(_, is_odd)| is_odd),
         }
     }
 
@@ -92,12 +93,6 @@ impl Admission {
             partition_key: false,
             odd_address: false,
         }
-    }
-
-    /// Whether a limit counts by the client's address, and the header that should hold it is there but
-    /// does not.
-    pub const fn has_odd_address(&self) -> bool {
-        self.odd_address
     }
 
     /// Decides as far as this is possible from memory. Returns whether the store has to be asked
@@ -216,8 +211,8 @@ struct ClientOf<'a, H> {
     plan: &'a Plan,
     head: &'a H,
     api_key: Option<Cow<'a, str>>,
-    address: Option<String>,
-    odd_address: bool,
+    /// As [`subject::of_header`] gives it.
+    address: Option<(String, bool)>,
     digest: Option<String>,
 }
 
@@ -230,7 +225,6 @@ impl<'a, H: Head> ClientOf<'a, H> {
             // If the key's octets are not known exactly, nobody can say whose key it is.
             api_key: api_key.filter(|key| !key.trim().is_empty() && is_exact(key)),
             address: None,
-            odd_address: false,
             digest: None,
         }
     }
@@ -281,18 +275,12 @@ impl<'a, H: Head> ClientOf<'a, H> {
     }
 
     fn address(&mut self) -> String {
-        if let Some(known) = &self.address {
-            return known.clone();
-        }
-        let client = &self.plan.client;
-        let text = self.head.value(&client.ip_header);
-        let found = text.as_deref().and_then(subject::address);
-        self.odd_address = text.is_some() && found.is_none();
-        let subject = match found {
-            Some(ip) => subject::of_address(ip, client.ipv6_prefix),
-            None => subject::UNKNOWN_ADDRESS.to_owned(),
+        let (client, head) = (&self.plan.client, self.head);
+        let read = || {
+            let text = head.value(&client.ip_header);
+            subject::of_header(text.as_deref(), client.ipv6_prefix)
         };
-        self.address.insert(subject).clone()
+        self.address.get_or_insert_with(read).0.clone()
     }
 
     fn digest(&mut self) -> Option<String> {

@@ -29,7 +29,7 @@ pub struct Gate<B: Body> {
     notes: Vec<String>,
     /// The lasting failures of the store that have been noted already.
     told: BTreeSet<String>,
-    /// Whether the notes have told that the header with the client's address held none.
+    /// Whether there was a note about the header with the client's address.
     address_noted: bool,
 }
 
@@ -125,15 +125,14 @@ impl<B: Body> Gate<B> {
         self.note(text);
     }
 
-    /// Notes, once, that the header with the client's address held none: which header the platform sets
-    /// does not change from one request to the next.
+    /// Notes once that the header with the client's address does not hold one: which header the platform
+    /// sets does not change from one request to the next.
     pub(super) fn note_odd_address(&mut self) {
-        if !self.address_noted {
-            self.address_noted = true;
+        if !std::mem::replace(&mut self.address_noted, true) {
+            let header = &self.plan.client.ip_header;
             self.note(format!(
-                "client.ip_header: {} is there and does not hold one address (a list of addresses is \
-                 none): all clients of which that is so share one bucket",
-                self.plan.client.ip_header
+                "client.ip_header: {header} is there and does not hold one address (a list of addresses \
+                 is none): all clients with such a header share one bucket"
             ));
         }
     }

@@ -157,10 +157,6 @@ impl Plan {
         }
         // The router keeps routes with one path in this order.
         routes.sort_by_key(|(_, plan)| plan.methods.is_none());
-        let mut router = Router::default();
-        for (pattern, plan) in routes {
-            router.insert(&pattern, plan);
-        }
         Ok(Self {
             origin: config.origin.clone(),
             client: config.client.clone(),
@@ -176,7 +172,7 @@ impl Plan {
                     .rewrite_location
                     .then(|| config.origin.as_str().into()),
             },
-            routes: router,
+            routes: routes.into_iter().collect(),
             unclaimed: Rc::new(RoutePlan {
                 name: String::new(),
                 methods: None,

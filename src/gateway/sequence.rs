@@ -48,7 +48,7 @@ impl<B: Body> Gate<B> {
             true => Admission::free(now),
             false => Admission::of(&self.plan, &route, head, &self.limits, now),
         };
-        if admission.has_odd_address() {
+        if admission.odd_address {
             self.note_odd_address();
         }
         let cache = self.cache_phase(head, &target, &path, &route);

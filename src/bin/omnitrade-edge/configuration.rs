@@ -90,7 +90,9 @@ impl Configurations {
         let wrong = |problem: String| vec![format!("{name}: {problem}")];
         let mut value = parsed(file, text).map_err(wrong)?;
         let is_wrangler = file.file_stem().is_some_and(|stem| stem == "wrangler")
-            || ["vars", "env"].iter().any(|field| !value[*field].is_null());
+            || ["vars", "env"]
+                .iter()
+                .any(|field| value.get(field).is_some());
         if !is_wrangler {
             let only = Configuration {
                 environment: None,
@@ -108,7 +110,7 @@ impl Configurations {
             .transpose()?;
         let edge = value.pointer_mut("/vars/EDGE").map(Value::take);
         let mut each = vec![Configuration::of(None, edge).map_err(wrong)?];
-        let environments = value["env"].as_object_mut();
+        let environments = value.get_mut("env").and_then(Value::as_object_mut);
         for (environment, settings) in environments.into_iter().flatten() {
             let edge = settings.pointer_mut("/vars/EDGE").map(Value::take);
             let found = Configuration::of(Some(environment), edge);
@@ -242,7 +244,7 @@ impl Configuration {
 fn built_with(path: &Path, text: &str) -> Result<(String, Value), Vec<String>> {
     let name = path.display().to_string();
     let value = parsed(path, text).map_err(|problem| vec![format!("{name}: {problem}")])?;
-    if !value["vars"].is_null() {
+    if value.get("vars").is_some() {
         return Err(vec![format!(
             "{name}: vars: expected the fields without `vars.EDGE.` before them: [limits.NAME], [[routes]]"
         )]);

@@ -485,6 +485,16 @@ fn wranglers_json_is_read_with_comments_and_trailing_commas() {
             "{wrong}: {problems}"
         );
     }
+    for odd in [
+        "",
+        "[]",
+        "7",
+        r#"{ "env": [] }"#,
+        r#"{ "env": { "a": 1 } }"#,
+        r#"{ "vars": 1 }"#,
+    ] {
+        assert!(checked("wrangler.json", odd).is_err(), "{odd}");
+    }
     let text = checked("wrangler.json", r#"{ "vars": { "EDGE": "x" } }"#).unwrap_err();
     let expected = "wrangler.json: vars.EDGE: expected a table, or JSON as text";
     assert!(text.concat().starts_with(expected), "{text:?}");
