@@ -1,7 +1,7 @@
-//! Methods: which there are, so that a misspelt one is no route that nothing ever takes.
+//! The methods that routes can name. A route with a misspelt method would match no request.
 
-/// The methods that a request can have by the IANA HTTP Method Registry; without `PRI` and `*`, which it
-/// reserves so that none has them.
+/// The methods of the IANA HTTP Method Registry; without `PRI` and `*`, which are registered so that no
+/// request uses them.
 const REGISTERED: [&str; 39] = [
     "ACL",
     "BASELINE-CONTROL",

@@ -1,5 +1,5 @@
-//! One configuration laid over another: what the Worker was built with, and over it what its
-//! environment says.
+//! Lays one configuration over another: the variable `EDGE` over the configuration that the Worker was
+//! built with.
 
 use serde_json::Value;
 

@@ -1,34 +1,34 @@
-//! Wildcards of other tools in the path of a route: taken literally they would claim nothing, so they
-//! are refused, with what to write in their place.
+//! Wildcards of other tools in the path of a route. Taken literally they would match no request, so they
+//! are errors that say what to write instead.
 //!
-//! The rule: a character by which a router, a glob or a regular expression in wide use writes "any" does
-//! not stand for itself in the path of a route. Those are `* : $ ( ) [ ] < > ^ | \ ?` anywhere in a
-//! segment, and a segment that is `+` or ends with `.+`. The other characters that RFC 3986 §3.3 allows
-//! in a segment stay as they are, `~ ! @ & ' , =` and `+` in a longer segment (`/c++`) among them.
+//! The rule: a character with which a router, a glob or a regular expression in wide use writes a
+//! wildcard does not stand for itself in the path of a route. These are `* : $ ( ) [ ] < > ^ | \ ?`
+//! anywhere in a segment, and a `+` that is a whole segment or follows a dot at the end of one. All other
+//! characters that RFC 3986 §3.3 allows in a segment stand for themselves: `~ ! @ & ' , =`, and a `+` in a
+//! longer segment (`/c++`).
 //!
-//! A `:` is refused in the middle of a segment too, though Google's custom methods have it there
-//! (`/v1/users:batchGet`): Express and URLPattern read that as `users` with a parameter `batchGet`, and a
-//! limit that never counts is worse than three characters more. Written `%3A` it is what it says, and
-//! matches requests in both spellings.
+//! A `:` is an error in the middle of a segment, too, although Google's custom methods have one there
+//! (`/v1/users:batchGet`): Express and URLPattern read `/v1/users:batchGet` as `users` and a parameter
+//! `batchGet`. A limit that never counts does more harm than a `%3A`, which matches both spellings of a
+//! request's path.
 
 use std::fmt::Write as _;
 
-/// What is a wildcard somewhere, and never stands for itself here.
+/// Characters that are wildcards in some tool and never stand for themselves here.
 const SPECIAL: [char; 13] = [
     '*', ':', '$', '(', ')', '[', ']', '<', '>', '^', '|', '\\', '?',
 ];
 
-/// Whether the path has a wildcard, but none of ours.
+/// Whether the path has a wildcard of another tool.
 pub fn has_wildcard_of_others(path: &str) -> bool {
     let plain = path.trim_start_matches([' ', '~', '=', '^']);
     let is_prefixed = plain.len() < path.len() && plain.starts_with('/');
     is_prefixed || parts(path).any(is_foreign)
 }
 
-/// What to write in place of a path with such a wildcard; `None` for one that has none.
-///
-/// Two texts: the path with our wildcards, and, unless braces are in the way, the one in which the
-/// characters stand for themselves.
+/// What to write in place of a path with such a wildcard: the path with the gate's wildcards, and, unless
+/// there are braces or a `?` in it, the path in which the characters stand for themselves. `None` if the
+/// path has no such wildcard.
 pub fn in_our_words(path: &str) -> Option<String> {
     if !has_wildcard_of_others(path) {
         return None;
@@ -72,7 +72,7 @@ fn is_word(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// The path with our wildcards in place of the others.
+/// The path with the gate's wildcards in place of the others.
 fn translated(path: &str) -> String {
     let path = path.trim();
     let expression = path.trim_start_matches([' ', '~', '=']);
@@ -143,7 +143,7 @@ fn meant(part: &str, is_last: bool) -> Meant {
         return Meant::Literal;
     }
     let starts_group = part.starts_with([':', '{', '(']);
-    // `:path*`, `:path+`, `{path}?`, `(…)?`: as often as it likes, or not at all.
+    // `:path*`, `:path+`, `{path}?`, `(…)?`: several segments, or perhaps none.
     let repeats = starts_group && part.ends_with(['*', '+', '?']);
     let optional = part.ends_with("?}");
     let all = ["**", ".*", ".+", "...", "<path:"];
@@ -162,9 +162,9 @@ fn meant(part: &str, is_last: bool) -> Meant {
     }
 }
 
-/// The name that a segment gives to what stands there.
+/// The name of the parameter in a segment.
 fn name_in(part: &str) -> Option<String> {
-    // Flask writes the kind before the name, everybody else the name before the kind.
+    // Flask writes the type before the name, other tools write it after the name.
     let kinds = [
         "<int:", "<string:", "<float:", "<path:", "<uuid:", "<str:", "<slug:",
     ];
@@ -178,13 +178,14 @@ fn name_in(part: &str) -> Option<String> {
     let end = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
     let (name, after) = rest.split_at_checked(end)?;
     let name = name.trim_matches('-').replace('-', "_");
-    // What is left of `*.json` is an extension, and of `[0-9]+` a set.
+    // `[0-9]+` is a set of characters, and `json` in `*.json` an extension.
     let is_set = part.contains('[') && !after.starts_with(']') || part.contains("]+");
     let named = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     (named && !is_set && !part.starts_with("*.")).then_some(name)
 }
 
-/// The path without the `?` and what follows it, where that is a query and no mark of the tool's.
+/// The path without its query. A `?` after a parameter, or at the end of a segment, marks an optional part
+/// and begins no query.
 fn without_query(path: &str) -> &str {
     match path.split_once('?') {
         Some((before, query))
@@ -198,8 +199,8 @@ fn without_query(path: &str) -> &str {
     }
 }
 
-/// The path with its special characters percent-encoded, and which these are; `None` where braces or a
-/// query are among them, or where it is no path.
+/// The path with its special characters percent-encoded, and a clause that names them. `None` if a segment
+/// with special characters has braces or a `?`, or if the text does not begin with `/`.
 fn literal(path: &str) -> Option<(String, String)> {
     let mut text = String::new();
     let mut found: Vec<char> = Vec::new();

@@ -39,8 +39,8 @@ pub enum Shape {
     Table(&'static [Field]),
     /// One of two shapes; no value has both.
     Either(&'static Shape, &'static Shape),
-    /// This shape; and of a text that does not have it, what was expected in its place, where that can
-    /// be told better than for all texts.
+    /// This shape, and a function that says what to write in place of a text that does not have it,
+    /// if it can say more than what this shape expects of all texts.
     Advised(&'static Shape, fn(&str) -> Option<String>),
 }
 
@@ -146,14 +146,14 @@ impl Shape {
         }
     }
 
-    /// What was expected in place of this text, if more can be told than of other texts.
+    /// What to write in place of this text, if that is more than what is expected of all texts.
     fn advice(&self, found: &str) -> Option<String> {
         match self {
             Self::Advised(_, advice) => advice(found),
             Self::Duration { .. } if is_counted(found) => {
                 Some(format!("{} ({})", self.expected(), duration_units()))
             }
-            // One in a known unit is out of the bounds, which are told in any case.
+            // A size in a known unit is outside of the bounds, which the message names in any case.
             Self::Size(..) if is_counted(found) && parse_size(found).is_none() => {
                 Some(format!("{} ({})", self.expected(), size_units()))
             }

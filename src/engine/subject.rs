@@ -87,7 +87,7 @@ fn v6(text: &str) -> Option<IpAddr> {
     let address = match text.split_once('%') {
         Some((address, zone)) => {
             let zone = zone.strip_prefix("25").unwrap_or(zone);
-            // As an interface may be named; the two digits may be the whole of it.
+            // The name or the number of an interface; `25` may also be the number.
             let fit = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
             (text.len() > address.len() + 1 && zone.bytes().all(fit)).then_some(address)?
         }

@@ -1,5 +1,5 @@
-//! Where configurations are: in the variable `EDGE` of a Wrangler configuration and of each of its
-//! environments, laid over the `edge.toml` beside it; or in a file of their own.
+//! Reads configurations from files: the variable `EDGE` of a Wrangler configuration and of each of its
+//! environments, laid over the `edge.toml` beside it; or a file that holds only the configuration.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::Failure;
 
-/// What the Worker is built with, if it lies beside the Wrangler configuration.
+/// The configuration that is compiled into the Worker, beside the Wrangler configuration.
 const EDGE_TOML: &str = "edge.toml";
 
 /// The most that Cloudflare takes for one variable, in bytes.
@@ -25,11 +25,12 @@ pub fn nearby() -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-/// The configuration of an environment in `file`; without one, what stands outside of all of them.
+/// The configuration for an environment in `file`; without a name, the one for no environment.
 ///
 /// # Errors
 ///
-/// All that is wrong with it, a line each; not that it is too large to be deployed.
+/// Everything that is wrong with it, one line each; not that it is too large to be deployed.
+#[cfg(feature = "reqwest")]
 pub fn load(file: &Path, environment: Option<&str>) -> Result<Config, Failure> {
     let mut all = Configurations::read(file)?;
     let wanted = |each: &Configuration| each.environment.as_deref() == environment;
@@ -52,18 +53,18 @@ pub struct Configurations {
     file: String,
     /// What the `edge.toml` beside it says, and its name.
     built: Option<(String, Value)>,
-    /// That of no environment comes first.
+    /// The one for no environment comes first.
     pub each: Vec<Configuration>,
 }
 
-/// One of them.
+/// The configuration for one environment, or for none.
 pub struct Configuration {
     /// The environment that it is for, `[env.NAME]`.
     pub environment: Option<String>,
-    /// What the variable holds; `None`: there is none. For a file that holds nothing but the
-    /// configuration, all of it.
+    /// The value of the variable, `None` if there is none; or the whole file, if it holds only the
+    /// configuration.
     given: Option<Value>,
-    /// The bytes of the variable; `None`: it is no variable.
+    /// The size of the variable as compact JSON; `None` if it is not in a variable.
     bytes: Option<usize>,
 }
 
@@ -116,7 +117,7 @@ impl Configurations {
             let found = Configuration::of(Some(environment), edge);
             each.push(found.map_err(|problem| wrong(format!("env.{environment}.{problem}")))?);
         }
-        // Whoever deploys to environments only has no use for what stands outside of them.
+        // A Worker that is deployed to environments only needs no variable outside of them.
         let elsewhere = each.iter().skip(1).any(|each| each.given.is_some());
         if built.is_none() && each.first().is_some_and(|top| top.given.is_none()) && elsewhere {
             each.remove(0);
@@ -141,7 +142,7 @@ impl Configurations {
         })
     }
 
-    /// That the variable is larger than Cloudflare takes, if it is.
+    /// The problem that the variable is larger than Cloudflare takes, if it is.
     pub fn too_large(&self, each: &Configuration) -> Option<String> {
         let bytes = each.bytes.filter(|bytes| *bytes > LARGEST_VARIABLE)?;
         Some(format!(
@@ -155,8 +156,7 @@ impl Configurations {
         ))
     }
 
-    /// What is said above the summary of one of several, or of one in two files; nothing where there is
-    /// nothing to tell apart.
+    /// The line above the summary of a configuration that is one of several or comes from two files.
     pub fn heading(&self, each: &Configuration) -> Option<String> {
         let place = format!("[{}] of {}", each.place(), self.file);
         match (&self.built, &each.given) {
@@ -186,7 +186,7 @@ impl Configurations {
         }
     }
 
-    /// One problem, with the file in which it is to be put right.
+    /// A problem as a line that names the file to correct.
     fn told(&self, each: &Configuration, problem: &ConfigProblem) -> String {
         let found = |value: &Value| depth(value, &problem.path);
         let here = each.given.as_ref().map(found);
@@ -195,7 +195,7 @@ impl Configurations {
             .as_ref()
             .map(|(name, built)| (name, found(built)));
         match there {
-            // What neither has belongs where the environment's own fields are.
+            // A field that both lack is missing among the environment's own.
             Some((name, there)) if here.is_none_or(|here| there > here) => {
                 format!("{name}: {problem}")
             }
@@ -208,10 +208,10 @@ impl Configurations {
 }
 
 impl Configuration {
-    /// That of an environment, whose variable holds this.
+    /// The configuration for an environment whose variable has this value.
     fn of(environment: Option<&str>, edge: Option<Value>) -> Result<Self, String> {
         let (given, bytes) = match edge {
-            // JSON as text is what the Worker takes, too.
+            // The Worker takes JSON as text, too.
             Some(Value::String(text)) => {
                 let read = serde_json::from_str(&text).map_err(|error| {
                     format!("vars.EDGE: expected a table, or JSON as text: {error}")
@@ -240,7 +240,7 @@ impl Configuration {
     }
 }
 
-/// What the Worker is built with.
+/// Reads `edge.toml`.
 fn built_with(path: &Path, text: &str) -> Result<(String, Value), Vec<String>> {
     let name = path.display().to_string();
     let value = parsed(path, text).map_err(|problem| vec![format!("{name}: {problem}")])?;
@@ -280,8 +280,8 @@ fn parsed(file: &Path, text: &str) -> Result<Value, String> {
     parse_to_serde_value(text, &options).map_err(|error| format!("expected JSON: {error}"))
 }
 
-/// How many steps of a path `limits.NAME.window`, `routes[3].path` a value has. Names may hold dots: of
-/// several that fit the longest counts.
+/// How many steps of a path such as `limits.NAME.window` or `routes[3].path` exist in a value. Names may
+/// hold dots: if several fit, the longest counts.
 fn depth(value: &Value, path: &str) -> usize {
     let path = path.strip_prefix('.').unwrap_or(path);
     if let Some(rest) = path.strip_prefix('[') {
@@ -300,7 +300,7 @@ fn depth(value: &Value, path: &str) -> usize {
     longest.map_or(0, |(_, inside, rest)| 1 + depth(inside, rest))
 }
 
-/// The paths of all that is no table.
+/// Adds the paths of all values that are not tables.
 fn leaves(value: &Value, path: &str, paths: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
@@ -316,7 +316,7 @@ fn leaves(value: &Value, path: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// The lines without those that are there already.
+/// Drops lines that repeat earlier ones.
 pub fn once(lines: Vec<String>) -> Vec<String> {
     let mut seen = BTreeSet::new();
     lines
