@@ -2,7 +2,9 @@
 import { run } from "../scripts/lib/process.mjs";
 import { buildBench } from "./lib/native.mjs";
 
-/** @typedef {Record<"routes" | "routerNs" | "listNs" | "segmentsNs" | "startMs", number>} Figures */
+/**
+ * @typedef {Record<"routes" | "routerNs" | "listNs" | "segmentsNs" | "startMs", number>} Figures
+ */
 
 /** @returns {Promise<import("./lib/report.mjs").Table>} */
 export async function measure() {

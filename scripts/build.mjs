@@ -17,8 +17,8 @@ const WORKER_SOURCES = ["src", "wasm", "Cargo.toml", "Cargo.lock", "rust-toolcha
 const parts = { worker: buildWorker };
 
 /**
- * Builds `build/index.js` and `build/index_bg.wasm` in release mode, unless no source has changed, and
- * compiles `edge.toml` into the first.
+ * Builds `build/index.js` and `build/index_bg.wasm` in release mode, unless no source has changed,
+ * and compiles `edge.toml` into the first.
  */
 export async function buildWorker() {
   await compileWorker();

@@ -1,15 +1,20 @@
-/** `edge.toml`: the configuration that is compiled into the Worker, because it needs no variable then. */
+/**
+ * `edge.toml`: the configuration that is compiled into the Worker, because it needs no variable
+ * then.
+ */
 import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { Failure } from "./process.mjs";
 
-/** How a script begins that a configuration is compiled into: src/shell/worker.rs reads this global. */
+/**
+ * How a script begins that a configuration is compiled into: src/shell/worker.rs reads this global.
+ */
 const BEGINNING = "globalThis.OMNITRADE_EDGE_CONFIG = ";
 
 /**
- * Puts the configuration into the first line of a built script, in place of one that is there already;
- * without a file there is no such line. It writes the script only if that changes it.
+ * Puts the configuration into the first line of a built script, in place of one that is there
+ * already; without a file there is no such line. It writes the script only if that changes it.
  * @param {object} paths
  * @param {string} paths.script `index.js` of the built Worker
  * @param {string} paths.file the `edge.toml`
@@ -18,7 +23,8 @@ export async function compileConfiguration({ script, file }) {
   const text = await readFile(script, "utf8");
   const built = text.startsWith(BEGINNING) ? text.slice(text.indexOf("\n") + 1) : text;
   const config = existsSync(file) ? await readEdgeToml(file) : undefined;
-  // JSON in a string: the Worker reads JSON, and JSON of a string is a literal of JavaScript on one line.
+  // JSON in a string: the Worker reads JSON, and JSON of a string is a literal of JavaScript on one
+  // line.
   const line = config && `${BEGINNING}${JSON.stringify(JSON.stringify(config))};\n`;
   const compiled = `${line ?? ""}${built}`;
   if (compiled !== text) await writeFile(script, compiled);

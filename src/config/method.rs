@@ -1,7 +1,7 @@
 //! The methods that routes can name. A route with a misspelt method would match no request.
 
-/// The methods of the IANA HTTP Method Registry; without `PRI` and `*`, which are registered so that no
-/// request uses them.
+/// The methods of the IANA HTTP Method Registry; without `PRI` and `*`, which are registered so
+/// that no request uses them.
 const REGISTERED: [&str; 39] = [
     "ACL",
     "BASELINE-CONTROL",
@@ -44,8 +44,8 @@ const REGISTERED: [&str; 39] = [
     "VERSION-CONTROL",
 ];
 
-/// Whether a text may be a method: capital letters, digits, `-` or `_`, the first one a letter. A token
-/// may hold more (RFC 9110 §5.6.2), but no method in use does.
+/// Whether a text may be a method: capital letters, digits, `-` or `_`, the first one a letter. A
+/// token may hold more (RFC 9110 §5.6.2), but no method in use does.
 pub fn is_method(text: &str) -> bool {
     let fit = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
     text.len() <= 32 && text.starts_with(|c: char| c.is_ascii_uppercase()) && text.bytes().all(fit)

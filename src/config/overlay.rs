@@ -1,5 +1,5 @@
-//! Lays one configuration over another: the variable `EDGE` over the configuration that the Worker was
-//! built with.
+//! Lays one configuration over another: the variable `EDGE` over the configuration that the Worker
+//! was built with.
 
 use serde_json::Value;
 

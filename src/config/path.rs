@@ -1,16 +1,16 @@
-//! Wildcards of other tools in the path of a route. Taken literally they would match no request, so they
-//! are errors that say what to write instead.
+//! Wildcards of other tools in the path of a route. Taken literally they would match no request, so
+//! they are errors that say what to write instead.
 //!
 //! The rule: a character with which a router, a glob or a regular expression in wide use writes a
 //! wildcard does not stand for itself in the path of a route. These are `* : $ ( ) [ ] < > ^ | \ ?`
-//! anywhere in a segment, and a `+` that is a whole segment or follows a dot at the end of one. All other
-//! characters that RFC 3986 §3.3 allows in a segment stand for themselves: `~ ! @ & ' , =`, and a `+` in a
-//! longer segment (`/c++`).
+//! anywhere in a segment, and a `+` that is a whole segment or follows a dot at the end of one. All
+//! other characters that RFC 3986 §3.3 allows in a segment stand for themselves: `~ ! @ & ' , =`,
+//! and a `+` in a longer segment (`/c++`).
 //!
-//! A `:` is an error in the middle of a segment, too, although Google's custom methods have one there
-//! (`/v1/users:batchGet`): Express and URLPattern read `/v1/users:batchGet` as `users` and a parameter
-//! `batchGet`. A limit that never counts does more harm than a `%3A`, which matches both spellings of a
-//! request's path.
+//! A `:` is an error in the middle of a segment, too, although Google's custom methods have one
+//! there (`/v1/users:batchGet`): Express and URLPattern read `/v1/users:batchGet` as `users` and a
+//! parameter `batchGet`. A limit that never counts does more harm than a `%3A`, which matches both
+//! spellings of a request's path.
 
 use std::fmt::Write as _;
 
@@ -26,9 +26,9 @@ pub fn has_wildcard_of_others(path: &str) -> bool {
     is_prefixed || parts(path).any(is_foreign)
 }
 
-/// What to write in place of a path with such a wildcard: the path with the gate's wildcards, and, unless
-/// there are braces or a `?` in it, the path in which the characters stand for themselves. `None` if the
-/// path has no such wildcard.
+/// What to write in place of a path with such a wildcard: the path with the gate's wildcards, and,
+/// unless there are braces or a `?` in it, the path in which the characters stand for themselves.
+/// `None` if the path has no such wildcard.
 pub fn in_our_words(path: &str) -> Option<String> {
     if !has_wildcard_of_others(path) {
         return None;
@@ -184,8 +184,8 @@ fn name_in(part: &str) -> Option<String> {
     (named && !is_set && !part.starts_with("*.")).then_some(name)
 }
 
-/// The path without its query. A `?` after a parameter, or at the end of a segment, marks an optional part
-/// and begins no query.
+/// The path without its query. A `?` after a parameter, or at the end of a segment, marks an
+/// optional part and begins no query.
 fn without_query(path: &str) -> &str {
     match path.split_once('?') {
         Some((before, query))
@@ -199,8 +199,8 @@ fn without_query(path: &str) -> &str {
     }
 }
 
-/// The path with its special characters percent-encoded, and a clause that names them. `None` if a segment
-/// with special characters has braces or a `?`, or if the text does not begin with `/`.
+/// The path with its special characters percent-encoded, and a clause that names them. `None` if a
+/// segment with special characters has braces or a `?`, or if the text does not begin with `/`.
 fn literal(path: &str) -> Option<(String, String)> {
     let mut text = String::new();
     let mut found: Vec<char> = Vec::new();

@@ -8,8 +8,9 @@ use super::route::{Pattern, Segment};
 /// has segments, however many patterns there are.
 ///
 /// [`Router::find`] takes the patterns in the order of their specificity, which is that of
-/// [`Pattern`]: segment by segment a literal before `{name}` before `{*rest}`, and of two that agree
-/// so far the one that ends. Values with equal patterns stay in the order in which they were added.
+/// [`Pattern`]: segment by segment a literal before `{name}` before `{*rest}`, and of two that
+/// agree so far the one that ends. Values with equal patterns stay in the order in which they were
+/// added.
 ///
 /// ```
 /// # use omnitrade_edge::engine::route::{Pattern, segments};
@@ -128,8 +129,8 @@ mod tests {
     /// A route as a test has it: its pattern, the one method that it claims or all, and its number.
     type Route = (Pattern, Option<u8>, usize);
 
-    /// What the router has to find: the first route that fits, in the order of specificity, and of two
-    /// with one path the one for one method first.
+    /// What the router has to find: the first route that fits, in the order of specificity, and of
+    /// two with one path the one for one method first.
     fn one_by_one(routes: &[Route], path: &[String], method: u8) -> Option<usize> {
         let fits = |(pattern, claimed, _): &&Route| {
             claimed.is_none_or(|claimed| claimed == method) && pattern.matches(path)

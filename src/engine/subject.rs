@@ -33,8 +33,8 @@ pub fn of_address(address: IpAddr, ipv6_prefix: u8) -> String {
     }
 }
 
-/// The subject of a client by the header that should hold its address, and whether the header is there
-/// but does not hold one: then, and if it is absent, the subject is [`UNKNOWN_ADDRESS`].
+/// The subject of a client by the header that should hold its address, and whether the header is
+/// there but does not hold one: then, and if it is absent, the subject is [`UNKNOWN_ADDRESS`].
 ///
 /// ```
 /// # use omnitrade_edge::engine::subject::of_header;
@@ -49,10 +49,10 @@ pub fn of_header(text: Option<&str>, ipv6_prefix: u8) -> (String, bool) {
     }
 }
 
-/// Parses a client's address as proxies write it into a header: alone or with a port; an IPv6 address
-/// with or without brackets, which it must have before a port, and with or without a zone (RFC 4007
-/// §11; after `%25` as in the URLs of RFC 6874). Port and zone are left off, because they do not
-/// identify a client.
+/// Parses a client's address as proxies write it into a header: alone or with a port; an IPv6
+/// address with or without brackets, which it must have before a port, and with or without a zone
+/// (RFC 4007 §11; after `%25` as in the URLs of RFC 6874). Port and zone are left off, because they
+/// do not identify a client.
 ///
 /// `None` if the text is not one address. A list of addresses is not: nothing says which of them is
 /// the client's.

@@ -125,8 +125,8 @@ impl<B: Body> Gate<B> {
         self.note(text);
     }
 
-    /// Notes once that the header with the client's address does not hold one: which header the platform
-    /// sets does not change from one request to the next.
+    /// Notes once that the header with the client's address does not hold one: which header the
+    /// platform sets does not change from one request to the next.
     pub(super) fn note_odd_address(&mut self) {
         if !std::mem::replace(&mut self.address_noted, true) {
             let header = &self.plan.client.ip_header;

@@ -30,8 +30,8 @@ extern "C" {
     fn log_warning(message: &str);
 }
 
-/// The global that holds the configuration that the Worker was built with: `edge.toml` as JSON, in a
-/// string. `scripts/lib/edge-toml.mjs` writes it into the first line of `build/index.js`.
+/// The global that holds the configuration that the Worker was built with: `edge.toml` as JSON, in
+/// a string. `scripts/lib/edge-toml.mjs` writes it into the first line of `build/index.js`.
 const BUILT_WITH: &str = "OMNITRADE_EDGE_CONFIG";
 
 /// The Worker's `fetch` handler. `env` holds the bindings. It returns a response if it can answer
@@ -60,8 +60,8 @@ fn start(env: &JsValue) -> Option<Rc<Isolate>> {
         .ok()
 }
 
-/// Reads the configuration that the Worker was built with, and lays the binding `EDGE` over it: a JSON
-/// variable, or the same JSON as text.
+/// Reads the configuration that the Worker was built with, and lays the binding `EDGE` over it: a
+/// JSON variable, or the same JSON as text.
 fn config(env: &JsValue) -> Result<Config, ConfigError> {
     let built = binding(&js_sys::global(), BUILT_WITH).and_then(|value| value.as_string());
     let edge = binding(env, "EDGE").map(|edge| {
@@ -103,8 +103,8 @@ fn store(env: &JsValue, config: Option<&Config>) -> Result<Option<Store>, Config
     RestClient::new(transport, options).map(Some).map_err(of)
 }
 
-/// Reads the bindings with these names, which are texts, without the white space around them: a file or
-/// a pipe may have added it, and no address or token has any. One line in the log says so.
+/// Reads the bindings with these names, which are texts, without the white space around them: a
+/// file or a pipe may have added it, and no address or token has any. One line in the log says so.
 fn trimmed<const N: usize>(env: &JsValue, names: [&str; N]) -> [Option<String>; N] {
     let given = names.map(|name| (name, text(env, name)));
     let spaced = |text: &str| text.trim().len() < text.len();

@@ -1,4 +1,6 @@
-/** `edge.toml`: the configuration that is compiled into the Worker, and the variable laid over it. */
+/**
+ * `edge.toml`: the configuration that is compiled into the Worker, and the variable laid over it.
+ */
 import assert from "node:assert/strict";
 import { cpSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

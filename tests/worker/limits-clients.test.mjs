@@ -122,7 +122,7 @@ test("an address is the same with a port, in brackets and with a zone", async ()
   assert.equal(await leftFor("2001:db8:9::3%eth0"), 8);
 });
 
-test("a header that holds no address is in the log, once and without its value", async () => {
+test("a header that holds no address is logged once, without its value", async () => {
   const chain = (/** @type {number} */ n) => ({ "cf-connecting-ip": `198.51.100.${n}, 198.51.100.10` });
   const first = Number(await left(perIp, chain(1), "ip"));
   assert.equal(await left(perIp, chain(2), "ip"), first - 1, "a chain is no address");

@@ -23,8 +23,8 @@ use cors::describe_cors;
 /// something is wrong with one of them, and reports everything on stderr.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// A Wrangler configuration with a variable `EDGE` (TOML, or JSON with comments), or a file with
-    /// only the gate's configuration [default: wrangler.json, wrangler.jsonc or wrangler.toml]
+    /// A Wrangler configuration with a variable `EDGE` (TOML, or JSON with comments), or a file
+    /// with only the gate's configuration [default: wrangler.json, wrangler.jsonc or wrangler.toml]
     file: Option<PathBuf>,
 }
 

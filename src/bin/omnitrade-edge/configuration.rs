@@ -1,5 +1,6 @@
-//! Reads configurations from files: the variable `EDGE` of a Wrangler configuration and of each of its
-//! environments, laid over the `edge.toml` beside it; or a file that holds only the configuration.
+//! Reads configurations from files: the variable `EDGE` of a Wrangler configuration and of each of
+//! its environments, laid over the `edge.toml` beside it; or a file that holds only the
+//! configuration.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -129,7 +130,8 @@ impl Configurations {
         })
     }
 
-    /// The configuration that results, or all that is wrong with it: each with the file that it is in.
+    /// The configuration that results, or all that is wrong with it: each with the file that it is
+    /// in.
     pub fn check(&self, each: &Configuration) -> Result<Config, Vec<String>> {
         let merged = match (&self.built, &each.given) {
             (None, None) => return Err(vec![self.absent(each)]),
@@ -156,7 +158,8 @@ impl Configurations {
         ))
     }
 
-    /// The line above the summary of a configuration that is one of several or comes from two files.
+    /// The line above the summary of a configuration that is one of several or comes from two
+    /// files.
     pub fn heading(&self, each: &Configuration) -> Option<String> {
         let place = format!("[{}] of {}", each.place(), self.file);
         match (&self.built, &each.given) {
@@ -258,8 +261,8 @@ fn text_of(file: &Path) -> Result<String, Failure> {
         .map_err(|error| Failure::Runtime(format!("cannot read {name}: {error}")))
 }
 
-/// Reads a file by its ending: JSON with comments and trailing commas, as Wrangler takes it under either
-/// ending, or TOML.
+/// Reads a file by its ending: JSON with comments and trailing commas, as Wrangler takes it under
+/// either ending, or TOML.
 fn parsed(file: &Path, text: &str) -> Result<Value, String> {
     let ending = file.extension().and_then(|ending| ending.to_str());
     if !matches!(ending, Some("json" | "jsonc")) {
@@ -280,8 +283,8 @@ fn parsed(file: &Path, text: &str) -> Result<Value, String> {
     parse_to_serde_value(text, &options).map_err(|error| format!("expected JSON: {error}"))
 }
 
-/// How many steps of a path such as `limits.NAME.window` or `routes[3].path` exist in a value. Names may
-/// hold dots: if several fit, the longest counts.
+/// How many steps of a path such as `limits.NAME.window` or `routes[3].path` exist in a value.
+/// Names may hold dots: if several fit, the longest counts.
 fn depth(value: &Value, path: &str) -> usize {
     let path = path.strip_prefix('.').unwrap_or(path);
     if let Some(rest) = path.strip_prefix('[') {

@@ -32,7 +32,8 @@ impl Place {
     /// The configuration, if there is one. `file` takes precedence over `--config`.
     ///
     /// A Wrangler configuration that is only found in the current folder counts only without
-    /// `--prefix`: a broken one, or one of another Worker, must not prevent anybody from revoking a key.
+    /// `--prefix`: a broken one, or one of another Worker, must not prevent anybody from revoking a
+    /// key.
     ///
     /// # Errors
     ///
