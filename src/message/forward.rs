@@ -180,7 +180,7 @@ pub const fn unreachable(status: u16) -> Option<Failure> {
     }
 }
 
-/// The headers of the origin's answer that are for the gate alone: of the last hop, and [`COST`].
+/// The headers of the origin's answer that stay in the gate: hop-by-hop ones and `X-Edge-Cost`.
 pub fn for_gate(origin: &impl OriginHead) -> Vec<String> {
     let mut names = named_in_connection(origin.value("connection").as_deref());
     names.extend(HOP_BY_HOP.map(str::to_owned));
