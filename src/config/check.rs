@@ -53,7 +53,8 @@ pub fn problems(config: &Value) -> Vec<ConfigProblem> {
         );
         tags::check(&path, route, &mut problems);
         parameters(&path, route, &mut problems);
-        methods(&path, route, &extra_methods, &mut problems);
+        let named = format!("{path}.methods");
+        methods(&named, &route["methods"], &extra_methods, &mut problems);
         for m in claims.add(n, route) {
             problems.push(ConfigProblem::new(
                 &format!("{path}.path"),
@@ -62,7 +63,14 @@ pub fn problems(config: &Value) -> Vec<ConfigProblem> {
             ));
         }
     }
-    problems.extend(cors::problems(&config["cors"]));
+    let cors = &config["cors"];
+    methods(
+        "cors.allow_methods",
+        &cors["allow_methods"],
+        &extra_methods,
+        &mut problems,
+    );
+    problems.extend(cors::problems(cors));
     problems.extend(permits::problems(config, limits, routes));
     problems
 }
@@ -153,12 +161,12 @@ fn origin_quota(config: &Value, path: &str, route: &Value, problems: &mut Vec<Co
     }
 }
 
-/// The methods of a route are registered, or named as further ones.
-fn methods(path: &str, route: &Value, extra: &[&str], problems: &mut Vec<ConfigProblem>) {
-    for (n, method) in texts(&route["methods"]).into_iter().enumerate() {
+/// The methods in a list are registered, or named as further ones.
+fn methods(path: &str, list: &Value, extra: &[&str], problems: &mut Vec<ConfigProblem>) {
+    for (n, method) in texts(list).into_iter().enumerate() {
         if is_method(method) && !is_registered(method) && !extra.contains(&method) {
             problems.push(ConfigProblem::new(
-                &format!("{path}.methods[{n}]"),
+                &format!("{path}[{n}]"),
                 &format!(
                     "a method of the IANA HTTP Method Registry, such as \"GET\" (if there is a method \
                      {method} here, name it at the top: extra_methods = [\"{method}\"])"

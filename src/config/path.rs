@@ -21,7 +21,7 @@ const SPECIAL: [char; 13] = [
 
 /// Whether the path has a wildcard of another tool.
 pub fn has_wildcard_of_others(path: &str) -> bool {
-    let plain = path.trim_start_matches([' ', '~', '=', '^']);
+    let plain = without_modifier(path).trim_start_matches('^');
     let is_prefixed = plain.len() < path.len() && plain.starts_with('/');
     is_prefixed || parts(path).any(is_foreign)
 }
@@ -72,11 +72,23 @@ fn is_word(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
+/// The path without a modifier of nginx's `location`, nor scheme and host.
+fn without_modifier(path: &str) -> &str {
+    let path = path.trim_start();
+    let mut modifiers = ["^~", "~*", "~", "="].into_iter();
+    let rest = modifiers.find_map(|modifier| path.strip_prefix(modifier));
+    let path = rest.unwrap_or(path).trim_start();
+    let below_host = path.split_once("://").and_then(|(_, rest)| {
+        let at = rest.find('/')?;
+        rest.get(at..)
+    });
+    below_host.unwrap_or(path)
+}
+
 /// The path with the gate's wildcards in place of the others.
 fn translated(path: &str) -> String {
-    let path = path.trim();
-    let expression = path.trim_start_matches([' ', '~', '=']);
-    let is_prefix = expression.starts_with('^');
+    let expression = without_modifier(path.trim());
+    let is_prefix = expression.starts_with('^') || path.trim().starts_with("^~");
     let expression = expression.trim_start_matches('^');
     let whole = match expression.strip_suffix('$') {
         Some(whole) if !whole.ends_with('/') || is_prefix => Some(whole),

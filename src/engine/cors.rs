@@ -134,6 +134,10 @@ impl Grant {
     }
 }
 
+/// The fields that are the gate's alone once it lets a page read an answer. Those of an origin that
+/// does not let the page read it would otherwise add to what the gate allows, credentials first.
+pub const GRANTED: [&str; 2] = [ALLOW_CREDENTIALS, EXPOSE];
+
 /// The method that a preflight asks for.
 pub const REQUEST_METHOD: &str = "access-control-request-method";
 const REQUEST_HEADERS: &str = "access-control-request-headers";

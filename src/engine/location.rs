@@ -1,5 +1,6 @@
 //! References to the origin's own address, as a client of the gate can follow them.
 
+use super::http_cache::is_exact;
 use super::url::{Target, as_written};
 
 /// An absolute reference to a place on the server `from`, which has an address as
@@ -20,6 +21,10 @@ use super::url::{Target, as_written};
 /// }
 /// ```
 pub fn moved(reference: &str, from: &str, to: &str) -> Option<String> {
+    // Octets that are not UTF-8 cannot be written back.
+    if !is_exact(reference) {
+        return None;
+    }
     let server = Target::of(from)?;
     let (url, fragment) = match reference.split_once('#') {
         Some((url, fragment)) => (url, Some(fragment)),
@@ -106,6 +111,7 @@ mod tests {
             "https://other.example/?to=https://api.internal/v1/a",
             "mailto:a@api.internal",
             "https://api.internal/v1/\u{fffd}",
+            "https://api.internal/v1/#\u{fffd}",
         ] {
             assert_eq!(of(reference), None, "{reference}");
         }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::engine::cors::{Cors, Grant, REQUEST_METHOD};
+use crate::engine::cors::{Cors, GRANTED, Grant, REQUEST_METHOD};
 use crate::engine::http_cache::{Fields, Target};
 use crate::engine::limit_fields::tells_limit;
 use crate::engine::location;
@@ -47,6 +47,19 @@ pub struct Changes {
     pub set: Vec<(&'static str, String)>,
     /// The header lines to add to those of the same name.
     pub append: Vec<(&'static str, String)>,
+}
+
+/// The origin's head without the headers that do not go on to the client.
+struct Remaining<'a, H> {
+    origin: &'a H,
+    removed: &'a [String],
+}
+
+impl<H: Fields> Fields for Remaining<'_, H> {
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        let stays = !self.removed.iter().any(|removed| removed == name);
+        stays.then(|| self.origin.value(name))?
+    }
 }
 
 impl OutboundPlan {
@@ -98,14 +111,16 @@ impl Outbound {
         own: Vec<(&'static str, String)>,
         tells_limits: bool,
     ) -> Changes {
-        let mut changes = self.changes(origin);
-        changes.remove = for_gate(origin);
+        let mut removed = for_gate(origin);
         if tells_limits {
             let names = origin.names().into_iter();
-            changes
-                .remove
-                .extend(names.filter(|name| tells_limit(name)));
+            removed.extend(names.filter(|name| tells_limit(name)));
         }
+        let mut changes = self.changes(&Remaining {
+            origin,
+            removed: &removed,
+        });
+        changes.remove.extend(removed);
         changes.set.extend(own);
         changes
     }
@@ -114,6 +129,9 @@ impl Outbound {
     /// the client.
     pub fn mark<B>(&self, mut answer: Answer<B>, own: Vec<(&'static str, String)>) -> Answer<B> {
         let changes = self.changes(&answer);
+        answer
+            .headers
+            .retain(|(name, _)| !changes.remove.iter().any(|removed| name == removed));
         for (name, value) in changes.set.into_iter().chain(own) {
             answer.set(name, value);
         }
@@ -127,6 +145,9 @@ impl Outbound {
         let mut changes = Changes::default();
         if let Some(grant) = &self.grant {
             changes.set = grant.fields(answer);
+            if !changes.set.is_empty() {
+                changes.remove = GRANTED.map(str::to_owned).into();
+            }
             if Grant::varies(answer) {
                 changes.append.push(("vary", "Origin".to_owned()));
             }

@@ -95,6 +95,28 @@ test("only a listed page may read the gate's own refusals and failures", async (
   }
 });
 
+test("what the origin would allow a page that it refuses adds nothing", async () => {
+  const fields = ["Access-Control-Allow-Credentials: true", "Access-Control-Expose-Headers: X-Secret"];
+  const path = serve("/cached/", { fields, body: "book" });
+  for (const expected of [/fwd=uri-miss/, /hit/, /hit/]) {
+    const reply = await askRaw(here, path, asNew(...from(PAGE)));
+    assert.match(combined(reply, "cache-status") ?? "", expected);
+    isReadable(reply);
+  }
+});
+
+test("a header of the last hop does not stand for the gate's own", async () => {
+  const fields = [
+    "Connection: vary, access-control-allow-origin, location",
+    "Vary: Origin",
+    "Access-Control-Allow-Origin: https://evil.example",
+    `Location: ${origin}/x`,
+  ];
+  const reply = await askRaw(here, serve("/many/", { fields }), asNew(...from(PAGE)));
+  isReadable(reply);
+  assert.equal(combined(reply, "location"), undefined);
+});
+
 test("without cors the gate says nothing of it, and Vary is the origin's", async () => {
   const path = serve("/one/", { fields: ["Vary: Accept"] });
   const asked = asNew(...from(PAGE));

@@ -280,6 +280,8 @@ fn parsed(file: &Path, text: &str) -> Result<Value, String> {
         allow_non_finite_numbers: false,
         allow_extended_string_escapes: false,
     };
+    // Some editors of Windows put a byte order mark there, which Wrangler skips.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     parse_to_serde_value(text, &options).map_err(|error| format!("expected JSON: {error}"))
 }
 

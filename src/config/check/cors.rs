@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::super::duration::parse_duration;
 use super::super::error::ConfigProblem;
 use super::super::shape::texts;
 
@@ -29,6 +30,13 @@ pub fn problems(cors: &Value) -> Vec<ConfigProblem> {
                 problems.push(ConfigProblem::new(&path, expected, Some(&cors[field])));
             }
         }
+    }
+    if let Some(age) = cors["max_age"].as_str().and_then(parse_duration)
+        && age.subsec_nanos() != 0
+    {
+        let expected = "a whole number of seconds, such as \"10m\"";
+        let path = "cors.max_age";
+        problems.push(ConfigProblem::new(path, expected, Some(&cors["max_age"])));
     }
     for field in ["allow_methods", "allow_headers", "max_age"] {
         if !cors[field].is_null() && cors["preflight"] != true {

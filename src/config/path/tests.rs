@@ -12,6 +12,12 @@ fn advised(path: &str) -> String {
 fn a_wildcard_of_another_tool_is_told_in_ours() {
     for (path, expected) in [
         ("/api/*", "/api/{*rest}"),
+        ("^~ /static/", "/static/{*rest}"),
+        ("~* ^/api/", "/api/{*rest}"),
+        ("~* ^/a", "/a/{*rest}"),
+        ("~ ^/api/v[0-9]+/", "/api/{id}/{*rest}"),
+        ("= /a", "/a"),
+        ("https://x.example/a", "/a"),
         ("/api/**", "/api/{*rest}"),
         ("/api/**/", "/api/{*rest}"),
         ("/*", "/{*rest}"),

@@ -102,3 +102,17 @@ fn a_table_without_origins_is_an_error() {
     let errors = errors_of(json!({ "credentials": true }));
     assert_eq!(errors, ["cors.origins: expected a list, found nothing"]);
 }
+
+#[test]
+fn a_misspelt_method_and_a_part_of_a_second_are_errors() {
+    for (field, value, path) in [
+        ("allow_methods", json!(["DELET"]), "cors.allow_methods[0]: "),
+        ("max_age", json!("1500ms"), "cors.max_age: "),
+    ] {
+        let mut cors = json!({ "origins": [PAGE], "preflight": true });
+        cors[field] = value;
+        let errors = errors_of(cors);
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].starts_with(path), "{errors:?}");
+    }
+}
