@@ -501,6 +501,13 @@ fn wranglers_json_is_read_with_comments_and_trailing_commas() {
 }
 
 #[test]
+fn a_byte_order_mark_before_json_is_skipped() {
+    let text = "\u{feff}{ \"origin\": \"https://api.example.com\" }";
+    let told = checked("edge.json", text).unwrap();
+    assert!(told.starts_with("origin   https://api.example.com,"));
+}
+
+#[test]
 fn what_pages_may_read_is_told_in_words() {
     let told = |cors: &str| {
         let text = format!("[vars.EDGE]\norigin = \"https://api.example.com\"\n{cors}");
