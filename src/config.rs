@@ -10,6 +10,7 @@ mod cors;
 mod duration;
 mod error;
 mod grammar;
+mod jwt;
 mod method;
 mod overlay;
 mod path;
@@ -32,6 +33,7 @@ pub use cors::Cors;
 #[doc(hidden)]
 pub use duration::{format_duration, parse_duration};
 pub use error::{ConfigError, ConfigProblem};
+pub use jwt::Jwt;
 #[doc(hidden)]
 pub use overlay::laid_over;
 #[doc(hidden)]
@@ -200,8 +202,13 @@ impl<'de> Deserialize<'de> for Config {
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Client {
-    /// The request header with the client's API key.
-    pub api_key_header: String,
+    /// The request headers that may hold the client's API key; the first one that does counts. Of
+    /// `authorization` only a `Bearer` token counts.
+    #[serde(rename = "api_key_header", deserialize_with = "one_or_many")]
+    pub api_key_headers: Vec<String>,
+    /// How tokens are verified that name the user; if absent, none are.
+    #[serde(default)]
+    pub jwt: Option<Jwt>,
     /// The request header with the client's address.
     pub ip_header: String,
     /// How many leading bits of an IPv6 address identify one client.
@@ -244,13 +251,13 @@ pub struct Limit {
     /// The window.
     #[serde(deserialize_with = "duration::required")]
     pub window: Duration,
-    /// Permits in a window, without an API key.
+    /// Permits in a window, without an API key or a verified token.
     pub quota: u64,
-    /// Permits in a window with an API key; [`quota`](Self::quota) if absent.
+    /// Permits in a window with one; [`quota`](Self::quota) if absent.
     #[serde(default)]
     pub keyed_quota: Option<u64>,
-    /// Permits of registered keys, by plan. They apply only if [`Client::keys`] is
-    /// [`Keys::Registered`].
+    /// Permits by plan: of registered keys if [`Client::keys`] is [`Keys::Registered`], and of
+    /// verified tokens if [`Jwt::plan_claim`] is set.
     pub plans: BTreeMap<String, u64>,
     /// How the store is asked about it.
     pub strategy: Strategy,
@@ -269,11 +276,13 @@ pub struct Limit {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum By {
-    /// The API key or, without one, the address.
+    /// The API key; without one, the user whom a verified token names; else the address.
     Client,
+    /// The user whom a verified token names; else as [`By::Client`].
+    User,
     /// The address.
     Ip,
-    /// The API key. Requests without one are not counted.
+    /// The API key or the user of a verified token. Requests without either are not counted.
     ApiKey,
     /// All clients together, for each route.
     Route,
@@ -370,4 +379,18 @@ pub enum OriginQuotaOf {
     Named(String),
     /// At the route, which does not share it.
     Own(OriginQuota),
+}
+
+/// Reads one text, or a list of texts.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(one) => vec![one],
+        OneOrMany::Many(many) => many,
+    })
 }

@@ -4,6 +4,7 @@
 pub mod breaker;
 pub mod cors;
 pub mod http_cache;
+pub mod jwt;
 pub mod limit;
 pub mod limit_fields;
 pub mod location;

@@ -122,8 +122,8 @@
 // Hidden are the modules below that only our own programs use. A feature for them would have to be
 // on in every test, bench and build of ours, and would leave code without a caller when it is off.
 
-// The layers from the top: each uses only those below it (tests/layering.rs). `limiter` and `cache`
-// do not know each other; `gateway` asks them in turn.
+// The layers from the top: each uses only those below it (tests/layering.rs). `limiter`,
+// `cache` and `identity` do not know each other; `gateway` asks them in turn.
 
 pub mod shell;
 
@@ -132,6 +132,8 @@ pub mod gateway;
 
 #[doc(hidden)]
 pub mod cache;
+#[doc(hidden)]
+pub mod identity;
 pub mod limiter;
 
 #[doc(hidden)]

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each layer, and the other layers that it may import.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("clock", &[]),
     ("transport", &["clock"]),
     ("error", &["transport"]),
@@ -28,10 +28,12 @@ const LAYERS: [(&str, &[&str]); 12] = [
         "cache",
         &["clock", "config", "engine", "message", "redis", "store"],
     ),
+    ("identity", &["clock", "engine"]),
     (
         "gateway",
         &[
-            "cache", "clock", "config", "engine", "error", "limiter", "message", "redis", "store",
+            "cache", "clock", "config", "engine", "error", "identity", "limiter", "message",
+            "redis", "store",
         ],
     ),
     (
@@ -43,6 +45,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
             "engine",
             "error",
             "gateway",
+            "identity",
             "limiter",
             "message",
             "redis",

@@ -116,7 +116,7 @@ fn limit_problems(name: &str, limit: &Value, problems: &mut Vec<ConfigProblem>) 
             // If the limit counts by address, a made-up key would get a larger quota.
             problems.push(ConfigProblem::new(
                 &format!("limits.{name}.{field}"),
-                "no such field where `by` is neither \"client\" nor \"api-key\"",
+                "no such field where `by` is neither \"client\" nor \"api-key\" nor \"user\"",
                 None,
             ));
         }

@@ -5,12 +5,14 @@
 
 mod cache;
 mod cors;
+mod jwt;
 mod text;
 
 use super::shape::Absent::{Is, Missing, Otherwise};
 use super::shape::{Shape, field};
 use cache::CACHE;
 use cors::CORS;
+use jwt::JWT;
 use text::{DURATION, HEADER, KEY_PREFIX, METHOD, NAME, ORIGIN, ORIGIN_QUOTA_NAME, PATH, SHARE};
 
 /// The grammar of the whole configuration.
@@ -107,9 +109,19 @@ pub const CONFIG: Shape = Shape::Table(&[
 const CLIENT: Shape = Shape::Table(&[
     field(
         "api_key_header",
-        HEADER,
+        Shape::Either(&HEADER, &Shape::List(&HEADER)),
         Is("\"x-api-key\""),
-        "The request header that holds the client's API key.",
+        "The request header that holds the client's API key, or a list of such headers, of which the \
+         first one that holds a key counts. Of `authorization` only a `Bearer` token counts. Keys \
+         count by their digests; no key is stored or logged.",
+    ),
+    field(
+        "jwt",
+        JWT,
+        Otherwise("tokens are not verified"),
+        "Verifies the `Bearer` tokens of `Authorization`, so that a client is a user, whatever token \
+         the user has at present. A token that does not verify counts as none, and is still sent to \
+         the origin.",
     ),
     field(
         "ip_header",
@@ -182,12 +194,13 @@ const SIZES: Shape = Shape::Table(&[
 const LIMIT: Shape = Shape::Table(&[
     field(
         "by",
-        Shape::OneOf(&["client", "ip", "api-key", "route", "global"]),
+        Shape::OneOf(&["client", "user", "ip", "api-key", "route", "global"]),
         Missing,
-        "Which requests share a bucket: `\"client\"`: those with the same API key, or, without a key, \
-         from the same address; `\"ip\"`: those from the same address; `\"api-key\"`: those with the \
-         same API key, and requests without one are not counted; `\"route\"`: all requests of one \
-         route; `\"global\"`: all requests.",
+        "Which requests share a bucket: `\"client\"`: those with the same API key, without a key those \
+         of the same user (`client.jwt`), and else those from the same address; `\"user\"`: the same, \
+         but a verified token counts before an API key; `\"ip\"`: those from the same address; \
+         `\"api-key\"`: those with the same API key or of the same user, and requests without either \
+         are not counted; `\"route\"`: all requests of one route; `\"global\"`: all requests.",
     ),
     field(
         "window",
@@ -199,20 +212,22 @@ const LIMIT: Shape = Shape::Table(&[
         "quota",
         PERMITS,
         Missing,
-        "Permits in any interval of the window's length, for requests without an API key.",
+        "Permits in any interval of the window's length, for requests without an API key or a verified \
+         token.",
     ),
     field(
         "keyed_quota",
         PERMITS,
         Otherwise("`quota`"),
-        "The same for requests with an API key. For `\"client\"` and `\"api-key\"` only.",
+        "The same for requests with one. For `\"client\"`, `\"user\"` and `\"api-key\"` only.",
     ),
     field(
         "plans",
         Shape::Map(&PERMITS),
         Is("{}"),
-        "The same for registered keys, by the key's plan. For `\"client\"` and `\"api-key\"` only; \
-         it has no effect unless `client.keys` is `\"registered\"`.",
+        "The same by plan: that of a registered key (`client.keys = \"registered\"`), or the one that a \
+         verified token names (`client.jwt.plan_claim`). For `\"client\"`, `\"user\"` and `\"api-key\"` \
+         only.",
     ),
     field(
         "strategy",

@@ -14,6 +14,8 @@
 
 use std::fmt::Write as _;
 
+use crate::engine::route::Pattern;
+
 /// Characters that are wildcards in some tool and never stand for themselves here.
 const SPECIAL: [char; 13] = [
     '*', ':', '$', '(', ')', '[', ']', '<', '>', '^', '|', '\\', '?',
@@ -28,15 +30,14 @@ pub fn has_wildcard_of_others(path: &str) -> bool {
 
 /// What to write in place of a path with such a wildcard: the path with the gate's wildcards, and,
 /// unless there are braces or a `?` in it, the path in which the characters stand for themselves.
-/// `None` if the path has no such wildcard.
+/// `None` if the path has no such wildcard, or could not be a path without it either.
 pub fn in_our_words(path: &str) -> Option<String> {
     if !has_wildcard_of_others(path) {
         return None;
     }
-    let mut advice = format!(
-        "{:?} (`{{name}}` stands for one segment, `{{*name}}` for the rest)",
-        translated(path)
-    );
+    let ours = translated(path)?;
+    let mut advice =
+        format!("{ours:?} (`{{name}}` stands for one segment, `{{*name}}` for the rest)");
     if let Some((literal, chars)) = literal(path) {
         let _ = write!(advice, ", or {literal:?} if {chars}");
     }
@@ -85,8 +86,14 @@ fn without_modifier(path: &str) -> &str {
     below_host.unwrap_or(path)
 }
 
-/// The path with the gate's wildcards in place of the others.
-fn translated(path: &str) -> String {
+/// The path with the gate's wildcards in place of the others, if a route can have it: not with a
+/// segment `.`, for instance.
+fn translated(path: &str) -> Option<String> {
+    let ours = with_our_wildcards(path);
+    Pattern::parse(&ours).is_ok().then_some(ours)
+}
+
+fn with_our_wildcards(path: &str) -> String {
     let expression = without_modifier(path.trim());
     let is_prefix = expression.starts_with('^') || path.trim().starts_with("^~");
     let expression = expression.trim_start_matches('^');

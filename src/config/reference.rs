@@ -57,7 +57,7 @@ What the fields do together is told in [limits](limits.md), [cache](cache.md), \
 ## Example
 
 Every field there is. Only `origin` is required, and `by`, `window` and `quota` of a limit, `limit` \
-and `window` of an origin quota, and `path` of a route.
+and `window` of an origin quota, `path` of a route, `origins` of `cors`, and `jwks` of `client.jwt`.
 
 ```toml
 {EXAMPLE}```

@@ -28,8 +28,8 @@ pub fn speaks_for_proxy(name: &str) -> bool {
 /// are the headers that the gate itself reads.
 #[derive(Debug, Clone, Copy)]
 pub struct Reserved<'a> {
-    /// The header with the client's API key. The origin receives it, under exactly this name.
-    pub api_key: &'a str,
+    /// The headers with the client's API key. The origin receives them, under exactly these names.
+    pub api_keys: &'a [String],
     /// The header with the client's address.
     pub ip: &'a str,
     /// The request headers by which the route separates responses in its cache.
@@ -49,21 +49,23 @@ impl Reserved<'_> {
     ///
     /// ```
     /// # use omnitrade_edge::engine::proxy_names::Reserved;
-    /// let reserved = Reserved { api_key: "x-api-key", ip: "cf-connecting-ip", vary: &[] };
+    /// let api_keys = ["x-api-key".to_owned()];
+    /// let reserved = Reserved { api_keys: &api_keys, ip: "cf-connecting-ip", vary: &[] };
     /// assert!(reserved.takes_off("X_Api_Key") && !reserved.takes_off("X-Api-Key"));
     /// assert!(reserved.takes_off("cf_connecting_ip") && !reserved.takes_off("cf-connecting-ip"));
     /// assert!(!reserved.takes_off("user_id"));
     /// ```
     pub fn takes_off(&self, name: &str) -> bool {
-        if name.eq_ignore_ascii_case(self.api_key) {
+        let own = |own: &String| name.eq_ignore_ascii_case(own);
+        if self.api_keys.iter().any(own) {
             return false;
         }
         let folded = folded(name);
         // If both spellings are part of the key, neither shadows the other.
-        let keyed = self.vary.iter().any(|own| name.eq_ignore_ascii_case(own));
+        let keyed = self.vary.iter().any(own);
         let of_key = |own: &String| is_another_spelling(name, own);
         is_a_proxys(&folded)
-            || is_another_spelling(name, self.api_key)
+            || self.api_keys.iter().any(of_key)
             || is_another_spelling(name, self.ip)
             || (!keyed && self.vary.iter().any(of_key))
             || (is_odd(name) && names(&SHADOWED, &folded))
@@ -252,6 +254,8 @@ const SHADOWED: [&str; 8] = [
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -371,11 +375,13 @@ mod tests {
         "x-viahost",
     ];
 
-    const RESERVED: Reserved<'static> = Reserved {
-        api_key: "x-api-key",
+    static API_KEY: LazyLock<[String; 1]> = LazyLock::new(|| ["x-api-key".to_owned()]);
+
+    static RESERVED: LazyLock<Reserved<'static>> = LazyLock::new(|| Reserved {
+        api_keys: &*API_KEY,
         ip: "cf-connecting-ip",
         vary: &[],
-    };
+    });
 
     #[test]
     fn names_that_speak_for_a_proxy_are_known_and_harmless_ones_left() {
@@ -417,11 +423,12 @@ mod tests {
             assert!(!RESERVED.takes_off(name), "{name}");
         }
         let other_way = Reserved {
-            api_key: "api_key",
+            api_keys: &["authorization", "api_key"].map(str::to_owned),
             ip: "x-real-ip",
             vary: &["x-tenant".to_owned()],
         };
         assert!(other_way.takes_off("api-key") && !other_way.takes_off("API_Key"));
+        assert!(!other_way.takes_off("Authorization"));
         assert!(other_way.takes_off("x_tenant") && !other_way.takes_off("X-Tenant"));
         let both = ["x-tenant", "x_tenant"].map(str::to_owned);
         let both = Reserved {
@@ -437,7 +444,7 @@ mod tests {
     #[test]
     fn a_header_with_api_keys_goes_on_whatever_it_is_called() {
         let reserved = Reserved {
-            api_key: "X-Edge-Key",
+            api_keys: &["X-Edge-Key".to_owned()],
             ip: "cf-connecting-ip",
             vary: &[],
         };

@@ -114,6 +114,20 @@ pub fn of_api_key(key: &str, domain: &str) -> String {
     digest(key, domain, 16)
 }
 
+/// The subject of a user whom a verified token names: 128 bits in hexadecimal, as for an API key.
+/// No API key has the same digest, so nobody can count as a user by sending the user's name as a
+/// key.
+///
+/// ```
+/// # use omnitrade_edge::engine::subject::{domain, of_api_key, of_user};
+/// let domain = domain("ot");
+/// assert_eq!(of_user("alice", &domain).len(), 32);
+/// assert_ne!(of_user("alice", &domain), of_api_key("alice", &domain));
+/// ```
+pub fn of_user(name: &str, domain: &str) -> String {
+    digest(name, &format!("{domain}:user"), 16)
+}
+
 /// A name for the state under `key` that may be shown to the client: the first 64 bits of an
 /// HMAC-SHA-256 of `key`, in hexadecimal. The name is the same in all isolates and at all times,
 /// and it reveals neither the subject nor the key.

@@ -11,8 +11,9 @@ use crate::engine::limit::{Bucket, Buckets, Charge, Role};
 use crate::engine::limit_fields::{self, Style};
 use crate::engine::registry::record_key;
 use crate::engine::subject;
+use crate::identity::Holder;
 use crate::limiter::{Check, LimitMemory, Refusal};
-use crate::message::head::Head;
+use crate::message::head::{Head, bearer};
 use crate::store::Reply;
 
 use super::plan::{LimitPlan, Plan, RoutePlan};
@@ -33,15 +34,17 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// The limits of a route for the client that sent `head`.
+    /// The limits of a route for the client that sent `head`. `holder`: the client that its token
+    /// stands for.
     pub fn of(
         plan: &Plan,
         route: &RoutePlan,
         head: &impl Head,
+        holder: Option<Rc<Holder>>,
         memory: &LimitMemory,
         now: Timestamp,
     ) -> Self {
-        let mut client = ClientOf::new(plan, head);
+        let mut client = ClientOf::new(plan, head, holder);
         let (mut limits, mut charges) = (Vec::new(), Vec::new());
         for (limit, kept) in &route.limits {
             let Some(buckets) = client.buckets(limit, route) else {
@@ -211,22 +214,34 @@ struct ClientOf<'a, H> {
     plan: &'a Plan,
     head: &'a H,
     api_key: Option<Cow<'a, str>>,
+    /// Whom the client's token stands for.
+    holder: Option<Rc<Holder>>,
+    /// Whether the token counts before the API key.
+    holder_first: bool,
     /// As [`subject::of_header`] gives it.
     address: Option<(String, bool)>,
     digest: Option<String>,
 }
 
 impl<'a, H: Head> ClientOf<'a, H> {
-    fn new(plan: &'a Plan, head: &'a H) -> Self {
-        let api_key = head.value(&plan.client.api_key_header);
-        Self {
+    fn new(plan: &'a Plan, head: &'a H, holder: Option<Rc<Holder>>) -> Self {
+        let mut this = Self {
             plan,
             head,
-            // If the key's octets are not known exactly, nobody can say whose key it is.
-            api_key: api_key.filter(|key| !key.trim().is_empty() && is_exact(key)),
+            api_key: None,
+            holder,
+            holder_first: false,
             address: None,
             digest: None,
+        };
+        for name in &plan.client.api_key_headers {
+            if plan.client.jwt.is_some() && is_authorization(name) {
+                this.holder_first |= this.api_key.is_none();
+            } else if this.api_key.is_none() {
+                this.api_key = api_key(head, name);
+            }
         }
+        this
     }
 
     /// The store's key of the record of the client's API key, if only registered keys count.
@@ -247,23 +262,34 @@ impl<'a, H: Head> ClientOf<'a, H> {
             key: format!("{prefix}:l:{}:{subject}", limit.name),
             permits,
         };
-        let keyed = match limit.by {
-            By::Client | By::ApiKey => self.digest(),
-            By::Ip | By::Route | By::Global => None,
+        let holder_first = match limit.by {
+            By::Client | By::ApiKey => self.holder_first,
+            By::User => true,
+            By::Ip => return Some(Buckets::One(bucket(&self.address(), limit.quota))),
+            By::Route if route.name.is_empty() => {
+                return Some(Buckets::One(bucket("-", limit.quota)));
+            }
+            By::Route => return Some(Buckets::One(bucket(&route.subject(), limit.quota))),
+            By::Global => return Some(Buckets::One(bucket("all", limit.quota))),
         };
-        let with = keyed.map(|digest| bucket(&digest, limit.keyed));
+        let holder = self.holder.as_ref().map(|holder| {
+            let permits = holder.plan.as_ref().and_then(|plan| limit.plans.get(plan));
+            bucket(&holder.subject, permits.copied().unwrap_or(limit.keyed))
+        });
+        let digest = match holder.is_some() && holder_first {
+            true => None,
+            false => self.digest(),
+        };
+        let with = digest.map(|digest| bucket(&digest, limit.keyed));
         let with = match (with, self.plan.client.keys) {
             (Some(with), Keys::Any) => return Some(Buckets::One(with)),
             (with, _) => with,
         };
-        let without = match limit.by {
-            By::Client | By::Ip => Some(self.address()),
-            By::ApiKey => None,
-            By::Route if route.name.is_empty() => Some("-".to_owned()),
-            By::Route => Some(route.subject()),
-            By::Global => Some("all".to_owned()),
+        let without = match (holder, limit.by) {
+            (Some(holder), _) => Some(holder),
+            (None, By::ApiKey) => None,
+            (None, _) => Some(bucket(&self.address(), limit.quota)),
         };
-        let without = without.map(|subject| bucket(&subject, limit.quota));
         Some(match with {
             None => Buckets::One(without?),
             Some(with) => Buckets::ByStanding {
@@ -289,4 +315,26 @@ impl<'a, H: Head> ClientOf<'a, H> {
         let digest = || subject::of_api_key(key.trim(), &domain);
         Some(self.digest.get_or_insert_with(digest).clone())
     }
+}
+
+/// The API key in the header of this name. If its octets are not known exactly, nobody can say
+/// whose key it is, so there is none.
+fn api_key<'a>(head: &'a impl Head, name: &str) -> Option<Cow<'a, str>> {
+    if is_authorization(name) {
+        return token(head).map(Cow::Owned);
+    }
+    let key = head.value(name)?;
+    (!key.trim().is_empty() && is_exact(&key)).then_some(key)
+}
+
+/// The `Bearer` token of a request. There is none in a field of several lines, which the platform
+/// joins by commas: nobody can say which of them the origin obeys.
+pub fn token(head: &impl Head) -> Option<String> {
+    let field = head.value("authorization")?;
+    let fits = |token: &&str| !token.contains([' ', '\t', ',']) && is_exact(token);
+    bearer(&field).filter(fits).map(str::to_owned)
+}
+
+fn is_authorization(name: &str) -> bool {
+    name.eq_ignore_ascii_case("authorization")
 }

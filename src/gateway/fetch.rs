@@ -52,7 +52,7 @@ impl<B: Body> Gate<B> {
         let url = forward::url(&self.plan.origin, &path, query.as_deref());
         let client = &self.plan.client;
         let reserved = Reserved {
-            api_key: &client.api_key_header,
+            api_keys: &client.api_key_headers,
             ip: &client.ip_header,
             vary: plan.map_or(&[], |plan| &plan.vary),
         };

@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
 use crate::engine::http_cache::Target;
 use crate::error::Error;
+use crate::identity::{Identities, KeyReply};
 use crate::limiter::LimitMemory;
 use crate::message::body::Body;
 use crate::message::head::Head;
@@ -24,6 +25,8 @@ pub struct Gate<B: Body> {
     pub(super) link: Link,
     pub(super) limits: LimitMemory,
     pub(super) cache: CacheMemory<B>,
+    /// Whom tokens stand for, if they are verified.
+    pub(super) identities: Option<Identities>,
     /// The token for the protected admin pages, if one is set.
     pub(super) admin_token: Option<AdminToken>,
     notes: Vec<String>,
@@ -31,6 +34,8 @@ pub struct Gate<B: Body> {
     told: BTreeSet<String>,
     /// Whether there was a note about the header with the client's address.
     address_noted: bool,
+    /// Whether there was a note about keys that the platform cannot use.
+    keys_noted: bool,
 }
 
 impl<B: Body> Gate<B> {
@@ -54,11 +59,17 @@ impl<B: Body> Gate<B> {
             },
             limits,
             cache: CacheMemory::new(&config.redis.key_prefix, config.cache, seed),
+            identities: config
+                .client
+                .jwt
+                .as_ref()
+                .map(|jwt| Identities::new(jwt.claims(), &config.redis.key_prefix)),
             plan,
             admin_token: None,
             notes: Vec::new(),
             told: BTreeSet::new(),
             address_noted: false,
+            keys_noted: false,
         })
     }
 
@@ -109,6 +120,32 @@ impl<B: Body> Gate<B> {
         }
     }
 
+    /// The address of the issuer's keys if they are to be fetched now, in the background. Report
+    /// the response to [`Gate::keys_fetched`].
+    pub fn take_key_fetch(&mut self, local_now: Timestamp) -> Option<String> {
+        let now = self.link.now(local_now);
+        let due = self.identities.as_mut()?.begin_fetch(now);
+        self.plan
+            .client
+            .jwt
+            .as_ref()
+            .filter(|_| due)
+            .map(|jwt| jwt.jwks.clone())
+    }
+
+    /// Takes the response to a request for the issuer's keys; `None` if there was none in time, or
+    /// its body was too long.
+    pub fn keys_fetched(&mut self, reply: Option<&KeyReply>, local_now: Timestamp) {
+        let now = self.link.now(local_now);
+        let fetched = self.identities.as_mut().map(|i| i.fetched(reply, now));
+        if let Some(Err(why)) = fetched {
+            self.note(format!(
+                "client.jwt.jwks: the keys cannot be fetched ({why}): until they can, a token counts by \
+                 its digest if no older key verifies it"
+            ));
+        }
+    }
+
     /// Notes that a call of the store failed. A [lasting](crate::error::ErrorKind::is_lasting)
     /// failure is noted only once for each command, however many calls fail because of it: it stays
     /// until somebody corrects it. Every other failure is noted each time.
@@ -137,13 +174,22 @@ impl<B: Body> Gate<B> {
         }
     }
 
+    /// Notes once that the platform cannot use a key of the issuer.
+    pub(super) fn note_unusable_key(&mut self) {
+        if !std::mem::replace(&mut self.keys_noted, true) {
+            let note = "client.jwt.jwks: the platform cannot use a key: its tokens count as none";
+            self.note(note.to_owned());
+        }
+    }
+
     pub(super) fn note(&mut self, note: String) {
         self.notes.push(note);
     }
 
     /// Takes the notes to log since the last call: failures of the store that were reported to
     /// [`Gate::resume`], [`Gate::worked`] or [`Gate::note_failure`], limit states in the store that
-    /// could not be read, and a client's address that [`Gate::decide`] could not read.
+    /// could not be read, a client's address that [`Gate::decide`] could not read, and keys that
+    /// could not be fetched or used.
     pub fn take_notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::config::{self, Config, ConfigError, Mode, OriginQuotaOf, Strategy};
+use crate::config::{self, By, Config, ConfigError, Mode, OriginQuotaOf, Strategy};
 use crate::engine::limit::{OnFailure, Quota, Role, penalty};
 use crate::engine::limit_fields;
 use crate::engine::route::Pattern;
@@ -45,6 +45,8 @@ pub struct RoutePlan {
     pub methods: Option<Vec<String>>,
     /// The limits, each with the percentage of its quota that is reserved for other routes.
     pub limits: Vec<(Rc<LimitPlan>, u64)>,
+    /// Whether one of them counts by the client's token.
+    pub counts_users: bool,
     /// Whether the gate tells clients of these limits.
     pub tells_limits: bool,
     /// The cost of one request, in permits.
@@ -122,6 +124,11 @@ impl Plan {
             });
             each.collect::<Result<Vec<_>, ConfigError>>()
         };
+        let counts_users = |names: &[String]| {
+            let mut limits = names.iter().filter_map(|name| config.limits.get(name));
+            let by = |limit: &config::Limit| matches!(limit.by, By::Client | By::User | By::ApiKey);
+            config.client.jwt.is_some() && limits.any(by)
+        };
         let tells = |limits: &[String]| !limits.is_empty() && config.headers != config::Style::None;
         let cache = |route: &config::Route, timeout| {
             let plan = |cache| CachePlan::new(cache, &route.path, timeout);
@@ -137,6 +144,7 @@ impl Plan {
                 name: route.path.clone(),
                 methods: route.methods.clone(),
                 limits: limits(&route.limits, &route.reserve)?,
+                counts_users: counts_users(&route.limits),
                 tells_limits: tells(&route.limits),
                 cost: route.cost,
                 refund_on: route.refund_on.clone(),
@@ -177,6 +185,7 @@ impl Plan {
                 name: String::new(),
                 methods: None,
                 limits: limits(&config.default_limits, &BTreeMap::new())?,
+                counts_users: counts_users(&config.default_limits),
                 tells_limits: tells(&config.default_limits),
                 cost: 1,
                 refund_on: Vec::new(),

@@ -1,5 +1,6 @@
 //! The sequence: the limits and the cache are asked in turn, in memory first and then in the store.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::cache::{CacheRequest, Change, Lookup, Phase, Serve};
@@ -7,22 +8,64 @@ use crate::clock::Timestamp;
 use crate::engine::http_cache::{Bypass, Forward, Target};
 use crate::engine::route::segments;
 use crate::error::Error;
+use crate::identity::{Finding, Holder, Outcome, Verification};
 use crate::message::body::Body;
 use crate::message::head::{Head, LONGEST_URL, is_preflight, is_upgrade};
 use crate::redis::Value;
 use crate::store::{Ask, Write};
 
-use super::admission::Admission;
+use super::admission::{Admission, token};
 use super::context::Context;
 use super::gate::Gate;
 use super::plan::RoutePlan;
 use super::problem::Problem;
-use super::step::Step;
+use super::step::{Awaited, Step};
+
+/// The client of a request.
+enum Client {
+    /// Nobody has looked yet whom its token stands for; since when.
+    Unknown(Timestamp),
+    /// Its token stands for this one, or for nobody.
+    Known(Option<Rc<Holder>>),
+}
 
 impl<B: Body> Gate<B> {
     /// The first step for a request. `local_now` is the time by the isolate's clock.
     pub fn decide(&mut self, head: &impl Head, local_now: Timestamp) -> Step<B> {
         let now = self.link.now(local_now);
+        self.decide_for(head, Client::Unknown(now), now)
+    }
+
+    /// The next step after a [`Step::AwaitKeys`].
+    pub fn keys_awaited(
+        &mut self,
+        head: &impl Head,
+        awaited: Awaited,
+        local_now: Timestamp,
+    ) -> Step<B> {
+        let now = self.link.now(local_now);
+        self.decide_for(head, Client::Unknown(awaited.0), now)
+    }
+
+    /// The next step after a [`Step::Verify`].
+    pub fn verified(
+        &mut self,
+        head: &impl Head,
+        token: Verification,
+        outcome: Outcome,
+        local_now: Timestamp,
+    ) -> Step<B> {
+        let now = self.link.now(local_now);
+        if outcome == Outcome::Unusable {
+            self.note_unusable_key();
+        }
+        let identities = self.identities.as_mut();
+        let holder = identities.and_then(|i| i.verified(token, outcome, now));
+        self.decide_for(head, Client::Known(holder), now)
+    }
+
+    /// Decides about a request, once it is known whom its token stands for.
+    fn decide_for(&mut self, head: &impl Head, client: Client, now: Timestamp) -> Step<B> {
         if head.url().len() > LONGEST_URL {
             return self.reject(head, &Problem::UrlTooLong);
         }
@@ -46,7 +89,10 @@ impl<B: Body> Gate<B> {
         let free = is_preflight(head) && !route.names_method("OPTIONS");
         let admission = match free {
             true => Admission::free(now),
-            false => Admission::of(&self.plan, &route, head, &self.limits, now),
+            false => match self.identify(head, &route, client, now) {
+                Ok(holder) => Admission::of(&self.plan, &route, head, holder, &self.limits, now),
+                Err(step) => return step,
+            },
         };
         if admission.odd_address {
             self.note_odd_address();
@@ -93,6 +139,30 @@ impl<B: Body> Gate<B> {
             ask.look_up(query);
         }
         Step::Ask(ask, context)
+    }
+
+    /// Whom the request's token stands for, if a limit of its route counts by that; or what has to
+    /// be done first to find that out.
+    fn identify(
+        &mut self,
+        head: &impl Head,
+        route: &RoutePlan,
+        client: Client,
+        now: Timestamp,
+    ) -> Result<Option<Rc<Holder>>, Step<B>> {
+        let since = match client {
+            Client::Known(holder) => return Ok(holder),
+            Client::Unknown(_) if !route.counts_users => return Ok(None),
+            Client::Unknown(since) => since,
+        };
+        let (Some(identities), Some(token)) = (self.identities.as_mut(), token(head)) else {
+            return Ok(None);
+        };
+        match identities.find(&token, now.since(since), now) {
+            Finding::Holder(holder) => Ok(holder),
+            Finding::Verify(token) => Err(Step::Verify(token)),
+            Finding::Wait(pause) => Err(Step::AwaitKeys(pause, Awaited(since))),
+        }
     }
 
     /// The phase in which a request starts in the cache.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::cache::{Fill, IfKept, Purge};
+use crate::clock::Timestamp;
 use crate::engine::http_cache::{CacheStatus, DIGESTS};
+use crate::identity::Verification;
 use crate::limiter::Work;
 use crate::message::answer::Answer;
 use crate::message::body::Body;
@@ -27,12 +29,20 @@ pub enum Step<B: Body> {
     Fetch(Fetch, Context<B>),
     /// Wait for this long, then call [`Gate::waited`]: another request fetches the same response.
     Wait(Duration, Context<B>),
+    /// Check whether one of the keys has signed the token, then call [`Gate::verified`].
+    Verify(Box<Verification>),
+    /// Wait for this long, then call [`Gate::keys_awaited`]: the issuer's keys are being fetched.
+    AwaitKeys(Duration, Awaited),
     /// Read the request's body, then call [`Gate::body_read`].
     Read(BodyRequest),
     /// Run [`Purge::commands`] in the store as one pipeline, even if the client hangs up, then call
     /// [`Gate::purged`].
     Purge(Purge),
 }
+
+/// Since when a request waits for the issuer's keys.
+#[derive(Debug, Clone, Copy)]
+pub struct Awaited(pub(super) Timestamp);
 
 /// How much to read of a request's body. Only an authorised purge request gets here.
 #[derive(Debug)]

@@ -5,6 +5,8 @@ use std::fmt;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use crate::message::head::bearer;
+
 /// The token that opens the admin pages. Only its digest is kept, and `Debug` shows nothing of it.
 #[derive(Clone)]
 pub struct AdminToken(Vec<u8>);
@@ -21,11 +23,7 @@ impl AdminToken {
     /// Whether an `Authorization` field holds the token as `Bearer` (RFC 6750 §2.1). The time that
     /// this takes says nothing about the token: digests are compared, and in constant time.
     pub fn opens(&self, authorization: Option<&str>) -> bool {
-        let sent = authorization.and_then(|field| {
-            let (scheme, token) = field.trim().split_once(' ')?;
-            let token = scheme.eq_ignore_ascii_case("bearer").then(|| token.trim());
-            digest(token?)
-        });
+        let sent = authorization.and_then(|field| digest(bearer(field)?));
         sent.is_some_and(|sent| sent.verify_slice(&self.0).is_ok())
     }
 }

@@ -37,6 +37,22 @@ pub fn announced_length(response: &[(String, String)]) -> Option<usize> {
     response.value("content-length")?.parse().ok()
 }
 
+/// The token in an `Authorization` field of the scheme `Bearer` (RFC 6750 §2.1). The scheme's
+/// letter case does not count (RFC 9110 §11.1).
+///
+/// ```
+/// # use omnitrade_edge::message::head::bearer;
+/// assert_eq!(bearer("Bearer abc.def"), Some("abc.def"));
+/// assert_eq!(bearer("bearer  abc "), Some("abc"));
+/// assert_eq!(bearer("Basic abc"), None);
+/// assert_eq!(bearer("Bearer "), None);
+/// ```
+pub fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
 /// Whether a request asks for an upgrade to WebSocket.
 pub fn is_upgrade(head: &impl Head) -> bool {
     head.value("upgrade")

@@ -8,6 +8,7 @@ mod pipe;
 mod platform;
 mod respond;
 mod run;
+mod token;
 
 pub use platform::ExecutionContext;
 pub use respond::respond;

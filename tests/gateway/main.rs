@@ -40,6 +40,7 @@ mod sizes;
 mod stale;
 mod styles;
 mod urls;
+mod users;
 mod variants;
 mod versions;
 mod weights;

@@ -8,8 +8,8 @@ use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
 use omnitrade_edge::config::{
-    By, Config, Keys, Limit, Mode, OnFailure, OriginQuota, OriginQuotaOf, Route, Sizes, Strategy,
-    Style, format_duration, format_size,
+    By, Client, Config, Jwt, Keys, Limit, Mode, OnFailure, OriginQuota, OriginQuotaOf, Route,
+    Sizes, Strategy, Style, format_duration, format_size,
 };
 
 use crate::Failure;
@@ -72,16 +72,14 @@ impl fmt::Display for Summary<'_> {
         writeln!(out, "origin   {}, {timeout} to answer", config.origin)?;
         writeln!(
             out,
-            "clients  by {}{}, else by {} (IPv6 by /{})",
-            client.api_key_header,
-            match client.keys {
-                Keys::Any => "",
-                Keys::Registered => " if the key is registered",
-                _ => UNDESCRIBED,
-            },
+            "clients  {}by {} (IPv6 by /{})",
+            describe_keys(client),
             client.ip_header,
             client.ipv6_prefix
         )?;
+        if let Some(jwt) = &client.jwt {
+            writeln!(out, "users    {}", describe_jwt(jwt))?;
+        }
         writeln!(
             out,
             "store    {} to answer, keys {}:…, when it fails {}",
@@ -102,7 +100,7 @@ impl fmt::Display for Summary<'_> {
         }
         writeln!(out, "limits")?;
         for (name, limit) in &config.limits {
-            writeln!(out, "  {name}: {}", describe_limit(limit, client.keys))?;
+            writeln!(out, "  {name}: {}", describe_limit(limit, client))?;
         }
         if !config.origin_quotas.is_empty() {
             writeln!(out, "origin quotas")?;
@@ -116,6 +114,55 @@ impl fmt::Display for Summary<'_> {
         }
         writeln!(out, "  everything else: {}", names(&config.default_limits))
     }
+}
+
+/// Which headers hold API keys, and which of these count.
+fn describe_keys(client: &Client) -> String {
+    let verified = |name: &str| client.jwt.is_some() && name.eq_ignore_ascii_case("authorization");
+    let names = client.api_key_headers.iter();
+    let names: Vec<_> = names
+        .filter(|name| !verified(name))
+        .map(|name| match name.eq_ignore_ascii_case("authorization") {
+            true => "the Bearer token of authorization",
+            false => name,
+        })
+        .collect();
+    let registered = match client.keys {
+        Keys::Any => "",
+        Keys::Registered => " if the key is registered",
+        _ => UNDESCRIBED,
+    };
+    match names.as_slice() {
+        [] => String::new(),
+        names => format!("by {}{registered}, else ", names.join(" or ")),
+    }
+}
+
+/// Which tokens stand for users.
+fn describe_jwt(jwt: &Jwt) -> String {
+    let mut text = format!(
+        "by {} of the Bearer tokens of authorization that the keys of {} verify",
+        jwt.claim, jwt.jwks
+    );
+    match &jwt.issuer {
+        Some(issuer) => {
+            let _ = write!(text, ", issued by {issuer}");
+        }
+        None => text.push_str(", whoever issued them"),
+    }
+    match &jwt.audience {
+        Some(audience) => {
+            let _ = write!(text, " for {audience}");
+        }
+        None => text.push_str(
+            " (for any audience: if the issuer signs tokens for others with these keys, name \
+             client.jwt.audience)",
+        ),
+    }
+    if let Some(claim) = &jwt.plan_claim {
+        let _ = write!(text, ", plan by {claim}");
+    }
+    text
 }
 
 fn describe_sizes(sizes: Sizes) -> String {
@@ -149,9 +196,11 @@ fn describe_headers(config: &Config) -> Option<String> {
     Some(format!("{style}{note}"))
 }
 
-fn describe_limit(limit: &Limit, keys: Keys) -> String {
+fn describe_limit(limit: &Limit, client: &Client) -> String {
+    let plan_claim = client.jwt.as_ref().and_then(|jwt| jwt.plan_claim.as_ref());
     let by = match limit.by {
         By::Client => "each client",
+        By::User => "each user, or else each client",
         By::Ip => "each address",
         By::ApiKey => "each API key",
         By::Route => "each route",
@@ -161,18 +210,27 @@ fn describe_limit(limit: &Limit, keys: Keys) -> String {
     let window = format_duration(limit.window);
     let mut text = format!("{} per {window} for {by}", limit.quota);
     if let Some(quota) = limit.keyed_quota {
-        let key = match keys {
+        let key = match client.keys {
             Keys::Any => "an API key",
             Keys::Registered => "a registered API key",
             _ => UNDESCRIBED,
         };
-        let _ = write!(text, ", {quota} with {key}");
+        let user = client.jwt.as_ref().map(|_| "a verified token");
+        let key = (!client.api_key_headers.is_empty()).then_some(key);
+        let with: Vec<_> = key.into_iter().chain(user).collect();
+        let with = match with.as_slice() {
+            [] => "an API key, which no header can hold".to_owned(),
+            with => with.join(" or "),
+        };
+        let _ = write!(text, ", {quota} with {with}");
     }
     for (plan, quota) in &limit.plans {
         let _ = write!(text, ", {quota} with plan {plan}");
     }
-    if !limit.plans.is_empty() && keys == Keys::Any {
-        text.push_str(" (plans have no effect unless client.keys is \"registered\")");
+    if !limit.plans.is_empty() && client.keys == Keys::Any && plan_claim.is_none() {
+        text.push_str(
+            " (plans have no effect unless client.keys is \"registered\" or client.jwt.plan_claim is set)",
+        );
     }
     text.push_str(match limit.strategy {
         Strategy::Exact => "",

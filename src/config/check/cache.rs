@@ -77,10 +77,12 @@ pub fn problems(path: &str, cache: &Value, client: &Value, problems: &mut Vec<Co
 
 /// Why the gate removes a header of this name from every request; `None` if it does not.
 fn never_forwarded(name: &str, client: &Value, vary: &[String]) -> Option<&'static str> {
-    let header = |field: &str| client[field].as_str().unwrap_or_default();
+    let keys = &client["api_key_header"];
+    let keys = keys.as_str().into_iter().chain(texts(keys));
+    let keys: Vec<_> = keys.map(str::to_owned).collect();
     let reserved = Reserved {
-        api_key: header("api_key_header"),
-        ip: header("ip_header"),
+        api_keys: &keys,
+        ip: client["ip_header"].as_str().unwrap_or_default(),
         vary,
     };
     match (reserved.takes_off(name), speaks_for_proxy(name)) {

@@ -1,5 +1,6 @@
 mod cache;
 mod cors;
+mod jwt;
 mod limits;
 mod market;
 mod origin_quotas;
@@ -159,7 +160,7 @@ fn an_error_names_the_path_and_what_was_expected() {
         (
             json!({ "limits": { "x": { "by": "ip", "window": "1s", "quota": 1, "keyed_quota": 2 } } }),
             "limits.x.keyed_quota: expected no such field where `by` is neither \"client\" nor \
-             \"api-key\"",
+             \"api-key\" nor \"user\"",
         ),
         (json!({ "routes": 7 }), "routes: expected a list, found 7"),
         (
@@ -312,7 +313,8 @@ fn what_is_left_out_is_filled_in() {
     );
     assert_eq!(config.redis.key_prefix, "ot");
     assert_eq!(config.redis.timeout.as_millis(), 150);
-    assert_eq!(config.client.api_key_header, "x-api-key");
+    assert_eq!(config.client.api_key_headers, ["x-api-key"]);
+    assert!(config.client.jwt.is_none());
     assert_eq!(config.client.keys, Keys::Any);
     assert!(config.origin_quotas.is_empty());
 

@@ -114,6 +114,41 @@ pub const VERSION: Shape = Shape::Text {
     fits: |text| VersionSource::parse(text).is_some(),
 };
 
+/// The address of a key set.
+pub const JWKS: Shape = Shape::Text {
+    expected: "an address such as \"https://issuer.example.com/jwks.json\", without user or fragment \
+               (http only for this machine: localhost, 127.0.0.1 or [::1])",
+    fits: is_key_set,
+};
+
+/// The name of a claim of a token.
+pub const CLAIM: Shape = Shape::Text {
+    expected: "the name of a claim, such as \"sub\"",
+    fits: |text| !text.is_empty() && text.len() <= 256,
+};
+
+/// What a token has to claim.
+pub const CLAIMED: Shape = Shape::Text {
+    expected: "a text that is not empty",
+    fits: |text| !text.is_empty() && text.len() <= 1024,
+};
+
+/// Whoever can change the keys on their way can be any user, so they come over TLS.
+fn is_key_set(text: &str) -> bool {
+    let Ok(uri) = text.parse::<http::Uri>() else {
+        return false;
+    };
+    let host = uri.host().unwrap_or_default();
+    let is_here = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
+    let is_safe = match uri.scheme_str() {
+        Some("https") => !host.is_empty(),
+        Some("http") => is_here,
+        _ => false,
+    };
+    let names_user = uri.authority().is_some_and(|a| a.as_str().contains('@'));
+    is_safe && !names_user && !text.contains('#')
+}
+
 fn is_origin(text: &str) -> bool {
     let Ok(uri) = text.parse::<http::Uri>() else {
         return false;

@@ -26,7 +26,7 @@ use super::head::{RequestHead, ResponseHead};
 use super::origin::Part;
 use super::platform::{ExecutionContext, Hold, Signal, Timer, keep_alive, now, sleep, warn};
 use super::respond::Wait;
-use super::{origin, respond};
+use super::{origin, respond, token};
 
 /// How long work goes on after a response, at most: the platform ends it after 30 s.
 const LONGEST_AFTERWARDS: Duration = Duration::from_secs(25);
@@ -70,7 +70,12 @@ impl Isolate {
         let mut gate = self.gate.borrow_mut();
         let step = gate.decide(&head, now());
         gate.take_notes().iter().for_each(|note| warn(note));
+        let keys = gate.take_key_fetch(now());
         drop(gate);
+        if let Some(url) = keys {
+            let isolate = Rc::clone(self);
+            keep_alive(&context, async move { isolate.fetch_keys(&url).await });
+        }
         let run = Run {
             isolate: Rc::clone(self),
             request,
@@ -176,6 +181,18 @@ impl Run {
                 sleep(pause).await;
                 let mut gate = self.isolate.gate.borrow_mut();
                 Advance::Step(gate.waited(&self.head, context, now()))
+            }
+            Step::Verify(token) => {
+                let outcome = token::verify(&token).await;
+                let mut gate = self.isolate.gate.borrow_mut();
+                let step = gate.verified(&self.head, *token, outcome, now());
+                gate.take_notes().iter().for_each(|note| warn(note));
+                Advance::Step(step)
+            }
+            Step::AwaitKeys(pause, awaited) => {
+                sleep(pause).await;
+                let mut gate = self.isolate.gate.borrow_mut();
+                Advance::Step(gate.keys_awaited(&self.head, awaited, now()))
             }
             Step::Read(reading) => {
                 let body = origin::read(self.request.body(), reading.most(), None).await;
@@ -364,6 +381,14 @@ impl Isolate {
             warn(&format!("store: purge: {error}"));
         }
         Some(replies)
+    }
+
+    /// Fetches the keys of the tokens' issuer.
+    async fn fetch_keys(&self, url: &str) {
+        let reply = token::fetch_keys(url).await;
+        let mut gate = self.gate.borrow_mut();
+        gate.keys_fetched(reply.as_ref(), now());
+        gate.take_notes().iter().for_each(|note| warn(note));
     }
 
     async fn call(&self, call: &Work) {

@@ -64,11 +64,11 @@ fn plans_are_for_limits_that_count_by_key() {
             errors(json!({ "limits": { "x": limit } })),
             [
                 "limits.x.plans: expected no such field where `by` is neither \"client\" nor \
-                 \"api-key\""
+                 \"api-key\" nor \"user\""
             ]
         );
     }
-    for by in ["client", "api-key"] {
+    for by in ["client", "user", "api-key"] {
         let change = json!({ "by": by, "plans": { "pro": 1000 } });
         assert_eq!(of_limit(change), [""; 0], "with any key they are in vain");
     }

@@ -1,0 +1,19 @@
+//! Who sent a request, as far as a signed token in it says so (`client.jwt` of the configuration).
+//!
+//! A token that verifies stands for the user that it names, so that the user's next token, an hour
+//! later, is not another client. Verifying is asynchronous on every platform, so this layer only
+//! decides what is to be done, as the other machines do:
+//!
+//! - [`Identities`] is what an isolate remembers: whom tokens stand for, by their digests, until
+//!   they expire. [`Identities::find`] answers from there at once, or returns a [`Verification`]
+//!   for the shell, or says how long to wait for the issuer's keys.
+//! - The issuer's key set is fetched in the background ([`KeyReply`]): when the isolate starts, when
+//!   the set is stale, and when a token names a key that it does not have.
+//!
+//! No token is stored or logged, only digests.
+
+mod issuer_keys;
+mod tokens;
+
+pub use issuer_keys::{FETCH_TIMEOUT, KeyReply, LONGEST_KEY_SET};
+pub use tokens::{Finding, Holder, Identities, Outcome, Verification};

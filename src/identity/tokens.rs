@@ -1,0 +1,213 @@
+//! Whom the tokens of requests stand for.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use quick_cache::unsync::Cache;
+
+use crate::clock::Timestamp;
+use crate::engine::jwt::{Claims, Key, Token};
+use crate::engine::subject;
+
+use super::issuer_keys::{IssuerKeys, KeyReply};
+
+/// How many tokens an isolate remembers of each kind. Those that do not verify are kept apart, so
+/// that made-up ones displace no other.
+const TOKENS: usize = 10_000;
+
+/// How long it is remembered that a token does not verify.
+const REFUSED: Duration = Duration::from_secs(60);
+
+/// The same if the reason is that the issuer does not have the token's key.
+const UNKNOWN_KEY: Duration = Duration::from_secs(10);
+
+/// The longest that a request waits for the issuer's keys.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long a request waits before it looks again whether the keys are there.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Whom tokens stand for.
+#[derive(Debug)]
+pub struct Identities {
+    /// What a token has to claim.
+    claims: Claims,
+    /// The HMAC domain of digests.
+    domain: String,
+    keys: IssuerKeys,
+    /// The holders of tokens that have verified, and when the tokens expire, by the digests of the
+    /// tokens.
+    known: Cache<String, (Rc<Holder>, Timestamp)>,
+    /// Tokens that do not verify, and until when that is believed.
+    refused: Cache<String, Timestamp>,
+}
+
+/// The client that a token stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The subject by which limits count the client: a digest of the user's name, or of the token
+    /// itself while the issuer's keys cannot be fetched.
+    pub subject: String,
+    /// The user's plan, if the token names one.
+    pub plan: Option<String>,
+}
+
+/// What is known of a token.
+#[derive(Debug)]
+pub enum Finding {
+    /// It stands for this client; `None`: for nobody, because it does not verify.
+    Holder(Option<Rc<Holder>>),
+    /// It has to be verified first.
+    Verify(Box<Verification>),
+    /// The issuer's keys are being fetched: look again after this pause.
+    Wait(Duration),
+}
+
+/// The signature of a token that is to be verified.
+#[derive(Debug)]
+pub struct Verification {
+    digest: String,
+    holder: Rc<Holder>,
+    until: Timestamp,
+    /// The keys of which one may have signed the token.
+    pub keys: Vec<Key>,
+    /// The text that is signed.
+    pub signed: String,
+    /// The signature.
+    pub signature: Vec<u8>,
+}
+
+/// The result of a verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// One of the keys has signed the token.
+    Signed,
+    /// None of them has.
+    NotSigned,
+    /// The platform cannot use any of the keys.
+    Unusable,
+}
+
+impl Identities {
+    /// Remembers nothing yet. Tokens have to claim what `claims` says; `key_prefix` is that of the
+    /// store's keys.
+    pub fn new(claims: Claims, key_prefix: &str) -> Self {
+        Self {
+            claims,
+            domain: subject::domain(key_prefix),
+            keys: IssuerKeys::default(),
+            known: Cache::new(TOKENS),
+            refused: Cache::new(TOKENS),
+        }
+    }
+
+    /// What is known of a token. `waited`: how long the request has waited for the keys.
+    pub fn find(&mut self, token: &str, waited: Duration, now: Timestamp) -> Finding {
+        let digest = subject::of_api_key(token, &self.domain);
+        let known = self.known.get(&digest).filter(|(_, until)| now < *until);
+        if let Some((holder, _)) = known {
+            return Finding::Holder(Some(Rc::clone(holder)));
+        }
+        let refused = self.refused.get(&digest);
+        if refused.is_some_and(|until| now < *until) {
+            return Finding::Holder(None);
+        }
+        let read = Token::parse(token).and_then(|token| {
+            let user = self.claims.user(&token.claims, now)?;
+            Some((token, user))
+        });
+        let Some((token, user)) = read else {
+            return self.refuse(digest, now + REFUSED);
+        };
+        let set = self.keys.set(now);
+        let keys = set.map(|set| set.candidates(&token));
+        match keys {
+            Some(keys) if !keys.is_empty() => Finding::Verify(Box::new(Verification {
+                holder: Rc::new(Holder {
+                    subject: subject::of_user(&user.name, &self.domain),
+                    plan: user.plan,
+                }),
+                digest,
+                until: user.until,
+                keys,
+                signed: token.signed,
+                signature: token.signature,
+            })),
+            _ if self.keys.is_failing() => Finding::Holder(Some(by_digest(digest))),
+            keys => {
+                let awaited = self.keys.is_fetching(now)
+                    || keys.is_none()
+                    || (waited.is_zero() && self.keys.force(now));
+                match awaited {
+                    false => self.refuse(digest, now + UNKNOWN_KEY),
+                    true if waited < PATIENCE => Finding::Wait(PAUSE),
+                    true => Finding::Holder(Some(by_digest(digest))),
+                }
+            }
+        }
+    }
+
+    /// Takes the result of a verification, and returns whom the token stands for.
+    pub fn verified(
+        &mut self,
+        token: Verification,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Option<Rc<Holder>> {
+        match outcome {
+            Outcome::Signed => {
+                let holder = Rc::clone(&token.holder);
+                self.known.insert(token.digest, (token.holder, token.until));
+                Some(holder)
+            }
+            Outcome::NotSigned | Outcome::Unusable => {
+                self.refused.insert(token.digest, now + REFUSED);
+                None
+            }
+        }
+    }
+
+    /// Whether the issuer's keys are to be fetched now. If so, that counts as begun.
+    pub fn begin_fetch(&mut self, now: Timestamp) -> bool {
+        self.keys.begin(now)
+    }
+
+    /// Takes the issuer's response, or that there was none in time.
+    ///
+    /// # Errors
+    ///
+    /// Why the keys could not be fetched, if they could before or if nobody has tried before.
+    pub fn fetched(
+        &mut self,
+        reply: Option<&KeyReply>,
+        now: Timestamp,
+    ) -> Result<(), &'static str> {
+        let was_failing = self.keys.is_failing();
+        match self.keys.fetched(reply, now) {
+            Ok(changed) => {
+                if changed.0 {
+                    self.refused = Cache::new(TOKENS);
+                }
+                Ok(())
+            }
+            Err(_) if was_failing => Ok(()),
+            Err(why) => Err(why),
+        }
+    }
+
+    fn refuse(&mut self, digest: String, until: Timestamp) -> Finding {
+        self.refused.insert(digest, until);
+        Finding::Holder(None)
+    }
+}
+
+/// The client of a token that nobody can verify at present.
+fn by_digest(digest: String) -> Rc<Holder> {
+    Rc::new(Holder {
+        subject: digest,
+        plan: None,
+    })
+}
+
+#[cfg(test)]
+mod tests;
