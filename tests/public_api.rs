@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use omnitrade_edge::clock::{ManualClock, Timestamp, seconds_up};
 use omnitrade_edge::config::{
-    By, Cache, Client, Config, ConfigError, ConfigProblem, Cors, Keys, Letters, Limit, Mode,
+    By, Cache, Client, Config, ConfigError, ConfigProblem, Cors, Jwt, Keys, Letters, Limit, Mode,
     OnFailure as ConfigOnFailure, OriginQuota, OriginQuotaOf, Penalty as PenaltyConfig, Route,
     Sizes, Store, Strategy, Style, Ttl, VersionSource,
 };
@@ -152,6 +152,7 @@ fn every_part_of_a_configuration_can_be_named_and_read() {
     let config: Config = r#"{
         "origin": "https://api.example.com/",
         "cors": { "origins": ["https://app.example"], "preflight": true, "max_age": "1m" },
+        "client": { "jwt": { "jwks": "https://login.example/keys", "audience": "a" } },
         "limits": { "l": {
             "by": "ip", "window": "1m", "quota": 10,
             "penalty": { "after": 5, "hold": "1m", "max": "1h" }
@@ -175,9 +176,20 @@ fn every_part_of_a_configuration_can_be_named_and_read() {
     assert_eq!((cors.origins.len(), cors.max_age), (1, Some(MINUTE)));
     assert!(!config.rewrite_location && !cors.credentials && cors.expose.is_none());
     let Client {
-        keys, ipv6_prefix, ..
+        keys,
+        ipv6_prefix,
+        api_key_headers,
+        jwt,
+        ..
     } = config.client;
     assert_eq!((keys, ipv6_prefix), (Keys::Any, 64));
+    assert_eq!(api_key_headers, ["x-api-key"]);
+    let jwt: Jwt = jwt.unwrap();
+    assert_eq!(
+        (jwt.claim.as_str(), jwt.audience.as_deref()),
+        ("sub", Some("a"))
+    );
+    assert!(jwt.issuer.is_none() && jwt.plan_claim.is_none());
     let on_failure: ConfigOnFailure = config.redis.on_failure;
     let Store { timeout, .. } = config.redis;
     assert_eq!(

@@ -21,11 +21,11 @@ use super::plan::RoutePlan;
 use super::problem::Problem;
 use super::step::{Awaited, Step};
 
-/// The client of a request.
+/// What is known of the client of a request.
 enum Client {
-    /// Nobody has looked yet whom its token stands for; since when.
+    /// It is not known whom its token stands for. The request has looked for it since then.
     Unknown(Timestamp),
-    /// Its token stands for this one, or for nobody.
+    /// Its token stands for this client, or for nobody.
     Known(Option<Rc<Holder>>),
 }
 
@@ -87,12 +87,18 @@ impl<B: Body> Gate<B> {
         }
         let route = self.plan.find(head.method(), &path);
         let free = is_preflight(head) && !route.names_method("OPTIONS");
-        let admission = match free {
-            true => Admission::free(now),
-            false => match self.identify(head, &route, client, now) {
-                Ok(holder) => Admission::of(&self.plan, &route, head, holder, &self.limits, now),
-                Err(step) => return step,
-            },
+        let admission = if free {
+            Admission::free(now)
+        } else {
+            let holder = match client {
+                Client::Known(holder) => holder,
+                Client::Unknown(since) => match self.identify(head, &route, since, now) {
+                    Finding::Holder(holder) => holder,
+                    Finding::Verify(token) => return Step::Verify(token),
+                    Finding::Wait(pause) => return Step::AwaitKeys(pause, Awaited(since)),
+                },
+            };
+            Admission::of(&self.plan, &route, head, holder, &self.limits, now)
         };
         if admission.odd_address {
             self.note_odd_address();
@@ -141,27 +147,19 @@ impl<B: Body> Gate<B> {
         Step::Ask(ask, context)
     }
 
-    /// Whom the request's token stands for, if a limit of its route counts by that; or what has to
-    /// be done first to find that out.
+    /// Whom the request's token stands for, if a limit of its route counts by that, or what has to
+    /// be done first to find that out. The request has looked for it since `since`.
     fn identify(
         &mut self,
         head: &impl Head,
         route: &RoutePlan,
-        client: Client,
+        since: Timestamp,
         now: Timestamp,
-    ) -> Result<Option<Rc<Holder>>, Step<B>> {
-        let since = match client {
-            Client::Known(holder) => return Ok(holder),
-            Client::Unknown(_) if !route.counts_users => return Ok(None),
-            Client::Unknown(since) => since,
-        };
-        let (Some(identities), Some(token)) = (self.identities.as_mut(), token(head)) else {
-            return Ok(None);
-        };
-        match identities.find(&token, now.since(since), now) {
-            Finding::Holder(holder) => Ok(holder),
-            Finding::Verify(token) => Err(Step::Verify(token)),
-            Finding::Wait(pause) => Err(Step::AwaitKeys(pause, Awaited(since))),
+    ) -> Finding {
+        let identities = self.identities.as_mut().filter(|_| route.counts_users);
+        match identities.and_then(|i| Some((i, token(head)?))) {
+            Some((identities, token)) => identities.find(&token, now.since(since), now),
+            None => Finding::Holder(None),
         }
     }
 

@@ -235,7 +235,7 @@ fn a_key_that_nobody_registered_leaves_a_user_what_it_is() {
 }
 
 #[test]
-fn while_keys_cannot_be_fetched_tokens_count_by_digest_and_one_note_says_so() {
+fn without_keys_tokens_count_by_digest_and_one_note_says_so() {
     let mut rig = verifying("any");
     let now = rig.shown();
     assert!(rig.gate.take_key_fetch(now).is_some());

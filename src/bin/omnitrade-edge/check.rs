@@ -229,7 +229,8 @@ fn describe_limit(limit: &Limit, client: &Client) -> String {
     }
     if !limit.plans.is_empty() && client.keys == Keys::Any && plan_claim.is_none() {
         text.push_str(
-            " (plans have no effect unless client.keys is \"registered\" or client.jwt.plan_claim is set)",
+            " (plans have no effect unless client.keys is \"registered\" or client.jwt.plan_claim \
+             is set)",
         );
     }
     text.push_str(match limit.strategy {

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::algorithm::{Algorithm, decoded};
 use super::token::Token;
-use super::{Algorithm, decoded};
 
 /// The most keys that are taken from a set. Issuers have two to five.
 const MOST_KEYS: usize = 64;

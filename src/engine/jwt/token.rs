@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Algorithm, decoded};
+use super::algorithm::{Algorithm, decoded};
 
 /// The longest token that is read, in bytes. Platforms accept no longer header lines.
 const LONGEST: usize = 16 * 1024;

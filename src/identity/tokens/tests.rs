@@ -106,7 +106,7 @@ fn the_next_token_of_a_user_is_no_other_client() {
 }
 
 #[test]
-fn what_does_not_verify_stands_for_nobody_and_is_not_verified_again_at_once() {
+fn what_does_not_verify_stands_for_nobody_and_is_remembered() {
     let mut identities = with_keys(&["a"]);
     let forged = token("a", "alice", 600, 0);
     assert_eq!(

@@ -293,8 +293,59 @@ fn every_part_of_a_limit_and_of_a_route_is_told() {
 fn plans_without_registered_keys_are_told_to_be_in_vain() {
     let text = FULL.replace("\"registered\"", "\"any\"");
     let summary = summary_of(&text);
-    let line = "1000 with plan pro (plans have no effect unless client.keys is \"registered\")";
+    let line = "1000 with plan pro (plans have no effect unless client.keys is \"registered\" or \
+                client.jwt.plan_claim is set)";
     assert!(summary.contains(line), "{line:?} is not in:\n{summary}");
+}
+
+#[test]
+fn whom_limits_count_is_told_in_words() {
+    let told = |client: &str| {
+        let limit =
+            "{ by = \"user\", window = \"60s\", quota = 1, keyed_quota = 2, plans = { a = 3 } }";
+        summary_of(&format!(
+            "[vars.EDGE]\norigin = \"https://a.example\"\nlimits.l = {limit}\n[vars.EDGE.client]\n{client}"
+        ))
+    };
+    let jwt = "jwt = { jwks = \"https://login.example/keys\", plan_claim = \"plan\"";
+    for (client, lines) in [
+        (
+            "api_key_header = [\"x-key\", \"Authorization\"]".to_owned(),
+            vec![
+                "clients  by x-key or the Bearer token of authorization, else by cf-connecting-ip",
+                "l: 1 per 1m for each user, or else each client, 2 with an API key, 3 with plan a (",
+            ],
+        ),
+        (
+            format!(
+                "api_key_header = [\"Authorization\"]\n{jwt}, issuer = \"me\", audience = \"you\" }}"
+            ),
+            vec![
+                "clients  by cf-connecting-ip",
+                "users    by sub of the Bearer tokens of authorization that the keys of \
+                 https://login.example/keys verify, issued by me for you, plan by plan\n",
+                ", 2 with an API key or a verified token, 3 with plan a\n",
+            ],
+        ),
+        (
+            format!("api_key_header = []\n{jwt} }}"),
+            vec![
+                "clients  by cf-connecting-ip",
+                ", whoever issued them (for any audience: if the issuer signs tokens for others with \
+                 these keys, name client.jwt.audience), plan by plan\n",
+                ", 2 with a verified token, 3 with plan a\n",
+            ],
+        ),
+        (
+            "api_key_header = []".to_owned(),
+            vec![", 2 with an API key, which no header can hold, 3 with plan a ("],
+        ),
+    ] {
+        let summary = told(&client);
+        for line in lines {
+            assert!(summary.contains(line), "{line:?} is not in:\n{summary}");
+        }
+    }
 }
 
 #[test]
