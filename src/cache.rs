@@ -16,6 +16,7 @@
 //! 5. [`Fill::finish`] stores the entry in the isolate and returns what to write to the store.
 
 mod collapse;
+mod failures;
 mod fetching;
 mod fill;
 mod insert;
@@ -28,9 +29,11 @@ mod received;
 mod refresh;
 mod request;
 mod serve;
+mod share;
 mod single_flight;
 
 pub use collapse::Place;
+pub use failures::{Failures, How, Shared};
 pub use fetching::{Fetching, Miss};
 pub use fill::Fill;
 pub use insert::{InsertOptions, Inserted};
@@ -42,4 +45,5 @@ pub use purge::{Purge, Purged};
 pub use received::{IfKept, Received, Site};
 pub use request::{CacheRequest, Change};
 pub use serve::{DATA_AGE, Serve};
+pub use share::InPlace;
 pub use single_flight::{LONGEST_WAIT, NotStored};

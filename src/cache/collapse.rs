@@ -91,6 +91,11 @@ impl<B: Body> Lookup<B> {
         self.request.storable && !uncollapsible
     }
 
+    /// Whether another request of this isolate is fetching the response, so that this one can wait.
+    pub fn is_being_fetched(&self, fetches: &SingleFlight, now: Timestamp) -> bool {
+        fetches.is_under_way(&self.key.hex(), now)
+    }
+
     /// Joins the requests of this isolate that miss the same key. Returns how long to wait before
     /// looking again, or `None` if this request goes on by itself. It can be called before the
     /// store is asked, so that of many concurrent misses only one asks the store.

@@ -20,6 +20,10 @@ use super::single_flight::NotStored;
 #[derive(Debug)]
 pub struct Fill {
     pub(super) key: CacheKey,
+    /// The key under which requests share the response, if it is a failure of the origin.
+    pub(super) failure: Option<CacheKey>,
+    /// Whether the response is only shared for a moment, and not stored.
+    pub(super) only_shared: bool,
     pub(super) rules: CacheRules,
     pub(super) meta: Meta,
     pub(super) coding: BodyCoding,
@@ -45,6 +49,11 @@ impl Fill {
         self.time
     }
 
+    /// Whether the response becomes an entry. If not, it is only shared with requests that wait.
+    pub const fn is_stored(&self) -> bool {
+        !self.only_shared
+    }
+
     /// Whether the platform undoes the content coding of the body when it is read here.
     pub const fn is_decoded(&self) -> bool {
         self.meta.decoded
@@ -54,7 +63,7 @@ impl Fill {
     /// head. The returned write tells other isolates not to wait for it.
     pub fn still_arriving<B: Body>(&self, memory: &CacheMemory<B>) -> Option<Write> {
         let lease = self.options.lease.as_ref()?;
-        Some(memory.mark_uncacheable(lease, NotStored::Uncacheable))
+        Some(memory.mark(lease, NotStored::Uncacheable))
     }
 
     /// Stores the response. `body` is the whole body.
@@ -80,13 +89,20 @@ impl Fill {
             meta.generation = 0;
             key = beside;
         }
-        let entry = Entry {
+        let entry: Entry<B> = Entry {
             freshness: meta.freshness(&self.rules),
             body_len: body.len(),
             body: B::from_bytes(body),
             meta: Rc::new(meta),
             checked_at: self.checked_at,
         };
+        let preceded = |known: &Entry<B>| known.precedes(&entry.meta);
+        if let Some(failure) = &self.failure
+            && (self.only_shared || memory.entries.get(&key, now).is_some_and(preceded))
+        {
+            memory.share(failure, entry, self.options.leading.as_deref(), now);
+            return Inserted::nowhere(None);
+        }
         memory.insert(&key, entry, &self.options, store_is_up, now)
     }
 
@@ -97,6 +113,13 @@ impl Fill {
         memory: &mut CacheMemory<B>,
         now: Timestamp,
     ) -> Inserted {
+        if self.only_shared {
+            // Other isolates were told when the head arrived.
+            if let Some(digest) = &self.options.leading {
+                memory.fetches.give_up(digest, NotStored::Failed, now);
+            }
+            return Inserted::nowhere(None);
+        }
         let why = match why {
             BodyError::TooLong | BodyError::TooSlow => NotStored::Uncacheable,
             BodyError::Broken => NotStored::Failed,

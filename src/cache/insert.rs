@@ -86,7 +86,7 @@ impl<B: Body> CacheMemory<B> {
             _ if !store_is_up => None,
             _ => self.entry_write(key, &entry, options, now).or_else(|| {
                 let lease = options.lease.as_ref()?;
-                Some(self.mark_uncacheable(lease, NotStored::Uncacheable))
+                Some(self.mark(lease, NotStored::Uncacheable))
             }),
         };
         Inserted {

@@ -272,9 +272,9 @@ impl<B: Body> Lookup<B> {
     }
 
     fn take(&mut self, meta: Meta, body: Bytes, entries: &mut L1<B>, now: Timestamp) {
-        let newer = |hit: &Hit<B>| hit.entry.meta.is_newer_than(&meta);
+        let precedes = |hit: &Hit<B>| hit.entry.precedes(&meta);
         let freshness = meta.freshness(&self.request.rules);
-        if self.hit.as_ref().is_some_and(newer) || now >= freshness.keep_until {
+        if self.hit.as_ref().is_some_and(precedes) || now >= freshness.keep_until {
             return;
         }
         let entry = Entry {
@@ -294,13 +294,18 @@ impl<B: Body> Lookup<B> {
     /// How the entry may be used for the request.
     pub fn evaluate(&self, head: &impl Head, now: Timestamp) -> Option<Use> {
         let entry = &self.hit.as_ref()?.entry;
-        Some(evaluate(
+        Some(self.evaluate_entry(entry, head, now))
+    }
+
+    /// How this entry may be used for the request.
+    pub fn evaluate_entry(&self, entry: &Entry<B>, head: &impl Head, now: Timestamp) -> Use {
+        evaluate(
             &entry.meta,
             &entry.freshness,
             &self.request.as_forwarded(head),
             &self.request.directives,
             now,
-        ))
+        )
     }
 
     /// When the store was asked for the epochs of the response; `Timestamp::default()` if it was

@@ -11,6 +11,7 @@ use crate::engine::http_cache::{CacheKey, L1, NoVarySearch, envelope};
 use crate::message::body::Body;
 use crate::store::Write;
 
+use super::failures::Failures;
 use super::single_flight::{NotStored, SingleFlight};
 
 /// The largest number of refreshes that are remembered.
@@ -28,6 +29,8 @@ pub struct CacheMemory<B: Body> {
     pub entries: L1<B>,
     /// The keys that are being fetched.
     pub fetches: SingleFlight,
+    /// The failures of the origin that several requests share.
+    pub failures: Failures<B>,
     /// The configured sizes.
     pub sizes: Sizes,
     key_prefix: String,
@@ -44,6 +47,7 @@ impl<B: Body> CacheMemory<B> {
         Self {
             entries: L1::new(sizes.l1_size),
             fetches: SingleFlight::new(),
+            failures: Failures::new(),
             sizes,
             key_prefix: key_prefix.to_owned(),
             random: seed | 1,
@@ -77,9 +81,10 @@ impl<B: Body> CacheMemory<B> {
         }
     }
 
-    /// Drops all entries. Responses that were requested before `now` are not stored.
+    /// Drops all entries and failures. Responses that were requested before `now` are not stored.
     pub fn purge(&mut self, now: Timestamp) {
         self.entries.purge(now);
+        self.failures.purge(now);
         self.fetches.abandon();
     }
 
@@ -134,14 +139,19 @@ impl<B: Body> CacheMemory<B> {
     ) -> Option<Write> {
         let digest = leading?;
         self.fetches.give_up(digest, why, now);
-        Some(self.mark_uncacheable(digest, why))
+        Some(self.mark(digest, why))
     }
 
-    /// A write that tells other isolates not to wait for the entry under this digest.
-    pub fn mark_uncacheable(&self, digest: &str, why: NotStored) -> Write {
+    /// A write that tells other isolates not to wait for the entry under this digest. After a
+    /// failure the requests of each isolate still wait for one of their own.
+    pub fn mark(&self, digest: &str, why: NotStored) -> Write {
+        let value = match why {
+            NotStored::Uncacheable => "u",
+            NotStored::Failed => "f",
+        };
         Write::Set {
             key: self.lease_key(digest),
-            value: "u".to_owned(),
+            value: value.to_owned(),
             ttl_ms: millis(why.pause()),
         }
     }

@@ -60,6 +60,7 @@ impl CachePlan {
                     Some(config::Ttl::Candle) | None => None,
                 },
                 negative_ttl: cache.negative_ttl,
+                negative_statuses: cache.negative_statuses.clone().map(Into::into),
                 override_origin: cache.override_origin,
                 stale_while_revalidate: cache.stale_while_revalidate,
                 stale_if_error: cache.stale_if_error,

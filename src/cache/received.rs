@@ -155,16 +155,21 @@ impl<B: Body> Fetching<B> {
             Ok(coding) => coding,
             Err(why) => {
                 status.detail = Some(why);
-                let why = match is_origin_error(origin.status()) {
-                    true => NotStored::Failed,
-                    false => NotStored::Uncacheable,
-                };
                 let leading = place.take_digest();
-                writes.extend(memory.give_up(leading.as_deref(), why, now));
+                let (fill, write) = match (leading, origin.status()) {
+                    (Some(digest), 429 | 500..) => {
+                        self.not_stored(head, &answered, &digest, site.plan, memory)
+                    }
+                    (leading, _) => {
+                        let why = NotStored::Uncacheable;
+                        (None, memory.give_up(leading.as_deref(), why, now))
+                    }
+                };
+                writes.extend(write);
                 return Received::Relay {
                     status,
                     instead: None,
-                    fill: None,
+                    fill: fill.map(Box::new),
                     writes,
                 };
             }
@@ -194,15 +199,22 @@ impl<B: Body> Fetching<B> {
                 .fetches
                 .head_arrived(digest, site.plan.arrival(), now);
         }
+        let mut options = self.insert_options(leading, memory, site);
+        let failed = is_origin_error(meta.status);
+        // Other isolates may hold a response that may be served in place of a failure. Those that
+        // wait for this one do not.
+        options.isolated |= failed && !lookup.holds_lease();
         let fill = Fill {
             key,
+            failure: lookup.failure_key().filter(|_| failed).cloned(),
+            only_shared: false,
             rules,
             meta,
             coding,
             checked_at: lookup.checked_at(),
             largest: memory.largest_body(),
             time: site.plan.arrival(),
-            options: self.insert_options(leading, memory, site),
+            options,
             received,
         };
         Received::Relay {
@@ -324,9 +336,9 @@ impl<B: Body> Lookup<B> {
     ///
     /// - it varies by a header that the client sent in another spelling (`X_Tenant`);
     ///
-    /// - it is a `400`, which may be due to something that is not in the key: a `Range` or long
-    ///   headers.
-    fn is_for_one(
+    /// - it is a `400` or a failure, which may be due to something that is not in the key
+    ///   ([`Lookup::is_unusual`]).
+    pub(super) fn is_for_one(
         &self,
         head: &impl Head,
         response: &[(String, String)],
@@ -342,14 +354,22 @@ impl<B: Body> Lookup<B> {
                 .iter()
                 .filter(|name| reaches(name))
                 .any(|name| elements(&varies).any(|varied| is_another_spelling(name, varied)));
-        let names = forwarded.into_iter().flat_map(|names| names.iter());
-        let bytes = names.filter_map(|name| Some(head.value(name)?.len()));
-        let faulty = status == 400 && (head.has("range") || bytes.sum::<usize>() > USUAL_BYTES);
-        match (by_address || by_spelling, faulty) {
-            (true, _) => Some(WhyNot::VaryAny),
-            (_, true) => Some(WhyNot::Status),
-            _ => None,
+        if by_address || by_spelling {
+            return Some(WhyNot::VaryAny);
         }
+        let faulty = matches!(status, 400 | 500..) && self.is_unusual(head);
+        faulty.then_some(WhyNot::Status)
+    }
+
+    /// Whether the request has something that is not in the key and that an origin may reject: a
+    /// `Range`, or long headers.
+    pub(super) fn is_unusual(&self, head: &impl Head) -> bool {
+        let all = || head.names().into();
+        let names = self.request.forwarded.clone().unwrap_or_else(all);
+        let bytes = names
+            .iter()
+            .filter_map(|name| Some(head.value(name)?.len()));
+        head.has("range") || bytes.sum::<usize>() > USUAL_BYTES
     }
 
     /// The key of the response's URL, which depends on what the response says about the query
@@ -430,6 +450,8 @@ impl Change {
                 checked_at: sent_at,
                 largest,
                 time: LONGEST_ARRIVAL,
+                failure: None,
+                only_shared: false,
                 options: InsertOptions::of(&self.rules),
             })
         })
@@ -439,7 +461,7 @@ impl Change {
 /// The form in which the platform hands over the body. It undoes the codings `gzip` and `br`, and
 /// leaves codings that it does not know as they are. `None`: for other codings the form depends on
 /// the platform.
-fn body_coding(response: &[(String, String)]) -> Option<BodyCoding> {
+pub(super) fn body_coding(response: &[(String, String)]) -> Option<BodyCoding> {
     let coding = response.value("content-encoding");
     let coding = coding.as_deref().map_or("", str::trim);
     if matches!(coding, "gzip" | "br" | "identity" | "") {

@@ -22,6 +22,8 @@ pub struct CacheRequest {
     /// What a response must say about its query to answer this request, if the key leaves
     /// parameters out.
     pub no_vary_search: Option<NoVarySearch>,
+    /// The key with all parameters, if [`url`](Self::url) leaves some out.
+    pub exact: Option<CacheKey>,
     /// The directives of its `Cache-Control`.
     pub directives: RequestDirectives,
     /// Whether request headers are part of the key.
@@ -29,6 +31,8 @@ pub struct CacheRequest {
     /// Whether the origin's answer can be expected to be storable: the request is a `GET` for the
     /// whole representation, and not for one client.
     pub storable: bool,
+    /// Whether the request is for one client: it has credentials that reach the origin.
+    pub for_one: bool,
     /// Whether the request asks for a range.
     pub ranged: bool,
     /// How long an entry in the isolate is served without asking the store; `None`: as long as it
@@ -63,7 +67,8 @@ impl CacheRequest {
             Some(search) => plan.canonical_key(head, target, search),
             None => exact.clone(),
         };
-        let no_vary_search = no_vary_search.filter(|_| url != exact).cloned();
+        let exact = Some(exact).filter(|exact| url != *exact);
+        let no_vary_search = no_vary_search.filter(|_| exact.is_some()).cloned();
         let is_get = method == http::Method::GET;
         let ranged = is_get && head.has("range");
         let forwarded = plan.forwarded.clone();
@@ -72,9 +77,11 @@ impl CacheRequest {
             rules: plan.rules(target),
             url,
             no_vary_search,
+            exact,
             directives,
             keyed_by_headers: !plan.vary.is_empty(),
             storable: is_get && !ranged && !for_one,
+            for_one,
             ranged,
             believed_for: plan.l1_max_age.filter(|_| store_is_up),
             forwarded,

@@ -7,7 +7,7 @@ use http::Method;
 use crate::clock::{Timestamp, millis};
 use crate::engine::http_cache::{
     CacheStatus, Condition, Entry, Forward, OnError, Part, Use, WhyRevalidate, client_condition,
-    not_modified_headers, requested_part,
+    is_origin_error, not_modified_headers, requested_part,
 };
 use crate::message::answer::{Answer, Content};
 use crate::message::body::Body;
@@ -79,7 +79,8 @@ impl<B: Body> Lookup<B> {
         Some(serve_stored(entry, head, status, now))
     }
 
-    fn usable_on_error(&self, head: &impl Head, now: Timestamp) -> Option<&Entry<B>> {
+    /// The stored response, if it may be served while the origin fails.
+    pub(super) fn usable_on_error(&self, head: &impl Head, now: Timestamp) -> Option<&Entry<B>> {
         let entry = &self.hit.as_ref()?.entry;
         let usable = match self.evaluate(head, now)? {
             Use::Fresh { .. } | Use::StaleWhileRevalidate { .. } => true,
@@ -102,6 +103,10 @@ impl<B: Body> Fetching<B> {
         now: Timestamp,
     ) -> Option<Answer<B>> {
         let entry = self.lookup.usable_on_error(head, now)?;
+        // An earlier failure is no better than the latest one.
+        if fwd_status.is_some() && is_origin_error(entry.meta.status) {
+            return None;
+        }
         let mut status = CacheStatus::forwarded(self.why);
         status.fwd_status = fwd_status;
         status.ttl_ms = Some(entry.freshness.ttl_left(now));
@@ -112,7 +117,7 @@ impl<B: Body> Fetching<B> {
 
 /// [`answer`] for a response that the origin has not just confirmed: a stale one also tells its age
 /// in [`DATA_AGE`].
-fn serve_stored<B: Body>(
+pub(super) fn serve_stored<B: Body>(
     entry: &Entry<B>,
     head: &impl Head,
     status: CacheStatus,

@@ -33,8 +33,9 @@ pub const ELSEWHERE: Duration = Duration::from_millis(1_500);
 /// How long a key is hit-for-miss after its response could not be stored.
 const UNCACHEABLE: Duration = Duration::from_secs(10);
 
-/// How long a key is hit-for-miss after the origin failed.
-const FAILED: Duration = Duration::from_secs(1);
+/// How long a failure of the origin is shared, and how long requests that cannot share it do not
+/// wait for another one.
+pub const FAILED: Duration = Duration::from_secs(1);
 
 /// The keys that are being fetched.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ enum Fetch {
         until: Timestamp,
         /// Whether the leader has gone to the origin.
         started: bool,
+        /// Whether another request has waited for it.
+        awaited: bool,
         /// Since when the response's body has been arriving, once its head is there.
         arriving: Option<Timestamp>,
     },
@@ -72,7 +75,7 @@ pub enum Role {
 pub enum NotStored {
     /// The response must not or cannot be stored.
     Uncacheable,
-    /// The origin failed.
+    /// The origin failed, or refuses to answer for now.
     Failed,
 }
 
@@ -103,20 +106,34 @@ impl SingleFlight {
         max_wait: Duration,
         now: Timestamp,
     ) -> Role {
-        match self.keys.get(key) {
-            Some(fetch @ Fetch::UnderWay { until, .. }) if now < *until => {
-                match waited < LONGEST_WAIT && !fetch.is_slow(now) {
-                    true => Role::Follower,
-                    false => Role::Independent,
+        let known = self.keys.get(key).copied();
+        match known {
+            Some(fetch @ Fetch::UnderWay { until, .. }) if now < until => {
+                if waited >= LONGEST_WAIT || fetch.is_slow(now) {
+                    return Role::Independent;
                 }
+                if !fetch.is_awaited() {
+                    self.keys.insert(key.to_owned(), fetch.and_awaited(true));
+                }
+                Role::Follower
             }
-            Some(Fetch::HitForMiss { until }) if now < *until => Role::Independent,
+            Some(Fetch::HitForMiss { until }) if now < until => Role::Independent,
             _ => {
                 let fetch = Fetch::under_way(max_wait, false, now);
                 self.keys.insert(key.to_owned(), fetch);
                 Role::Leader
             }
         }
+    }
+
+    /// Whether a request is fetching `key`, so that another one can wait for it.
+    pub fn is_under_way(&self, key: &str, now: Timestamp) -> bool {
+        matches!(self.keys.peek(key), Some(Fetch::UnderWay { until, .. }) if now < *until)
+    }
+
+    /// Whether another request has waited for the fetch of `key` that is under way.
+    pub fn is_awaited(&self, key: &str) -> bool {
+        self.keys.peek(key).is_some_and(Fetch::is_awaited)
     }
 
     /// Forgets all fetches under way, because their responses must not serve other requests any
@@ -129,7 +146,7 @@ impl SingleFlight {
     /// The leader goes to the origin. It may have waited for another isolate until now, so it is
     /// given up for lost only `max_wait` from now on.
     pub fn start(&mut self, key: &str, max_wait: Duration, now: Timestamp) {
-        let fetch = Fetch::under_way(max_wait, true, now);
+        let fetch = Fetch::under_way(max_wait, true, now).and_awaited(self.is_awaited(key));
         self.keys.insert(key.to_owned(), fetch);
     }
 
@@ -138,10 +155,11 @@ impl SingleFlight {
     /// any more until it is stored or given up.
     pub fn head_arrived(&mut self, key: &str, time: Duration, now: Timestamp) {
         // After a purge the key is not there any more, and the response serves no other request.
-        if let Some(Fetch::UnderWay { .. }) = self.keys.get(key) {
+        if let Some(Fetch::UnderWay { awaited, .. }) = self.keys.get(key).copied() {
             let fetch = Fetch::UnderWay {
                 until: now + time,
                 started: true,
+                awaited,
                 arriving: Some(now),
             };
             self.keys.insert(key.to_owned(), fetch);
@@ -182,8 +200,20 @@ impl Fetch {
         Self::UnderWay {
             until: now + max_wait.min(LONGEST_WAIT),
             started,
+            awaited: false,
             arriving: None,
         }
+    }
+
+    const fn is_awaited(&self) -> bool {
+        matches!(self, Self::UnderWay { awaited: true, .. })
+    }
+
+    fn and_awaited(mut self, by_another: bool) -> Self {
+        if let Self::UnderWay { awaited, .. } = &mut self {
+            *awaited = by_another;
+        }
+        self
     }
 
     /// Whether the body has been arriving for so long that no request waits for it.

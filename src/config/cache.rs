@@ -21,9 +21,14 @@ pub struct Cache {
     /// With [`Ttl::Candle`]: the longest that a response with an open candle is fresh.
     #[serde(default, deserialize_with = "duration::optional")]
     pub open_ttl: Option<Duration>,
-    /// How long a 400, 404 or 410 is fresh if it names no lifetime of its own.
+    /// How long a response with one of the [`negative_statuses`](Self::negative_statuses) is fresh
+    /// if it names no lifetime of its own.
     #[serde(default, deserialize_with = "duration::optional")]
     pub negative_ttl: Option<Duration>,
+    /// The statuses to which [`negative_ttl`](Self::negative_ttl) applies; 400, 404 and 410 if
+    /// absent.
+    #[serde(default)]
+    pub negative_statuses: Option<Vec<u16>>,
     /// Whether `ttl` and `negative_ttl` replace the lifetime that the response names.
     pub override_origin: bool,
     /// How long after its lifetime an entry is served while it is refreshed.

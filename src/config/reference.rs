@@ -159,6 +159,7 @@ fn kind(shape: &Shape, parent: &str, field: &Field) -> String {
     };
     match shape {
         Shape::Text { expected, .. } => (*expected).to_owned(),
+        Shape::Number(_) => shape.expected(),
         Shape::Duration { or_zero: false } => "a duration".to_owned(),
         Shape::Duration { or_zero: true } => "a duration, or \"0s\"".to_owned(),
         Shape::Size(least, most) => {

@@ -27,6 +27,8 @@ pub enum Shape {
     Size(u64, u64),
     /// A whole number within these two bounds.
     Integer(u64, u64),
+    /// One of these numbers.
+    Number(&'static [u64]),
     /// `true` or `false`.
     Bool,
     /// One of these words.
@@ -139,6 +141,9 @@ impl Shape {
             (Self::Integer(least, most), Value::Number(_)) => {
                 value.as_u64().is_some_and(|n| (least..=most).contains(&&n))
             }
+            (Self::Number(numbers), Value::Number(_)) => {
+                value.as_u64().is_some_and(|n| numbers.contains(&n))
+            }
             (Self::OneOf(words), Value::String(text)) => words.contains(&text.as_str()),
             (Self::Bool, Value::Bool(_)) => true,
             (Self::Advised(shape, _), value) => shape.fits(value),
@@ -169,7 +174,8 @@ impl Shape {
         }
     }
 
-    fn expected(&self) -> String {
+    /// What values fit, in words.
+    pub fn expected(&self) -> String {
         match self {
             Self::Text { expected, .. } => (*expected).to_owned(),
             Self::Duration { or_zero: false } => "a duration such as \"60s\"".to_owned(),
@@ -180,6 +186,10 @@ impl Shape {
                 format_size(*most)
             ),
             Self::Integer(least, most) => format!("a whole number from {least} to {most}"),
+            Self::Number(numbers) => {
+                let written: Vec<_> = numbers.iter().map(u64::to_string).collect();
+                format!("one of {}", written.join(", "))
+            }
             Self::Bool => "true or false".to_owned(),
             Self::OneOf(words) => {
                 let quoted: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
@@ -209,6 +219,7 @@ impl Shape {
             Self::Integer(least, most) => {
                 json!({ "type": "integer", "minimum": least, "maximum": most })
             }
+            Self::Number(numbers) => json!({ "enum": numbers }),
             Self::Bool => json!({ "type": "boolean" }),
             Self::OneOf(words) => json!({ "enum": words }),
             Self::List(item) => json!({ "type": "array", "items": item.schema() }),

@@ -54,8 +54,8 @@ pub use freshness::{Freshness, Lifetime, LifetimeSource, StaleForbidden};
 pub use key::CacheKey;
 pub use l1::{Entry, Insertion, L1};
 pub use policy::{
-    Bypass, OnError, Unusable, Use, WhyRevalidate, evaluate, invalidates, is_origin_error,
-    may_look_up,
+    Bypass, OnError, Unusable, Use, WhyRevalidate, asks_for_more, evaluate, invalidates,
+    is_origin_error, may_look_up,
 };
 pub use query::{DeclaredQuery, Letters, canonical_query, only_value};
 pub use range::{Part, requested_part};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::cache::{DATA_AGE, IfKept, NotStored, Phase, Received, Site};
+use crate::cache::{DATA_AGE, How, IfKept, InPlace, Phase, Received, Site};
 use crate::clock::Timestamp;
 use crate::engine::http_cache::{
     CacheKey, CacheStatus, Target, invalidates, is_origin_error, same_origin_reference,
@@ -121,30 +121,31 @@ impl<B: Body> Gate<B> {
             None => Ok(origin),
         });
         let failed = match answered {
-            Ok(origin) => is_origin_error(origin.status()).then_some(Some(origin.status())),
-            Err(_) => Some(None),
+            Ok(origin) => is_origin_error(origin.status()).then_some(How::Status(origin.status())),
+            Err(failure) => Some(How::Unanswered(failure)),
         };
-        if let Some(status) = failed {
-            let leading = context.place.take_digest();
-            let lost = self
-                .cache
-                .give_up(leading.as_deref(), NotStored::Failed, now);
-            self.write(&mut context, lost);
-            if let Phase::Fetching(fetching) = &context.cache {
-                let stale = fetching.answer_on_error(head, status, now);
-                if context.is_background {
-                    let deferred = fetching.refresh_failed(&mut self.cache, now);
-                    self.write(&mut context, deferred);
-                }
-                if let Some(stale) = stale {
-                    return Handoff::Step(context.answer(stale).into());
-                }
+        if let (Some(how), Phase::Fetching(fetching)) = (failed, &context.cache) {
+            let status = answered.ok().map(|origin| origin.status());
+            let stale = fetching.answer_on_error(head, status, now);
+            let (place, memory) = (&mut context.place, &mut self.cache);
+            let told = match stale.is_some() || answered.is_err() {
+                true => fetching.failed(head, how, place, memory, now),
+                // What is known of the answer's body decides.
+                false => None,
+            };
+            let deferred = match context.is_background {
+                true => fetching.refresh_failed(memory, now),
+                false => None,
+            };
+            self.write(&mut context, told.into_iter().chain(deferred));
+            if let Some(stale) = stale {
+                return Handoff::Step(context.answer(stale).into());
             }
         }
         self.settle(&mut context, answered, now);
         let origin = match answered {
             Ok(origin) => origin,
-            Err(failure) => return Handoff::Step(context.failed(failure).into()),
+            Err(failure) => return Handoff::Step(context.failed(failure, None).into()),
         };
         let route = Rc::clone(&context.route);
         match (context.cache.take(), &route.cache, Target::of(head.url())) {
@@ -160,6 +161,29 @@ impl<B: Body> Gate<B> {
                 self.hand_on(head, context, origin, received, now)
             }
             (phase, ..) => self.hand_on_uncached(head, context, origin, &phase, now),
+        }
+    }
+
+    /// Answers without the origin, which has just failed for another request. What this request
+    /// costs follows from the answer, as if it had called the origin itself.
+    pub(super) fn instead_of_failing(
+        &mut self,
+        mut context: Context<B>,
+        shared: InPlace<B>,
+        now: Timestamp,
+    ) -> Step<B> {
+        context.place.leave(&mut self.cache.fetches, now);
+        let status = match &shared {
+            InPlace::Stored(_) => None,
+            InPlace::Failed(answer) => Some(answer.status),
+            InPlace::Unanswered(failure, _) => Some(problem(*failure).status()),
+        };
+        if status.is_some_and(|status| context.route.refund_on.contains(&status)) {
+            self.correct_cost(&mut context, 0, now);
+        }
+        match shared {
+            InPlace::Stored(answer) | InPlace::Failed(answer) => context.answer(answer).into(),
+            InPlace::Unanswered(failure, status) => context.failed(failure, Some(status)).into(),
         }
     }
 
@@ -306,13 +330,14 @@ impl<B: Body> Context<B> {
         relay
     }
 
-    /// Answers that the origin failed. There is nothing to serve in place of its answer.
-    fn failed(self, failure: Failure) -> Respond<B> {
+    /// Answers that the origin failed. There is nothing to serve in place of its answer. `shared`:
+    /// what `Cache-Status` says if it failed for another request.
+    fn failed(self, failure: Failure, shared: Option<CacheStatus>) -> Respond<B> {
         let mut answer = problem(failure).answer();
-        let status = match &self.cache {
+        let status = shared.or_else(|| match &self.cache {
             Phase::Fetching(fetching) => Some(CacheStatus::forwarded(fetching.why)),
             phase => phase.bypassed(),
-        };
+        });
         if let Some(status) = status {
             answer.set("cache-status", status.to_string());
             answer.set("age", "0".to_owned());

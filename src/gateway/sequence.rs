@@ -130,14 +130,18 @@ impl<B: Body> Gate<B> {
             true => self.entry_query(&target, &context),
             false => None,
         };
-        if let (Some(query), Some(_)) = (&mut query, context.admission.check().origin_refused()) {
-            // This request may not call the origin, so it must not take the refresh lease.
-            query.lease_for = None;
-        }
-        let calls_origin = match context.cache.lookup() {
-            Some(lookup) => query.is_some() && !lookup.request.only_if_cached(),
+        let lookup = context.cache.lookup();
+        let failed = lookup.is_some_and(|lookup| lookup.shared(&self.cache, now).is_some());
+        let calls_origin = match lookup {
+            Some(lookup) => query.is_some() && !lookup.request.only_if_cached() && !failed,
             None => true,
         };
+        let refused = context.admission.check().origin_refused().is_some();
+        if let Some(query) = query.as_mut().filter(|_| refused || failed) {
+            // This request may not or need not call the origin, so it must not take the refresh
+            // lease.
+            query.lease_for = None;
+        }
         let (limits, link) = (&mut self.limits, &mut self.link);
         let check = context.admission.check();
         let mut ask = check.ask(calls_origin, limits, link, now);
@@ -326,12 +330,18 @@ impl<B: Body> Gate<B> {
         };
         match lookup.serve(head, draw, now) {
             Serve::Fetch(miss) => {
+                let shared = miss.in_place(head, &self.cache, now);
+                if let Some(shared) = shared.filter(|_| !context.is_background) {
+                    return self.instead_of_failing(context, shared, now);
+                }
                 let max_wait = context.route.origin_timeout;
                 let store_tells = !context.store_failed && self.link.is_up();
-                // A request that may not call the origin cannot be a leader.
-                let pause = match context.admission.check().origin_refused() {
-                    Some(_) => None,
-                    None => {
+                // A request that may not call the origin cannot be a leader, but it can wait for one.
+                let refused = context.admission.check().origin_refused().is_some();
+                let pause = match refused && !miss.lookup.is_being_fetched(&self.cache.fetches, now)
+                {
+                    true => None,
+                    false => {
                         let (place, memory) = (&mut context.place, &mut self.cache);
                         miss.join(place, memory, max_wait, store_tells, now)
                     }
@@ -363,12 +373,14 @@ impl<B: Body> Gate<B> {
     /// Joins the requests that miss the same key, before the store is asked. Returns how long to
     /// wait before looking again, or `None` if this request goes on by itself.
     fn join_before_store(&mut self, context: &mut Context<B>, now: Timestamp) -> Option<Duration> {
-        if context.admission.check().origin_refused().is_some() {
-            return None;
-        }
+        let refused = context.admission.check().origin_refused().is_some();
         let max_wait = context.route.origin_timeout;
         let (place, fetches) = (&mut context.place, &mut self.cache.fetches);
-        context.cache.lookup()?.join(place, fetches, max_wait, now)
+        let lookup = context.cache.lookup()?;
+        if refused && !lookup.is_being_fetched(fetches, now) {
+            return None;
+        }
+        lookup.join(place, fetches, max_wait, now)
     }
 
     /// Goes to the origin. If the request has waited for another one and has not asked the store

@@ -146,7 +146,7 @@ impl<B: Body> Relay<B> {
     pub(super) fn says(&mut self, status: CacheStatus, origin: &impl OriginHead) {
         let said = |stored: bool| CacheStatus { stored, ..status }.to_string();
         self.cache_status = Some(IfKept {
-            kept: said(self.fill.is_some()),
+            kept: said(self.fill.as_ref().is_some_and(|fill| fill.is_stored())),
             otherwise: said(false),
         });
         if !origin.has("age") {

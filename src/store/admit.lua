@@ -321,8 +321,8 @@ if done then admitted = true end
 
 -- The cache, and whether the origin will be called. A refresh lease holds the stamp of the entry
 -- that it is for (0 if there was none) and the id of the call that took it, which may be repeated.
--- A lease for another entry no longer counts. "u" in place of a lease: the response cannot be
--- stored.
+-- A lease for another entry no longer counts. In place of a lease, "u": the response cannot be
+-- stored; "f": the origin has just failed, so nobody waits for another isolate.
 local entry, refresh, unstored, taken, calls_origin, lease, epochs = false, false, false, false, true, '0', ''
 if entry_at > 0 then
   entry = values[entry_at]
@@ -339,8 +339,9 @@ if entry_at > 0 then
   unstored = held == 'u'
   lease = (stamp or '0') .. ' ' .. id
   taken = held and match(held, '^%d+ ') == match(lease, '^%d+ ') and held ~= lease
-  refresh = ARGV[4] ~= '0' and not unstored and fresh_until <= mine + ARGV[11] and not taken
-  calls_origin = refresh or not entry
+  refresh = ARGV[4] ~= '0' and not unstored and held ~= 'f' and fresh_until <= mine + ARGV[11] and not taken
+  -- A caller that could refresh, but finds that another one does, waits for that one first.
+  calls_origin = refresh or not entry and not (taken and ARGV[4] ~= '0')
 end
 for j = 1, n do
   local limit = limits[j]

@@ -277,9 +277,9 @@ impl ModelStore {
             taken = held.split_once(' ').is_some_and(|(of, _)| of == stamp) && held != lease;
             refresh = number(3) > 0
                 && fresh_until <= mine.as_millis() + number(10)
-                && held != "u"
+                && !matches!(held, "u" | "f")
                 && !taken;
-            calls_origin = refresh || entry.is_none();
+            calls_origin = refresh || entry.is_none() && !(taken && number(3) > 0);
         }
         let blocks = |limit: &Limit<'_>| limit.role == "origin" && !check(limit).met;
         if calls_origin && limits.iter().flatten().any(blocks) {

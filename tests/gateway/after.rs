@@ -32,7 +32,10 @@ fn varying(body: &str) -> Response {
 fn told(rig: &Rig) -> (Vec<String>, Vec<String>) {
     let lease = |key: &&String| key.contains(":f:");
     let back = rig.deleted.iter().filter(lease).cloned().collect();
-    let marks = rig.writes.iter().filter(|write| write.value == "u");
+    let marks = rig
+        .writes
+        .iter()
+        .filter(|write| ["u", "f"].contains(&&*write.value));
     (back, marks.map(|write| write.key.clone()).collect())
 }
 

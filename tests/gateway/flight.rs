@@ -6,7 +6,6 @@ use bytes::Bytes;
 use omnitrade_edge::error::ErrorKind;
 use omnitrade_edge::gateway::{Context, Handoff, Step};
 use omnitrade_edge::message::body::BodyError;
-use omnitrade_edge::message::forward::Failure;
 use serde_json::{Value, json};
 
 use crate::rig::{Rig, Seen, Store, follower, get, response};
@@ -191,21 +190,6 @@ fn what_is_for_one_client_only_is_handed_to_nobody_else() {
     // For a while no request waits for it again.
     leader(start(&mut rig, "/book"));
     leader(start(&mut rig, "/book"));
-}
-
-#[test]
-fn when_the_leader_fails_the_others_go_themselves() {
-    let mut rig = Rig::new(config());
-    let (fetch, exchange) = leader(start(&mut rig, "/book"));
-    let waits = follower(start(&mut rig, "/book"));
-    rig.origin.push_back(Err(Failure::Failed));
-    assert_eq!(
-        finish(&mut rig, "/book", Step::Fetch(fetch, exchange)).status,
-        502
-    );
-    let step = look(&mut rig, "/book", waits);
-    let seen = finish(&mut rig, "/book", step);
-    assert_eq!((seen.status, seen.fetches), (200, 1));
 }
 
 #[test]

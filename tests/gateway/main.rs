@@ -18,6 +18,7 @@ mod conditions;
 mod cors;
 mod early;
 mod epochs;
+mod failures;
 mod flight;
 mod forward;
 mod hostile;

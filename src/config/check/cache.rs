@@ -45,6 +45,13 @@ pub fn problems(path: &str, cache: &Value, client: &Value, problems: &mut Vec<Co
             Some(negative),
         );
     }
+    if given("negative_statuses") && !given("negative_ttl") {
+        problem("negative_statuses", "a `negative_ttl` beside it", None);
+    }
+    let statuses = &cache["negative_statuses"];
+    if statuses.as_array().is_some_and(Vec::is_empty) {
+        problem("negative_statuses", "at least one status", Some(statuses));
+    }
     for field in ["normalize", "defaults"] {
         let names = cache[field].as_object().into_iter().flatten();
         for (name, _) in names {

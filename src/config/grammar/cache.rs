@@ -4,6 +4,12 @@ use super::super::shape::Absent::{Is, Otherwise};
 use super::super::shape::{Shape, field};
 use super::text::{DURATION, FORWARD, HEADER, PARAMETER, TAG, VALUE, VERSION};
 
+/// The statuses that `negative_ttl` can be given for: those that are about the URL or the origin.
+/// All others are about the client or its connection (401, 403, 407, 428, 429, 451, 511), about
+/// request headers or content that are not in the key (406, 408, 411 to 413, 415 to 417, 425, 431),
+/// or about another state of the resource than its absence (409, 423).
+const NEGATIVE: [u64; 11] = [400, 404, 405, 410, 414, 422, 500, 501, 502, 503, 504];
+
 /// How the responses of a route are cached.
 pub const CACHE: Shape = Shape::Table(&[
     field(
@@ -25,8 +31,16 @@ pub const CACHE: Shape = Shape::Table(&[
         "negative_ttl",
         DURATION,
         Otherwise("none"),
-        "How long a 400, 404 or 410 is fresh if it names no lifetime of its own; at most `\"10m\"`. It \
-         is not served stale unless it allows that itself.",
+        "How long a response with one of the `negative_statuses` is fresh if it names no lifetime of \
+         its own; at most `\"10m\"`. It is not served stale unless it allows that itself.",
+    ),
+    field(
+        "negative_statuses",
+        Shape::List(&Shape::Number(&NEGATIVE)),
+        Otherwise("`[400, 404, 410]`"),
+        "The statuses to which `negative_ttl` applies. Name 500 if the API answers so for something \
+         that does not exist: the entry is then served for `negative_ttl`, but never in place of one \
+         that `stale_if_error` still allows.",
     ),
     field(
         "override_origin",

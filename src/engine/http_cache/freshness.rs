@@ -75,6 +75,13 @@ pub enum StaleForbidden {
     SharedMaxAge,
 }
 
+impl LifetimeSource {
+    /// Whether the response states the lifetime itself.
+    pub const fn is_of_the_response(self) -> bool {
+        matches!(self, Self::SharedMaxAge | Self::MaxAge | Self::Expires)
+    }
+}
+
 impl Freshness {
     /// The freshness of a response under the rules of a route.
     ///
@@ -144,6 +151,17 @@ impl Freshness {
             },
             stale_forbidden,
         }
+    }
+
+    /// The same, but fresh until this instant, and of no use from then on.
+    #[must_use]
+    pub fn ending(mut self, until: Timestamp) -> Self {
+        self.lifetime.length = self.age(until);
+        self.fresh_until = until;
+        self.usable_until = until;
+        self.ceiling = until;
+        self.keep_until = until;
+        self
     }
 
     /// Its age (RFC 9111 §4.2.3, `current_age`).

@@ -10,6 +10,7 @@ use quick_cache::unsync::{Cache, DefaultLifecycle};
 use super::entry::Meta;
 use super::freshness::Freshness;
 use super::key::CacheKey;
+use super::policy::is_origin_error;
 use crate::clock::Timestamp;
 
 /// One response in memory. `B` is a cheap handle to its body, such as [`bytes::Bytes`] or a
@@ -77,8 +78,8 @@ impl<B> L1<B> {
         self.entries.peek(&id)
     }
 
-    /// Inserts an entry in place of the one under its key, unless that one is newer or the new
-    /// entry may have been purged.
+    /// Inserts an entry in place of the one under its key, unless that one
+    /// [takes precedence](Entry::precedes) or the new entry may have been purged.
     pub fn insert(&mut self, key: &CacheKey, entry: Entry<B>) -> Insertion {
         let id = Id(key.digest());
         // The origin was not asked for the entry, nor the store about it, after this instant.
@@ -88,7 +89,7 @@ impl<B> L1<B> {
         }
         if let Some(known) = self.entries.peek(&id)
             && known.meta.key == entry.meta.key
-            && (known.meta.is_newer_than(&entry.meta) || known.outdates(&entry))
+            && (known.precedes(&entry.meta) || known.outdates(&entry))
         {
             return Insertion::Older;
         }
@@ -145,13 +146,21 @@ pub enum Insertion {
     Kept,
     /// The entry is larger than one entry may be.
     TooLarge,
-    /// A newer entry is already there.
+    /// An entry that takes precedence is already there.
     Older,
     /// Everything was purged after the entry was requested.
     Purged,
 }
 
 impl<B> Entry<B> {
+    /// Whether the entry takes precedence over another response to the same request: it is newer,
+    /// or the other is a failure of the origin in whose place this one may be served.
+    pub fn precedes(&self, other: &Meta) -> bool {
+        let failed = is_origin_error(other.status) && !is_origin_error(self.meta.status);
+        let usable = other.response_time < self.freshness.ceiling;
+        self.meta.is_newer_than(other) || failed && usable
+    }
+
     /// Whether the store was asked about this entry after it was asked about the other, and
     /// reported other epochs: then the other entry was purged.
     fn outdates(&self, other: &Self) -> bool {
@@ -159,7 +168,8 @@ impl<B> Entry<B> {
         self.meta.epochs != other.meta.epochs && self.checked_at > last_sure
     }
 
-    fn weight(&self) -> u64 {
+    /// Its size in bytes, body and head.
+    pub fn weight(&self) -> u64 {
         let bytes = self.body_len.saturating_add(self.meta.size());
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }

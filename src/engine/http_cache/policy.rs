@@ -187,7 +187,7 @@ pub fn evaluate<F: Fields + ?Sized>(
 
 /// Whether a request wants a response fresher than this one (RFC 9111 §5.2.1.1, §5.2.1.3,
 /// §5.2.1.4).
-fn asks_for_more(asked: &RequestDirectives, age: Duration, ttl_left: Duration) -> bool {
+pub fn asks_for_more(asked: &RequestDirectives, age: Duration, ttl_left: Duration) -> bool {
     asked.no_cache
         || asked
             .max_age

@@ -13,9 +13,11 @@ pub struct CacheRules {
     /// The lifetime of responses with status 200, 203, 204, 300, 301 or 308 that state none
     /// themselves.
     pub ttl: Option<RouteTtl>,
-    /// The lifetime of responses with status 400, 404 or 410 that state none themselves. If it is
-    /// set, the route's stale windows do not apply to these responses.
+    /// The lifetime of negative responses that state none themselves. If it is set, the route's
+    /// stale windows do not apply to them.
     pub negative_ttl: Option<Duration>,
+    /// The statuses of negative responses; `None`: 400, 404 and 410.
+    pub negative_statuses: Option<Arc<[u16]>>,
     /// Whether `ttl` and `negative_ttl` replace what those responses say about freshness, including
     /// `no-cache` and `must-revalidate`. `no-store`, `private` and `Set-Cookie` still count.
     pub override_origin: bool,
@@ -57,8 +59,29 @@ impl CacheRules {
     pub fn ttl_for(&self, status: u16) -> Option<RouteTtl> {
         match status {
             200 | 203 | 204 | 300 | 301 | 308 => self.ttl,
-            _ if is_negative(status) => self.negative_ttl.map(RouteTtl::Fixed),
+            _ if self.is_negative(status) => self.negative_ttl.map(RouteTtl::Fixed),
             _ => None,
+        }
+    }
+
+    /// Whether the route gives responses with this status the lifetime `negative_ttl`, because they
+    /// say that the resource does not exist or that the request is wrong.
+    pub fn is_negative(&self, status: u16) -> bool {
+        let statuses = self.negative_statuses.as_deref().unwrap_or(&NEGATIVE);
+        self.negative_ttl.is_some() && statuses.contains(&status)
+    }
+
+    /// The rules for a response of the origin that is shared for `length` because it failed. The
+    /// route's own lifetimes do not apply to it, and it is never served stale.
+    #[must_use]
+    pub fn for_failure(&self, status: u16, length: Duration) -> Self {
+        Self {
+            ttl: None,
+            negative_ttl: Some(length),
+            negative_statuses: Some([status].into()),
+            heuristic: false,
+            version: None,
+            ..self.clone()
         }
     }
 
@@ -74,7 +97,7 @@ impl CacheRules {
 
     /// Whether the route's stale windows apply to a response with this status.
     pub fn extends(&self, status: u16) -> bool {
-        self.negative_ttl.is_none() || !is_negative(status)
+        !self.is_negative(status)
     }
 
     /// Whether the route alone, whatever the origin says, makes the lifetime of its responses too
@@ -108,7 +131,5 @@ impl RouteTtl {
     }
 }
 
-/// Whether the status says that the resource does not exist or that the request is wrong.
-const fn is_negative(status: u16) -> bool {
-    matches!(status, 400 | 404 | 410)
-}
+/// The statuses of negative responses, unless the route names others.
+const NEGATIVE: [u16; 3] = [400, 404, 410];

@@ -14,7 +14,8 @@ use super::vary::{self, Vary};
 pub enum WhyNot {
     /// The request's method is not `GET`.
     Method,
-    /// The status is interim, partial, `304`, `416` or a server error.
+    /// The status is interim, partial, `304`, `416`, one that RFC 6585 forbids to store, or a server
+    /// error.
     Status,
     /// `must-understand` (RFC 9111 §5.2.2.3) with a status that this cache does not know.
     NotUnderstood,
@@ -83,10 +84,12 @@ pub fn may_store<F: Fields + ?Sized>(
     // "the response status code is final"; "if the response status code is 206 or 304 [...] the
     // cache understands the response status code". For safety, server errors are not stored unless
     // the route asks for it. Nor is `416`, because it answers a `Range`, which is not part of the
-    // key.
+    // key. RFC 6585 §3 to §6: responses with 428, 429, 431 and 511 "MUST NOT be stored by a cache",
+    // because they are about the client that asks.
     let status = exchange.status.as_u16();
-    let last = if rules.server_errors { 599 } else { 499 };
-    if !(200..=last).contains(&status) || matches!(status, 206 | 304 | 416) {
+    let unasked = status >= 500 && !rules.server_errors && !rules.is_negative(status);
+    let never = matches!(status, 206 | 304 | 416 | 428 | 429 | 431 | 511);
+    if !(200..=599).contains(&status) || unasked || never {
         return Err(WhyNot::Status);
     }
     if is_stream(exchange.response) {

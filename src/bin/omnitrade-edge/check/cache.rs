@@ -18,7 +18,11 @@ pub fn describe_cache(cache: &Cache) -> String {
     period("while it is refreshed", cache.stale_while_revalidate);
     period("when the origin fails", cache.stale_if_error);
     if let Some(ttl) = cache.negative_ttl {
-        let _ = write!(text, ", 400, 404 and 410 for {}", format_duration(ttl));
+        let statuses = match &cache.negative_statuses {
+            Some(statuses) => statuses.iter().map(u16::to_string).collect(),
+            None => vec!["400, 404 and 410".to_owned()],
+        };
+        let _ = write!(text, ", {} for {}", names(&statuses), format_duration(ttl));
     }
     match (cache.heuristic, cache.ttl) {
         (Some(true), _) | (None, None) => text.push_str(", else by its Last-Modified"),

@@ -1,0 +1,251 @@
+//! Which failures of the origin are shared, and with which requests. A request that waits for
+//! another one, or comes within a second after it, need not find out for itself that the origin
+//! fails.
+
+use crate::clock::{Timestamp, millis};
+use crate::engine::http_cache::{
+    CacheKey, CacheStatus, Entry, Exchange, Fields, Meta, Use, asks_for_more, may_store,
+};
+use crate::message::answer::Answer;
+use crate::message::body::Body;
+use crate::message::forward::Failure;
+use crate::message::head::{Head, announced_length};
+use crate::store::Write;
+
+use super::collapse::Place;
+use super::failures::{How, LARGEST_FAILURE, Shared};
+use super::fetching::{Fetching, Miss};
+use super::fill::Fill;
+use super::insert::InsertOptions;
+use super::lookup::Lookup;
+use super::memory::CacheMemory;
+use super::plan::CachePlan;
+use super::received::body_coding;
+use super::serve;
+use super::single_flight::{FAILED, NotStored};
+
+/// What answers a request in place of a call of the origin, which has just failed for another
+/// request.
+#[derive(Debug)]
+pub enum InPlace<B> {
+    /// The stored response, which may be served if the origin fails.
+    Stored(Answer<B>),
+    /// The origin's own answer.
+    Failed(Answer<B>),
+    /// Nothing: the origin gave no answer.
+    Unanswered(Failure, CacheStatus),
+}
+
+impl<B: Body> Fetching<B> {
+    /// Ends the fetch because the origin failed, and shares that with the requests that have waited
+    /// for it. The returned write tells other isolates not to wait.
+    pub fn failed(
+        &self,
+        head: &impl Head,
+        how: How<B>,
+        place: &mut Place,
+        memory: &mut CacheMemory<B>,
+        now: Timestamp,
+    ) -> Option<Write> {
+        let digest = place.take_digest()?;
+        let shared = Shared {
+            how,
+            since: now,
+            until: now + FAILED,
+        };
+        if !memory.fetches.is_awaited(&digest) {
+            // The next request leads, so that others can wait for it.
+            memory.fetches.finish(&digest);
+        } else {
+            memory.fetches.give_up(&digest, NotStored::Failed, now);
+            if let Some(key) = self.lookup.failure_key()
+                && !self.lookup.is_unusual(head)
+            {
+                memory.failures.share(key, shared, self.sent_at);
+            }
+        }
+        Some(memory.mark(&digest, NotStored::Failed))
+    }
+
+    /// Ends the fetch because the origin answered with a failure that is not stored. If requests
+    /// wait for it and it may be given to every client, it is shared once its body is there. The
+    /// returned write tells other isolates not to wait. `digest` is that of the key.
+    pub(super) fn not_stored(
+        &self,
+        head: &impl Head,
+        answered: &Exchange<'_, impl Fields>,
+        digest: &str,
+        plan: &CachePlan,
+        memory: &mut CacheMemory<B>,
+    ) -> (Option<Fill>, Option<Write>) {
+        let now = answered.response_time;
+        let fill = self.sharing(head, answered, digest, plan, memory);
+        match (&fill, memory.fetches.is_awaited(digest)) {
+            (Some(fill), _) => memory.fetches.head_arrived(digest, fill.time(), now),
+            (None, true) => memory.fetches.give_up(digest, NotStored::Failed, now),
+            // The next request leads, so that others can wait for it.
+            (None, false) => memory.fetches.finish(digest),
+        }
+        (fill, Some(memory.mark(digest, NotStored::Failed)))
+    }
+
+    /// How an answer is shared, if it may be. The rules are those for stored responses.
+    fn sharing(
+        &self,
+        head: &impl Head,
+        answered: &Exchange<'_, impl Fields>,
+        digest: &str,
+        plan: &CachePlan,
+        memory: &CacheMemory<B>,
+    ) -> Option<Fill> {
+        let (lookup, status) = (&self.lookup, answered.status.as_u16());
+        let (received, now) = (answered.response, answered.response_time);
+        let key = lookup.failure_key()?.clone();
+        if status < 500
+            || !memory.fetches.is_awaited(digest)
+            || lookup.is_for_one(head, received, status).is_some()
+            || announced_length(received).is_some_and(|length| length > LARGEST_FAILURE)
+        {
+            return None;
+        }
+        let rules = lookup.request.rules.for_failure(status, FAILED);
+        may_store(answered, &rules).ok()?;
+        let coding = body_coding(received)?;
+        let mut meta = Meta::from_response(answered, &key, coding, &rules);
+        lookup.set_epochs(&mut meta);
+        meta.freshness(&rules).is_fresh(now).then(|| Fill {
+            failure: Some(key.clone()),
+            only_shared: true,
+            key,
+            rules,
+            meta,
+            coding,
+            received: received.to_vec(),
+            checked_at: lookup.checked_at(),
+            largest: LARGEST_FAILURE,
+            time: plan.arrival().min(FAILED),
+            options: InsertOptions {
+                leading: Some(digest.to_owned()),
+                ..InsertOptions::default()
+            },
+        })
+    }
+}
+
+impl<B: Body> CacheMemory<B> {
+    /// Shares a failure of the origin with the requests that wait for it, and for a moment with
+    /// those that come later. `digest` is that of their key.
+    pub(super) fn share(
+        &mut self,
+        key: &CacheKey,
+        mut entry: Entry<B>,
+        digest: Option<&str>,
+        now: Timestamp,
+    ) {
+        let until = match entry.freshness.lifetime.source.is_of_the_response() {
+            true => entry.freshness.fresh_until.min(now + FAILED),
+            false => now + FAILED,
+        };
+        let asked = entry.meta.request_time.max(entry.checked_at);
+        entry.freshness = entry.freshness.ending(until);
+        let shared = Shared {
+            how: How::Answered(entry),
+            since: now,
+            until,
+        };
+        let kept = self.failures.share(key, shared, asked);
+        match digest {
+            Some(digest) if kept => self.fetches.give_up(digest, NotStored::Failed, now),
+            // After a purge one of the followers asks anew.
+            Some(digest) => self.fetches.finish(digest),
+            None => {}
+        }
+    }
+}
+
+impl<B: Body> Miss<B> {
+    /// What answers the request although the cache has nothing fresh: the origin has just failed
+    /// for another request, and this one need not call it.
+    pub fn in_place(
+        &self,
+        head: &impl Head,
+        memory: &CacheMemory<B>,
+        now: Timestamp,
+    ) -> Option<InPlace<B>> {
+        let lookup = &self.lookup;
+        let shared = lookup.shared(memory, now)?;
+        if let Some(entry) = lookup.usable_on_error(head, now) {
+            let mut status = lookup.said(entry.freshness.ttl_left(now), "stale-if-error");
+            let answered = match &shared.how {
+                How::Answered(failure) => Some(failure.meta.status),
+                How::Status(status) => Some(*status),
+                How::Unanswered(_) => None,
+            };
+            status.fwd_status = answered.filter(|_| status.collapsed);
+            return Some(InPlace::Stored(serve::serve_stored(
+                entry, head, status, now,
+            )));
+        }
+        match &shared.how {
+            How::Answered(entry) if lookup.answered_by(entry, head, now) => {
+                let status = lookup.said(entry.freshness.ttl_left(now), DETAIL);
+                Some(InPlace::Failed(serve::answer(entry, head, status, now)))
+            }
+            How::Unanswered(failure) => {
+                let left = millis(shared.until.since(now));
+                let status = lookup.said(i64::try_from(left).unwrap_or(i64::MAX), DETAIL);
+                Some(InPlace::Unanswered(*failure, status))
+            }
+            How::Answered(_) | How::Status(_) => None,
+        }
+    }
+}
+
+impl<B: Body> Lookup<B> {
+    /// The key under which a failure is shared; `None` if it cannot be told whom it would answer,
+    /// because the key leaves out both parameters and request headers.
+    pub(super) fn failure_key(&self) -> Option<&CacheKey> {
+        match (&self.request.exact, &self.family) {
+            (None, _) => Some(&self.key),
+            (Some(exact), None) => Some(exact),
+            (Some(_), Some(_)) => None,
+        }
+    }
+
+    /// The failure that the request may share, unless its own directives ask for the origin.
+    pub fn shared<'a>(&self, memory: &'a CacheMemory<B>, now: Timestamp) -> Option<&'a Shared<B>> {
+        let shared = memory.failures.get(self.failure_key()?, now)?;
+        let (age, left) = (now.since(shared.since), shared.until.since(now));
+        let asks = asks_for_more(&self.request.directives, age, left);
+        (!asks && !self.request.for_one).then_some(shared)
+    }
+
+    /// Whether the origin's answer to another request answers this one: it was selected by the same
+    /// headers, and no purge is known since.
+    fn answered_by(&self, entry: &Entry<B>, head: &impl Head, now: Timestamp) -> bool {
+        let (request, checked_at) = (&self.request, entry.checked_at);
+        let current = match &self.epochs {
+            Some(epochs) => {
+                checked_at > epochs.asked_at || entry.meta.epochs.as_ref() == Some(&epochs.values)
+            }
+            None => request
+                .believed_for
+                .is_none_or(|limit| now.since(checked_at) < limit),
+        };
+        let usage = self.evaluate_entry(entry, head, now);
+        current && matches!(usage, Use::Fresh { .. })
+    }
+
+    /// What `Cache-Status` says about an answer to this request that another request has brought.
+    fn said(&self, ttl_ms: i64, detail: &'static str) -> CacheStatus {
+        let waited = self.waited.map(CacheStatus::forwarded);
+        let mut status = waited.unwrap_or_else(CacheStatus::hit);
+        status.collapsed = self.waited.is_some();
+        status.ttl_ms = Some(ttl_ms);
+        status.detail = Some(detail);
+        status
+    }
+}
+
+/// The `detail` in `Cache-Status` of a failure that another request has met.
+const DETAIL: &str = "shared-failure";
