@@ -28,7 +28,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use serde_json::Value;
 
-pub use cache::{Cache, Ttl};
+pub use cache::{Cache, Ttl, UnknownQuery};
 pub use cors::Cors;
 #[doc(hidden)]
 pub use duration::{format_duration, parse_duration};

@@ -14,6 +14,7 @@ use super::request::Change;
 ///
 /// ```text
 ///  Off, Bypass ───────────────────────────────────────────► the origin, as it is
+///  Refused ───────────────────────────────────────────────► answered
 ///  Change ─── sent ────► Changing ─────────────────────────► the origin, as it is
 ///
 ///            serve               prepare              received
@@ -29,6 +30,8 @@ pub enum Phase<B: Body> {
     Off,
     /// The request bypasses the cache.
     Bypass(Bypass),
+    /// The route refuses the request because of these parameters of its query.
+    Refused(Vec<String>),
     /// The request may change what is stored for its URL (RFC 9111 §4.4).
     Change(Box<Change>),
     /// A [`Change`](Self::Change) that was sent to the origin at this time.
@@ -56,7 +59,9 @@ impl<B: Body> Phase<B> {
         match self {
             Self::Bypass(why) => Some(CacheStatus::bypassed(*why)),
             Self::Change(..) | Self::Changing(..) => Some(CacheStatus::bypassed(Bypass::Method)),
-            Self::Off | Self::Lookup(_) | Self::Miss(_) | Self::Fetching(_) => None,
+            Self::Off | Self::Refused(_) | Self::Lookup(_) | Self::Miss(_) | Self::Fetching(_) => {
+                None
+            }
         }
     }
 

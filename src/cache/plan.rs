@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::config;
+use crate::config::{self, UnknownQuery};
 use crate::engine::http_cache::{
     CacheKey, CacheRules, Candles, DeclaredQuery, Interval, NoVarySearch, RouteTtl, TagError, Tags,
     Target, canonical_query, end_time, only_value, purged_url,
@@ -21,6 +21,7 @@ pub struct CachePlan {
     by_candle: bool,
     open_ttl: Option<Duration>,
     declared: Option<DeclaredQuery>,
+    unknown_query: UnknownQuery,
     /// The tags by which entries can be purged.
     tags: Tags,
     /// How long the origin may take to start its answer.
@@ -77,6 +78,7 @@ impl CachePlan {
                 .query
                 .as_ref()
                 .map(|names| DeclaredQuery::new(names, &cache.normalize, &cache.defaults)),
+            unknown_query: cache.unknown_query,
             tags: Tags::parse(&cache.tags, path)?,
             origin_timeout,
             l1_max_age: cache.believed_for(),
@@ -110,12 +112,42 @@ impl CachePlan {
     }
 
     /// The query that goes to the origin if the request bypasses the cache: parameters that are not
-    /// declared are left out.
+    /// declared are left out, unless the route passes them on.
     pub fn query_past_cache(&self, written: Option<String>) -> Option<String> {
         match &self.declared {
-            Some(declared) => declared.canonical(written.as_deref()),
-            None => written,
+            Some(declared) if !self.passes(written.as_deref()) => {
+                declared.canonical(written.as_deref())
+            }
+            _ => written,
         }
+    }
+
+    /// Whether the route passes requests with this query on as they are, because of a parameter
+    /// that it does not declare.
+    pub fn passes(&self, query: Option<&str>) -> bool {
+        let passes = self.unknown_query == UnknownQuery::Pass;
+        let declared = self.declared.as_ref().filter(|_| passes);
+        declared.is_some_and(|declared| declared.unknown(query).next().is_some())
+    }
+
+    /// The parameters of a query because of which the route refuses a request: the first few, as
+    /// they are spelt.
+    pub fn refused(&self, query: Option<&str>) -> Vec<String> {
+        let refuses = self.unknown_query == UnknownQuery::Refuse;
+        let declared = self.declared.as_ref().filter(|_| refuses);
+        let mut names: Vec<String> = Vec::new();
+        for name in declared
+            .into_iter()
+            .flat_map(|declared| declared.unknown(query))
+        {
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+            if names.len() == MOST_NAMES {
+                break;
+            }
+        }
+        names
     }
 
     /// The keys in the store of the epochs of a URL's entries. `prefix` is the prefix of all keys.
@@ -153,6 +185,9 @@ impl CachePlan {
         self.key(head, &search.counted(target))
     }
 }
+
+/// How many names of parameters a refusal tells.
+const MOST_NAMES: usize = 8;
 
 /// The longest time that a refresh lease lasts.
 pub const LONGEST_LEASE: Duration = Duration::from_secs(10);

@@ -58,6 +58,9 @@ impl CacheRequest {
     ) -> Result<Self, Bypass> {
         let method = head.method().parse().map_err(|_| Bypass::Method)?;
         let directives = may_look_up(&method, head)?;
+        if plan.passes(target.query()) {
+            return Err(Bypass::UnknownQuery);
+        }
         let is_text = |name: &String| head.value(name).is_none_or(|value| is_exact(&value));
         if !plan.vary.iter().all(is_text) {
             return Err(Bypass::Octets);

@@ -4,7 +4,8 @@
 
 use crate::clock::{Timestamp, millis};
 use crate::engine::http_cache::{
-    CacheKey, CacheStatus, Entry, Exchange, Fields, Meta, Use, asks_for_more, may_store,
+    CacheKey, CacheStatus, Entry, Exchange, Fields, Meta, Use, asks_for_more, is_origin_error,
+    may_store,
 };
 use crate::message::answer::Answer;
 use crate::message::body::Body;
@@ -174,7 +175,11 @@ impl<B: Body> Miss<B> {
     ) -> Option<InPlace<B>> {
         let lookup = &self.lookup;
         let shared = lookup.shared(memory, now)?;
-        if let Some(entry) = lookup.usable_on_error(head, now) {
+        let unanswered = matches!(shared.how, How::Unanswered(_));
+        let stored = lookup.usable_on_error(head, now);
+        // An earlier failure is no better than the latest one.
+        let better = |entry: &&Entry<B>| unanswered || !is_origin_error(entry.meta.status);
+        if let Some(entry) = stored.filter(better) {
             let mut status = lookup.said(entry.freshness.ttl_left(now), "stale-if-error");
             let answered = match &shared.how {
                 How::Answered(failure) => Some(failure.meta.status),

@@ -3,7 +3,7 @@
 //!
 //! No request waits on another request's future. A fetch is plain data with a deadline, and a
 //! follower looks again after a short time of its own. A follower gets nothing from the leader but
-//! what is stored for all requests, by the usual rules.
+//! what may be stored for all requests, by the usual rules: an entry, or a failure that is shared.
 //!
 //! ```text
 //!          join                start            head_arrived
@@ -385,6 +385,24 @@ mod tests {
             );
             assert_eq!(join(&mut fetches, 60 + pause, 0), Role::Leader, "{how:?}");
         }
+    }
+
+    #[test]
+    fn a_fetch_knows_whether_another_request_has_waited_for_it() {
+        let mut fetches = SingleFlight::new();
+        assert!(!fetches.is_awaited("k"));
+        join(&mut fetches, 0, 0);
+        assert!(!fetches.is_awaited("k"));
+        join(&mut fetches, 1, 0);
+        fetches.start("k", TIMEOUT, at(2));
+        fetches.head_arrived("k", TIMEOUT, at(3));
+        assert!(fetches.is_awaited("k"));
+        fetches.finish("k");
+        join(&mut fetches, 4, 0);
+        assert!(!fetches.is_awaited("k"), "another fetch");
+        join(&mut fetches, 5, 0);
+        fetches.abandon();
+        assert!(!fetches.is_awaited("k"), "a purge");
     }
 
     #[test]

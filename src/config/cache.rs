@@ -58,6 +58,8 @@ pub struct Cache {
     /// The only query parameters that reach the cache key and the origin; all if absent.
     #[serde(default)]
     pub query: Option<Vec<String>>,
+    /// What happens to a request with a query parameter that [`query`](Self::query) does not name.
+    pub unknown_query: UnknownQuery,
     /// The case in which the values of these parameters of [`query`](Self::query) are written.
     pub normalize: BTreeMap<String, Letters>,
     /// The values of these parameters of [`query`](Self::query) if a request leaves them out.
@@ -84,6 +86,19 @@ impl Cache {
         let by_default = (!self.tags.is_empty()).then_some(BELIEVED);
         self.l1_max_age.or(by_default)
     }
+}
+
+/// What happens to a request with a query parameter that the route does not declare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum UnknownQuery {
+    /// The parameter is left out.
+    Drop,
+    /// The request goes to the origin as it is, past the cache.
+    Pass,
+    /// The gate answers with 400.
+    Refuse,
 }
 
 /// How long a response is fresh if it names no lifetime of its own.

@@ -55,6 +55,11 @@ pub enum Problem {
     MalformedUrl,
     /// The URL is longer than the gate accepts.
     UrlTooLong,
+    /// The query has parameters that the route does not declare, and the route refuses them.
+    UnknownQuery {
+        /// The names of the first few, as they are spelt in the URL.
+        names: Vec<String>,
+    },
     /// An admin page was requested without the token that opens it.
     Unauthorised,
     /// The body sent to an admin page is longer than the page accepts.
@@ -89,7 +94,7 @@ impl Problem {
     /// The HTTP status.
     pub const fn status(&self) -> u16 {
         match self {
-            Self::MalformedUrl | Self::MalformedBody { .. } => 400,
+            Self::MalformedUrl | Self::MalformedBody { .. } | Self::UnknownQuery { .. } => 400,
             Self::Unauthorised => 401,
             Self::NotFound => 404,
             Self::MethodNotAllowed { .. } => 405,
@@ -121,6 +126,7 @@ impl Problem {
             Self::Misconfigured => "misconfigured",
             Self::MalformedUrl => "malformed_url",
             Self::UrlTooLong => "url_too_long",
+            Self::UnknownQuery { .. } => "unknown_query",
             Self::Unauthorised => "unauthorised",
             Self::BodyTooLarge => "body_too_large",
             Self::MalformedBody { .. } => "malformed_body",
@@ -150,6 +156,7 @@ impl Problem {
             Self::Misconfigured => "The gate is misconfigured",
             Self::MalformedUrl => "The URL is malformed",
             Self::UrlTooLong => "The URL is too long",
+            Self::UnknownQuery { .. } => "The query has an unknown parameter",
             Self::Unauthorised => "The admin token is missing or wrong",
             Self::BodyTooLarge => "The body is too large",
             Self::MalformedBody { .. } => "The body is malformed",
@@ -223,10 +230,16 @@ impl Problem {
         answer
     }
 
-    /// Adds the members that describe a problem with a purge.
+    /// Adds the members that describe a problem with a query or a purge.
     fn tell(&self, body: &mut serde_json::Map<String, Value>) {
         let detail = match self {
             Self::MalformedBody { expected } => (*expected).to_owned(),
+            Self::UnknownQuery { names } => {
+                let names: Vec<_> = names.iter().map(|name| cut(name)).collect();
+                let detail = format!("Unknown: {}", names.join(", "));
+                body.insert("parameters".to_owned(), names.into());
+                detail
+            }
             Self::NotPurgeable { problems } => {
                 body.insert("problems".to_owned(), problems.clone().into());
                 problems.first().cloned().unwrap_or_default()
@@ -249,3 +262,15 @@ impl Problem {
         body.insert("detail".to_owned(), detail.into());
     }
 }
+
+/// A name of a client's, cut to a length that is good to read. It is ASCII, because it is of a URL in
+/// normal form.
+fn cut(name: &str) -> String {
+    match name.char_indices().nth(LONGEST_NAME) {
+        Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()),
+        None => name.to_owned(),
+    }
+}
+
+/// How much of a name of a parameter a problem tells, in characters.
+const LONGEST_NAME: usize = 64;

@@ -134,7 +134,7 @@ impl<B: Body> Gate<B> {
         let failed = lookup.is_some_and(|lookup| lookup.shared(&self.cache, now).is_some());
         let calls_origin = match lookup {
             Some(lookup) => query.is_some() && !lookup.request.only_if_cached() && !failed,
-            None => true,
+            None => !matches!(context.cache, Phase::Refused(_)),
         };
         let refused = context.admission.check().origin_refused().is_some();
         if let Some(query) = query.as_mut().filter(|_| refused || failed) {
@@ -183,6 +183,10 @@ impl<B: Body> Gate<B> {
                 None => Phase::Off,
             },
             Some(plan) => {
+                let refused = plan.refused(target.query());
+                if !refused.is_empty() && matches!(head.method(), "GET" | "HEAD") {
+                    return Phase::Refused(refused);
+                }
                 let search = self.cache.no_vary_search(target.path());
                 match CacheRequest::of(plan, head, target, search, self.link.is_up()) {
                     Ok(request) => Phase::Lookup(Box::new(Lookup::new(request))),
@@ -316,6 +320,7 @@ impl<B: Body> Gate<B> {
         let lookup = match context.cache.take() {
             Phase::Lookup(lookup) => *lookup,
             Phase::Miss(miss) => miss.lookup,
+            Phase::Refused(names) => return context.refuse(&Problem::UnknownQuery { names }),
             phase => {
                 context.cache = phase;
                 return self.fetch(head, context, now);

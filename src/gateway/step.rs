@@ -201,6 +201,7 @@ fn not_asked(problem: &Problem) -> String {
     match problem {
         // RFC 9111 §5.2.1.7: here the cache was asked, and has nothing.
         Problem::OnlyIfCached => "omnitrade-edge; detail=only-if-cached".to_owned(),
+        Problem::UnknownQuery { .. } => "omnitrade-edge; detail=unknown-query".to_owned(),
         Problem::OriginQuotaSpent { .. } => "omnitrade-edge; detail=origin-quota".to_owned(),
         _ => "omnitrade-edge; detail=refused".to_owned(),
     }

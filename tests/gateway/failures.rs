@@ -4,6 +4,7 @@ use bytes::Bytes;
 use omnitrade_edge::gateway::{Context, Handoff, Step};
 use omnitrade_edge::message::body::BodyError;
 use omnitrade_edge::message::forward::{Failure, Fetch};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::rig::{Request, Response, Rig, Seen, TOKEN, follower, get, response};
@@ -598,4 +599,117 @@ fn a_late_500_replaces_no_response_that_came_meanwhile() {
     rig.carry_on(&request, Step::Fetch(fetch, context));
     let seen = rig.send(&request);
     assert_eq!((seen.text(), seen.fetches), ("good", 0));
+}
+
+#[test]
+fn a_burst_is_charged_to_the_origin_quota_once_if_it_succeeds_too() {
+    let mut rig = Rig::new(config());
+    let request = get("/metered");
+    let (fetch, context) = leads(&mut rig, &request);
+    let waiting: Vec<_> = (0..20).map(|_| waits(&mut rig, &request)).collect();
+    rig.carry_on(&request, Step::Fetch(fetch, context));
+    for context in waiting {
+        assert_eq!(then(&mut rig, &request, context).status, 200);
+    }
+    let used = rig.model.text("ot:l:@origin:provider").unwrap();
+    assert_eq!(used.split(' ').nth(6), Some("1"), "{used}");
+}
+
+#[test]
+fn who_waits_for_the_last_call_that_the_quota_allows_gets_its_answer() {
+    let mut one = config();
+    one["origin_quotas"]["provider"]["limit"] = json!(1);
+    for answer in [response(200, "one"), broken()] {
+        let mut rig = Rig::new(one.clone());
+        let request = get("/metered");
+        let (_, second) = shared(&mut rig, Ok(answer.clone()), &request, &request);
+        assert_eq!((second.status, second.fetches), (answer.status, 0));
+    }
+}
+
+#[test]
+fn a_stored_failure_gives_way_to_a_later_one() {
+    let mut rig = Rig::new(json!({
+        "origin": "https://api.example",
+        "routes": [{ "path": "/own", "cache": { "server_errors": true, "stale_if_error": "1h" } }],
+    }));
+    rig.next(response(500, "first").with("cache-control", "max-age=1"));
+    rig.get("/own");
+    assert_eq!(rig.get("/own").text(), "first");
+    rig.wait(2_000);
+    rig.next(response(500, "second").with("cache-control", "max-age=1"));
+    assert_eq!(rig.get("/own").text(), "second");
+    assert_eq!(rig.get("/own").text(), "second");
+}
+
+proptest! {
+    /// What a client gets that is another's answer was made for nobody in particular: nothing in it
+    /// says that it is for one client, and the two sent the same in all that it varies by.
+    #[test]
+    fn what_others_get_is_for_everybody(
+        status in 500_u16..600,
+        control in prop::sample::select(vec![
+            "", "public", "private", "no-store", "no-cache", "max-age=0", "max-age=9", "x; private",
+            "private=\"etag\"",
+        ]),
+        vary in prop::sample::select(vec![
+            "", "*", "accept-language", "X-Forwarded-For", "cookie", "accept-language, cookie", "a b",
+        ]),
+        cookie in prop::bool::weighted(0.2),
+        octets in prop::bool::weighted(0.1),
+        tongues in prop::collection::vec(prop::sample::select(vec!["de", "fr"]), 6),
+        jars in prop::collection::vec(prop::sample::select(vec!["", "a=1", "b=2"]), 6),
+        known in prop::collection::vec(prop::bool::weighted(0.2), 6),
+    ) {
+        let mut rig = Rig::without_store(config());
+        let request = |n: usize| {
+            let mut request = get("/book").with("accept-language", tongues[n]);
+            if !jars[n].is_empty() {
+                request = request.with("cookie", jars[n]);
+            }
+            if known[n] {
+                request = request.with("authorization", &format!("Bearer {n}"));
+            }
+            request
+        };
+        let answer = |n: usize| {
+            let mut answer = response(status, &n.to_string());
+            if !control.is_empty() {
+                answer = answer.with("cache-control", control);
+            }
+            if !vary.is_empty() {
+                answer = answer.with("vary", vary);
+            }
+            if cookie {
+                answer = answer.with("set-cookie", "s=1");
+            }
+            if octets {
+                answer = answer.with_octets("x-note", b"\xff");
+            }
+            answer
+        };
+        let requests: Vec<_> = (0..6).map(request).collect();
+        let steps: Vec<_> = requests.iter().map(|request| rig.begin(request)).collect();
+        for (n, (request, mut step)) in requests.iter().zip(steps).enumerate() {
+            if let Step::Wait(_, context) = step {
+                step = rig.gate.waited(request, context, rig.shown());
+            }
+            rig.origin = [Ok(answer(n))].into();
+            let seen = rig.carry_on(request, step);
+            let from: usize = if status == 511 || seen.status == status {
+                seen.text().parse().unwrap()
+            } else {
+                n
+            };
+            if from == n {
+                continue;
+            }
+            prop_assert!(!cookie && !octets && status != 511);
+            prop_assert!(!["private", "no-store", "x; private"].contains(&control), "{}", control);
+            prop_assert!(!known[n] && !known[from]);
+            prop_assert!(!["*", "X-Forwarded-For", "a b"].contains(&vary), "{}", vary);
+            prop_assert!(!vary.contains("language") || tongues[n] == tongues[from]);
+            prop_assert!(!vary.contains("cookie") || jars[n] == jars[from]);
+        }
+    }
 }

@@ -40,6 +40,7 @@ mod rules;
 mod sizes;
 mod stale;
 mod styles;
+mod unknown_query;
 mod urls;
 mod users;
 mod variants;

@@ -64,6 +64,10 @@ pub fn problems(path: &str, cache: &Value, client: &Value, problems: &mut Vec<Co
             problem(&format!("{field}.{name}"), &expected, None);
         }
     }
+    if declared.is_none() && matches!(cache["unknown_query"].as_str(), Some("pass" | "refuse")) {
+        let expected = "a list `query` beside it (without one every parameter is known)";
+        problem("unknown_query", expected, Some(&cache["unknown_query"]));
+    }
     if given("forward") && declared.is_none() {
         let expected = "a list `query` beside it (without one all headers go to the origin)";
         problem("forward", expected, None);

@@ -112,6 +112,14 @@ pub const CACHE: Shape = Shape::Table(&[
         "The only query parameters that reach the cache key and the origin.",
     ),
     field(
+        "unknown_query",
+        Shape::OneOf(&["drop", "pass", "refuse"]),
+        Is("\"drop\""),
+        "What happens to a `GET` or `HEAD` with a query parameter that `query` does not name. \
+         `\"drop\"`: the parameter is left out. `\"pass\"`: the request goes to the origin as it is, past \
+         the cache. `\"refuse\"`: the gate answers with 400.",
+    ),
+    field(
         "normalize",
         Shape::Map(&Shape::OneOf(&["upper", "lower"])),
         Is("{}"),

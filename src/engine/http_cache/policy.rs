@@ -30,6 +30,9 @@ pub enum Bypass {
     /// A header that the route keys by contains octets that are not UTF-8: another request could
     /// look the same.
     Octets,
+    /// The query has a parameter that the route does not declare, and the route passes such
+    /// requests on.
+    UnknownQuery,
 }
 
 /// The directives of a request, if the cache may answer it (RFC 9111 §3, §4).

@@ -117,6 +117,24 @@ impl DeclaredQuery {
         (!pairs.is_empty()).then(|| pairs.join("&"))
     }
 
+    /// The names of the parameters of a query that are not declared, as they are spelt. A pair that
+    /// is empty is not a parameter.
+    ///
+    /// ```
+    /// # use omnitrade_edge::engine::http_cache::DeclaredQuery;
+    /// let names = ["symbol".to_owned()];
+    /// let query = DeclaredQuery::new(&names, &[].into(), &[].into());
+    /// let unknown = query.unknown(Some("&s%79mbol=A&utm=1&&symbol[]=B"));
+    /// assert!(unknown.eq(["utm", "symbol[]"]));
+    /// ```
+    pub fn unknown<'a>(&self, query: Option<&'a str>) -> impl Iterator<Item = &'a str> {
+        let pairs = query.unwrap_or_default().split('&');
+        let names = pairs
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
+        names.filter(|name| self.find(name).is_none())
+    }
+
     fn find(&self, spelt: &str) -> Option<(usize, &Parameter)> {
         let name = decoded(spelt)?;
         let mut parameters = self.parameters.iter().enumerate();

@@ -84,7 +84,8 @@ impl CacheStatus {
             | Bypass::Content
             | Bypass::Connection
             | Bypass::Upgrade
-            | Bypass::Octets => Forward::Bypass,
+            | Bypass::Octets
+            | Bypass::UnknownQuery => Forward::Bypass,
         });
         status.detail = match why {
             Bypass::Method => None,
@@ -94,6 +95,7 @@ impl CacheStatus {
             Bypass::Connection => Some("connection"),
             Bypass::Upgrade => Some("upgrade"),
             Bypass::Octets => Some("octets"),
+            Bypass::UnknownQuery => Some("unknown-query"),
         };
         status
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use omnitrade_edge::config::{Cache, Letters, Ttl, VersionSource, format_duration};
+use omnitrade_edge::config::{Cache, Letters, Ttl, UnknownQuery, VersionSource, format_duration};
 
 use super::{UNDESCRIBED, names};
 
@@ -49,6 +49,12 @@ pub fn describe_cache(cache: &Cache) -> String {
     }
     if let Some(query) = &cache.query {
         let _ = write!(text, ", by query {}", names(query));
+        text.push_str(match cache.unknown_query {
+            UnknownQuery::Drop => "",
+            UnknownQuery::Pass => ", past the cache with other parameters",
+            UnknownQuery::Refuse => ", refused with other parameters",
+            _ => UNDESCRIBED,
+        });
     }
     for (parameter, letters) in &cache.normalize {
         let letters = match letters {

@@ -83,6 +83,10 @@ fn every_choice_of_the_grammar_has_words() {
             format!("{cache}/normalize/additionalProperties"),
             "/routes/0/cache/normalize/q",
         ),
+        (
+            format!("{cache}/unknown_query"),
+            "/routes/0/cache/unknown_query",
+        ),
     ] {
         for word in choices(&pointer) {
             let mut config = serde_json::json!({
@@ -150,6 +154,16 @@ fn what_a_cache_stores_beyond_the_usual_is_told() {
     assert_eq!(
         told("ttl = 'candle', override_origin = true"),
         "cached until its last candle closes, for 30d when all had closed"
+    );
+    assert_eq!(
+        told(
+            "ttl = '1s', negative_ttl = '5s', negative_statuses = [404, 500], query = ['a'], \
+              unknown_query = 'pass'"
+        ),
+        format!(
+            "{plain}, else for 1s, 404 and 500 for 5s, by query a, past the cache with other \
+                 parameters"
+        )
     );
     for (version, words) in [
         ("json:data.0.id", "by data.0.id in it"),

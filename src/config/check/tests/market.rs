@@ -37,6 +37,28 @@ fn an_error_names_the_field_and_what_must_fit() {
             "negative_ttl: expected a duration of at most \"10m\", found \"601s\"",
         ),
         (
+            json!({ "negative_statuses": [404] }),
+            "negative_statuses: expected a `negative_ttl` beside it",
+        ),
+        (
+            json!({ "negative_ttl": "1s", "negative_statuses": [404, 401] }),
+            "negative_statuses[1]: expected one of 400, 404, 405, 410, 414, 422, 500, 501, 502, 503, \
+             504, found 401",
+        ),
+        (
+            json!({ "negative_ttl": "1s", "negative_statuses": [] }),
+            "negative_statuses: expected at least one status, found a list",
+        ),
+        (
+            json!({ "unknown_query": "refuse" }),
+            "unknown_query: expected a list `query` beside it (without one every parameter is known), \
+             found \"refuse\"",
+        ),
+        (
+            json!({ "query": ["a"], "unknown_query": "ignore" }),
+            "unknown_query: expected \"drop\" or \"pass\" or \"refuse\", found \"ignore\"",
+        ),
+        (
             json!({ "override_origin": true, "negative_ttl": "1s" }),
             "override_origin: expected a `ttl` beside it, to replace what the response says",
         ),

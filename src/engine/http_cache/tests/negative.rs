@@ -27,6 +27,25 @@ fn a_400_404_or_410_has_the_negative_lifetime_and_other_errors_have_none() {
 }
 
 #[test]
+fn a_route_may_name_other_statuses() {
+    let named = CacheRules {
+        negative_statuses: Some([404, 500].into()),
+        ..negative()
+    };
+    for status in [404, 500] {
+        let case = Case::new(&[]).status(status);
+        assert_eq!(case.store(&named), Ok(()), "{status}");
+        let freshness = case.freshness(&named);
+        assert_eq!(freshness.fresh_until, T0 + 2 * SECOND);
+        assert_eq!(freshness.ceiling, freshness.fresh_until, "never stale");
+    }
+    for status in [400, 410, 502, 503] {
+        let case = Case::new(&[]).status(status);
+        assert!(case.store(&named).is_err(), "{status}");
+    }
+}
+
+#[test]
 fn its_own_lifetime_counts_first_unless_the_route_overrides_it() {
     let case = Case::new(&[("cache-control", "max-age=5")]).status(404);
     assert_eq!(case.freshness(&negative()).fresh_until, T0 + 5 * SECOND);

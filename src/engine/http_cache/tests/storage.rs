@@ -26,6 +26,20 @@ fn interim_partial_304_and_server_errors_are_never_stored_rfc9111_3() {
 }
 
 #[test]
+fn what_is_about_the_client_that_asks_is_never_stored_rfc6585() {
+    let rules = CacheRules {
+        server_errors: true,
+        ..ttl(SECOND)
+    };
+    for status in [428, 429, 431, 511] {
+        let case = Case::new(&[FRESH]).status(status);
+        assert_eq!(case.store(&rules), Err(WhyNot::Status), "{status}");
+        let shared = rules.for_failure(status, SECOND);
+        assert_eq!(case.store(&shared), Err(WhyNot::Status), "{status}");
+    }
+}
+
+#[test]
 fn server_errors_are_stored_where_the_route_asks_for_it_rfc9111_3() {
     let rules = CacheRules {
         server_errors: true,
