@@ -33,7 +33,7 @@ mod share;
 mod single_flight;
 
 pub use collapse::Place;
-pub use failures::{Failures, How, Shared};
+pub use failures::Failures;
 pub use fetching::{Fetching, Miss};
 pub use fill::Fill;
 pub use insert::{InsertOptions, Inserted};

@@ -91,25 +91,25 @@ impl<B: Body> Lookup<B> {
         self.request.storable && !uncollapsible
     }
 
-    /// Whether another request of this isolate is fetching the response, so that this one can wait.
-    pub fn is_being_fetched(&self, fetches: &SingleFlight, now: Timestamp) -> bool {
-        fetches.is_under_way(&self.key.hex(), now)
-    }
-
     /// Joins the requests of this isolate that miss the same key. Returns how long to wait before
     /// looking again, or `None` if this request goes on by itself. It can be called before the
-    /// store is asked, so that of many concurrent misses only one asks the store.
+    /// store is asked, so that of many concurrent misses only one asks the store. `refused`: this
+    /// request may not call the origin. It cannot be a leader then, but it can wait for one.
     pub fn join(
         &self,
         place: &mut Place,
         fetches: &mut SingleFlight,
         max_wait: Duration,
+        refused: bool,
         now: Timestamp,
     ) -> Option<Duration> {
         if !self.is_collapsible() || self.request.only_if_cached() || place.leads() {
             return None;
         }
         let digest = self.key.hex();
+        if refused && !fetches.is_under_way(&digest, now) {
+            return None;
+        }
         // A request that holds the store's lease becomes the leader, even if there already is one.
         if self.holds_lease() {
             fetches.hand_over(&digest, now);
@@ -134,13 +134,15 @@ impl<B: Body> Miss<B> {
     /// Joins the requests that miss the same key, for a request that is about to go to the origin.
     /// Returns how long to wait before looking again, or `None` if the request goes to the origin
     /// now. Unlike [`Lookup::join`], it may also wait for another isolate. `store_tells`: whether
-    /// the store can be asked what came of that isolate's fetch.
+    /// the store can be asked what came of that isolate's fetch. `refused`: as for
+    /// [`Lookup::join`].
     pub fn join(
         &self,
         place: &mut Place,
         memory: &mut CacheMemory<B>,
         max_wait: Duration,
         store_tells: bool,
+        refused: bool,
         now: Timestamp,
     ) -> Option<Duration> {
         place.step_down(&memory.fetches, now);
@@ -150,8 +152,9 @@ impl<B: Body> Miss<B> {
             place.leave(&mut memory.fetches, now);
             return None;
         }
-        let pause = self.lookup.join(place, &mut memory.fetches, max_wait, now);
-        if pause.is_some() {
+        let fetches = &mut memory.fetches;
+        let pause = self.lookup.join(place, fetches, max_wait, refused, now);
+        if pause.is_some() || refused {
             return pause;
         }
         let waited = place.waited(now);

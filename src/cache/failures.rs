@@ -49,15 +49,16 @@ pub struct Failures<B> {
 
 type Id = [u8; 16];
 
-impl<B> Failures<B> {
-    /// No failure is known.
-    pub fn new() -> Self {
+impl<B> Default for Failures<B> {
+    fn default() -> Self {
         Self {
             known: Cache::with_weighter(TYPICAL, CAPACITY, Bytes),
             purged_at: None,
         }
     }
+}
 
+impl<B> Failures<B> {
     /// The failure that requests for this key share at `now`.
     pub fn get(&self, key: &CacheKey, now: Timestamp) -> Option<&Shared<B>> {
         let shared = self.known.peek(&key.digest())?;

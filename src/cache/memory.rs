@@ -47,7 +47,7 @@ impl<B: Body> CacheMemory<B> {
         Self {
             entries: L1::new(sizes.l1_size),
             fetches: SingleFlight::new(),
-            failures: Failures::new(),
+            failures: Failures::default(),
             sizes,
             key_prefix: key_prefix.to_owned(),
             random: seed | 1,

@@ -4,11 +4,13 @@ use crate::clock::Timestamp;
 use crate::engine::http_cache::{Bypass, CacheStatus, Target};
 use crate::engine::url::as_written;
 use crate::message::body::Body;
+use crate::message::head::Head;
 
 use super::fetching::{Fetching, Miss};
 use super::lookup::Lookup;
+use super::memory::CacheMemory;
 use super::plan::CachePlan;
-use super::request::Change;
+use super::request::{CacheRequest, Change};
 
 /// The phase of a request in the cache. Each phase has the fields that it needs, and no others.
 ///
@@ -45,6 +47,26 @@ pub enum Phase<B: Body> {
 }
 
 impl<B: Body> Phase<B> {
+    /// The phase in which a request to a route with this plan starts, unless it asks for a change or
+    /// an upgrade. `store_is_up`: whether the store can be asked about entries.
+    pub fn first(
+        plan: &CachePlan,
+        head: &impl Head,
+        target: &Target<'_>,
+        memory: &CacheMemory<B>,
+        store_is_up: bool,
+    ) -> Self {
+        let refused = plan.refused(target.query());
+        if !refused.is_empty() && matches!(head.method(), "GET" | "HEAD") {
+            return Self::Refused(refused);
+        }
+        let search = memory.no_vary_search(target.path());
+        match CacheRequest::of(plan, head, target, search, store_is_up) {
+            Ok(request) => Self::Lookup(Box::new(Lookup::new(request))),
+            Err(why) => Self::Bypass(why),
+        }
+    }
+
     /// What is known of the response, unless the request has gone to the origin.
     pub fn lookup(&self) -> Option<&Lookup<B>> {
         match self {

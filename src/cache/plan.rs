@@ -131,7 +131,7 @@ impl CachePlan {
     }
 
     /// The parameters of a query because of which the route refuses a request: the first few, as
-    /// they are spelt.
+    /// they are spelt, and the beginning of each.
     pub fn refused(&self, query: Option<&str>) -> Vec<String> {
         let refuses = self.unknown_query == UnknownQuery::Refuse;
         let declared = self.declared.as_ref().filter(|_| refuses);
@@ -140,8 +140,12 @@ impl CachePlan {
             .into_iter()
             .flat_map(|declared| declared.unknown(query))
         {
-            if !names.iter().any(|known| known == name) {
-                names.push(name.to_owned());
+            let name = match name.char_indices().nth(LONGEST_NAME) {
+                Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()),
+                None => name.to_owned(),
+            };
+            if !names.contains(&name) {
+                names.push(name);
             }
             if names.len() == MOST_NAMES {
                 break;
@@ -186,8 +190,9 @@ impl CachePlan {
     }
 }
 
-/// How many names of parameters a refusal tells.
+/// How many names of parameters a refusal tells, and how much of each, in characters.
 const MOST_NAMES: usize = 8;
+const LONGEST_NAME: usize = 64;
 
 /// The longest time that a refresh lease lasts.
 pub const LONGEST_LEASE: Duration = Duration::from_secs(10);

@@ -38,9 +38,39 @@ pub enum InPlace<B> {
 }
 
 impl<B: Body> Fetching<B> {
+    /// What the origin's answer, of this status, or its failure means for the requests that wait.
+    /// Returns what is served in place of the origin's failure, if something may be, and what to
+    /// write to the store. `refreshes`: the request is a refresh in the background.
+    pub fn answered(
+        &self,
+        head: &impl Head,
+        status: Result<u16, Failure>,
+        refreshes: bool,
+        place: &mut Place,
+        memory: &mut CacheMemory<B>,
+        now: Timestamp,
+    ) -> (Option<Answer<B>>, Vec<Write>) {
+        let how = match status {
+            Ok(status) if !is_origin_error(status) => return (None, Vec::new()),
+            Ok(status) => How::Status(status),
+            Err(failure) => How::Unanswered(failure),
+        };
+        let stored = self.answer_on_error(head, status.ok(), now);
+        let told = match stored.is_some() || status.is_err() {
+            true => self.failed(head, how, place, memory, now),
+            // The head of the answer decides.
+            false => None,
+        };
+        let deferred = match refreshes {
+            true => self.refresh_failed(memory, now),
+            false => None,
+        };
+        (stored, told.into_iter().chain(deferred).collect())
+    }
+
     /// Ends the fetch because the origin failed, and shares that with the requests that have waited
     /// for it. The returned write tells other isolates not to wait.
-    pub fn failed(
+    fn failed(
         &self,
         head: &impl Head,
         how: How<B>,

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::cache::{DATA_AGE, How, IfKept, InPlace, Phase, Received, Site};
+use crate::cache::{DATA_AGE, IfKept, InPlace, Phase, Received, Site};
 use crate::clock::Timestamp;
-use crate::engine::http_cache::{
-    CacheKey, CacheStatus, Target, invalidates, is_origin_error, same_origin_reference,
-};
+use crate::engine::http_cache::{CacheKey, CacheStatus, invalidates, same_origin_reference};
 use crate::engine::proxy_names::Reserved;
 use crate::engine::route::segments;
 use crate::engine::subject;
+use crate::engine::url::Target;
 use crate::message::body::Body;
 use crate::message::forward::{self, Failure, true_cost, unreachable};
 use crate::message::head::{Head, OriginHead};
@@ -120,24 +119,12 @@ impl<B: Body> Gate<B> {
             Some(failure) => Err(failure),
             None => Ok(origin),
         });
-        let failed = match answered {
-            Ok(origin) => is_origin_error(origin.status()).then_some(How::Status(origin.status())),
-            Err(failure) => Some(How::Unanswered(failure)),
-        };
-        if let (Some(how), Phase::Fetching(fetching)) = (failed, &context.cache) {
-            let status = answered.ok().map(|origin| origin.status());
-            let stale = fetching.answer_on_error(head, status, now);
+        if let Phase::Fetching(fetching) = &context.cache {
+            let status = answered.map(OriginHead::status);
             let (place, memory) = (&mut context.place, &mut self.cache);
-            let told = match stale.is_some() || answered.is_err() {
-                true => fetching.failed(head, how, place, memory, now),
-                // What is known of the answer's body decides.
-                false => None,
-            };
-            let deferred = match context.is_background {
-                true => fetching.refresh_failed(memory, now),
-                false => None,
-            };
-            self.write(&mut context, told.into_iter().chain(deferred));
+            let refreshes = context.is_background;
+            let (stale, told) = fetching.answered(head, status, refreshes, place, memory, now);
+            self.write(&mut context, told);
             if let Some(stale) = stale {
                 return Handoff::Step(context.answer(stale).into());
             }
@@ -164,8 +151,8 @@ impl<B: Body> Gate<B> {
         }
     }
 
-    /// Answers without the origin, which has just failed for another request. What this request
-    /// costs follows from the answer, as if it had called the origin itself.
+    /// Answers without the origin, which has just failed for another request. The permits come
+    /// back as if this request had called it.
     pub(super) fn instead_of_failing(
         &mut self,
         mut context: Context<B>,
@@ -173,17 +160,16 @@ impl<B: Body> Gate<B> {
         now: Timestamp,
     ) -> Step<B> {
         context.place.leave(&mut self.cache.fetches, now);
-        let status = match &shared {
-            InPlace::Stored(_) => None,
-            InPlace::Failed(answer) => Some(answer.status),
-            InPlace::Unanswered(failure, _) => Some(problem(*failure).status()),
-        };
-        if status.is_some_and(|status| context.route.refund_on.contains(&status)) {
-            self.correct_cost(&mut context, 0, now);
-        }
         match shared {
-            InPlace::Stored(answer) | InPlace::Failed(answer) => context.answer(answer).into(),
-            InPlace::Unanswered(failure, status) => context.failed(failure, Some(status)).into(),
+            InPlace::Stored(answer) => context.answer(answer).into(),
+            InPlace::Failed(answer) => {
+                self.refund(&mut context, answer.status, now);
+                context.answer(answer).into()
+            }
+            InPlace::Unanswered(failure, said) => {
+                self.refund(&mut context, problem(failure).status(), now);
+                context.failed(failure, Some(said)).into()
+            }
         }
     }
 
@@ -287,18 +273,22 @@ impl<B: Body> Gate<B> {
         answered: Result<&impl OriginHead, Failure>,
         now: Timestamp,
     ) {
-        let status = match answered {
-            Ok(origin) => origin.status(),
-            Err(failure) => problem(failure).status(),
-        };
-        let told = answered.ok().and_then(|origin| true_cost(origin));
-        let cost = match context.route.refund_on.contains(&status) {
-            true => Some(0),
-            false => told,
-        };
-        if let Some(cost) = cost {
+        let failed = |failure| problem(failure).status();
+        let status = answered.map_or_else(failed, OriginHead::status);
+        if !self.refund(context, status, now)
+            && let Some(cost) = answered.ok().and_then(|origin| true_cost(origin))
+        {
             self.correct_cost(context, cost, now);
         }
+    }
+
+    /// Gives the permits back, if the route does so for an answer of this status.
+    fn refund(&mut self, context: &mut Context<B>, status: u16, now: Timestamp) -> bool {
+        let refunds = context.route.refund_on.contains(&status);
+        if refunds {
+            self.correct_cost(context, 0, now);
+        }
+        refunds
     }
 
     fn correct_cost(&mut self, context: &mut Context<B>, cost: u64, now: Timestamp) {
@@ -330,8 +320,8 @@ impl<B: Body> Context<B> {
         relay
     }
 
-    /// Answers that the origin failed. There is nothing to serve in place of its answer. `shared`:
-    /// what `Cache-Status` says if it failed for another request.
+    /// Answers that the origin failed, with nothing to serve in place of its answer. `shared`: what
+    /// `Cache-Status` says if it failed for another request.
     fn failed(self, failure: Failure, shared: Option<CacheStatus>) -> Respond<B> {
         let mut answer = problem(failure).answer();
         let status = shared.or_else(|| match &self.cache {

@@ -57,7 +57,7 @@ pub enum Problem {
     UrlTooLong,
     /// The query has parameters that the route does not declare, and the route refuses them.
     UnknownQuery {
-        /// The names of the first few, as they are spelt in the URL.
+        /// The names of the first few.
         names: Vec<String>,
     },
     /// An admin page was requested without the token that opens it.
@@ -235,10 +235,8 @@ impl Problem {
         let detail = match self {
             Self::MalformedBody { expected } => (*expected).to_owned(),
             Self::UnknownQuery { names } => {
-                let names: Vec<_> = names.iter().map(|name| cut(name)).collect();
-                let detail = format!("Unknown: {}", names.join(", "));
-                body.insert("parameters".to_owned(), names.into());
-                detail
+                body.insert("parameters".to_owned(), names.clone().into());
+                format!("Unknown: {}", names.join(", "))
             }
             Self::NotPurgeable { problems } => {
                 body.insert("problems".to_owned(), problems.clone().into());
@@ -262,15 +260,3 @@ impl Problem {
         body.insert("detail".to_owned(), detail.into());
     }
 }
-
-/// A name of a client's, cut to a length that is good to read. It is ASCII, because it is of a URL in
-/// normal form.
-fn cut(name: &str) -> String {
-    match name.char_indices().nth(LONGEST_NAME) {
-        Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()),
-        None => name.to_owned(),
-    }
-}
-
-/// How much of a name of a parameter a problem tells, in characters.
-const LONGEST_NAME: usize = 64;

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::cache::{CacheRequest, Change, Lookup, Phase, Serve};
+use crate::cache::{Change, Lookup, Phase, Serve};
 use crate::clock::Timestamp;
 use crate::engine::http_cache::{Bypass, Forward, Target};
 use crate::engine::route::segments;
@@ -126,10 +126,8 @@ impl<B: Body> Gate<B> {
         if !self.store_allows(&mut context, now) {
             return self.without_store(head, context, now);
         }
-        let mut query = match looks_up {
-            true => self.entry_query(&target, &context),
-            false => None,
-        };
+        let query = looks_up.then(|| self.entry_query(&target, &context));
+        let mut query = query.flatten();
         let lookup = context.cache.lookup();
         let failed = lookup.is_some_and(|lookup| lookup.shared(&self.cache, now).is_some());
         let calls_origin = match lookup {
@@ -138,8 +136,7 @@ impl<B: Body> Gate<B> {
         };
         let refused = context.admission.check().origin_refused().is_some();
         if let Some(query) = query.as_mut().filter(|_| refused || failed) {
-            // This request may not or need not call the origin, so it must not take the refresh
-            // lease.
+            // This request will not call the origin, so it must not take the refresh lease.
             query.lease_for = None;
         }
         let (limits, link) = (&mut self.limits, &mut self.link);
@@ -182,17 +179,7 @@ impl<B: Body> Gate<B> {
                 Some(plan) => Phase::Change(Box::new(Change::of(plan, head, target))),
                 None => Phase::Off,
             },
-            Some(plan) => {
-                let refused = plan.refused(target.query());
-                if !refused.is_empty() && matches!(head.method(), "GET" | "HEAD") {
-                    return Phase::Refused(refused);
-                }
-                let search = self.cache.no_vary_search(target.path());
-                match CacheRequest::of(plan, head, target, search, self.link.is_up()) {
-                    Ok(request) => Phase::Lookup(Box::new(Lookup::new(request))),
-                    Err(why) => Phase::Bypass(why),
-                }
-            }
+            Some(plan) => Phase::first(plan, head, target, &self.cache, self.link.is_up()),
             None => Phase::Off,
         }
     }
@@ -341,16 +328,9 @@ impl<B: Body> Gate<B> {
                 }
                 let max_wait = context.route.origin_timeout;
                 let store_tells = !context.store_failed && self.link.is_up();
-                // A request that may not call the origin cannot be a leader, but it can wait for one.
                 let refused = context.admission.check().origin_refused().is_some();
-                let pause = match refused && !miss.lookup.is_being_fetched(&self.cache.fetches, now)
-                {
-                    true => None,
-                    false => {
-                        let (place, memory) = (&mut context.place, &mut self.cache);
-                        miss.join(place, memory, max_wait, store_tells, now)
-                    }
-                };
+                let (place, memory) = (&mut context.place, &mut self.cache);
+                let pause = miss.join(place, memory, max_wait, store_tells, refused, now);
                 context.cache = Phase::Miss(Box::new(miss));
                 match pause {
                     Some(pause) => Step::Wait(pause, context),
@@ -381,11 +361,8 @@ impl<B: Body> Gate<B> {
         let refused = context.admission.check().origin_refused().is_some();
         let max_wait = context.route.origin_timeout;
         let (place, fetches) = (&mut context.place, &mut self.cache.fetches);
-        let lookup = context.cache.lookup()?;
-        if refused && !lookup.is_being_fetched(fetches, now) {
-            return None;
-        }
-        lookup.join(place, fetches, max_wait, now)
+        let lookup = context.cache.lookup();
+        lookup?.join(place, fetches, max_wait, refused, now)
     }
 
     /// Goes to the origin. If the request has waited for another one and has not asked the store

@@ -86,7 +86,7 @@ test("what is for one client only is handed to nobody else", async () => {
   }
 });
 
-test("an origin that resets fails who asked, and is asked again a second later", async () => {
+test("an origin that resets fails who asked, and is asked again soon", async () => {
   const path = `${made}?__body=reset{n}`;
   origin.control.set({ fail: "reset", only: made });
   for (const reply of await crowd([first], path, 20)) assert.equal(reply.status, 502);

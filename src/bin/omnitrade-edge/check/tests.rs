@@ -103,6 +103,7 @@ fn every_choice_of_the_grammar_has_words() {
                 },
                 "routes": [{ "path": "/a", "limits": ["l"], "cache": {
                     "ttl": "1s", "query": ["q"], "normalize": { "q": "upper" },
+                    "unknown_query": "drop",
                 } }],
             });
             *config.pointer_mut(at).expect(at) = word.clone().into();
