@@ -2,6 +2,8 @@
 //! another one, or comes within a second after it, need not find out for itself that the origin
 //! fails.
 
+use std::rc::Rc;
+
 use crate::clock::{Timestamp, millis};
 use crate::engine::http_cache::{
     CacheKey, CacheStatus, Entry, Exchange, Fields, Meta, Use, asks_for_more, is_origin_error,
@@ -179,6 +181,8 @@ impl<B: Body> CacheMemory<B> {
         };
         let asked = entry.meta.request_time.max(entry.checked_at);
         entry.freshness = entry.freshness.ending(until);
+        let meta = Rc::make_mut(&mut entry.meta);
+        key.text().clone_into(&mut meta.key);
         let shared = Shared {
             how: How::Answered(entry),
             since: now,

@@ -713,3 +713,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_negative_500_beside_a_usable_variant_is_shared_and_not_stored() {
+    let mut rig = Rig::new(config());
+    let spoken = |tongue: &str| get("/negative").with("accept-language", tongue);
+    rig.next(response(200, "de").with("vary", "accept-language"));
+    rig.send(&spoken("de"));
+    let (_, second) = shared(&mut rig, Ok(broken()), &spoken("fr"), &spoken("fr"));
+    assert_eq!((second.status, second.fetches), (500, 0));
+    assert!(second.cache().ends_with("detail=shared-failure"));
+    let seen = rig.send(&spoken("de"));
+    assert_eq!((seen.text(), seen.fetches), ("de", 0));
+    rig.wait(1_000);
+    assert_eq!(rig.send(&spoken("fr")).fetches, 1, "it was not stored");
+}

@@ -14,8 +14,8 @@ use super::vary::{self, Vary};
 pub enum WhyNot {
     /// The request's method is not `GET`.
     Method,
-    /// The status is interim, partial, `304`, `416`, a server error, or one that RFC 6585 forbids to
-    /// store.
+    /// The status is interim, partial, `304`, `416`, a server error, or one that RFC 6585 forbids
+    /// to store.
     Status,
     /// `must-understand` (RFC 9111 §5.2.2.3) with a status that this cache does not know.
     NotUnderstood,
