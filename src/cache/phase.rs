@@ -47,8 +47,8 @@ pub enum Phase<B: Body> {
 }
 
 impl<B: Body> Phase<B> {
-    /// The phase in which a request to a route with this plan starts, unless it may change something
-    /// or asks for an upgrade. `store_is_up`: whether the store can be asked about entries.
+    /// The phase in which a request to a route with this plan starts, unless it may change what is
+    /// stored or asks for an upgrade. `store_is_up`: whether the store can be asked about entries.
     pub fn first(
         plan: &CachePlan,
         head: &impl Head,
