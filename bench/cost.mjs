@@ -25,7 +25,7 @@ const job = {
   },
   routes: [
     { path: "/api/v1/market-data/symbols", limits: ["per-client"] },
-    { path: "/api/trading-pairs", limits: ["per-client", "per-ip"] },
+    { path: "/api/v1/market-data/markets", limits: ["per-client", "per-ip"] },
     { path: "/api/v1/market-data/orderbook", limits: ["per-client"], cache: { ttl: "5m", query: ["symbol", "limit"] } },
     { path: "/api/v1/market-data/ticker", limits: ["single"] },
     { path: "/api/v1/market-data/trades", limits: ["leased"] },
@@ -66,7 +66,7 @@ const KINDS = [
   },
   {
     name: NAMES.twoLimits,
-    request: () => ({ path: "/api/trading-pairs", key: "a" }),
+    request: () => ({ path: "/api/v1/market-data/markets?per_page=1", key: "a" }),
     status: 200,
   },
   {

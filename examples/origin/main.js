@@ -12,6 +12,8 @@ const USAGE = `usage: node examples/origin/main.js [options]
   --seed N        of the market's random walk; default 1
   --latency MS    wait before every answer
   --fail WHAT     fail every request: a status from 400 to 599, reset, or hang
+  --limiter       refuse an address after 300 requests in 15 minutes, as the API does by itself
+  --no-cache      keep no answers: the market moves with every request
   --help          show this
 
 /__origin/control changes latency and failures while it runs.`;
@@ -24,13 +26,16 @@ function stop(message, code) {
 
 function readOptions() {
   const string = /** @type {const} */ ({ type: "string" });
+  const boolean = /** @type {const} */ ({ type: "boolean" });
   const options = {
     port: string,
     host: string,
     seed: string,
     latency: string,
     fail: string,
-    help: /** @type {const} */ ({ type: "boolean" }),
+    limiter: boolean,
+    "no-cache": boolean,
+    help: boolean,
   };
   try {
     return parseArgs({ options }).values;
@@ -49,7 +54,7 @@ function wholeNumber(name, value, max) {
 const failOf = (value) =>
   /** @type {import("./faults.js").Switches["fail"]} */ (/^\d+$/.test(value) ? Number(value) : value);
 
-const { port, host, seed, latency, fail, help } = readOptions();
+const { port, host, seed, latency, fail, limiter, "no-cache": noCache, help } = readOptions();
 if (help) {
   console.log(USAGE);
   process.exit(0);
@@ -62,6 +67,8 @@ try {
     seed: wholeNumber("seed", seed ?? "1", 2 ** 32 - 1),
     latency: latency === undefined ? undefined : wholeNumber("latency", latency, 600_000),
     fail: fail === undefined ? undefined : failOf(fail),
+    limiter,
+    cache: !noCache,
   });
   // Tests read the port from this line.
   console.log(`sample API on ${origin.url}`);

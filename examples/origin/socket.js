@@ -1,10 +1,13 @@
-/** The WebSocket of the market data: regular ticks, and replies to messages. */
+/**
+ * Upgrades, and the plain WebSocket of the market data: regular ticks, and replies to messages.
+ */
 
 import { STATUS_CODES } from "node:http";
 import { WebSocketServer } from "ws";
 import { errorBody } from "./errors.js";
 import { format, priceAt } from "./market.js";
 import { fields } from "./params.js";
+import { SOCKET_IO_PATH } from "./socket-io.js";
 
 export const SOCKET_PATH = "/ws/v1/market-data";
 
@@ -19,9 +22,10 @@ const FIRST_SYMBOL = "BTCUSDT";
  * Handles the upgrades of `server`.
  * @param {import("node:http").Server} server
  * @param {{ market: import("./market.js").Market, now: () => number,
- *   control: import("./faults.js").Control, counters: import("./counters.js").Counters }} parts
+ *   control: import("./faults.js").Control, counters: import("./counters.js").Counters,
+ *   socketIo: import("./socket-io.js").SocketIo }} parts
  */
-export function serveSockets(server, { market, now, control, counters }) {
+export function serveSockets(server, { market, now, control, counters, socketIo }) {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES });
   sockets.on("connection", (client, request) => converse(client, request, market, now));
 
@@ -34,6 +38,7 @@ export function serveSockets(server, { market, now, control, counters }) {
     const timer = setTimeout(() => {
       if (fail === "reset") socket.destroy();
       else if (typeof fail === "number") refuse(socket, fail);
+      else if (path === SOCKET_IO_PATH && fail === null) socketIo.upgrade(request, socket, head);
       else if (path !== SOCKET_PATH) refuse(socket, 404);
       else if (fail === null)
         sockets.handleUpgrade(request, socket, head, (client) => sockets.emit("connection", client, request));

@@ -16,12 +16,14 @@ export const clock = { time: START };
 /**
  * Starts a server for the tests of one file. Before every test the clock shows START and the
  * switches have their defaults.
+ *
+ * @param {import("./index.js").Options} [options]
  */
-export function serveTests() {
+export function serveTests(options = {}) {
   /** @type {import("./index.js").Origin} */
   let origin;
   before(async () => {
-    origin = await startOrigin({ seed: 7, now: () => clock.time });
+    origin = await startOrigin({ seed: 7, now: () => clock.time, ...options });
   });
   after(() => origin.close());
   afterEach(() => {

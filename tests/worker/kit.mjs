@@ -22,6 +22,8 @@ export const PATIENCE = 20_000;
  * @typedef {{ after: (end: () => Promise<unknown>) => void }} Scope
  */
 
+/** @typedef {import("../../examples/origin/index.js").Options} ApiOptions of the sample API */
+
 /**
  * The options of a gate. Its configuration need not name the origin.
  * @typedef {Omit<Parameters<typeof startGate>[0], "edge"> & {
@@ -32,25 +34,25 @@ export const PATIENCE = 20_000;
 /**
  * The sample API, a Redis behind its REST server, a tap on the way there, and the gate in front of
  * them all. They are stopped after the tests of the file.
- * @param {GateOptions} options
+ * @param {GateOptions & { api?: ApiOptions }} options
  */
-export async function setUp(options) {
-  const around = await surroundings();
+export async function setUp({ api, ...options }) {
+  const around = await surroundings({ api });
   return { ...around, gate: await startGateBefore(around, options) };
 }
 
 /**
  * Everything around a gate, for files that start their gates one by one.
- * @param {Parameters<typeof startStore>[0]} [options] of the store
+ * @param {Parameters<typeof startStore>[0] & { api?: ApiOptions }} [options] of the store
  */
-export async function surroundings(options) {
-  const [origin, store] = await Promise.all([startSampleOrigin(), startStore(options)]);
+export async function surroundings({ api, ...options } = {}) {
+  const [origin, store] = await Promise.all([startSampleOrigin(api), startStore(options)]);
   return { origin, ...store };
 }
 
-/** The sample API. */
-export async function startSampleOrigin() {
-  const origin = await startOrigin();
+/** The sample API. @param {ApiOptions} [options] */
+export async function startSampleOrigin(options) {
+  const origin = await startOrigin(options);
   after(() => origin.close());
   return origin;
 }

@@ -1,26 +1,44 @@
-/** Public market data: `/api/v1/market-data`. */
+/**
+ * Public market data: `/api/v1/market-data`. The API keeps what its providers answer for a while,
+ * and passes them no `limit` that its client did not give.
+ */
 
 import express from "express";
 import { CURRENCIES, coinList, ORDER_NAMES } from "../coin-list.js";
 import { HttpError } from "../errors.js";
 import { dayRange, dayVolume, format, INTERVALS, klines, orderbook, priceAt, trades } from "../market.js";
-import { choice, coinOf, integer, requiredText } from "../params.js";
+import { choice, coinOf, declared, integer, requiredText } from "../params.js";
 
 const MAX_TIME = 8_640_000_000_000_000;
 
-/** @param {import("../market.js").Market} market @param {() => number} now */
-export function marketData(market, now) {
+/** For how long the API keeps an answer, in milliseconds. */
+const KEPT = { orderbook: 2_000, trades: 2_000, klines: 10_000, markets: 300_000 };
+
+/** How much the provider gives to whom names no `limit`. */
+const PROVIDER_GIVES = { orderbook: 20, trades: 60, klines: 300 };
+
+/** @typedef {import("../market.js").Market} Market */
+
+/**
+ * @param {Market} market
+ * @param {{ now: () => number, memory: import("../memory.js").Memory }} parts
+ */
+export function marketData(market, { now, memory }) {
   const router = express.Router();
 
   router.get("/markets", (req, res) => {
-    res.json(coinList(market, coinListQuery(req.query), now()));
+    declared(req.query, ["vs_currency", "page", "per_page", "order", "sparkline"]);
+    const query = coinListQuery(req.query);
+    res.json(memory.keep(["markets", query], KEPT.markets, (time) => coinList(market, query, time)));
   });
 
-  router.get("/symbols", (_req, res) => {
+  router.get("/symbols", (req, res) => {
+    declared(req.query, []);
     res.json(market.pairs());
   });
 
   router.get("/ticker", (req, res) => {
+    declared(req.query, ["symbol"]);
     const coin = coinOf(market, requiredText(req.query, "symbol"));
     const time = now();
     const { low, high } = dayRange(coin, time);
@@ -35,22 +53,35 @@ export function marketData(market, now) {
   });
 
   router.get("/orderbook", (req, res) => {
-    const limit = integer(req.query, "limit", { min: 1, max: 1000, fallback: 100 });
-    res.json(orderbook(coinOf(market, requiredText(req.query, "symbol")), limit, now()));
+    const { coin, limit } = depthQuery(req.query, PROVIDER_GIVES.orderbook);
+    res.json(memory.keep(["orderbook", coin.id, limit], KEPT.orderbook, (time) => orderbook(coin, limit, time)));
   });
 
   router.get("/trades", (req, res) => {
-    const limit = integer(req.query, "limit", { min: 1, max: 1000, fallback: 100 });
-    res.json(trades(coinOf(market, requiredText(req.query, "symbol")), limit, now()));
+    const { coin, limit } = depthQuery(req.query, PROVIDER_GIVES.trades);
+    res.json(memory.keep(["trades", coin.id, limit], KEPT.trades, (time) => trades(coin, limit, time)));
   });
 
   router.get("/klines", (req, res) => {
-    const query = klinesQuery(req.query);
-    res.json(klines(coinOf(market, requiredText(req.query, "symbol")), query, now()));
+    declared(req.query, ["symbol", "interval", "startTime", "endTime", "limit"]);
+    const [symbol, query] = [requiredText(req.query, "symbol"), klinesQuery(req.query, PROVIDER_GIVES.klines)];
+    const coin = coinOf(market, symbol);
+    res.json(memory.keep(["klines", coin.id, query], KEPT.klines, (time) => klines(coin, query, time)));
   });
+
+  /** @param {import("../params.js").Query} query @param {number} fallback */
+  function depthQuery(query, fallback) {
+    declared(query, ["symbol", "limit"]);
+    // The DTO is checked first: only what passes it reaches a provider.
+    const [symbol, limit] = [requiredText(query, "symbol"), limitOf(query, fallback)];
+    return { coin: coinOf(market, symbol), limit };
+  }
 
   return router;
 }
+
+/** @param {import("../params.js").Query} query @param {number} fallback */
+const limitOf = (query, fallback) => integer(query, "limit", { min: 1, max: 1000, fallback });
 
 /**
  * The parameters of a list of coins, here and in the CoinGecko proxy.
@@ -69,13 +100,14 @@ export function coinListQuery(query) {
 /**
  * The parameters of candles, here and in the Binance proxy.
  * @param {import("../params.js").Query} query
+ * @param {number} fallback how many there are without `limit`
  */
-export function klinesQuery(query) {
+export function klinesQuery(query, fallback) {
   const interval = choice(query, "interval", INTERVALS);
   const from = integer(query, "startTime", { min: 0, max: MAX_TIME, fallback: undefined });
   const to = integer(query, "endTime", { min: 0, max: MAX_TIME, fallback: undefined });
   if (from !== undefined && to !== undefined && from > to) {
-    throw new HttpError(400, "startTime must not be after endTime");
+    throw new HttpError(400, ["startTime must not be after endTime"]);
   }
-  return { interval, from, to, limit: integer(query, "limit", { min: 1, max: 1000, fallback: 500 }) };
+  return { interval, from, to, limit: limitOf(query, fallback) };
 }

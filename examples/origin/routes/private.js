@@ -4,11 +4,12 @@ import express from "express";
 import { addKey, addOrder, entry } from "../accounts.js";
 import { HttpError } from "../errors.js";
 import { format, priceAt } from "../market.js";
-import { coinOf, fields, text } from "../params.js";
+import { coinOf, declared, fields, text } from "../params.js";
 import { keyOf, unit } from "../walk.js";
 
 const SIDES = ["buy", "sell"];
 const TYPES = ["market", "limit", "stop", "stop_limit"];
+const ORDER_FILTERS = ["exchangeId", "symbol", "status"];
 
 /** @typedef {import("../market.js").Market} Market */
 /** @typedef {ReturnType<typeof import("../accounts.js").createAccounts>} Accounts */
@@ -18,7 +19,8 @@ export function orders(market, accounts, now) {
   const router = express.Router();
 
   router.get("/", (req, res) => {
-    const [exchangeId, symbol, status] = ["exchangeId", "symbol", "status"].map((name) => text(req.query, name));
+    declared(req.query, ORDER_FILTERS);
+    const [exchangeId, symbol, status] = ORDER_FILTERS.map((name) => text(req.query, name));
     const all = [...accounts.of(res.locals.user).orders.values()];
     res.json(
       all.filter(

@@ -2,9 +2,8 @@
 
 import express from "express";
 import { CURRENCIES, coinList, rateOf } from "../coin-list.js";
-import { HttpError } from "../errors.js";
 import { dayRange, dayVolume, format, klines, orderbook, priceAt, trades } from "../market.js";
-import { choice, coinOf, integer, requiredText } from "../params.js";
+import { choice, coinOf, integer, providerFailed, requiredText } from "../params.js";
 import { DAY_MS } from "../walk.js";
 import { coinListQuery, klinesQuery } from "./market-data.js";
 
@@ -91,6 +90,7 @@ export function coingecko(market, now) {
     });
   });
 
+  router.use(unknownEndpoint);
   return router;
 }
 
@@ -141,16 +141,22 @@ export function binanceTestnet(market, now) {
   });
 
   router.all("/v3/klines", (req, res) => {
-    const candles = klines(symbolOf(req.query), klinesQuery(req.query), now());
+    const candles = klines(symbolOf(req.query), klinesQuery(req.query, 500), now());
     res.json(candles.map((c) => [c.openTime, c.open, c.high, c.low, c.close, c.volume, c.closeTime]));
   });
 
+  router.use(unknownEndpoint);
   return router;
 }
+
+/** The provider knows no such path. @type {import("express").Handler} */
+const unknownEndpoint = () => {
+  throw providerFailed("no such endpoint");
+};
 
 /** @param {Market} market @param {string} id */
 function geckoCoin(market, id) {
   const coin = market.coin(id);
-  if (!coin) throw new HttpError(404, "coin not found");
+  if (!coin) throw providerFailed("coin not found");
   return coin;
 }

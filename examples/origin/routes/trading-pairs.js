@@ -1,8 +1,7 @@
-/** What can be traded on which exchange: `/api/trading-pairs`. */
+/** What can be traded on which exchange, for users: `/api/trading-pairs`. */
 
 import express from "express";
-import { HttpError } from "../errors.js";
-import { coinOf } from "../params.js";
+import { coinOf, providerFailed } from "../params.js";
 
 const EXCHANGES = ["binance", "binance_testnet", "kraken"];
 const PAIRS_PER_EXCHANGE = 40;
@@ -24,7 +23,7 @@ export function tradingPairs(market) {
   router.get("/:exchangeId/:symbol", (req, res) => {
     const exchange = exchangeOf(req.params.exchangeId);
     const coin = coinOf(market, req.params.symbol);
-    if (!listed.includes(coin)) throw new HttpError(404, `${coin.pair} is not traded on ${exchange}`);
+    if (!listed.includes(coin)) throw providerFailed(`${coin.pair} is not traded on ${exchange}`);
     res.json(pair(exchange, coin));
   });
 
@@ -34,7 +33,7 @@ export function tradingPairs(market) {
 /** @param {string} id */
 function exchangeOf(id) {
   if (EXCHANGES.includes(id)) return id;
-  throw new HttpError(404, `Exchange ${id.slice(0, 40)} not found`);
+  throw providerFailed(`no exchange ${id.slice(0, 40)}`);
 }
 
 /** @param {string} exchangeId @param {import("../market.js").Coin} coin */
