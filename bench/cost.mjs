@@ -211,7 +211,7 @@ async function ask(connection, { path, key }) {
  * @param {{ calls: () => number }} proxy
  * @returns {Promise<Counts>}
  */
-async function settled(redis, proxy) {
+export async function settled(redis, proxy) {
   for (let seen = ""; ; ) {
     const [commands, calls] = [await redis.calls(), proxy.calls()];
     const now = JSON.stringify([calls, ...commands]);

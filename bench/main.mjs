@@ -16,6 +16,10 @@ import { ensureRedisServer } from "../scripts/lib/redis-server.mjs";
  */
 const PARTS = {
   cost: { about: "what a request costs the store", load: () => import("./cost.mjs") },
+  terminals: {
+    about: "what the frontend's users cost, and whether one is refused",
+    load: () => import("./terminals.mjs"),
+  },
   accuracy: { about: "how much an adversary gets", load: () => import("./accuracy.mjs") },
   limiter: { about: "how well it limits, beside @upstash/ratelimit and governor", load: () => import("./limiter.mjs") },
   cache: { about: "how well it caches, beside nginx and Varnish", load: () => import("./cache.mjs") },

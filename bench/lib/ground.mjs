@@ -18,10 +18,10 @@ import { connectToRedis } from "./redis-info.mjs";
  */
 
 /**
- * What all contestants are asked to do: `EDGE` without the origin. The peers use only `window`,
- * `quota` and `by` of a limit, and exact paths, `limits`, and the cache's `ttl` and `query` of a
- * route.
- * @typedef {{ limits: Record<string, object>, routes: object[] }} Job
+ * What all contestants are asked to do: `EDGE` without the origin. The peers use only
+ * `default_limits`, `window`, `quota` and `by` of a limit, and `path`, `methods`, `limits`, and the
+ * cache's `ttl` and `query` of a route.
+ * @typedef {{ limits: Record<string, object>, routes: object[], default_limits?: string[] }} Job
  */
 
 /**

@@ -9,7 +9,8 @@ import { Redis } from "@upstash/redis/cloudflare";
 /**
  * @typedef {object} Env
  * @property {{
- *   origin: string, redis: { key_prefix: string }, limits: Record<string, Limit>, routes: Route[]
+ *   origin: string, redis: { key_prefix: string }, limits: Record<string, Limit>, routes: Route[],
+ *   default_limits?: string[]
  * }} EDGE
  * @property {string} UPSTASH_REDIS_REST_URL
  * @property {string} UPSTASH_REDIS_REST_TOKEN
@@ -21,7 +22,11 @@ import { Redis } from "@upstash/redis/cloudflare";
  *   by: "client" | "ip", window: import("@upstash/ratelimit").Duration, quota: number
  * }} Limit
  */
-/** @typedef {{ path: string, limits: string[], cache?: { ttl: string, query: string[] } }} Route */
+/**
+ * @typedef {{
+ *   path: string, methods?: string[], limits: string[], cache?: { ttl: string, query: string[] }
+ * }} Route
+ */
 
 /** @typedef {ReturnType<typeof start>} App */
 
@@ -38,11 +43,11 @@ export default {
   async fetch(request, env, context) {
     app ??= start(env);
     const url = new URL(request.url);
-    const route = app.routes.get(url.pathname);
+    const route = routeOf(app, url.pathname, request.method);
     if (!route) return new Response(null, { status: 404 });
 
     const address = request.headers.get("cf-connecting-ip") ?? "";
-    const client = request.headers.get("x-api-key") ?? address;
+    const client = request.headers.get("x-api-key") ?? request.headers.get("authorization") ?? address;
     const results = await Promise.all(
       route.limits.map(({ by, limiter }) => limiter.limit(by === "client" ? client : address)),
     );
@@ -56,24 +61,35 @@ export default {
       const wait = Math.ceil((tightest.reset - Date.now()) / 1000);
       return new Response("Too many requests", { status: 429, headers: { ...headers, "retry-after": `${wait}` } });
     }
-    return answer(app, route, url, headers, context);
+    return answer(app, route, url, request, headers, context);
   },
 };
+
+/** @param {App} app @param {string} pathname @param {string} method */
+function routeOf({ exact, patterns, other }, pathname, method) {
+  const candidates = [...exact, ...patterns].filter(({ matches }) => matches(pathname));
+  return candidates.find(({ methods }) => methods?.includes(method) ?? true) ?? other;
+}
 
 /**
  * The answer from the cache or, if it has none, from the origin.
  * @param {App} app
  * @param {{ cache?: { ttl: number, query: string[] } }} route
  * @param {URL} url
+ * @param {Request} request
  * @param {Record<string, string>} headers
  * @param {{ waitUntil: (promise: Promise<unknown>) => void }} context
  */
-async function answer({ redis, origin, prefix }, { cache }, url, headers, context) {
+async function answer({ redis, origin, prefix }, { cache }, url, request, headers, context) {
   if (!cache) {
-    const response = await fetch(`${origin}${url.pathname}${url.search}`);
+    const response = await fetch(new Request(`${origin}${url.pathname}${url.search}`, request));
+    if (response.status === 101) return response;
     return new Response(response.body, { status: response.status, headers: { ...headers, ...kept(response) } });
   }
-  const query = cache.query.map((name) => `${name}=${encodeURIComponent(url.searchParams.get(name) ?? "")}`).join("&");
+  const query = cache.query
+    .filter((name) => url.searchParams.has(name))
+    .map((name) => `${name}=${encodeURIComponent(url.searchParams.get(name) ?? "")}`)
+    .join("&");
   const key = `${prefix}:c:${url.pathname}?${query}`;
   const stored = await redis.get(key);
   if (typeof stored === "string") {
@@ -97,7 +113,7 @@ function kept({ headers }) {
 
 /** @param {Env} env */
 function start(env) {
-  const { origin, redis: settings, limits, routes } = env.EDGE;
+  const { origin, redis: settings, limits, routes, default_limits } = env.EDGE;
   // One client for all, so that it can send the limits of a request together. The entries are
   // texts, so it need not try to read them as JSON.
   const redis = Redis.fromEnv(env, { automaticDeserialization: false });
@@ -112,12 +128,37 @@ function start(env) {
       return [name, { by, limiter }];
     }),
   );
-  const prepared = routes.map(({ path, limits, cache }) => ({
+  /** @param {string[]} names */
+  const limitersOf = (names) => names.flatMap((name) => limiters.get(name) ?? []);
+  const prepared = routes.map(({ path, methods, limits, cache }) => ({
     path,
-    limits: limits.flatMap((name) => limiters.get(name) ?? []),
+    methods,
+    limits: limitersOf(limits),
     cache: cache && { ttl: milliseconds(cache.ttl), query: cache.query },
+    matches: matcherOf(path),
   }));
-  return { redis, origin, prefix: settings.key_prefix, routes: new Map(prepared.map((route) => [route.path, route])) };
+  return {
+    redis,
+    origin,
+    prefix: settings.key_prefix,
+    exact: prepared.filter(({ path }) => !path.includes("{")),
+    // The longest one first, as the most specific one.
+    patterns: prepared.filter(({ path }) => path.includes("{")).sort((a, b) => b.path.length - a.path.length),
+    other: default_limits && { limits: limitersOf(default_limits), cache: undefined },
+  };
+}
+
+/** Matches a path in which `{name}` stands for a segment, and `{*name}` for the rest. @param {string} path */
+function matcherOf(path) {
+  const source = path
+    .split(/(\{\*?\w+\})/)
+    .map((part) =>
+      part.startsWith("{*") ? ".*" : part.startsWith("{") ? "[^/]+" : part.replace(/[.+?^$()|[\]\\]/g, "\\$&"),
+    )
+    .join("")
+    .replace(/\/\.\*$/, "(/.*)?");
+  const pattern = new RegExp(`^${source}$`);
+  return (/** @type {string} */ pathname) => pattern.test(pathname);
 }
 
 /** @param {string} duration such as "500ms" or "60s" */

@@ -72,7 +72,8 @@ export function createIdentity({ now, maxAge = HOUR_S }) {
      */
     issue: ({ user = "alice", plan, expires_in = HOUR_S, alg, kid, stranger = false, claims = {} } = {}) => {
       const named = kid === undefined ? undefined : keys().find((key) => key.kid === kid);
-      if (kid !== undefined && !named) throw new HttpError(400, [`kid must name a published key, not ${kid.slice(0, 40)}`]);
+      if (kid !== undefined && !named)
+        throw new HttpError(400, [`kid must name a published key, not ${kid.slice(0, 40)}`]);
       const known = named ?? /** @type {SigningKey} */ (keys().find((key) => key.alg === (alg ?? "RS256")));
       if (alg !== undefined && known.alg !== alg) throw new HttpError(400, [`${known.kid} does not sign with ${alg}`]);
       const key = stranger ? strangerOf(known.alg) : known;

@@ -14,6 +14,7 @@ const DAY = 86_400;
 
 const { gate, origin, store } = await setUp({
   isolates: 2,
+  api: { cache: false },
   edge: {
     routes: [
       {
@@ -101,6 +102,7 @@ test("closed candles are kept for good, open ones until they close", async () =>
 
 test("what is missing is remembered for a moment, and then asked for again", async () => {
   const path = `${book}?symbol=nothing`;
+  origin.control.set({ fail: 404, only: book });
   const missing = await ask(first, path);
   assert.equal(missing.status, 404);
   assert.ok(cacheStatus(missing).stored);
@@ -112,6 +114,7 @@ test("what is missing is remembered for a moment, and then asked for again", asy
   const later = await ask(first, path);
   assert.equal(cacheStatus(later).hit, undefined, "it is not served stale");
   assert.equal(origin.counters.of(book), seen + 1);
+  origin.control.set({});
 });
 
 test("only a stale answer says how old it is, in milliseconds", async () => {

@@ -1,0 +1,249 @@
+/**
+ * What terminals of the frontend cost, and whether any of them is refused: the shipped
+ * `wrangler.toml`, the same with exact limits, and the peer, each in front of the same users.
+ */
+import { settled } from "./cost.mjs";
+import { ours, peer } from "./lib/contestants.mjs";
+import { startCountingProxy } from "./lib/counting-proxy.mjs";
+import { PROFILES, perMinute } from "./terminals/profiles.mjs";
+import { shippedEdge, withExactLimits } from "./terminals/shipped.mjs";
+import { createTally, openPage, play, terminals, until } from "./terminals/terminal.mjs";
+
+const USERS = 50;
+const SECONDS = 60;
+/** How many of the users sit behind one address. */
+const OFFICE = 10;
+/** Another seed makes other users, who come at other times. */
+const SEED = Number(process.env.SEED ?? 20_261_126);
+
+/** What the store's provider charges, in dollars. */
+const PER_COMMAND = 0.2 / 100_000;
+const MINUTES_A_MONTH = 30 * 24 * 60;
+
+const HONEST = 10;
+const ABUSE_PER_SECOND = 10;
+const QUOTES_PER_SECOND = 10;
+const QUOTING_SECONDS = 10;
+
+/** @typedef {Awaited<ReturnType<typeof measureAll>>} Measured */
+
+/** @param {import("./lib/ground.mjs").Ground} ground */
+export async function measure(ground) {
+  const edge = shippedEdge(ground.origin.url);
+  const contestants = [
+    { title: "shipped", contestant: ours, edge },
+    { title: "shipped, all limits exact", contestant: { ...ours, name: "exact" }, edge: withExactLimits(edge) },
+    { title: "@upstash", contestant: peer, edge: peerEdge(edge) },
+  ];
+  /** @type {Measured[]} */
+  const measured = [];
+  for (const { contestant, edge } of contestants) {
+    console.error(`bench: terminals: ${contestant.name}, seed ${SEED}`);
+    measured.push(await measureAll(ground, contestant, edge));
+  }
+  return {
+    title: `${USERS} terminals for ${SECONDS} s, with the shipped wrangler.toml`,
+    columns: contestants.map(({ title }) => title),
+    rows: LINES.map(({ name, of }) => ({ name, cells: measured.map(of) })),
+    notes: [
+      `A: ${PROFILES.A.about}, ${perMinute(PROFILES.A)} requests a minute. B: ${PROFILES.B.about}, ${perMinute(PROFILES.B)}.`,
+      `Each user has a signed token, a connection and a socket.io WebSocket; ${OFFICE} of them share one address. Pages are opened within 5 s.`,
+      "Of the configuration only the addresses of the origin, the store and the token's keys are others, and the store's timeout.",
+      "Commands as Redis counts them, those inside scripts included; what opening the pages takes is part of it.",
+      `A month: ${USERS} pages open all the time, at $0.20 per 100,000 commands.`,
+      "@upstash has the same windows and quotas and caches the same routes, by Redis alone; it counts a token as it is, and has no leases, no",
+      "origin quotas and no reserves.",
+      `Seed ${SEED}; SEED=… makes other users.`,
+    ],
+    data: {
+      seed: SEED,
+      users: USERS,
+      seconds: SECONDS,
+      contestants: Object.fromEntries(contestants.map(({ contestant }, n) => [contestant.name, measured[n]])),
+    },
+  };
+}
+
+/** @type {{ name: string, of: (measured: Measured) => string | null }[]} */
+const LINES = [
+  .../** @type {const} */ (["A", "B"]).flatMap((profile) => {
+    /** @type {(name: string, of: (crowd: Crowd) => string) => { name: string, of: (measured: Measured) => string }} */
+    const line = (name, of) => ({ name: `${profile}: ${name}`, of: (measured) => of(measured[profile]) });
+    return [
+      line("requests", ({ requests }) => `${requests}`),
+      line("refused (429)", ({ refused }) => `${refused}`),
+      line("failed otherwise", ({ failed }) => `${failed}`),
+      line("commands per request", ({ commands }) => commands.toFixed(2)),
+      line("HTTP calls to the store per request", ({ calls }) => calls.toFixed(2)),
+      line("origin calls, in % of the requests", ({ originCalls }) => (100 * originCalls).toFixed(1)),
+      line("latency, p50, ms", ({ p50 }) => p50.toFixed(1)),
+      line("latency, p99, ms", ({ p99 }) => p99.toFixed(1)),
+      line("a month", ({ month }) => `$${month.toFixed(0)}`),
+    ];
+  }),
+  { name: `abuser, ${ABUSE_PER_SECOND} made-up tokens a second: refused`, of: ({ abuse }) => share(abuse.abuser) },
+  { name: `${HONEST} honest users beside it: refused`, of: ({ abuse }) => share(abuse.honest) },
+  { name: "commands per request of the abuser", of: ({ abuse }) => abuse.commands.toFixed(2) },
+  {
+    name: `${QUOTES_PER_SECOND} order books a second for ${QUOTING_SECONDS} s: refused`,
+    of: ({ cancel }) => share(cancel.quotes),
+  },
+  { name: "a cancel after them: its status", of: ({ cancel }) => `${cancel.status}` },
+  { name: `a socket.io client that polls for ${SECONDS} s: refused`, of: ({ polling }) => share(polling) },
+];
+
+/** @param {{ requests: number, refused: number }} summary */
+const share = ({ requests, refused }) => `${refused} of ${requests}`;
+
+/** @typedef {Awaited<ReturnType<typeof measureCrowd>>} Crowd */
+
+/**
+ * @param {import("./lib/ground.mjs").Ground} ground
+ * @param {import("./lib/contestants.mjs").Contestant} contestant
+ * @param {Record<string, any>} edge
+ */
+async function measureAll(ground, contestant, edge) {
+  /**
+   * Runs a scene in front of a fresh gate with keys of its own.
+   * @template T
+   * @param {string} name
+   * @param {(scene: Scene) => Promise<T>} scene
+   */
+  const stage = async (name, scene) => {
+    const proxy = await startCountingProxy(ground.rest.url);
+    const { origin: _, redis, ...job } = edge;
+    const gate = await ground.start({ ...contestant, name: `${contestant.name}-${name}` }, /** @type {any} */ (job), {
+      restUrl: proxy.url,
+    });
+    try {
+      return await scene({
+        gate,
+        tokenOf: (user) => tokenOf(ground.origin.url, user),
+        counts: async () => {
+          const { commands, calls } = await settled(ground.redis, proxy);
+          const sum = [...commands.values()].reduce((sum, count) => sum + count, 0);
+          return { commands: sum, calls, originCalls: await originCalls(ground.origin.url) };
+        },
+      });
+    } finally {
+      await gate.stop();
+      proxy.stop();
+    }
+  };
+  return {
+    A: await stage("a", (scene) => measureCrowd(scene, PROFILES.A)),
+    B: await stage("b", (scene) => measureCrowd(scene, PROFILES.B)),
+    abuse: await stage("abuse", measureAbuse),
+    cancel: await stage("cancel", measureCancel),
+    polling: await stage("polling", measurePolling),
+  };
+}
+
+/**
+ * @typedef {object} Scene
+ * @property {import("./lib/ground.mjs").Gate} gate
+ * @property {(user: string) => Promise<string>} tokenOf
+ * @property {() => Promise<{ commands: number, calls: number, originCalls: number }>} counts
+ */
+
+/** @param {Scene} scene @param {import("./terminals/profiles.mjs").Profile} profile */
+async function measureCrowd({ gate, tokenOf, counts }, profile) {
+  const crowd = terminals({ profile, users: USERS, seconds: SECONDS, seed: SEED, office: OFFICE });
+  const before = await counts();
+  const summary = (await play(crowd, { isolates: gate.isolates, tokenOf, seconds: SECONDS })).summary();
+  const after = await counts();
+  const commands = (after.commands - before.commands) / summary.requests;
+  return {
+    ...summary,
+    commands,
+    calls: (after.calls - before.calls) / summary.requests,
+    originCalls: (after.originCalls - before.originCalls) / summary.requests,
+    month: commands * USERS * perMinute(profile) * MINUTES_A_MONTH * PER_COMMAND,
+  };
+}
+
+/** An abuser beside honest users. @param {Scene} scene */
+async function measureAbuse({ gate, tokenOf, counts }) {
+  const crowd = terminals({ profile: PROFILES.A, users: HONEST, seconds: SECONDS, seed: SEED });
+  const alone = await counts();
+  const tally = createTally();
+  const page = openPage(gate.url, { token: "", address: "203.0.113.66", tally });
+  const abuse = async () => {
+    const start = performance.now();
+    const pending = [];
+    for (let n = 0; n < SECONDS * ABUSE_PER_SECOND; n++) {
+      await until(start, n / ABUSE_PER_SECOND);
+      pending.push(page.ask("/api/orders", { token: `made-up-${SEED}-${n}` }));
+    }
+    await Promise.all(pending);
+    page.close();
+  };
+  const [honest] = await Promise.all([play(crowd, { isolates: gate.isolates, tokenOf, seconds: SECONDS }), abuse()]);
+  const both = await counts();
+  const [abuser, others] = [tally.summary(), honest.summary()];
+  return { abuser, honest: others, commands: (both.commands - alone.commands) / (abuser.requests + others.requests) };
+}
+
+/** Whether quotes use up what a cancel needs. @param {Scene} scene */
+async function measureCancel({ gate, tokenOf }) {
+  const tally = createTally();
+  const page = openPage(gate.url, { token: await tokenOf("trader"), address: "203.0.113.7", tally: createTally() });
+  const quotes = openPage(gate.url, { token: await tokenOf("trader"), address: "203.0.113.7", tally });
+  const order = { exchangeId: "binance_testnet", symbol: "BTCUSDT", side: "buy", type: "limit", price: 1, quantity: 1 };
+  const made = await page.ask("/api/orders", { method: "POST", body: order });
+  const start = performance.now();
+  const pending = [];
+  for (let n = 0; n < QUOTES_PER_SECOND * QUOTING_SECONDS; n++) {
+    await until(start, n / QUOTES_PER_SECOND);
+    pending.push(quotes.ask("/api/v1/market-data/orderbook?symbol=bitcoin&limit=20"));
+  }
+  await Promise.all(pending);
+  const { id } = JSON.parse(made.text);
+  const cancelled = await page.ask(`/api/orders/${id}`, { method: "DELETE" });
+  page.close();
+  quotes.close();
+  return { quotes: tally.summary(), status: cancelled.status };
+}
+
+/** A client of socket.io that polls, as behind a proxy that lets no WebSocket through. @param {Scene} scene */
+async function measurePolling({ gate, tokenOf }) {
+  const tally = createTally();
+  const page = openPage(gate.url, { token: await tokenOf("poller"), address: "203.0.113.8", tally });
+  await page.poll(SECONDS);
+  page.close();
+  return tally.summary();
+}
+
+/** @param {string} api @param {string} user */
+async function tokenOf(api, user) {
+  const response = await fetch(`${api}/__origin/token?user=${user}`);
+  return /** @type {{ token: string }} */ (await response.json()).token;
+}
+
+/** How many requests have reached the sample API, but for those of this measurement. @param {string} api */
+async function originCalls(api) {
+  const response = await fetch(`${api}/__origin/counters`);
+  const { total, paths } = /** @type {{ total: number, paths: Record<string, number> }} */ (await response.json());
+  return total - (paths["/__origin/token"] ?? 0);
+}
+
+/**
+ * What the peer can do of a configuration: windows, quotas, and whole lifetimes.
+ * @param {Record<string, any>} edge
+ */
+function peerEdge(edge) {
+  const limits = Object.entries(edge.limits).map(([name, { by, window, quota, keyed_quota }]) => [
+    name,
+    { by: by === "ip" ? "ip" : "client", window, quota: keyed_quota ?? quota },
+  ]);
+  /** @param {any} cache */
+  const cacheOf = ({ ttl, open_ttl, query }) => query && { ttl: ttl === "candle" ? open_ttl : ttl, query };
+  /** @param {any} route */
+  const routeOf = ({ path, methods, limits = edge.default_limits, cache }) => ({
+    path,
+    methods,
+    limits,
+    cache: cache && cacheOf(cache),
+  });
+  return { default_limits: edge.default_limits, limits: Object.fromEntries(limits), routes: edge.routes.map(routeOf) };
+}
