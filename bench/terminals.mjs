@@ -2,11 +2,11 @@
  * What terminals of the frontend cost, and whether any of them is refused: the shipped
  * `wrangler.toml`, the same with exact limits, and the peer, each in front of the same users.
  */
+import { shippedEdge } from "../scripts/lib/shipped.mjs";
 import { settled } from "./cost.mjs";
 import { ours, peer } from "./lib/contestants.mjs";
 import { startCountingProxy } from "./lib/counting-proxy.mjs";
 import { PROFILES, perMinute } from "./terminals/profiles.mjs";
-import { shippedEdge, withExactLimits } from "./terminals/shipped.mjs";
 import { createTally, openPage, play, terminals, until } from "./terminals/terminal.mjs";
 
 const USERS = 50;
@@ -24,23 +24,32 @@ const HONEST = 10;
 const ABUSE_PER_SECOND = 10;
 const QUOTES_PER_SECOND = 10;
 const QUOTING_SECONDS = 10;
+const POLLING_SECONDS = 30;
 
 /** @typedef {Awaited<ReturnType<typeof measureAll>>} Measured */
 
 /** @param {import("./lib/ground.mjs").Ground} ground */
 export async function measure(ground) {
-  const edge = shippedEdge(ground.origin.url);
   const contestants = [
-    { title: "shipped", contestant: ours, edge },
-    { title: "shipped, all limits exact", contestant: { ...ours, name: "exact" }, edge: withExactLimits(edge) },
-    { title: "@upstash", contestant: peer, edge: peerEdge(edge) },
+    { title: "shipped", contestant: ours, edgeOf: shippedEdge },
+    {
+      title: "shipped, all limits exact",
+      contestant: { ...ours, name: "exact" },
+      edgeOf: (/** @type {string} */ api) => withExactLimits(shippedEdge(api)),
+    },
+    { title: "@upstash", contestant: peer, edgeOf: (/** @type {string} */ api) => peerEdge(shippedEdge(api)) },
   ];
-  /** @type {Measured[]} */
-  const measured = [];
-  for (const { contestant, edge } of contestants) {
-    console.error(`bench: terminals: ${contestant.name}, seed ${SEED}`);
-    measured.push(await measureAll(ground, contestant, edge));
-  }
+  console.error(`bench: terminals: all contestants at once, each with servers of its own; seed ${SEED}`);
+  const measured = await Promise.all(
+    contestants.map(async ({ contestant, edgeOf }) => {
+      const own = await ground.another();
+      try {
+        return await measureAll(own, contestant, edgeOf(own.origin.url));
+      } finally {
+        await own.stop();
+      }
+    }),
+  );
   return {
     title: `${USERS} terminals for ${SECONDS} s, with the shipped wrangler.toml`,
     columns: contestants.map(({ title }) => title),
@@ -49,6 +58,7 @@ export async function measure(ground) {
       `A: ${PROFILES.A.about}, ${perMinute(PROFILES.A)} requests a minute. B: ${PROFILES.B.about}, ${perMinute(PROFILES.B)}.`,
       `Each user has a signed token, a connection and a socket.io WebSocket; ${OFFICE} of them share one address. Pages are opened within 5 s.`,
       "Of the configuration only the addresses of the origin, the store and the token's keys are others, and the store's timeout.",
+      "All contestants at once, each with a Redis, an origin and users of its own.",
       "Commands as Redis counts them, those inside scripts included; what opening the pages takes is part of it.",
       `A month: ${USERS} pages open all the time, at $0.20 per 100,000 commands.`,
       "@upstash has the same windows and quotas and caches the same routes, by Redis alone; it counts a token as it is, and has no leases, no",
@@ -89,7 +99,7 @@ const LINES = [
     of: ({ cancel }) => share(cancel.quotes),
   },
   { name: "a cancel after them: its status", of: ({ cancel }) => `${cancel.status}` },
-  { name: `a socket.io client that polls for ${SECONDS} s: refused`, of: ({ polling }) => share(polling) },
+  { name: `a socket.io client that polls for ${POLLING_SECONDS} s: refused`, of: ({ polling }) => share(polling) },
 ];
 
 /** @param {{ requests: number, refused: number }} summary */
@@ -134,8 +144,10 @@ async function measureAll(ground, contestant, edge) {
     A: await stage("a", (scene) => measureCrowd(scene, PROFILES.A)),
     B: await stage("b", (scene) => measureCrowd(scene, PROFILES.B)),
     abuse: await stage("abuse", measureAbuse),
-    cancel: await stage("cancel", measureCancel),
-    polling: await stage("polling", measurePolling),
+    ...(await stage("singles", async (scene) => {
+      const [cancel, polling] = await Promise.all([measureCancel(scene), measurePolling(scene)]);
+      return { cancel, polling };
+    })),
   };
 }
 
@@ -209,7 +221,7 @@ async function measureCancel({ gate, tokenOf }) {
 async function measurePolling({ gate, tokenOf }) {
   const tally = createTally();
   const page = openPage(gate.url, { token: await tokenOf("poller"), address: "203.0.113.8", tally });
-  await page.poll(SECONDS);
+  await page.poll(POLLING_SECONDS);
   page.close();
   return tally.summary();
 }
@@ -225,6 +237,12 @@ async function originCalls(api) {
   const response = await fetch(`${api}/__origin/counters`);
   const { total, paths } = /** @type {{ total: number, paths: Record<string, number> }} */ (await response.json());
   return total - (paths["/__origin/token"] ?? 0);
+}
+
+/** Every limit asks the store about every request. @param {Record<string, any>} edge */
+function withExactLimits(edge) {
+  const limits = Object.entries(edge.limits).map(([name, limit]) => [name, { ...limit, strategy: "exact" }]);
+  return { ...edge, limits: Object.fromEntries(limits) };
 }
 
 /**

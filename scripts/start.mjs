@@ -40,6 +40,8 @@ await main(async () => {
 
     curl -i "${orderBook}"
     for i in $(seq 11); do curl -s -o /dev/null -w '%{http_code}\\n' "${orderBook}"; done
+    TOKEN=$(curl -s "${api.url}/__origin/token?user=alice" | sed 's/.*:"//; s/".*//')
+    curl -i -H "authorization: Bearer $TOKEN" ${url}/api/portfolio
     curl ${url}/__edge/health
 
   Ctrl-C stops all of it.
@@ -101,9 +103,8 @@ async function startStore() {
 async function startGate({ port, origin, store, adminToken }) {
   // Imported here, because it exists only after `bootstrap`.
   const { readWranglerConfig } = await import("./lib/wrangler.mjs");
+  const { shippedEdge } = await import("./lib/shipped.mjs");
   const { name, main, compatibility_date, compatibility_flags, vars } = readWranglerConfig();
-  // What edge.toml says is in the Worker; this lies over it.
-  const edge = /** @type {Record<string, unknown> | undefined} */ (vars.EDGE);
   mkdirSync(join(root, ".wrangler"), { recursive: true });
   const folder = scratchFolder(join(root, ".wrangler"));
   writeFileSync(
@@ -113,7 +114,8 @@ async function startGate({ port, origin, store, adminToken }) {
       main,
       compatibility_date,
       compatibility_flags,
-      vars: { ...vars, EDGE: { ...edge, origin } },
+      // What edge.toml says is in the Worker; this lies over it.
+      vars: { ...vars, EDGE: shippedEdge(origin) },
     }),
   );
   const secrets = {

@@ -14,6 +14,7 @@ import { connectToRedis } from "./redis-info.mjs";
  * @property {(
  *   contestant: import("./contestants.mjs").Contestant, job: Job, options?: StartOptions
  * ) => Promise<Gate>} start starts a contestant in workerd, with its own memory
+ * @property {() => Promise<Ground>} another of the same kind, with servers of its own
  * @property {() => Promise<void>} stop
  */
 
@@ -61,6 +62,7 @@ export async function layGround(restServer) {
         vars: { UPSTASH_REDIS_REST_URL: restUrl, UPSTASH_REDIS_REST_TOKEN: rest.token, ...contestant.vars },
       });
     },
+    another: () => layGround(restServer),
     stop: async () => {
       redis.close();
       await Promise.all([rest.stop(), origin.stop()]);
