@@ -26,8 +26,6 @@ const QUOTES_PER_SECOND = 10;
 const QUOTING_SECONDS = 10;
 const POLLING_SECONDS = 30;
 
-/** @typedef {Awaited<ReturnType<typeof measureAll>>} Measured */
-
 /** @param {import("./lib/ground.mjs").Ground} ground */
 export async function measure(ground) {
   const contestants = [
@@ -39,17 +37,39 @@ export async function measure(ground) {
     },
     { title: "@upstash", contestant: peer, edgeOf: (/** @type {string} */ api) => peerEdge(shippedEdge(api)) },
   ];
-  console.error(`bench: terminals: all contestants at once, each with servers of its own; seed ${SEED}`);
-  const measured = await Promise.all(
-    contestants.map(async ({ contestant, edgeOf }) => {
-      const own = await ground.another();
-      try {
-        return await measureAll(own, contestant, edgeOf(own.origin.url));
-      } finally {
-        await own.stop();
-      }
-    }),
-  );
+  console.error(`bench: terminals: seed ${SEED}`);
+  const grounds = await Promise.all(contestants.map(() => ground.another()));
+  try {
+    const stages = contestants.map(({ contestant, edgeOf }, n) =>
+      stageOf(grounds[n], contestant, edgeOf(grounds[n].origin.url)),
+    );
+    // One after the other, because latencies are measured.
+    /** @type {{ A: Crowd, B: Crowd }[]} */
+    const crowds = [];
+    for (const stage of stages) {
+      crowds.push({
+        A: await stage("a", (scene) => measureCrowd(scene, PROFILES.A)),
+        B: await stage("b", (scene) => measureCrowd(scene, PROFILES.B)),
+      });
+    }
+    const measured = await Promise.all(
+      stages.map(async (stage, n) => ({
+        ...crowds[n],
+        abuse: await stage("abuse", measureAbuse),
+        ...(await stage("singles", measureSingles)),
+      })),
+    );
+    return report(contestants, measured);
+  } finally {
+    await Promise.all(grounds.map((ground) => ground.stop()));
+  }
+}
+
+/**
+ * @param {{ title: string, contestant: import("./lib/contestants.mjs").Contestant }[]} contestants
+ * @param {Measured[]} measured
+ */
+function report(contestants, measured) {
   return {
     title: `${USERS} terminals for ${SECONDS} s, with the shipped wrangler.toml`,
     columns: contestants.map(({ title }) => title),
@@ -58,7 +78,7 @@ export async function measure(ground) {
       `A: ${PROFILES.A.about}, ${perMinute(PROFILES.A)} requests a minute. B: ${PROFILES.B.about}, ${perMinute(PROFILES.B)}.`,
       `Each user has a signed token, a connection and a socket.io WebSocket; ${OFFICE} of them share one address. Pages are opened within 5 s.`,
       "Of the configuration only the addresses of the origin, the store and the token's keys are others, and the store's timeout.",
-      "All contestants at once, each with a Redis, an origin and users of its own.",
+      "Each contestant has a Redis and an origin of its own. The crowds play one after the other, what follows them at once.",
       "Commands as Redis counts them, those inside scripts included; what opening the pages takes is part of it.",
       `A month: ${USERS} pages open all the time, at $0.20 per 100,000 commands.`,
       "@upstash has the same windows and quotas and caches the same routes, by Redis alone; it counts a token as it is, and has no leases, no",
@@ -108,23 +128,23 @@ const share = ({ requests, refused }) => `${refused} of ${requests}`;
 /** @typedef {Awaited<ReturnType<typeof measureCrowd>>} Crowd */
 
 /**
+ * @typedef {{
+ *   A: Crowd, B: Crowd, abuse: Awaited<ReturnType<typeof measureAbuse>>
+ * } & Awaited<ReturnType<typeof measureSingles>>} Measured
+ */
+
+/**
+ * Returns a function that plays a scene in front of a fresh gate with keys of its own.
  * @param {import("./lib/ground.mjs").Ground} ground
  * @param {import("./lib/contestants.mjs").Contestant} contestant
  * @param {Record<string, any>} edge
  */
-async function measureAll(ground, contestant, edge) {
-  /**
-   * Runs a scene in front of a fresh gate with keys of its own.
-   * @template T
-   * @param {string} name
-   * @param {(scene: Scene) => Promise<T>} scene
-   */
-  const stage = async (name, scene) => {
+function stageOf(ground, contestant, { origin: _, redis, ...job }) {
+  /** @template T @param {string} name @param {(scene: Scene) => Promise<T>} scene */
+  return async (name, scene) => {
     const proxy = await startCountingProxy(ground.rest.url);
-    const { origin: _, redis, ...job } = edge;
-    const gate = await ground.start({ ...contestant, name: `${contestant.name}-${name}` }, /** @type {any} */ (job), {
-      restUrl: proxy.url,
-    });
+    const named = { ...contestant, name: `${contestant.name}-${name}` };
+    const gate = await ground.start(named, /** @type {any} */ (job), { restUrl: proxy.url });
     try {
       return await scene({
         gate,
@@ -139,15 +159,6 @@ async function measureAll(ground, contestant, edge) {
       await gate.stop();
       proxy.stop();
     }
-  };
-  return {
-    A: await stage("a", (scene) => measureCrowd(scene, PROFILES.A)),
-    B: await stage("b", (scene) => measureCrowd(scene, PROFILES.B)),
-    abuse: await stage("abuse", measureAbuse),
-    ...(await stage("singles", async (scene) => {
-      const [cancel, polling] = await Promise.all([measureCancel(scene), measurePolling(scene)]);
-      return { cancel, polling };
-    })),
   };
 }
 
@@ -194,6 +205,12 @@ async function measureAbuse({ gate, tokenOf, counts }) {
   const both = await counts();
   const [abuser, others] = [tally.summary(), honest.summary()];
   return { abuser, honest: others, commands: (both.commands - alone.commands) / (abuser.requests + others.requests) };
+}
+
+/** What single clients meet. @param {Scene} scene */
+async function measureSingles(scene) {
+  const [cancel, polling] = await Promise.all([measureCancel(scene), measurePolling(scene)]);
+  return { cancel, polling };
 }
 
 /** Whether quotes use up what a cancel needs. @param {Scene} scene */

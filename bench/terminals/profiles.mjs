@@ -48,13 +48,12 @@ export const PROFILES = {
   },
   B: {
     about: "a page with all market-data hooks at their stale times",
-    opening: ({ id }) => ["/api/exchange-api-keys", "/api/trading-pairs/binance_testnet", `${gecko}/coins/${id}`],
+    opening: () => [],
     polls: (coin) => [
       { every: 2, path: orderbook(coin) },
       { every: 2, path: trades(coin) },
       { every: 10, path: klines(coin) },
-      { every: 60, path: markets },
-      { every: 60, path: "/api/portfolio" },
+      { every: 30, path: markets },
     ],
   },
 };

@@ -123,7 +123,7 @@ function createApp({ market, seed, control, counters, identity, memory, socketIo
   app.use("/api/v1/market-data", marketData(market, { now, memory }));
   app.use("/api/trading-pairs", user, tradingPairs(market));
   app.use("/api/auth", auth());
-  app.use("/api/proxy/coingecko", user, coingecko(market, now));
+  app.use("/api/proxy/coingecko", user, coingecko(market, memory));
   app.use("/api/proxy/binance-testnet", user, binanceTestnet(market, now));
   app.use("/api/orders", user, orders(market, accounts, now));
   app.use("/api/exchange-api-keys", user, exchangeKeys(accounts, now));

@@ -9,86 +9,106 @@ import { coinListQuery, klinesQuery } from "./market-data.js";
 
 const CHART_POINTS = 169;
 
+/** The API keeps these for 15 minutes at least, some for days. */
+const GECKO_KEPT_MS = 900_000;
+
 /** @typedef {import("../market.js").Market} Market */
 
-/** @param {Market} market @param {() => number} now */
-export function coingecko(market, now) {
+/** @param {Market} market @param {import("../memory.js").Memory} memory */
+export function coingecko(market, memory) {
   const router = express.Router();
+  /**
+   * Answers, and keeps the answer: the provider allows about ten requests a minute.
+   * @param {(req: import("express").Request, time: number) => unknown} answer
+   * @returns {import("express").Handler}
+   */
+  const kept = (answer) => (req, res) => {
+    const question = [req.baseUrl + req.path, Object.entries(req.query).sort()];
+    res.json(memory.keep(question, GECKO_KEPT_MS, (time) => answer(req, time)));
+  };
 
   router.all("/ping", (_req, res) => {
     res.json({ gecko_says: "(V3) To the Moon!" });
   });
 
-  router.all("/coins/markets", (req, res) => {
-    res.json(coinList(market, coinListQuery(req.query), now()));
-  });
+  router.all(
+    "/coins/markets",
+    kept(({ query }, time) => coinList(market, coinListQuery(query), time)),
+  );
 
-  router.all("/coins/list", (_req, res) => {
-    res.json(market.coins.map(({ id, symbol, name }) => ({ id, symbol, name })));
-  });
+  router.all(
+    "/coins/list",
+    kept(() => market.coins.map(({ id, symbol, name }) => ({ id, symbol, name }))),
+  );
 
-  router.all("/simple/price", (req, res) => {
-    const ids = requiredText(req.query, "ids").split(",").slice(0, 250);
-    const currencies = requiredText(req.query, "vs_currencies")
-      .split(",")
-      .filter((name) => CURRENCIES.includes(name));
-    const time = now();
-    const known = ids.flatMap((id) => market.coin(id) ?? []);
-    res.json(
-      Object.fromEntries(
+  router.all(
+    "/simple/price",
+    kept(({ query }, time) => {
+      const ids = requiredText(query, "ids").split(",").slice(0, 250);
+      const currencies = requiredText(query, "vs_currencies")
+        .split(",")
+        .filter((name) => CURRENCIES.includes(name));
+      const known = ids.flatMap((id) => market.coin(id) ?? []);
+      return Object.fromEntries(
         known.map((coin) => [
           coin.id,
           Object.fromEntries(currencies.map((name) => [name, priceAt(coin, time) * rateOf(market, name, time)])),
         ]),
-      ),
-    );
-  });
+      );
+    }),
+  );
 
-  router.all("/global", (_req, res) => {
-    const time = now();
-    const total = market.coins.reduce((sum, coin) => sum + priceAt(coin, time) * coin.supply, 0);
-    res.json({
-      data: {
-        active_cryptocurrencies: market.coins.length,
-        total_market_cap: { usd: Math.round(total) },
-        updated_at: Math.floor(time / 1000),
-      },
-    });
-  });
+  router.all(
+    "/global",
+    kept((_req, time) => {
+      const total = market.coins.reduce((sum, coin) => sum + priceAt(coin, time) * coin.supply, 0);
+      return {
+        data: {
+          active_cryptocurrencies: market.coins.length,
+          total_market_cap: { usd: Math.round(total) },
+          updated_at: Math.floor(time / 1000),
+        },
+      };
+    }),
+  );
 
-  router.all("/coins/:id", (req, res) => {
-    const coin = geckoCoin(market, req.params.id);
-    const time = now();
-    const { low, high } = dayRange(coin, time);
-    res.json({
-      id: coin.id,
-      symbol: coin.symbol,
-      name: coin.name,
-      description: { en: `${coin.name} on the sample market.` },
-      market_data: {
-        current_price: { usd: priceAt(coin, time) },
-        market_cap: { usd: priceAt(coin, time) * coin.supply },
-        total_volume: { usd: dayVolume(coin, time) },
-        high_24h: { usd: high },
-        low_24h: { usd: low },
-      },
-      last_updated: new Date(time).toISOString(),
-    });
-  });
+  router.all(
+    "/coins/:id",
+    kept(({ params }, time) => {
+      const coin = geckoCoin(market, params.id);
+      const { low, high } = dayRange(coin, time);
+      return {
+        id: coin.id,
+        symbol: coin.symbol,
+        name: coin.name,
+        description: { en: `${coin.name} on the sample market.` },
+        market_data: {
+          current_price: { usd: priceAt(coin, time) },
+          market_cap: { usd: priceAt(coin, time) * coin.supply },
+          total_volume: { usd: dayVolume(coin, time) },
+          high_24h: { usd: high },
+          low_24h: { usd: low },
+        },
+        last_updated: new Date(time).toISOString(),
+      };
+    }),
+  );
 
-  router.all("/coins/:id/market_chart", (req, res) => {
-    const coin = geckoCoin(market, req.params.id);
-    const rate = rateOf(market, choice(req.query, "vs_currency", CURRENCIES, "usd"), now());
-    const days = integer(req.query, "days", { min: 1, max: 365, fallback: 7 });
-    const gap = (days * DAY_MS) / (CHART_POINTS - 1);
-    const end = now();
-    const times = Array.from({ length: CHART_POINTS }, (_, i) => Math.round(end - (CHART_POINTS - 1 - i) * gap));
-    res.json({
-      prices: times.map((time) => [time, priceAt(coin, time) * rate]),
-      market_caps: times.map((time) => [time, priceAt(coin, time) * rate * coin.supply]),
-      total_volumes: times.map((time) => [time, dayVolume(coin, time) * rate]),
-    });
-  });
+  router.all(
+    "/coins/:id/market_chart",
+    kept(({ params, query }, time) => {
+      const coin = geckoCoin(market, params.id);
+      const rate = rateOf(market, choice(query, "vs_currency", CURRENCIES, "usd"), time);
+      const days = integer(query, "days", { min: 1, max: 365, fallback: 7 });
+      const gap = (days * DAY_MS) / (CHART_POINTS - 1);
+      const times = Array.from({ length: CHART_POINTS }, (_, i) => Math.round(time - (CHART_POINTS - 1 - i) * gap));
+      return {
+        prices: times.map((time) => [time, priceAt(coin, time) * rate]),
+        market_caps: times.map((time) => [time, priceAt(coin, time) * rate * coin.supply]),
+        total_volumes: times.map((time) => [time, dayVolume(coin, time) * rate]),
+      };
+    }),
+  );
 
   router.use(unknownEndpoint);
   return router;
