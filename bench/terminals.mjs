@@ -97,8 +97,11 @@ function report(contestants, measured) {
 /** @type {{ name: string, of: (measured: Measured) => string | null }[]} */
 const LINES = [
   .../** @type {const} */ (["A", "B"]).flatMap((profile) => {
-    /** @type {(name: string, of: (crowd: Crowd) => string) => { name: string, of: (measured: Measured) => string }} */
-    const line = (name, of) => ({ name: `${profile}: ${name}`, of: (measured) => of(measured[profile]) });
+    /** @param {string} name @param {(crowd: Crowd) => string} of */
+    const line = (name, of) => ({
+      name: `${profile}: ${name}`,
+      of: (/** @type {Measured} */ measured) => of(measured[profile]),
+    });
     return [
       line("requests", ({ requests }) => `${requests}`),
       line("refused (429)", ({ refused }) => `${refused}`),
@@ -196,7 +199,8 @@ async function measureAbuse({ gate, tokenOf, counts }) {
     const pending = [];
     for (let n = 0; n < SECONDS * ABUSE_PER_SECOND; n++) {
       await until(start, n / ABUSE_PER_SECOND);
-      pending.push(page.ask("/api/orders", { token: `made-up-${SEED}-${n}` }));
+      const path = n % 2 ? "/api/orders" : "/api/v1/market-data/orderbook?symbol=bitcoin&limit=20";
+      pending.push(page.ask(path, { token: `made-up-${SEED}-${n}` }));
     }
     await Promise.all(pending);
     page.close();
@@ -234,7 +238,10 @@ async function measureCancel({ gate, tokenOf }) {
   return { quotes: tally.summary(), status: cancelled.status };
 }
 
-/** A client of socket.io that polls, as behind a proxy that lets no WebSocket through. @param {Scene} scene */
+/**
+ * A client of socket.io that polls, as behind a proxy that lets no WebSocket through.
+ * @param {Scene} scene
+ */
 async function measurePolling({ gate, tokenOf }) {
   const tally = createTally();
   const page = openPage(gate.url, { token: await tokenOf("poller"), address: "203.0.113.8", tally });
@@ -249,7 +256,10 @@ async function tokenOf(api, user) {
   return /** @type {{ token: string }} */ (await response.json()).token;
 }
 
-/** How many requests have reached the sample API, but for those of this measurement. @param {string} api */
+/**
+ * How many requests have reached the sample API, but for those of this measurement.
+ * @param {string} api
+ */
 async function originCalls(api) {
   const response = await fetch(`${api}/__origin/counters`);
   const { total, paths } = /** @type {{ total: number, paths: Record<string, number> }} */ (await response.json());

@@ -148,7 +148,10 @@ function start(env) {
   };
 }
 
-/** Matches a path in which `{name}` stands for a segment, and `{*name}` for the rest. @param {string} path */
+/**
+ * Matches a path in which `{name}` stands for a segment, and `{*name}` for the rest.
+ * @param {string} path
+ */
 function matcherOf(path) {
   const source = path
     .split(/(\{\*?\w+\})/)

@@ -1,4 +1,4 @@
-/** What a terminal page of the frontend asks for: when it is opened, and again and again after that. */
+/** What a terminal page of the frontend asks for: when it is opened, and from then on. */
 
 const market = "/api/v1/market-data";
 const gecko = "/api/proxy/coingecko";

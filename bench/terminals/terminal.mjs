@@ -140,8 +140,8 @@ export function openPage(url, { token, address, tally }) {
   return {
     ask,
     /**
-     * Polls socket.io, as its client does where no WebSocket passes, until it is refused or the time
-     * is over. It speaks the protocol itself (Engine.IO 4), so that each request is counted.
+     * Polls socket.io, as its client does where no WebSocket passes, until it is refused or the
+     * time is over. It speaks the protocol itself (Engine.IO 4), so that each request is counted.
      * @param {number} seconds
      */
     poll: async (seconds) => {
@@ -189,7 +189,12 @@ export function createTally() {
   const wrong = {};
 
   return {
-    /** @param {number} status @param {number} ms @param {string} path @param {string} [cacheStatus] */
+    /**
+     * @param {number} status
+     * @param {number} ms how long it took
+     * @param {string} path
+     * @param {string} [cacheStatus]
+     */
     answered: (status, ms, path, cacheStatus) => {
       latencies.push(ms);
       add(statuses, status);
@@ -218,7 +223,10 @@ export function createTally() {
 /** @param {number} status */
 const isGood = (status) => status === 101 || (status >= 200 && status < 300) || status === 304;
 
-/** Where an answer came from, by the gate's member of `Cache-Status`. @param {string} [cacheStatus] */
+/**
+ * Where an answer came from, by the gate's member of `Cache-Status`.
+ * @param {string} [cacheStatus]
+ */
 function sourceOf(cacheStatus) {
   const own = cacheStatus?.split(", ").at(-1);
   if (own === undefined) return "no cache";

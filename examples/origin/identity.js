@@ -34,14 +34,17 @@ const MAX_TOKEN = 8_192;
  * @property {string} [kid] the published key that signs; default: the newest one of `alg`
  * @property {boolean} [stranger] sign with a key that is not published. With `kid` the token claims
  *   that published key
- * @property {Record<string, unknown>} [claims] laid over all other claims; `undefined` takes one out
+ * @property {Record<string, unknown>} [claims] laid over all others; `undefined` takes one out
  */
 /** @typedef {ReturnType<typeof createIdentity>} Identity */
 
 /** @param {{ now: () => number, maxAge?: number }} options `maxAge`: of the key set, in seconds */
 export function createIdentity({ now, maxAge = HOUR_S }) {
   let generation = 0;
-  /** The published keys, newest first. Made when first needed: RSA keys take a while. @type {SigningKey[]} */
+  /**
+   * The published keys, newest first. They are made when first needed: RSA keys take a while.
+   * @type {SigningKey[]}
+   */
   let published = [];
   /** @type {Map<Algorithm, SigningKey>} */
   const strangers = new Map();
@@ -151,7 +154,7 @@ function createKey(alg, kid) {
 /** @param {SigningKey} key @param {object} header @param {object} payload */
 function signed({ alg, privateKey }, header, payload) {
   const input = `${base64url(header)}.${base64url(payload)}`;
-  // A JWT has the two numbers of an ECDSA signature side by side, not as DER: RFC 7518, section 3.4.
+  // A JWT has the two numbers of an ECDSA signature side by side (RFC 7518, section 3.4).
   const key = /** @type {const} */ ({ key: privateKey, dsaEncoding: "ieee-p1363" });
   return `${input}.${sign(digestOf(alg), Buffer.from(input), key).toString("base64url")}`;
 }

@@ -1,6 +1,6 @@
 /** The API's own cache: an answer is given again until its time is over. */
 
-/** Questions beyond this number push out the oldest, so that hostile ones cannot fill the memory. */
+/** Answers beyond this number push out the oldest, so that a client cannot fill the memory. */
 const MAX_ANSWERS = 1_000;
 
 /** @typedef {ReturnType<typeof createMemory>} Memory */

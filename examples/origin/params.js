@@ -1,6 +1,6 @@
 /**
- * Reads query parameters and bodies, as the API's DTOs do: a value that does not fit, or a parameter
- * that is not declared, is a 400 whose `message` is a list.
+ * Reads query parameters and bodies, as the API's DTOs do: a value that does not fit, or a
+ * parameter that is not declared, is a 400 whose `message` is a list.
  */
 
 import { HttpError } from "./errors.js";
@@ -84,5 +84,8 @@ export function coinOf(market, symbol) {
   return coin;
 }
 
-/** A provider has no answer, or has failed: the API does not tell these apart. @param {string} why */
+/**
+ * A provider has no answer, or has failed: the API does not tell these apart.
+ * @param {string} why
+ */
 export const providerFailed = (why) => new HttpError(500, `Failed to fetch: ${why}`);

@@ -1,6 +1,6 @@
 /**
- * socket.io on `/socket.io/`, as the frontend uses it: HTTP polling, WebSocket, and the upgrade from
- * the one to the other.
+ * socket.io on `/socket.io/`, as the frontend uses it: HTTP polling, WebSocket, and the upgrade
+ * from the one to the other.
  */
 
 import { Server as Engine } from "engine.io";
@@ -58,7 +58,10 @@ function converse(socket, market, now) {
   }, TICK_MS);
   socket.on("disconnect", () => clearInterval(ticking));
 
-  /** @param {(coin: import("./market.js").Coin) => void} change @returns {(...sent: unknown[]) => void} */
+  /**
+   * @param {(coin: import("./market.js").Coin) => void} change
+   * @returns {(...sent: unknown[]) => void}
+   */
   const changing =
     (change) =>
     (...sent) => {

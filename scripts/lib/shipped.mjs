@@ -3,8 +3,8 @@ import { AUDIENCE, ISSUER, JWKS_PATH } from "../../examples/origin/identity.js";
 import { readWranglerConfig } from "./wrangler.mjs";
 
 /**
- * `EDGE` of `wrangler.toml` as wrangler reads it. Only the origin is another one, and the keys of the
- * users' tokens are those of the sample API's identity provider.
+ * `EDGE` of `wrangler.toml` as wrangler reads it. Only the origin is another one, and the keys of
+ * the users' tokens are those of the sample API's identity provider.
  * @param {string} api the address of the sample API
  * @returns {Record<string, any>}
  */

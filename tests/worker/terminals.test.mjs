@@ -18,7 +18,10 @@ const around = await surroundings();
 const { origin } = around;
 const tokenOf = async (/** @type {string} */ user) => origin.tokens.issue({ user });
 
-/** A gate with the shipped configuration, and keys of its own in the store. @param {string} key_prefix */
+/**
+ * A gate with the shipped configuration.
+ * @param {string} key_prefix of its keys in the store
+ */
 function shippedGate(key_prefix) {
   const edge = shippedEdge(origin.url);
   return startGateBefore(around, { edge: { ...edge, redis: { ...edge.redis, key_prefix } } });
