@@ -37,23 +37,25 @@ const OPENING = 0.3;
  * @param {number} options.seed
  * @param {number} [options.office] how many of the users share one address
  * @param {number} [options.arriving] within how many seconds the pages are opened
+ * @param {number} [options.first] the number of the first user
  * @returns {Terminal[]}
  */
-export function terminals({ profile, users, seconds, seed, office = 1, arriving = 5 }) {
+export function terminals({ profile, users, seconds, seed, office = 1, arriving = 5, first = 0 }) {
   const { random, weighted } = choices(seed);
-  return Array.from({ length: users }, (_, n) => {
+  return Array.from({ length: users }, (_, index) => {
+    const n = first + index;
     const coin = weighted(COINS);
     const opens = random() * arriving;
-    const first = () => opens + random() * OPENING;
+    const soon = () => opens + random() * OPENING;
     const polled = profile.polls(coin).flatMap(({ every, path }) => {
       const calls = [];
-      for (let at = first(); at < seconds; at += every * (1 + JITTER * (2 * random() - 1))) calls.push({ at, path });
+      for (let at = soon(); at < seconds; at += every * (1 + JITTER * (2 * random() - 1))) calls.push({ at, path });
       return calls;
     });
-    const calls = [...profile.opening(coin).map((path) => ({ at: first(), path })), ...polled];
+    const calls = [...profile.opening(coin).map((path) => ({ at: soon(), path })), ...polled];
     return {
       user: `user-${n}`,
-      address: n < office ? "192.0.2.1" : `198.51.${100 + (n >> 8)}.${n & 255}`,
+      address: index < office ? "192.0.2.1" : `198.51.${100 + (n >> 8)}.${n & 255}`,
       coin,
       opens,
       calls: calls.sort((a, b) => a.at - b.at),
