@@ -22,6 +22,9 @@ const SECONDS = 20;
 /** Commands per request after that. If each request asked the store it would be over four. */
 const MOST = 2.5;
 
+/** More than a user has in a minute, so that the last ones may be refused. */
+const QUOTES = 500;
+
 const SEED = seed();
 
 const around = await surroundings();
@@ -62,7 +65,7 @@ describe(`terminals, SEED=${SEED}`, () => {
     const page = openPage(gate.url, { token: await tokenOf("trader"), address: addressOf(newClient()), tally });
     const order = { exchangeId: "binance", symbol: "BTCUSDT", side: "buy", type: "limit", price: 1, quantity: 1 };
     const { id } = JSON.parse((await page.ask("/api/orders", { method: "POST", body: order })).text);
-    for (let n = 0; n < 30; n++) await page.ask("/api/v1/market-data/orderbook?symbol=bitcoin&limit=20");
+    for (let n = 0; n < QUOTES; n++) await page.ask("/api/v1/market-data/orderbook?symbol=bitcoin&limit=20");
     assert.equal((await page.ask(`/api/orders/${id}`, { method: "DELETE" })).status, 200);
     page.close();
   });
