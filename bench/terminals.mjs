@@ -11,6 +11,8 @@ import { createTally, openPage, play, terminals, until } from "./terminals/termi
 
 const USERS = 50;
 const SECONDS = 60;
+/** From then on the pages are open, and their rhythms are known. */
+const OPENED = 20;
 /** How many of the users sit behind one address. */
 const OFFICE = 10;
 /** Another seed makes other users, who come at other times. */
@@ -79,8 +81,9 @@ function report(contestants, measured) {
       `Each user has a signed token, a connection and a socket.io WebSocket; ${OFFICE} of them share one address. Pages are opened within 5 s.`,
       "Of the configuration only the addresses of the origin, the store and the token's keys are others, and the store's timeout.",
       "Each contestant has a Redis and an origin of its own. The crowds play one after the other, what follows them at once.",
-      "Commands as Redis counts them, those inside scripts included; what opening the pages takes is part of it.",
-      `A month: ${USERS} pages open all the time, at $0.20 per 100,000 commands.`,
+      "Commands as Redis counts them, those inside scripts included.",
+      `A month: ${USERS} pages open all the time, at the commands per request of the whole ${SECONDS} s, their opening included, and at $0.20 per`,
+      "100,000 commands.",
       "@upstash has the same windows and quotas and caches the same routes, by Redis alone; it counts a token as it is, and has no leases, no",
       "origin quotas and no reserves.",
       `Seed ${SEED}; SEED=… makes other users.`,
@@ -107,6 +110,7 @@ const LINES = [
       line("refused (429)", ({ refused }) => `${refused}`),
       line("failed otherwise", ({ failed }) => `${failed}`),
       line("commands per request", ({ commands }) => commands.toFixed(2)),
+      line(`the same from the ${OPENED}th second on`, ({ later }) => later.toFixed(2)),
       line("HTTP calls to the store per request", ({ calls }) => calls.toFixed(2)),
       line("origin calls, in % of the requests", ({ originCalls }) => (100 * originCalls).toFixed(1)),
       line("latency, p50, ms", ({ p50 }) => p50.toFixed(1)),
@@ -154,9 +158,9 @@ function stageOf(ground, contestant, { origin: _, redis, ...job }) {
         tokenOf: (user) => tokenOf(ground.origin.url, user),
         counts: async () => {
           const { commands, calls } = await settled(ground.redis, proxy);
-          const sum = [...commands.values()].reduce((sum, count) => sum + count, 0);
-          return { commands: sum, calls, originCalls: await originCalls(ground.origin.url) };
+          return { commands: sumOf(commands), calls, originCalls: await originCalls(ground.origin.url) };
         },
+        commandsNow: async () => sumOf(await ground.redis.calls()),
       });
     } finally {
       await gate.stop();
@@ -170,18 +174,27 @@ function stageOf(ground, contestant, { origin: _, redis, ...job }) {
  * @property {import("./lib/ground.mjs").Gate} gate
  * @property {(user: string) => Promise<string>} tokenOf
  * @property {() => Promise<{ commands: number, calls: number, originCalls: number }>} counts
+ *   when all background work has ended
+ * @property {() => Promise<number>} commandsNow
  */
 
 /** @param {Scene} scene @param {import("./terminals/profiles.mjs").Profile} profile */
-async function measureCrowd({ gate, tokenOf, counts }, profile) {
+async function measureCrowd({ gate, tokenOf, counts, commandsNow }, profile) {
   const crowd = terminals({ profile, users: USERS, seconds: SECONDS, seed: SEED, office: OFFICE });
+  const tally = createTally();
   const before = await counts();
-  const summary = (await play(crowd, { isolates: gate.isolates, tokenOf, seconds: SECONDS })).summary();
+  const start = performance.now();
+  const playing = play(crowd, { isolates: gate.isolates, tokenOf, seconds: SECONDS, tally });
+  await until(start, OPENED);
+  const opened = { commands: await commandsNow(), requests: tally.summary().requests };
+  await playing;
+  const summary = tally.summary();
   const after = await counts();
   const commands = (after.commands - before.commands) / summary.requests;
   return {
     ...summary,
     commands,
+    later: (after.commands - opened.commands) / (summary.requests - opened.requests),
     calls: (after.calls - before.calls) / summary.requests,
     originCalls: (after.originCalls - before.originCalls) / summary.requests,
     month: commands * USERS * perMinute(profile) * MINUTES_A_MONTH * PER_COMMAND,
@@ -249,6 +262,9 @@ async function measurePolling({ gate, tokenOf }) {
   page.close();
   return tally.summary();
 }
+
+/** @param {Map<string, number>} counts */
+const sumOf = (counts) => [...counts.values()].reduce((sum, count) => sum + count, 0);
 
 /** @param {string} api @param {string} user */
 async function tokenOf(api, user) {
