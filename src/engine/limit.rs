@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::registry::Standing;
 
-pub use verdict::{Quota, Receipt, Verdict, unreserved};
+pub use verdict::{Lend, Quota, Receipt, Verdict, unreserved};
 
 /// The charge that one request brings to one limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +123,18 @@ impl Charge {
             unlent: 0,
             leased: false,
             penalty: None,
+        }
+    }
+
+    /// The same limit, for a call that only fetches permits ahead: it charges nothing and refuses
+    /// nothing.
+    #[must_use]
+    pub fn only_lending(&self) -> Self {
+        Self {
+            role: Role::Shadow,
+            cost: 0,
+            kept: 0,
+            ..self.clone()
         }
     }
 

@@ -103,11 +103,12 @@ impl<B: Body> Gate<B> {
         call.done(reply, &mut self.limits, &mut self.link, local_now);
     }
 
-    /// How long to wait before calling [`Gate::sweep`]; `None` if there is nothing to sweep or a
-    /// sweep is scheduled already.
-    pub fn sweep_after(&mut self, local_now: Timestamp) -> Option<Duration> {
+    /// How long to wait before calling [`Gate::sweep`]; `None` if there is nothing to sweep, if a
+    /// sweep is scheduled already, or if it would be longer than `patience`: then a later request
+    /// does it.
+    pub fn sweep_after(&mut self, patience: Duration, local_now: Timestamp) -> Option<Duration> {
         let now = self.link.now(local_now);
-        self.limits.sweep_after(&self.link, now)
+        self.limits.sweep_after(&self.link, patience, now)
     }
 
     /// Returns the unspent permits of clients that did not come back: the result is the call of the

@@ -10,7 +10,6 @@ pub mod settle;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::engine::limit::sliding_window::Cut;
 use crate::engine::limit::{Bucket, Charge, OnFailure, Quota, Role, Source, Verdict};
 use crate::engine::registry::Standing;
 
@@ -139,16 +138,18 @@ impl Check {
         let mut ask = link.call(now);
         self.asked.clear();
         for (n, slot) in self.slots.iter_mut().enumerate() {
-            if !wanted(slot) {
+            let (is_wanted, sure) = (wanted(slot), self.standing_known);
+            let lend = match is_wanted {
+                true => slot.lend(memory, now),
+                false => slot.lend_more(memory, now),
+            };
+            if !is_wanted && !lend.is_some() {
                 continue;
             }
             self.asked.push(n);
-            let (mut lend, mut back) = (0, Vec::new());
-            let sure = self.standing_known || slot.charge.is_settled();
-            if let (Some(bucket), true) = (&slot.bucket, slot.charge.leased && sure) {
-                let term = Cut::of(slot.charge.window).lease();
-                lend = memory.leases.wanted(&bucket.key, term, now);
-                if lend > 0 {
+            let mut back = Vec::new();
+            if let (Some(bucket), true) = (&slot.bucket, slot.charge.leased) {
+                if lend.is_some() {
                     // Of concurrent requests only one fetches permits ahead. Otherwise the first
                     // would fetch for later requests what the others need now.
                     slot.fetches = true;
@@ -156,9 +157,15 @@ impl Check {
                         .leases
                         .fetching(&bucket.key, now, link.longest_call());
                 }
-                back = memory.leases.take_unspent(&bucket.key, now);
+                if sure || slot.charge.is_settled() {
+                    back = memory.leases.take_unspent(&bucket.key, now);
+                }
             }
-            ask.limit(&slot.charge, lend, &back);
+            match is_wanted {
+                true => ask.limit(&slot.charge, lend, &back),
+                // It charges nothing now, and refuses nothing.
+                false => ask.limit(&slot.charge.only_lending(), lend, &back),
+            }
         }
         if let (Some(record), false) = (&self.record, self.asked.is_empty()) {
             ask.record(record);
@@ -191,6 +198,12 @@ impl Check {
             let Some(slot) = self.slots.get_mut(n) else {
                 continue;
             };
+            if matches!(slot.paid, Paid::Lease(_)) {
+                if let (Some(said), Some(bucket)) = (said, slot.charge.bucket(&self.standing)) {
+                    slot.renewed(bucket, said, asked_at, memory, now);
+                }
+                continue;
+            }
             slot.bucket = slot.charge.bucket(&self.standing);
             match (said, &slot.bucket) {
                 (Some(said), Some(bucket)) => {

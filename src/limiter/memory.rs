@@ -10,7 +10,7 @@ use crate::engine::limit::deny_cache::DenyCache;
 use crate::engine::limit::fallback::Fallback;
 use crate::engine::limit::lease::Leases;
 use crate::engine::limit::penalty::Penalties;
-use crate::engine::limit::sliding_window::LONGEST_LEASE;
+use crate::engine::limit::Verdict;
 use crate::engine::registry::Standing;
 
 use crate::store::{Granted, Link};
@@ -18,8 +18,9 @@ use crate::store::{Granted, Link};
 /// How many subjects each part remembers.
 const SUBJECTS: usize = 10_000;
 
-/// How long a key's standing is used without asking the store: not longer than a lease of permits.
-const STANDING: Duration = LONGEST_LEASE;
+/// How long a key's standing is used without asking the store: a revoked key counts as registered
+/// for so long.
+const STANDING: Duration = Duration::from_secs(10);
 
 /// How long to wait, while the store fails, before it is tried again to return permits.
 const STORE_DOWN: Duration = Duration::from_secs(2);
@@ -56,12 +57,21 @@ impl Default for LimitMemory {
 
 impl LimitMemory {
     /// How long to wait before unspent permits are returned that no call has taken back by then;
-    /// `None` if there are none, or if a task is waiting for that already.
-    pub fn sweep_after(&mut self, link: &Link, now: Timestamp) -> Option<Duration> {
+    /// `None` if there are none, if a task is waiting for that already, or if it would take longer
+    /// than `patience`: then a later request returns them ([`is_sweep_due`](Self::is_sweep_due)).
+    pub fn sweep_after(
+        &mut self,
+        link: &Link,
+        patience: Duration,
+        now: Timestamp,
+    ) -> Option<Duration> {
         let mut wait = self.leases.next_overdue()?.since(now);
         if !link.is_up() {
             // They stay overdue until the store answers again.
             wait = wait.max(STORE_DOWN);
+        }
+        if wait > patience {
+            return None;
         }
         let until = now + wait + link.longest_call();
         // A task that waits for later permits would be too late for these.
@@ -71,6 +81,12 @@ impl LimitMemory {
         }
         self.sweeping_until = Some(until);
         Some(wait)
+    }
+
+    /// Whether unspent permits are overdue and no task is about to return them.
+    pub fn is_sweep_due(&self, now: Timestamp) -> bool {
+        let due = self.leases.next_overdue();
+        due.is_some_and(|due| due <= now) && self.sweeping_until.is_none_or(|until| until <= now)
     }
 
     /// The waiting task has ended its wait.
@@ -88,6 +104,20 @@ impl LimitMemory {
     /// Records the standing that the store reported for a key.
     pub fn learn_standing(&mut self, record: &str, standing: Standing, now: Timestamp) {
         self.standings.insert(record.to_owned(), (standing, now));
+    }
+
+    /// Records what the store said about a limit of `quota` permits.
+    pub fn learn(
+        &mut self,
+        key: &str,
+        quota: u64,
+        window: Duration,
+        verdict: &Verdict,
+        now: Timestamp,
+    ) {
+        self.fallback.learn(key, verdict, now);
+        let used = quota.saturating_sub(verdict.remaining);
+        self.leases.counted(key, used, window, now);
     }
 
     /// Records permits that the store has lent to a call that was made at `asked`.
@@ -131,7 +161,7 @@ mod tests {
         let mut memory = LimitMemory::default();
         let link = Link::new(Duration::from_millis(150), 1);
         let wait = |memory: &mut LimitMemory, now| {
-            let wait = memory.sweep_after(&link, Timestamp::from_millis(now));
+            let wait = memory.sweep_after(&link, Duration::MAX, Timestamp::from_millis(now));
             wait.map(millis)
         };
         assert_eq!(wait(&mut memory, 0), None);
@@ -150,7 +180,7 @@ mod tests {
         let late = Timestamp::from_millis(5_000);
         let mut link = Link::new(Duration::from_millis(150), 1);
         link.heard(Some(&Error::from(ErrorKind::Unauthorised)), late);
-        assert_eq!(memory.sweep_after(&link, late), Some(STORE_DOWN));
+        assert_eq!(memory.sweep_after(&link, Duration::MAX, late), Some(STORE_DOWN));
     }
 
     #[test]

@@ -30,8 +30,9 @@
 --       10 the role: "enforce", "shadow" (report only), "peek" (charge nothing), "settle" (charge,
 --          even beyond the quota), "origin" (charge only if the origin will be called)
 --       11 how many permits to lend ahead
---       12 how many hundredths of the quota must not be lent
---       13 permits that are given back, "tag bucket count bucket count …", or "* count": the oldest
+--       12 for how long, ms; the script makes this longer or shorter, as described below
+--       13 how many hundredths of the quota must not be lent
+--       14 permits that are given back, "tag bucket count bucket count …", or "* count": the oldest
 --          first
 --       and at the end 1 if an earlier call with this id may have been carried out, else 0. Of all
 --       calls with one id at most one that says 0 is ever carried out, however late it arrives
@@ -61,6 +62,11 @@
 -- sub-bucket in which they become void. `engine/limit/sliding_window.rs` is the same algorithm in
 -- Rust.
 --
+-- The longer the term for which permits are lent, the later they are counted, and the later they
+-- leave the window. So a term is at most as long as the permits left would last if they were taken
+-- as fast as those that are counted. It is also at most a quarter of the window and at most 30 s.
+-- Two sub-buckets, but at most 10 s, are always allowed.
+--
 -- Permits come back only once. Ids cannot guarantee this (they are forgotten under load, and with
 -- the state), so only the call that says 0 takes anything back. A request that is charged twice
 -- affects no other client.
@@ -74,11 +80,12 @@
 local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
 local match, gmatch, find, format = string.match, string.gmatch, string.find, string.format
 local LARGEST = 9007199254740991
--- The longest that permits are lent, ms; and the divisor of the permits left: one third of them may
--- be lent at once.
-local LONGEST, SHARE = 10000, 3
--- How many sub-buckets after the newest time seen permits may be counted.
-local AHEAD = 2
+-- The longest that permits are lent, ms, and the longest that is allowed whatever is left; and the
+-- divisor of the permits left: one third of them may be lent at once.
+local LONGEST, ALWAYS, SHARE = 30000, 10000, 3
+-- How many sub-buckets after the newest time seen permits may be counted. A lease needs seven; if a
+-- window is made shorter, one that was drawn before may need more of the new sub-buckets.
+local AHEAD = 100
 -- The longest state, in bytes, and the most bytes of ids in one generation.
 local LONGEST_STATE, IDS = 400, 36
 
@@ -142,7 +149,7 @@ end
 
 local limits, unreadable = {}, 0
 for j = 1, n do
-  local a = 12 + (j - 1) * 13
+  local a = 12 + (j - 1) * 14
   local key = tonumber(ARGV[a + (plan and 2 or 1)])
   if key > 0 then
     local quota = tonumber(ARGV[a + (plan and 4 or 3)])
@@ -154,8 +161,8 @@ for j = 1, n do
     local limit = {
       key = KEYS[key], quota = quota, ceiling = quota - ceil(quota * ARGV[a + 6] / 100),
       cost = tonumber(ARGV[a + 7]), width = tonumber(ARGV[a + 8]), buckets = tonumber(ARGV[a + 9]),
-      role = ARGV[a + 10], lend = tonumber(ARGV[a + 11]), kept = ARGV[a + 12], back = ARGV[a + 13],
-      granted = 0,
+      role = ARGV[a + 10], lend = tonumber(ARGV[a + 11]), term = tonumber(ARGV[a + 12]),
+      kept = ARGV[a + 13], back = ARGV[a + 14], granted = 0,
     }
     local text = values[key]
     if text then
@@ -170,6 +177,12 @@ end
 local function ends(limit)
   local s = limit.state
   return (s.base + s.m + limit.buckets) * limit.width
+end
+
+-- The shortest and the longest term for which permits of a limit may be lent, ms.
+local function terms(limit)
+  local two = 2 * limit.width
+  return min(two, ALWAYS), min(max(two, floor(limit.width * limit.buckets / 4)), LONGEST)
 end
 
 -- The clock. A caller slightly behind the newest time seen is served at that time. If the two are
@@ -195,7 +208,8 @@ for j = 1, n do
       -- A wrong clock wrote the state: counts at impossible times count as now. Some of these
       -- permits may be lent, and may be spent until a lease that began now would become void.
       local i = floor(mine / limit.width)
-      local last = floor((mine + min(2 * limit.width, LONGEST) - 1) / limit.width)
+      local _, longest = terms(limit)
+      local last = floor((mine + longest - 1) / limit.width)
       local base = behind and last or min(max(s.base, i - limit.buckets), last)
       local kept, misplaced, total = {}, 0, 0
       for k = 1, s.m do
@@ -418,10 +432,19 @@ local function write(limit, by)
     s.made, s.ids, s.older = now, '', s.ids
   end
   if by ~= '' then s.ids = (#s.ids < IDS and s.ids or '-') .. by end
-  local list = s.list or table.concat(s.counts, ' ', 1, s.m)
-  local text = format('2 %s %.0f %.0f %.0f %d %.0f %s;%.0f:', s.tag, s.seen, limit.width, s.base, s.m,
-    s.total, list, s.seen - s.made)
+  local function line()
+    return format('2 %s %.0f %.0f %.0f %d %.0f %s;%.0f:', s.tag, s.seen, limit.width, s.base, s.m, s.total,
+      s.list or table.concat(s.counts, ' ', 1, s.m), s.seen - s.made)
+  end
+  local text = line()
   if #text + #s.ids + #s.older + 1 > LONGEST_STATE then s.ids, s.older = '-' .. by, '-' end
+  -- If the counts alone are too long, the oldest count for longer: in the next sub-bucket.
+  while #text + #s.ids + #s.older + 1 > LONGEST_STATE and s.m > 1 do
+    expand(s)
+    local oldest = table.remove(s.counts, 1)
+    s.counts[1], s.base, s.m = format('%.0f', s.counts[1] + oldest), s.base + 1, s.m - 1
+    text = line()
+  end
   redis.call('SET', limit.key, text .. s.ids .. ':' .. s.older,
     'PX', format('%.0f', ends(limit) - now + tolerance))
 end
@@ -442,8 +465,15 @@ for j = 1, n do
       local spare = limit.quota - ceil(limit.quota * limit.kept / 100) - limit.used
       limit.granted = min(limit.lend, floor(spare / SHARE))
       if limit.granted > 0 then
-        -- A lease ends with the next sub-bucket, so it lasts at least as long as one sub-bucket.
-        local void = min((limit.i + 2) * limit.width, now + LONGEST)
+        -- How long the permits left would last, as a share of the window, in thousandths.
+        local lasts = limit.used > 0 and min(floor(spare * 1000 / limit.used), 1000) or 1000
+        lasts = floor(lasts * limit.width * (limit.buckets + 1) / 1000)
+        local shortest, longest = terms(limit)
+        local void = now + max(min(limit.term, longest, lasts), shortest)
+        -- A lease ends with a sub-bucket, if it lasts that long: permits that become void within a
+        -- sub-bucket are counted as late as those that become void at its end.
+        local edge = floor(void / limit.width)
+        if edge >= limit.i + 2 then void = edge * limit.width end
         lent_at, void_in = floor((void - 1) / limit.width), void - now
         count(limit, lent_at, limit.granted)
       end

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::clock::{Timestamp, millis};
 use crate::engine::limit::sliding_window::{Cut, TOLERANCE};
-use crate::engine::limit::{Buckets, Charge, Receipt};
+use crate::engine::limit::{Buckets, Charge, Lend, Receipt};
 use crate::redis::Script;
 
 /// The script. It recognises a repeat of a call by its id, so a call may be sent again.
@@ -75,19 +75,19 @@ impl Ask {
         }
     }
 
-    /// Asks about a limit. Asks too to `lend` that many more permits ahead, if they can be spared,
-    /// and to take `back` permits that were charged there.
-    pub fn limit(&mut self, charge: &Charge, lend: u64, back: &[(Receipt, u64)]) {
+    /// Asks about a limit. Asks too to `lend` more permits ahead, if they can be spared, and to take
+    /// `back` permits that were charged there.
+    pub fn limit(&mut self, charge: &Charge, lend: impl Into<Lend>, back: &[(Receipt, u64)]) {
         let back = back_word(back);
-        self.push(charge, lend, back);
+        self.push(charge, lend.into(), back);
     }
 
     /// Asks to take back permits of this limit, whenever they were charged.
     pub fn refund(&mut self, charge: &Charge, permits: u64) {
-        self.push(charge, 0, format!("* {permits}"));
+        self.push(charge, Lend::NONE, format!("* {permits}"));
     }
 
-    fn push(&mut self, charge: &Charge, lend: u64, back: String) {
+    fn push(&mut self, charge: &Charge, lend: Lend, back: String) {
         let (without, with, plans) = match &charge.buckets {
             Buckets::One(bucket) => (Some(bucket), bucket, None),
             Buckets::ByStanding {
@@ -119,7 +119,7 @@ impl Ask {
         self.args.extend(numbers.map(|n| n.to_string()));
         self.args.push(charge.role.as_str().to_owned());
         self.args
-            .extend([lend, charge.unlent].map(|n| n.to_string()));
+            .extend([lend.permits, millis(lend.term), charge.unlent].map(|n| n.to_string()));
         self.args.push(back);
         self.limits += 1;
         self.set(1, self.limits.to_string());

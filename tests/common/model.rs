@@ -37,6 +37,7 @@ struct Limit<'a> {
     kept: u64,
     role: &'a str,
     lend: u64,
+    term: Duration,
     unlent: u64,
     back: &'a str,
     /// What was stored, if it could be read.
@@ -172,14 +173,14 @@ impl ModelStore {
         let place = |n: usize| usize::try_from(number(n)).expect("a small number");
         let (caller, count) = (Timestamp::from_millis(number(0)), place(1));
         assert_eq!(Duration::from_millis(number(2)), TOLERANCE);
-        assert_eq!(args.len(), 12 + count * 13);
+        assert_eq!(args.len(), 12 + count * 14);
         let (id, horizon) = (args[5].as_str(), Duration::from_millis(number(6)));
         let record = (place(7) > 0).then(|| self.text(&keys[place(7) - 1]).unwrap_or_default());
         let plan = record.and_then(Registration::parse).map(|r| r.plan);
         let mut unreadable = 0;
         let mut limits: Vec<_> = (0..count)
             .map(|n| {
-                let at = |m: usize| 11 + n * 13 + m;
+                let at = |m: usize| 11 + n * 14 + m;
                 let key = place(at(if plan.is_some() { 2 } else { 1 })).checked_sub(1)?;
                 let mut quota = number(at(if plan.is_some() { 4 } else { 3 }));
                 if let Some(Some(plan)) = &plan {
@@ -206,8 +207,9 @@ impl ModelStore {
                     kept: number(at(6)),
                     role: &args[at(10)],
                     lend: number(at(11)),
-                    unlent: number(at(12)),
-                    back: &args[at(13)],
+                    term: Duration::from_millis(number(at(12))),
+                    unlent: number(at(13)),
+                    back: &args[at(14)],
                     cut_anew: width != Some(cut.width),
                     state: state.flatten().unwrap_or_default(),
                     changed: false,
@@ -328,8 +330,8 @@ impl ModelStore {
                     limit.state.charge(whole, cost, now);
                     limit.changed = true;
                 }
-                let lendable = whole.without(limit.unlent).permits;
-                let permits = limit.state.lend(whole, lendable, lend, now);
+                let (lendable, term) = (whole.without(limit.unlent).permits, limit.term);
+                let permits = limit.state.lend(whole, lendable, lend, term, now);
                 limit.changed |= permits.permits > 0;
                 lent = Some(permits).filter(|lent| lent.permits > 0);
             }

@@ -12,29 +12,56 @@ use quick_cache::unsync::Cache;
 
 use crate::clock::{Timestamp, millis};
 
-use super::verdict::Receipt;
+use super::sliding_window::Cut;
+use super::verdict::{Lend, Quota, Receipt};
 
 /// How many times the demand is fetched, so that a growing demand is met with few calls.
 const AHEAD: f64 = 1.2;
+
+/// How many standard deviations of a random demand are fetched on top, for terms longer than the
+/// shortest: a client that comes at random, or several times at once and then not for a while, asks
+/// for more than its average now and then.
+const SPREAD: f64 = 2.0;
+
+/// About this many permits are enough for one fetch. A client that uses up as many within a shorter
+/// term gets a shorter one: the shorter the term, the earlier its permits leave the window.
+const BUSY: f64 = 100.0;
 
 /// Below this demand, in permits per lease, nothing is fetched ahead: most of it would be given
 /// back.
 const LEAST_DEMAND: f64 = 2.0;
 
-/// More permits are fetched once only this part of the target is left: about as many are spent
-/// while the call is under way.
+/// The demand is an average over this many of the longest leases.
+const MEMORY: u32 = 2;
+
+/// A demand that has fallen below this, in permits, is over: the next one is a new one.
+const OVER: f64 = 0.5;
+
+/// More permits are fetched once only this part of the target is left, or what is spent within
+/// [`CALL`]: about as many are spent while the call is under way.
 const LOW: f64 = 0.125;
 
-/// Permits that become void within this time do not count as left when the next fetch is decided,
-/// because a store call takes about as long. A longer time would fetch permits earlier; they would
-/// also become void earlier, and more calls would be needed.
+/// About the longest time that passes until a call has brought permits.
+const CALL: Duration = Duration::from_millis(600);
+
+/// If a call is made anyway, more permits are fetched already once this part of the target is left.
+/// A call of its own costs three times as many commands as a further limit in this one.
+const LOW_ENOUGH: f64 = 0.5;
+
+/// Permits that become void within this time, or within [`SOON_PART`] of the term, do not count as
+/// left when the next fetch is decided, because a store call takes about as long. A longer time
+/// would fetch permits earlier; they would also become void earlier, and more calls would be
+/// needed.
 const SOON: Duration = Duration::from_millis(100);
+
+/// See [`SOON`].
+const SOON_PART: u32 = 16;
 
 /// How long no fetch is tried after one that brought no permits.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// How long void, unspent permits wait for a store call that is made anyway and gives them back at
-/// no extra cost.
+/// no extra cost. Those of a long lease wait as long as they were lent: their client comes rarely.
 pub const GRACE: Duration = Duration::from_millis(500);
 
 /// The permits of this isolate, by the key of the limit's state.
@@ -44,8 +71,9 @@ pub const GRACE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Leases {
     accounts: Cache<String, Account>,
-    /// The keys of the leases by the instant at which they become void, the earliest first.
-    voids: VecDeque<(Timestamp, String)>,
+    /// The keys of the leases by the instant from which on unspent permits are overdue, the earliest
+    /// first.
+    dues: VecDeque<(Timestamp, String)>,
 }
 
 /// The leases and the demand of one subject.
@@ -54,6 +82,12 @@ struct Account {
     /// The permits that were asked for lately; the longer ago a request was, the less it counts.
     demand: f64,
     demand_at: Timestamp,
+    /// When this demand began.
+    since: Timestamp,
+    /// The most permits that the store counted in this window and in the one before, and when this
+    /// one began.
+    most: (u64, u64),
+    most_from: Timestamp,
     leases: Vec<Lease>,
     /// The window of the limit.
     window: Duration,
@@ -67,6 +101,8 @@ struct Lease {
     receipt: Receipt,
     from: Timestamp,
     void_at: Timestamp,
+    /// From when on unspent permits are overdue.
+    due: Timestamp,
 }
 
 /// Spent permits and the leases they came from, so that they can be put back.
@@ -94,17 +130,21 @@ impl Leases {
     pub fn new(capacity: usize) -> Self {
         Self {
             accounts: Cache::new(capacity),
-            voids: VecDeque::new(),
+            dues: VecDeque::new(),
         }
     }
 
-    /// Records the demand of a request of `cost`. `term` is about how long a lease lasts.
-    pub fn demand(&mut self, key: &str, cost: u64, term: Duration, now: Timestamp) {
+    /// Records the demand of a request of `cost` for a limit with this `window`.
+    pub fn demand(&mut self, key: &str, cost: u64, window: Duration, now: Timestamp) {
         if self.accounts.get(key).is_none() {
             self.accounts.insert(key.to_owned(), Account::default());
         }
         if let Some(mut account) = self.accounts.get_mut(key) {
-            account.demand = account.demand(term, now) + permits(cost);
+            let before = account.demand(window, now);
+            if before < OVER {
+                account.since = now;
+            }
+            account.demand = before + number(cost);
             account.demand_at = now;
         }
     }
@@ -156,23 +196,30 @@ impl Leases {
             .map_or(0, |account| account.left(now))
     }
 
-    /// How many permits to fetch ahead: none while a fetch is under way or while enough are left.
-    pub fn wanted(&self, key: &str, term: Duration, now: Timestamp) -> u64 {
-        let Some(account) = self.accounts.get(key) else {
-            return 0;
-        };
-        let demand = account.demand(term, now);
-        let (enough, at_hand) = (demand * AHEAD, permits(account.left(now + SOON)));
-        if demand < LEAST_DEMAND || account.is_fetching(now) || at_hand > enough * LOW {
-            return 0;
+    /// Records that the store counts `used` permits of a limit with this `window`.
+    pub fn counted(&mut self, key: &str, used: u64, window: Duration, now: Timestamp) {
+        if let Some(mut account) = self.accounts.get_mut(key) {
+            let (this, _) = account.most_at(window, now);
+            if account.most_from > now || now.since(account.most_from) >= window {
+                account.most = account.most_at(window, now);
+                account.most_from = now;
+            }
+            account.most.0 = this.max(used);
         }
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a cast of a float saturates"
-        )]
-        let wanted = (enough - at_hand).ceil() as u64;
-        wanted
+    }
+
+    /// How many permits to fetch ahead, and for how long: none while a fetch is under way or while
+    /// enough are left.
+    pub fn wanted(&self, key: &str, quota: Quota, now: Timestamp) -> Lend {
+        let account = self.accounts.get(key);
+        account.map_or(Lend::NONE, |account| account.wanted(quota, LOW, now))
+    }
+
+    /// The same for a call that is made anyway: it fetches permits that are not needed yet, but
+    /// soon.
+    pub fn wanted_soon(&self, key: &str, quota: Quota, now: Timestamp) -> Lend {
+        let account = self.accounts.get(key);
+        account.map_or(Lend::NONE, |account| account.wanted(quota, LOW_ENOUGH, now))
     }
 
     /// Records that a fetch has begun. It counts as lost after `patience`.
@@ -199,16 +246,21 @@ impl Leases {
         asked: Timestamp,
         void_after: Duration,
     ) {
+        let is_long = void_after > Cut::of(window).shortest_lease();
+        let grace = if is_long { void_after.max(GRACE) } else { GRACE };
+        let void_at = asked + void_after;
+        let due = void_at + grace;
         let lease = Lease {
             left: permits,
             receipt,
             from: asked,
-            void_at: asked + void_after,
+            void_at,
+            due,
         };
-        let later = self.voids.partition_point(|(at, _)| *at <= lease.void_at);
-        self.voids.insert(later, (lease.void_at, key.to_owned()));
-        if self.voids.len() > self.accounts.capacity() as usize {
-            self.voids.pop_front();
+        let later = self.dues.partition_point(|(at, _)| *at <= due);
+        self.dues.insert(later, (due, key.to_owned()));
+        if self.dues.len() > self.accounts.capacity() as usize {
+            self.dues.pop_front();
         }
         if self.accounts.get(key).is_none() {
             self.accounts.insert(key.to_owned(), Account::default());
@@ -222,6 +274,7 @@ impl Leases {
                 Some(other) => {
                     other.left += lease.left;
                     other.void_at = other.void_at.min(lease.void_at);
+                    other.due = other.due.min(lease.due);
                 }
                 None => account.leases.push(lease),
             }
@@ -231,33 +284,33 @@ impl Leases {
     /// Takes the permits of `key` that became void unspent. The caller gives them back with the
     /// next store call.
     pub fn take_unspent(&mut self, key: &str, now: Timestamp) -> Vec<(Receipt, u64)> {
+        self.take_out(key, |lease| !lease.is_live(now))
+    }
+
+    /// Takes the unspent permits of the leases of `key` that are `over`, and forgets these leases.
+    fn take_out(&mut self, key: &str, over: impl Fn(&Lease) -> bool) -> Vec<(Receipt, u64)> {
         let Some(mut account) = self.accounts.get_mut(key) else {
             return Vec::new();
         };
-        let (live, void) = std::mem::take(&mut account.leases)
-            .into_iter()
-            .partition(|lease| lease.is_live(now));
-        account.leases = live;
-        let void: Vec<Lease> = void;
-        let unspent = void.into_iter().filter(|lease| lease.left > 0);
+        let gone = account.leases.extract_if(.., |lease| over(lease));
+        let unspent = gone.filter(|lease| lease.left > 0);
         unspent.map(|lease| (lease.receipt, lease.left)).collect()
     }
 
     /// The earliest instant at which [`overdue`](Self::overdue) may find something.
     pub fn next_overdue(&self) -> Option<Timestamp> {
-        let (void_at, _) = self.voids.front()?;
-        Some(*void_at + GRACE)
+        self.dues.front().map(|(due, _)| *due)
     }
 
-    /// Takes the permits that became void unspent at least [`GRACE`] ago and that no call has given
-    /// back: those of at most `most` subjects.
+    /// Takes the permits that became void unspent some time ago, [`GRACE`] or as long as they were
+    /// lent, and that no call has given back: those of at most `most` subjects.
     pub fn overdue(&mut self, most: usize, now: Timestamp) -> Vec<Unspent> {
         let mut all = Vec::new();
         while all.len() < most && self.next_overdue().is_some_and(|due| due <= now) {
-            let Some((_, key)) = self.voids.pop_front() else {
+            let Some((_, key)) = self.dues.pop_front() else {
                 break;
             };
-            let parts = self.take_unspent(&key, now);
+            let parts = self.take_out(&key, |lease| !lease.is_live(now) && lease.due <= now);
             let window = self.accounts.get(&key).map(|account| account.window);
             if let (Some(window), false) = (window, parts.is_empty()) {
                 all.push(Unspent { key, window, parts });
@@ -273,9 +326,77 @@ impl Leases {
 }
 
 impl Account {
-    fn demand(&self, term: Duration, now: Timestamp) -> f64 {
-        let passed = permits(millis(now.since(self.demand_at)));
-        self.demand * (-passed / permits(millis(term).max(1))).exp()
+    /// The demand at `now`, in permits.
+    fn demand(&self, window: Duration, now: Timestamp) -> f64 {
+        let passed = ms(now.since(self.demand_at));
+        self.demand * (-passed / memory(window)).exp()
+    }
+
+    /// The permits to fetch for the time to come, if at most the part `low` of them is left.
+    fn wanted(&self, quota: Quota, low: f64, now: Timestamp) -> Lend {
+        let demand = self.demand(quota.window, now);
+        let cut = Cut::of(quota.window);
+        let term = self.term(quota, demand, now);
+        let rate = self.rate(quota.window, demand, now);
+        // At first, no more are expected than have come.
+        let expected = demand.min(rate * ms(term));
+        let spread = match term > cut.shortest_lease() {
+            true => SPREAD * expected.sqrt(),
+            false => 0.0,
+        };
+        let target = expected * AHEAD + spread;
+        let soon = SOON.max(term / SOON_PART);
+        let at_hand = number(self.left(now + soon));
+        let low = match low > LOW {
+            true => target * low,
+            false => (target * low).min(rate * ms(CALL)),
+        };
+        if expected < LEAST_DEMAND || self.is_fetching(now) || at_hand > low {
+            return Lend::NONE;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a cast of a float saturates"
+        )]
+        let permits = (target - at_hand).ceil() as u64;
+        Lend { permits, term }
+    }
+
+    /// The term of a lease: as long as possible, but not longer than the client needs for as many
+    /// permits as are fetched at once, and not so long that a client with this demand would reach
+    /// its quota only because permits are counted when they become void. With rate `r`, about
+    /// `r * (window + term + width)` are counted.
+    fn term(&self, quota: Quota, demand: f64, now: Timestamp) -> Duration {
+        let cut = Cut::of(quota.window);
+        let rate = self.rate(quota.window, demand, now);
+        let counted = number(cut.width.saturating_mul(cut.buckets + 1));
+        let fits = number(quota.permits) / rate - counted;
+        let (this, last) = self.most_at(quota.window, now);
+        let most = this.max(last);
+        let spare = quota.permits.saturating_sub(most);
+        let lasts = counted * number(spare) / number(most.max(1));
+        let term = fits.min(lasts).min(BUSY / rate);
+        let term = term.min(ms(cut.longest_lease()));
+        let term = term.max(ms(cut.shortest_lease()));
+        Duration::from_secs_f64(term / 1_000.0)
+    }
+
+    /// The most permits that were counted in this window and in the one before.
+    fn most_at(&self, window: Duration, now: Timestamp) -> (u64, u64) {
+        let since = now.since(self.most_from);
+        match self.most {
+            most if since < window => most,
+            (this, _) if since < window.saturating_mul(2) => (0, this),
+            _ => (0, 0),
+        }
+    }
+
+    /// Permits per millisecond: the demand, over the time in which it arose.
+    fn rate(&self, window: Duration, demand: f64, now: Timestamp) -> f64 {
+        let since = ms(now.since(self.since)).max(1.0);
+        let memory = memory(window);
+        demand.max(f64::MIN_POSITIVE) / (memory * (1.0 - (-since / memory).exp()))
     }
 
     fn left(&self, now: Timestamp) -> u64 {
@@ -295,8 +416,17 @@ impl Lease {
     }
 }
 
+/// The time over which the demand is an average, in ms.
+fn memory(window: Duration) -> f64 {
+    ms(Cut::of(window).longest_lease() * MEMORY)
+}
+
+fn ms(time: Duration) -> f64 {
+    number(millis(time).max(1))
+}
+
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-const fn permits(number: u64) -> f64 {
+const fn number(number: u64) -> f64 {
     number as f64
 }
 

@@ -9,6 +9,10 @@
 //!
 //! Permits may be lent ahead ([`State::lend`]). They are counted in the sub-bucket in which they
 //! become void, so that a permit that is spent late still counts for a whole window after that.
+//! The longer the term for which they are lent, the later they are counted, and the later they
+//! leave the window. So a term is at most as long as the permits left would last if they were taken
+//! as fast as those that are counted. In a steady state, `rate · (window + term + width)` permits
+//! are counted, and this keeps that within the quota.
 //!
 //! The store runs the same algorithm as a script (`store/admit.lua`), on the same one-line state
 //! (`sliding_window/text.rs`). This Rust version is its specification: tests compare the two.
@@ -29,7 +33,13 @@ const SUB_BUCKETS: u64 = 30;
 pub const TOLERANCE: Duration = Duration::from_millis(1_000);
 
 /// The longest time for which permits are lent.
-pub const LONGEST_LEASE: Duration = Duration::from_secs(10);
+pub const LONGEST_LEASE: Duration = Duration::from_secs(30);
+
+/// The longest time for which permits are lent no matter how many are left.
+const ALWAYS_LENT: Duration = Duration::from_secs(10);
+
+/// At most this part of a window is the term of a lease, if that is at least two sub-buckets.
+const LEASES_IN_WINDOW: u64 = 4;
 
 /// One lease takes at most one in this many of the permits left, so that other isolates get some,
 /// too.
@@ -41,8 +51,9 @@ pub const LONGEST_STATE: usize = 400;
 /// The most bytes of call ids in one generation, before some are forgotten.
 const MOST_IDS: usize = 36;
 
-/// How many sub-buckets after the newest time seen permits may be counted.
-const AHEAD: u64 = 2;
+/// How many sub-buckets after the newest time seen permits may be counted. A lease needs seven; if
+/// a window is made shorter, one that was drawn before may need more of the new sub-buckets.
+const AHEAD: u64 = 100;
 
 /// The largest integer that a Lua number holds exactly.
 const LARGEST: u64 = (1 << 53) - 1;
@@ -79,10 +90,34 @@ impl Cut {
         at.as_millis() / self.width
     }
 
-    /// About how long permits are lent: until the end of the next sub-bucket, but at most
-    /// [`LONGEST_LEASE`].
-    pub fn lease(self) -> Duration {
-        Duration::from_millis(self.width.saturating_mul(2)).min(LONGEST_LEASE)
+    /// The term for which permits may be lent no matter how many are left: about until the end of
+    /// the next sub-bucket.
+    pub fn shortest_lease(self) -> Duration {
+        Duration::from_millis(self.width.saturating_mul(2)).min(ALWAYS_LENT)
+    }
+
+    /// The longest term for which permits may be lent: a quarter of the window, but at least two
+    /// sub-buckets and at most [`LONGEST_LEASE`].
+    ///
+    /// ```
+    /// # use omnitrade_edge::engine::limit::sliding_window::Cut;
+    /// # use std::time::Duration;
+    /// let longest = |window| Cut::of(Duration::from_secs(window)).longest_lease().as_secs();
+    /// assert_eq!((longest(60), longest(120), longest(86_400)), (15, 30, 30));
+    /// ```
+    pub fn longest_lease(self) -> Duration {
+        let quarter = self.width.saturating_mul(self.buckets) / LEASES_IN_WINDOW;
+        let longest = quarter.max(self.width.saturating_mul(2));
+        Duration::from_millis(longest).min(LONGEST_LEASE)
+    }
+
+    /// How long `spare` permits last, if they are taken as fast as the `used` permits that a state
+    /// counts: a window and a sub-bucket at most.
+    fn lasts(self, spare: u64, used: u64) -> Duration {
+        let thousandths = spare.saturating_mul(1_000).checked_div(used);
+        let thousandths = thousandths.map_or(1_000, |part| part.min(1_000));
+        let whole = self.width.saturating_mul(self.buckets + 1);
+        Duration::from_millis(thousandths.saturating_mul(whole) / 1_000)
     }
 
     /// The instant at which sub-bucket `bucket` is no longer counted.
@@ -197,12 +232,30 @@ impl State {
     /// Lends up to `wanted` permits ahead, out of those of the `lendable` permits that are unused,
     /// and counts them in the sub-bucket in which they become void. Whatever else the call takes
     /// must be charged before.
-    pub fn lend(&mut self, quota: Quota, lendable: u64, wanted: u64, now: Timestamp) -> Lent {
+    ///
+    /// They become void after about `term`, if that is neither too short nor too long: see
+    /// [`Cut::shortest_lease`], [`Cut::longest_lease`] and the description of this module.
+    pub fn lend(
+        &mut self,
+        quota: Quota,
+        lendable: u64,
+        wanted: u64,
+        term: Duration,
+        now: Timestamp,
+    ) -> Lent {
         let cut = Cut::of(quota.window);
         let now = now.max(self.seen);
-        let spare = lendable.saturating_sub(self.window(quota, now).used());
-        let next_ends = Timestamp::from_millis((cut.bucket(now) + 2).saturating_mul(cut.width));
-        let void = next_ends.min(now + LONGEST_LEASE);
+        let used = self.window(quota, now).used();
+        let spare = lendable.saturating_sub(used);
+        let term = term.min(cut.longest_lease()).min(cut.lasts(spare, used));
+        let void = now + term.max(cut.shortest_lease());
+        // Permits that become void within a sub-bucket are counted as late as those that become
+        // void at its end.
+        let edge = cut.bucket(void);
+        let void = match edge >= cut.bucket(now) + 2 {
+            true => Timestamp::from_millis(edge.saturating_mul(cut.width)),
+            false => void,
+        };
         let lent = Lent {
             permits: wanted.min(spare / LENDING_SHARE),
             bucket: cut.bucket(void - Duration::from_millis(1)),
@@ -238,9 +291,10 @@ impl State {
 
     /// Repairs a state that a wrong clock has written; `now` is the right time. Permits counted in
     /// the present sub-bucket or later (all permits, if `all` is true) move to the sub-bucket in
-    /// which a lease granted at `now` would become void, because some of them may be lent.
+    /// which the longest lease granted at `now` would become void, because some of them may be
+    /// lent.
     pub fn mend(&mut self, cut: Cut, all: bool, now: Timestamp) {
-        let (present, void) = (cut.bucket(now), now + cut.lease());
+        let (present, void) = (cut.bucket(now), now + cut.longest_lease());
         let first = present.saturating_sub(cut.buckets);
         let mut misplaced = 0;
         for (bucket, count) in (self.base..).zip(std::mem::take(&mut self.counts)) {
@@ -317,6 +371,14 @@ impl State {
         if self.to_text(cut).is_some_and(|t| t.len() > LONGEST_STATE) {
             self.ids.young = format!("-{id}");
             "-".clone_into(&mut self.ids.old);
+        }
+        // If the counts alone are too long, the oldest count for longer: in the next sub-bucket.
+        while self.to_text(cut).is_some_and(|t| t.len() > LONGEST_STATE) && self.counts.len() > 1 {
+            let oldest = self.counts.remove(0);
+            self.base += 1;
+            if let Some(next) = self.counts.first_mut() {
+                *next = next.saturating_add(oldest);
+            }
         }
     }
 

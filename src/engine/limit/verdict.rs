@@ -50,6 +50,39 @@ pub struct Verdict {
     pub reset_after: Duration,
 }
 
+/// Permits that a call asks the store to lend ahead.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lend {
+    /// How many.
+    pub permits: u64,
+    /// For how long, if what is left of the quota allows it. The store makes it as long as the
+    /// shortest lease at least.
+    pub term: Duration,
+}
+
+impl Lend {
+    /// No permits.
+    pub const NONE: Self = Self {
+        permits: 0,
+        term: Duration::ZERO,
+    };
+
+    /// Whether any are asked for.
+    pub const fn is_some(&self) -> bool {
+        self.permits > 0
+    }
+}
+
+impl From<u64> for Lend {
+    /// So many permits, for the shortest term.
+    fn from(permits: u64) -> Self {
+        Self {
+            permits,
+            ..Self::NONE
+        }
+    }
+}
+
 /// Where permits were charged in the store, so that they can be given back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {

@@ -7,10 +7,10 @@ use crate::clock::Timestamp;
 use crate::engine::limit::fallback::Take;
 use crate::engine::limit::lease::{GRACE, Spent};
 use crate::engine::limit::sliding_window::Cut;
-use crate::engine::limit::{Bucket, Charge, Receipt, Role, Verdict};
+use crate::engine::limit::{Bucket, Charge, Lend, Receipt, Role, Verdict};
 
 use super::super::memory::LimitMemory;
-use crate::store::LimitReply;
+use crate::store::{Granted, LimitReply};
 
 /// One limit of a request.
 #[derive(Debug)]
@@ -76,6 +76,29 @@ impl LimitCheck {
         })
     }
 
+    /// The permits to fetch ahead with the call that asks about this limit.
+    pub fn lend(&self, memory: &LimitMemory, now: Timestamp) -> Lend {
+        match &self.bucket {
+            Some(bucket) if self.charge.leased => {
+                let quota = self.charge.quota(bucket);
+                memory.leases.wanted(&bucket.key, quota, now)
+            }
+            _ => Lend::NONE,
+        }
+    }
+
+    /// The permits to fetch ahead with a call that is made anyway, if this limit is paid with a
+    /// lease that is soon used up or void: a call of its own would cost more.
+    pub fn lend_more(&self, memory: &LimitMemory, now: Timestamp) -> Lend {
+        match (&self.bucket, &self.paid) {
+            (Some(bucket), Paid::Lease(_)) => {
+                let quota = self.charge.quota(bucket);
+                memory.leases.wanted_soon(&bucket.key, quota, now)
+            }
+            _ => Lend::NONE,
+        }
+    }
+
     /// Takes the store's reply about this limit, and remembers it.
     pub fn take(
         &mut self,
@@ -86,37 +109,67 @@ impl LimitCheck {
         now: Timestamp,
     ) {
         let mut verdict = said.verdict;
-        memory.fallback.learn(&bucket.key, &verdict, now);
         if !verdict.met {
             let what = (self.charge.cost, self.enough(&bucket));
             let until = now + verdict.retry_after;
             // Permits that another isolate was lent and does not spend come back when they become
-            // void.
+            // void, which may be at any time.
             let believed = match self.charge.leased {
-                true => Cut::of(self.charge.window).lease() + GRACE,
+                true => Cut::of(self.charge.window).shortest_lease() + GRACE,
                 false => Duration::MAX,
             };
             let denied = &mut memory.denied;
             denied.remember(&bucket.key, what, now, until, believed);
         }
-        if std::mem::take(&mut self.fetches) {
-            let permits = said.granted.as_ref().map_or(0, |granted| granted.permits);
-            memory.leases.fetched(&bucket.key, permits, now);
-        }
-        if let Some(granted) = said.granted {
-            memory.lent(&bucket.key, self.charge.window, granted, asked_at);
-        }
+        memory.learn(&bucket.key, said.quota, self.charge.window, &verdict, now);
+        self.take_lent(&bucket, said.granted, asked_at, memory, now);
         if self.charge.leased {
-            let lent = memory.leases.left(&bucket.key, now);
-            let left = verdict.remaining.saturating_add(lent);
-            // What was lent before the store gave something back counts twice.
-            verdict.remaining = left.min(bucket.permits);
+            add_lent(&bucket, &mut verdict, memory, now);
         }
         if let Some(receipt) = said.receipt.filter(|_| verdict.met) {
             self.paid = Paid::Store(receipt);
         }
         self.verdict = Some(verdict);
         self.bucket = Some(bucket);
+    }
+
+    /// Takes the store's reply about this limit, for which the request has paid with a lease: the
+    /// call has fetched further permits.
+    pub fn renewed(
+        &mut self,
+        bucket: Bucket,
+        said: LimitReply,
+        asked_at: Timestamp,
+        memory: &mut LimitMemory,
+        now: Timestamp,
+    ) {
+        let mut verdict = said.verdict;
+        memory.learn(&bucket.key, said.quota, self.charge.window, &verdict, now);
+        self.take_lent(&bucket, said.granted, asked_at, memory, now);
+        let same = self.bucket.as_ref().is_some_and(|b| b.key == bucket.key);
+        if same && verdict.met {
+            add_lent(&bucket, &mut verdict, memory, now);
+            self.verdict = Some(verdict);
+            self.bucket = Some(bucket);
+        }
+    }
+
+    /// Takes the permits that the store has lent, if the call asked for some.
+    fn take_lent(
+        &mut self,
+        bucket: &Bucket,
+        granted: Option<Granted>,
+        asked_at: Timestamp,
+        memory: &mut LimitMemory,
+        now: Timestamp,
+    ) {
+        if std::mem::take(&mut self.fetches) {
+            let permits = granted.as_ref().map_or(0, |granted| granted.permits);
+            memory.leases.fetched(&bucket.key, permits, now);
+        }
+        if let Some(granted) = granted {
+            memory.lent(&bucket.key, self.charge.window, granted, asked_at);
+        }
     }
 
     /// The verdict for a request whose permits were fetched ahead: it counts the permits that the
@@ -143,4 +196,12 @@ impl LimitCheck {
             reset_after: known.map_or(Duration::ZERO, |known| known.reset_after),
         }
     }
+}
+
+/// Adds the permits that are left here to those that are left in the store.
+fn add_lent(bucket: &Bucket, verdict: &mut Verdict, memory: &LimitMemory, now: Timestamp) {
+    let lent = memory.leases.left(&bucket.key, now);
+    let left = verdict.remaining.saturating_add(lent);
+    // What was lent before the store gave something back counts twice.
+    verdict.remaining = left.min(bucket.permits);
 }

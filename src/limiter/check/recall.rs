@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::engine::limit::sliding_window::Cut;
 use crate::engine::limit::{Source, Verdict};
 
 use super::super::memory::LimitMemory;
@@ -27,12 +26,14 @@ impl Check {
             let Some(bucket) = slot.bucket.as_ref() else {
                 continue;
             };
-            if !slot.charge.leased || !(sure || slot.charge.is_settled()) {
+            if !slot.charge.leased {
                 continue;
             }
             let (key, cost) = (&bucket.key, slot.charge.cost);
-            let term = Cut::of(slot.charge.window).lease();
-            memory.leases.demand(key, cost, term, now);
+            memory.leases.demand(key, cost, slot.charge.window, now);
+            if !(sure || slot.charge.is_settled()) {
+                continue;
+            }
             if let Some(spent) = memory.leases.spend(key, cost, now) {
                 slot.verdict = Some(slot.leased_verdict(bucket, spent.left, memory, now));
                 slot.paid = Paid::Lease(spent);

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::engine::limit::sliding_window::Cut;
-use crate::engine::limit::{Bucket, Charge, Role};
+use crate::engine::limit::lease::Unspent;
+use crate::engine::limit::{Bucket, Buckets, Charge, Role};
 use crate::error::Error;
 use crate::redis::Value;
 use crate::store::{Ask, Link};
@@ -22,23 +22,34 @@ const RETURNS: usize = 16;
 pub struct Work {
     /// The call.
     pub ask: Ask,
-    /// The keys of the states that it is about, with the windows of their limits.
-    about: Vec<(String, Duration)>,
-    /// Whether it fetches permits ahead.
+    /// The states that it is about, in the order of the call.
+    about: Vec<About>,
+}
+
+/// One state that a call is about.
+#[derive(Debug)]
+struct About {
+    key: String,
+    /// The window of the limit.
+    window: Duration,
+    /// Whether the call fetches permits ahead.
     fetches: bool,
 }
 
 impl Work {
-    fn new(link: &mut Link, now: Timestamp, fetches: bool) -> Self {
+    fn new(link: &mut Link, now: Timestamp) -> Self {
         Self {
             ask: link.call(now),
             about: Vec::new(),
-            fetches,
         }
     }
 
-    fn about(&mut self, bucket: &Bucket, window: Duration) {
-        self.about.push((bucket.key.clone(), window));
+    fn about(&mut self, bucket: &Bucket, window: Duration, fetches: bool) {
+        self.about.push(About {
+            key: bucket.key.clone(),
+            window,
+            fetches,
+        });
     }
 
     /// Returns the unspent permits of clients that did not come back; `None` if there are none.
@@ -47,18 +58,22 @@ impl Work {
         if overdue.is_empty() {
             return None;
         }
-        let mut work = Self::new(link, now, false);
+        let mut work = Self::new(link, now);
+        work.give_back(overdue);
+        Some(work)
+    }
+
+    fn give_back(&mut self, overdue: Vec<Unspent>) {
         for unspent in overdue {
             let (key, permits) = (unspent.key, 0);
             let bucket = Bucket { key, permits };
-            work.about(&bucket, unspent.window);
+            self.about(&bucket, unspent.window, false);
             let look = Charge {
                 role: Role::Peek,
                 ..Charge::on(bucket, unspent.window, 0)
             };
-            work.ask.limit(&look, 0, &unspent.parts);
+            self.ask.limit(&look, 0, &unspent.parts);
         }
-        Some(work)
     }
 
     /// Takes the store's reply, at `local_now` by the isolate's own clock. If there is none,
@@ -76,26 +91,29 @@ impl Work {
         let mut limits = received.map(|(reply, _)| reply.limits).unwrap_or_default();
         limits.resize(self.about.len(), None);
         let asked_at = link.asked_at(&self.ask);
-        for ((key, window), said) in self.about.iter().zip(limits) {
-            if self.fetches {
+        for (about, said) in self.about.iter().zip(limits) {
+            let key = &about.key;
+            if about.fetches {
                 let granted = said.as_ref().and_then(|said| said.granted.as_ref());
                 let permits = granted.map_or(0, |granted| granted.permits);
                 memory.leases.fetched(key, permits, now);
             }
             let Some(said) = said else { continue };
-            if self.fetches {
-                memory.fallback.learn(key, &said.verdict, now);
+            if about.fetches {
+                memory.learn(key, said.quota, about.window, &said.verdict, now);
             }
             if let Some(granted) = said.granted {
-                memory.lent(key, *window, granted, asked_at);
+                memory.lent(key, about.window, granted, asked_at);
             }
         }
     }
 }
 
 impl Check {
-    /// Fetches permits ahead for a client that spends them fast; `None` if enough are left, or
-    /// another call is fetching already. Call it after the request is admitted.
+    /// Fetches permits ahead before those of a lease are used up, for all limits of the request
+    /// that need some soon. The same call returns permits of other clients that are overdue; if
+    /// nobody else is about to return them, they are returned even if nothing is to be fetched.
+    /// `None` if there is nothing to do. Call it after the request is admitted.
     pub fn fetch_ahead(
         &self,
         memory: &mut LimitMemory,
@@ -103,32 +121,33 @@ impl Check {
         now: Timestamp,
     ) -> Option<Work> {
         let paid_ahead = |slot: &&LimitCheck| matches!(slot.paid, Paid::Lease(_));
-        let mut fetches = Vec::new();
-        for slot in self.slots.iter().filter(paid_ahead) {
-            let Some(bucket) = &slot.bucket else { continue };
-            let term = Cut::of(slot.charge.window).lease();
-            let wanted = memory.leases.wanted(&bucket.key, term, now);
-            if wanted > 0 {
-                fetches.push((slot, bucket, wanted));
+        let ahead = || self.slots.iter().filter(paid_ahead);
+        if !ahead().any(|slot| slot.lend(memory, now).is_some()) {
+            return match memory.is_sweep_due(now) {
+                true => Work::returning(memory, link, now),
+                false => None,
+            };
+        }
+        let mut work = Work::new(link, now);
+        for slot in ahead() {
+            let (Some(bucket), lend) = (&slot.bucket, slot.lend_more(memory, now)) else {
+                continue;
+            };
+            if !lend.is_some() {
+                continue;
             }
-        }
-        if fetches.is_empty() {
-            return None;
-        }
-        let mut work = Work::new(link, now, true);
-        for (slot, bucket, wanted) in fetches {
             memory
                 .leases
                 .fetching(&bucket.key, now, link.longest_call());
             let back = memory.leases.take_unspent(&bucket.key, now);
-            let window = slot.charge.window;
-            work.about(bucket, window);
+            work.about(bucket, slot.charge.window, true);
             let charge = Charge {
-                unlent: slot.charge.unlent,
-                ..Charge::on(bucket.clone(), window, 0)
+                buckets: Buckets::One(bucket.clone()),
+                ..slot.charge.only_lending()
             };
-            work.ask.limit(&charge, wanted, &back);
+            work.ask.limit(&charge, lend, &back);
         }
+        work.give_back(memory.leases.overdue(RETURNS, now));
         Some(work)
     }
 
@@ -176,8 +195,8 @@ impl Check {
                 }
             }
             if !done {
-                let work = work.get_or_insert_with(|| Work::new(link, now, false));
-                work.about(&bucket, slot.charge.window);
+                let work = work.get_or_insert_with(|| Work::new(link, now));
+                work.about(&bucket, slot.charge.window, false);
                 let charge = Charge {
                     role: Role::Settle,
                     ..Charge::on(bucket, slot.charge.window, more)

@@ -28,7 +28,8 @@ use super::platform::{ExecutionContext, Hold, Signal, Timer, keep_alive, now, sl
 use super::respond::Wait;
 use super::{origin, respond, token};
 
-/// How long work goes on after a response, at most: the platform ends it after 30 s.
+/// How long work goes on after a response, at most: the platform ends it after 30 s. Permits that
+/// are overdue later are returned by a later request.
 const LONGEST_AFTERWARDS: Duration = Duration::from_secs(25);
 
 /// How long the head of a response waits for the end of its body, so that it can say whether the
@@ -331,7 +332,7 @@ impl Run {
             keep_alive(&self.context, async move {
                 isolate.call(&call).await;
                 // A call may have fetched permits.
-                let wait = isolate.gate.borrow_mut().sweep_after(now());
+                let wait = isolate.sweep_after(LONGEST_AFTERWARDS);
                 if let Some(wait) = wait {
                     isolate.sweep(wait).await;
                 }
@@ -342,7 +343,7 @@ impl Run {
     /// Returns the permits of a client that sends no further request. The next request of a client
     /// that does so returns them without an extra command.
     fn sweep_later(&self) {
-        let Some(wait) = self.isolate.gate.borrow_mut().sweep_after(now()) else {
+        let Some(wait) = self.isolate.sweep_after(LONGEST_AFTERWARDS) else {
             return;
         };
         let isolate = Rc::clone(&self.isolate);
@@ -399,18 +400,24 @@ impl Isolate {
         }
     }
 
+    fn sweep_after(&self, patience: Duration) -> Option<Duration> {
+        self.gate.borrow_mut().sweep_after(patience, now())
+    }
+
     /// Waits until permits are overdue, and returns them. It repeats this while there are more, for
     /// as long as the platform allows.
     async fn sweep(&self, mut wait: Duration) {
         let start = now();
-        while now().since(start) + wait <= LONGEST_AFTERWARDS {
+        loop {
             sleep(wait).await;
             let call = self.gate.borrow_mut().sweep(now());
             if let Some(call) = call {
                 self.call(&call).await;
             }
-            let next = self.gate.borrow_mut().sweep_after(now());
-            let Some(next) = next else { return };
+            let patience = LONGEST_AFTERWARDS.saturating_sub(now().since(start));
+            let Some(next) = self.sweep_after(patience) else {
+                return;
+            };
             wait = next;
         }
     }
