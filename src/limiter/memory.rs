@@ -10,10 +10,9 @@ use crate::engine::limit::deny_cache::DenyCache;
 use crate::engine::limit::fallback::Fallback;
 use crate::engine::limit::lease::Leases;
 use crate::engine::limit::penalty::Penalties;
-use crate::engine::limit::Verdict;
 use crate::engine::registry::Standing;
 
-use crate::store::{Granted, Link};
+use crate::store::{Granted, LimitReply, Link};
 
 /// How many subjects each part remembers.
 const SUBJECTS: usize = 10_000;
@@ -106,17 +105,12 @@ impl LimitMemory {
         self.standings.insert(record.to_owned(), (standing, now));
     }
 
-    /// Records what the store said about a limit of `quota` permits.
-    pub fn learn(
-        &mut self,
-        key: &str,
-        quota: u64,
-        window: Duration,
-        verdict: &Verdict,
-        now: Timestamp,
-    ) {
-        self.fallback.learn(key, verdict, now);
-        let used = quota.saturating_sub(verdict.remaining);
+    /// Records what the store said about a limit.
+    pub fn learn(&mut self, key: &str, said: &LimitReply, window: Duration, now: Timestamp) {
+        self.fallback.learn(key, &said.verdict, now);
+        let lent = said.granted.as_ref().map_or(0, |granted| granted.permits);
+        let used = said.quota.saturating_sub(said.verdict.remaining);
+        let used = used.saturating_sub(lent);
         self.leases.counted(key, used, window, now);
     }
 
@@ -180,7 +174,10 @@ mod tests {
         let late = Timestamp::from_millis(5_000);
         let mut link = Link::new(Duration::from_millis(150), 1);
         link.heard(Some(&Error::from(ErrorKind::Unauthorised)), late);
-        assert_eq!(memory.sweep_after(&link, Duration::MAX, late), Some(STORE_DOWN));
+        assert_eq!(
+            memory.sweep_after(&link, Duration::MAX, late),
+            Some(STORE_DOWN)
+        );
     }
 
     #[test]

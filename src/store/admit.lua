@@ -63,9 +63,9 @@
 -- Rust.
 --
 -- The longer the term for which permits are lent, the later they are counted, and the later they
--- leave the window. So a term is at most as long as the permits left would last if they were taken
--- as fast as those that are counted. It is also at most a quarter of the window and at most 30 s.
--- Two sub-buckets, but at most 10 s, are always allowed.
+-- leave the window: of a client with rate r, r * (window + term + width) are counted. The term is at
+-- most as long as that fits in the quota, with r as the counts show it; at most a quarter of the
+-- window; and at most 30 s. Two sub-buckets, but at most 10 s, are always allowed.
 --
 -- Permits come back only once. Ids cannot guarantee this (they are forgotten under load, and with
 -- the state), so only the call that says 0 takes anything back. A request that is charged twice
@@ -83,8 +83,8 @@ local LARGEST = 9007199254740991
 -- The longest that permits are lent, ms, and the longest that is allowed whatever is left; and the
 -- divisor of the permits left: one third of them may be lent at once.
 local LONGEST, ALWAYS, SHARE = 30000, 10000, 3
--- How many sub-buckets after the newest time seen permits may be counted. A lease needs seven; if a
--- window is made shorter, one that was drawn before may need more of the new sub-buckets.
+-- How many sub-buckets after the newest time seen permits may be counted, besides LONGEST. A lease
+-- needs seven; if a window is made shorter, one that was drawn before may need more of the new ones.
 local AHEAD = 100
 -- The longest state, in bytes, and the most bytes of ids in one generation.
 local LONGEST_STATE, IDS = 400, 36
@@ -110,7 +110,7 @@ local function parse(text, width)
   if not tag then return nil end
   seen, w, base, m, total, age = seen + 0, w + 0, base + 0, m + 0, total + 0, age + 0
   if seen > LARGEST or w < 1 or w > LARGEST or age > seen or m < 1 or m > 1000 or total > LARGEST
-    or base > LARGEST / w or base + m - 1 > floor(seen / w) + AHEAD then
+    or base > LARGEST / w or base + m - 1 > min(floor(seen / w) + AHEAD, floor((seen + LONGEST) / w)) then
     return nil
   end
   if w ~= width then
@@ -462,14 +462,17 @@ for j = 1, n do
     local lent_at, void_in = 0, 0
     if charges then
       if limit.cost > 0 then count(limit, limit.i, limit.cost) end
-      local spare = limit.quota - ceil(limit.quota * limit.kept / 100) - limit.used
+      local lendable = limit.quota - ceil(limit.quota * limit.kept / 100)
+      local spare = lendable - limit.used
       limit.granted = min(limit.lend, floor(spare / SHARE))
       if limit.granted > 0 then
-        -- How long the permits left would last, as a share of the window, in thousandths.
-        local lasts = limit.used > 0 and min(floor(spare * 1000 / limit.used), 1000) or 1000
-        lasts = floor(lasts * limit.width * (limit.buckets + 1) / 1000)
         local shortest, longest = terms(limit)
-        local void = now + max(min(limit.term, longest, lasts), shortest)
+        local fits, whole = longest, (limit.buckets + 1) * limit.width
+        if limit.used > 0 then
+          local since = min(max(now - limit.state.base * limit.width, 0), whole)
+          fits = floor(lendable * since / limit.used) - whole
+        end
+        local void = now + max(min(limit.term, longest, fits), shortest)
         -- A lease ends with a sub-bucket, if it lasts that long: permits that become void within a
         -- sub-bucket are counted as late as those that become void at its end.
         local edge = floor(void / limit.width)

@@ -1,6 +1,8 @@
 //! Random steps of isolates that share limits.
 
-use omnitrade_edge::engine::limit::Role;
+use std::time::Duration;
+
+use omnitrade_edge::engine::limit::{Lend, Role};
 use proptest::prelude::*;
 
 /// A limit that the isolates share.
@@ -47,7 +49,7 @@ pub enum Wait {
 #[derive(Debug, Clone)]
 pub enum Act {
     /// It asks about a request.
-    Ask { cost: u64, lend: u64, role: Role },
+    Ask { cost: u64, lend: Lend, role: Role },
     /// It spends permits that were lent.
     Spend { cost: u64 },
     /// It returns permits that became void unspent.
@@ -95,13 +97,21 @@ fn sending() -> impl Strategy<Value = Sending> {
     ]
 }
 
-fn act(far_off_ms: i64) -> impl Strategy<Value = Act> {
+/// Terms of leases: shorter and longer ones than any that the script allows.
+fn term(window: u64) -> impl Strategy<Value = Duration> + Clone {
+    let ms = prop_oneof![1 => Just(0), 4 => 0..=window / 3 + 1, 1 => Just(u64::from(u32::MAX))];
+    ms.prop_map(Duration::from_millis)
+}
+
+fn act(far_off_ms: i64, window: u64) -> impl Strategy<Value = Act> {
+    let term = term(window);
     let role = prop_oneof![8 => Just(Role::Enforce), 1 => Just(Role::Peek)];
     let clock = prop_oneof![2 => Just(0), 1 => Just(far_off_ms), 1 => Just(-far_off_ms)];
     prop_oneof![
-        24 => (1_u64..4, prop_oneof![Just(0), 1_u64..12], role)
-            .prop_map(|(cost, lend, role)| Act::Ask { cost, lend, role }),
-        2 => (1_u64..12).prop_map(|lend| Act::Ask { cost: 0, lend, role: Role::Enforce }),
+        24 => (1_u64..4, prop_oneof![Just(0), 1_u64..12], term.clone(), role)
+            .prop_map(|(cost, permits, term, role)| Act::Ask { cost, lend: Lend { permits, term }, role }),
+        2 => (1_u64..12, term, prop_oneof![Just(Role::Enforce), Just(Role::Shadow)])
+            .prop_map(|(permits, term, role)| Act::Ask { cost: 0, lend: Lend { permits, term }, role }),
         16 => (1_u64..6).prop_map(|cost| Act::Spend { cost }),
         3 => Just(Act::Return),
         4 => (1_u64..4).prop_map(|permits| Act::GiveBack { permits }),
@@ -153,7 +163,7 @@ pub fn steps(
             0_u8..4,
             any::<u8>(),
             skew,
-            act(far_off_ms),
+            act(far_off_ms, window),
             sending(),
             1_u8..200,
         );

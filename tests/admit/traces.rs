@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::engine::limit::sliding_window::{Cut, State};
-use omnitrade_edge::engine::limit::{Bucket, Buckets, Charge, Receipt, Role};
+use omnitrade_edge::engine::limit::{Bucket, Buckets, Charge, Lend, Receipt, Role};
 use omnitrade_edge::store::{Ask, EntryQuery, Outcome};
 use proptest::prelude::*;
 
@@ -58,7 +58,7 @@ struct Take {
     cost: u64,
     role: Role,
     kept: bool,
-    lend: u64,
+    lend: Lend,
     back: Back,
 }
 
@@ -105,7 +105,14 @@ fn take() -> impl Strategy<Value = Take> {
         2 => receipts.prop_map(Back::Receipts),
         1 => (1_u64..6).prop_map(Back::Oldest),
     ];
-    let lend = prop_oneof![2 => Just(0), 1 => 1_u64..12, 1 => Just(1_000_000)];
+    let lend = (
+        prop_oneof![2 => Just(0), 1 => 1_u64..12, 1 => Just(1_000_000)],
+        prop_oneof![1 => Just(0), 2 => 0_u64..20_000, 1 => 0_u64..1_000_000],
+    );
+    let lend = lend.prop_map(|(permits, term)| Lend {
+        permits,
+        term: Duration::from_millis(term),
+    });
     (0_u64..4, role, any::<bool>(), lend, back).prop_map(|(cost, role, kept, lend, back)| Take {
         cost,
         role,
@@ -296,18 +303,22 @@ fn the_script_says_and_stores_what_the_model_does() {
 fn another_window_frees_nobody_in_the_script_as_in_the_model() {
     let store = RefCell::new(Store::start());
     let windows = (20_000_u64..10_000_000, 20_000_u64..10_000_000);
-    let steps = prop::collection::vec((0_u64..150, 1_u64..3, 0_u64..4), 1..40);
+    let steps = prop::collection::vec((0_u64..150, 1_u64..3, 0_u64..4, 0_u64..60_000), 1..40);
     assert_holds(150, &(windows, steps), |((old, new), steps)| {
         let mut store = store.borrow_mut();
         store.begin(START);
         let mut used = 0;
         for (n, window) in [old, new, old].into_iter().enumerate() {
-            for (wait, cost, lend) in &steps {
+            for (wait, cost, lend, term) in &steps {
                 store.wait(*wait);
                 let mut charge = limit_ms("ot:l:a:x", 50, window);
                 charge.cost = *cost;
                 let mut ask = nothing(store.now);
-                ask.limit(&charge, *lend, &[]);
+                let lend = Lend {
+                    permits: *lend,
+                    term: Duration::from_millis(*term),
+                };
+                ask.limit(&charge, lend, &[]);
                 let reply = store.ask(&ask, false).map_err(TestCaseError::fail)?;
                 // All of it lies within one window of either length, so no permit becomes free.
                 let said = reply.limits[0].as_ref().unwrap();
@@ -333,7 +344,10 @@ fn any_state_means_the_same_to_the_script_and_the_model() {
     let ids = ("[a-z-]{0,40}", "[a-z-]{0,40}", 0_u64..700);
     let width = prop_oneof![4 => Just(2_000_u64), 1 => 30_u64..20_000];
     let state = (0_u64..4_000, width, 0_u64..70, counts, ids);
-    let steps = prop::collection::vec((0_u64..2_000, 1_u64..4, 0_u64..3, 0_u64..3), 1..8);
+    let steps = prop::collection::vec(
+        (0_u64..2_000, 1_u64..4, 0_u64..3, 0_u64..3, 0_u64..40_000),
+        1..8,
+    );
     assert_holds(
         400,
         &(state, steps),
@@ -353,12 +367,15 @@ fn any_state_means_the_same_to_the_script_and_the_model() {
             let text =
                 format!("2 abc {seen} {width} {base} {held} {total} {counts};{age}:{young}:{old}");
             store.set("ot:l:a:x", &text);
-            for (wait, cost, lend, oldest) in steps {
+            for (wait, cost, permits, oldest, term) in steps {
                 let mut charge = limit("ot:l:a:x", 60, 60);
                 charge.cost = cost;
                 let mut ask = nothing(store.now);
                 match oldest {
-                    0 => ask.limit(&charge, lend, &[]),
+                    0 => {
+                        let term = Duration::from_millis(term);
+                        ask.limit(&charge, Lend { permits, term }, &[]);
+                    }
                     oldest => ask.refund(&charge, oldest),
                 }
                 store.ask(&ask, false).map_err(TestCaseError::fail)?;

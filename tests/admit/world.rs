@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
-use omnitrade_edge::engine::limit::{Charge, Receipt, Role};
+use omnitrade_edge::engine::limit::{Charge, Lend, Receipt, Role};
 use omnitrade_edge::store::Ask;
 
 use crate::log::Log;
@@ -234,7 +234,7 @@ impl<'a> World<'a> {
         step: &Step,
         isolate: usize,
         cost: u64,
-        lend: u64,
+        lend: Lend,
         role: Role,
     ) -> Result<(), String> {
         let mut call = self.call(step, isolate);

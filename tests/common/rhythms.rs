@@ -261,7 +261,9 @@ impl<'a> World<'a> {
             self.outcome.early += u64::from(early);
             return;
         }
-        limits.iter().for_each(|(place, _)| self.logs[*place].push(now));
+        limits
+            .iter()
+            .for_each(|(place, _)| self.logs[*place].push(now));
         let Isolate { memory, link, .. } = &mut self.isolates[isolate];
         let work = check.fetch_ahead(memory, link, now);
         self.work(isolate, work, now);
@@ -269,7 +271,10 @@ impl<'a> World<'a> {
 
     fn used(&self, place: usize, now: Timestamp) -> u64 {
         let log = &self.logs[place];
-        let inside = log.iter().rev().take_while(|at| **at + self.window() >= now);
+        let inside = log
+            .iter()
+            .rev()
+            .take_while(|at| **at + self.window() >= now);
         inside.count() as u64
     }
 
@@ -306,7 +311,27 @@ impl<'a> World<'a> {
         // EVALSHA, MGET, a SET or DEL for each state that changed, and a TIME if the clock was
         // asked for.
         self.outcome.commands += 2 + writes as u64 + u64::from(ask.args[4] == "1");
-        if std::env::var("TRACE").is_ok() && ask.keys.iter().any(|k| k=="ot:l:0"||k=="ot:l:12") { println!("{} {:?} {:?} -> {}", now.as_millis()%1000000, ask.keys, ask.args[12..].chunks(14).map(|c| (c[7].clone(), c[10].clone(),c[11].clone(),c[13].clone())).collect::<Vec<_>>(), if let Value::Array(v)=&reply { v[4..].chunks(10).map(|c| format!("rem {:?} got {:?} for {:?};", c[2],c[7],c[9])).collect::<String>() } else {String::new()}); }
+        if std::env::var("TRACE").is_ok()
+            && ask.keys.iter().any(|k| k == "ot:l:0" || k == "ot:l:12")
+        {
+            println!(
+                "{} {:?} {:?} -> {}",
+                now.as_millis() % 1000000,
+                ask.keys,
+                ask.args[12..]
+                    .chunks(14)
+                    .map(|c| (c[7].clone(), c[10].clone(), c[11].clone(), c[13].clone()))
+                    .collect::<Vec<_>>(),
+                if let Value::Array(v) = &reply {
+                    v[4..]
+                        .chunks(10)
+                        .map(|c| format!("rem {:?} got {:?} for {:?};", c[2], c[7], c[9]))
+                        .collect::<String>()
+                } else {
+                    String::new()
+                }
+            );
+        }
         reply
     }
 
@@ -320,7 +345,11 @@ impl<'a> World<'a> {
 
     /// Starts a task that returns unspent permits, if one is needed.
     fn sweep_later(&mut self, isolate: usize, patience: Duration, now: Timestamp) {
-        let Isolate { memory, link, tasks } = &mut self.isolates[isolate];
+        let Isolate {
+            memory,
+            link,
+            tasks,
+        } = &mut self.isolates[isolate];
         if let Some(wait) = memory.sweep_after(link, patience, now) {
             tasks.push_back((now + wait, now + patience));
         }
@@ -394,12 +423,19 @@ pub fn all() -> Vec<(Scenario, f64, f64)> {
     let near = |name, rhythm| Scenario::new(name, rhythm);
     vec![
         (new("60 a minute, evenly", Rhythm::Even(60.0)), 0.5, 2.0),
-        (new("60 a minute, with jitter", Rhythm::Jitter(60.0)), 0.5, 2.0),
+        (
+            new("60 a minute, with jitter", Rhythm::Jitter(60.0)),
+            0.5,
+            2.0,
+        ),
         (new("60 a minute, Poisson", Rhythm::Poisson(60.0)), 0.5, 2.0),
         (
             Scenario {
                 sharing: 4,
-                ..new("60 a minute, Poisson, four of an address", Rhythm::Poisson(60.0))
+                ..new(
+                    "60 a minute, Poisson, four of an address",
+                    Rhythm::Poisson(60.0),
+                )
             },
             0.5,
             2.0,
@@ -407,7 +443,10 @@ pub fn all() -> Vec<(Scenario, f64, f64)> {
         (
             Scenario {
                 spread: Spread::Random(3),
-                ..new("60 a minute, Poisson, three isolates", Rhythm::Poisson(60.0))
+                ..new(
+                    "60 a minute, Poisson, three isolates",
+                    Rhythm::Poisson(60.0),
+                )
             },
             9.0,
             9.0,
@@ -415,43 +454,87 @@ pub fn all() -> Vec<(Scenario, f64, f64)> {
         (
             Scenario {
                 spread: Spread::Moving(20),
-                ..new("60 a minute, Poisson, moves each 20 s", Rhythm::Poisson(60.0))
+                ..new(
+                    "60 a minute, Poisson, moves each 20 s",
+                    Rhythm::Poisson(60.0),
+                )
             },
             9.0,
             9.0,
         ),
-        (new("68 a minute, Poisson", Rhythm::Poisson(68.0)), 0.35, 2.0),
+        (
+            new("68 a minute, Poisson", Rhythm::Poisson(68.0)),
+            0.35,
+            2.0,
+        ),
         (new("68 a minute, evenly", Rhythm::Even(68.0)), 0.35, 2.0),
-        (new("25 a minute, five at once", Rhythm::Bursts(5, 12.0)), 0.8, 2.0),
+        (
+            new("25 a minute, five at once", Rhythm::Bursts(5, 12.0)),
+            0.8,
+            2.0,
+        ),
         (
             Scenario {
                 window_s: 120,
                 quota: 240,
-                ..new("25 a minute, five at once, window 120 s", Rhythm::Bursts(5, 12.0))
+                ..new(
+                    "25 a minute, five at once, window 120 s",
+                    Rhythm::Bursts(5, 12.0),
+                )
             },
             0.8,
             2.0,
         ),
         (new("6 a minute, Poisson", Rhythm::Poisson(6.0)), 4.0, 2.0),
         (new("15 a minute, Poisson", Rhythm::Poisson(15.0)), 4.0, 2.0),
-        (new("30 at once, again after 90 s", Rhythm::Bursts(30, 90.0)), 9.0, 9.0),
-        (new("60 at once, again after 40 s", Rhythm::Bursts(60, 40.0)), 9.0, 9.0),
-        (near("0.9 of the quota, evenly", Rhythm::Even(108.0)), 9.0, 9.0),
-        (near("0.9 of the quota, Poisson", Rhythm::Poisson(108.0)), 9.0, 9.0),
-        (near("0.75 of the quota, Poisson", Rhythm::Poisson(90.0)), 9.0, 9.0),
+        (
+            new("30 at once, again after 90 s", Rhythm::Bursts(30, 90.0)),
+            9.0,
+            9.0,
+        ),
+        (
+            new("60 at once, again after 40 s", Rhythm::Bursts(60, 40.0)),
+            9.0,
+            9.0,
+        ),
+        (
+            near("0.9 of the quota, evenly", Rhythm::Even(108.0)),
+            9.0,
+            9.0,
+        ),
+        (
+            near("0.9 of the quota, Poisson", Rhythm::Poisson(108.0)),
+            9.0,
+            9.0,
+        ),
+        (
+            near("0.75 of the quota, Poisson", Rhythm::Poisson(90.0)),
+            9.0,
+            9.0,
+        ),
         (
             Scenario {
                 spread: Spread::Random(3),
-                ..near("0.9 of the quota, Poisson, three isolates", Rhythm::Poisson(108.0))
+                ..near(
+                    "0.9 of the quota, Poisson, three isolates",
+                    Rhythm::Poisson(108.0),
+                )
             },
             9.0,
             9.0,
         ),
-        (near("1.5 of the quota, Poisson", Rhythm::Poisson(180.0)), 9.0, 9.0),
+        (
+            near("1.5 of the quota, Poisson", Rhythm::Poisson(180.0)),
+            9.0,
+            9.0,
+        ),
         (
             Scenario {
                 spread: Spread::Random(3),
-                ..near("1.5 of the quota, Poisson, three isolates", Rhythm::Poisson(180.0))
+                ..near(
+                    "1.5 of the quota, Poisson, three isolates",
+                    Rhythm::Poisson(180.0),
+                )
             },
             9.0,
             9.0,

@@ -34,6 +34,12 @@ const LEAST_DEMAND: f64 = 2.0;
 /// The demand is an average over this many of the longest leases.
 const MEMORY: u32 = 2;
 
+/// One in this many of the permits is left for a demand that varies when a long term is chosen.
+const RESERVE: u64 = 8;
+
+/// For how many windows the most that was counted is remembered, at least.
+const REMEMBERED: u32 = 2;
+
 /// A demand that has fallen below this, in permits, is over: the next one is a new one.
 const OVER: f64 = 0.5;
 
@@ -48,14 +54,10 @@ const CALL: Duration = Duration::from_millis(600);
 /// A call of its own costs three times as many commands as a further limit in this one.
 const LOW_ENOUGH: f64 = 0.5;
 
-/// Permits that become void within this time, or within [`SOON_PART`] of the term, do not count as
-/// left when the next fetch is decided, because a store call takes about as long. A longer time
-/// would fetch permits earlier; they would also become void earlier, and more calls would be
-/// needed.
+/// Permits that become void within this time do not count as left when the next fetch is decided,
+/// because a store call takes about as long. A longer time would fetch permits earlier; they would
+/// also become void earlier, and more calls would be needed.
 const SOON: Duration = Duration::from_millis(100);
-
-/// See [`SOON`].
-const SOON_PART: u32 = 16;
 
 /// How long no fetch is tried after one that brought no permits.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -81,11 +83,13 @@ pub struct Leases {
 struct Account {
     /// The permits that were asked for lately; the longer ago a request was, the less it counts.
     demand: f64,
+    /// The same over about as long as the shortest lease.
+    lately: f64,
     demand_at: Timestamp,
     /// When this demand began.
     since: Timestamp,
-    /// The most permits that the store counted in this window and in the one before, and when this
-    /// one began.
+    /// The most permits that the store counted in the present period of [`REMEMBERED`] windows and
+    /// in the one before, and when the present one began.
     most: (u64, u64),
     most_from: Timestamp,
     leases: Vec<Lease>,
@@ -140,11 +144,12 @@ impl Leases {
             self.accounts.insert(key.to_owned(), Account::default());
         }
         if let Some(mut account) = self.accounts.get_mut(key) {
-            let before = account.demand(window, now);
+            let (before, lately) = (account.demand(window, now), account.lately(window, now));
             if before < OVER {
                 account.since = now;
             }
             account.demand = before + number(cost);
+            account.lately = lately + number(cost);
             account.demand_at = now;
         }
     }
@@ -200,7 +205,9 @@ impl Leases {
     pub fn counted(&mut self, key: &str, used: u64, window: Duration, now: Timestamp) {
         if let Some(mut account) = self.accounts.get_mut(key) {
             let (this, _) = account.most_at(window, now);
-            if account.most_from > now || now.since(account.most_from) >= window {
+            if account.most_from > now
+                || now.since(account.most_from) >= window.saturating_mul(REMEMBERED)
+            {
                 account.most = account.most_at(window, now);
                 account.most_from = now;
             }
@@ -247,7 +254,11 @@ impl Leases {
         void_after: Duration,
     ) {
         let is_long = void_after > Cut::of(window).shortest_lease();
-        let grace = if is_long { void_after.max(GRACE) } else { GRACE };
+        let grace = if is_long {
+            void_after.max(GRACE)
+        } else {
+            GRACE
+        };
         let void_at = asked + void_after;
         let due = void_at + grace;
         let lease = Lease {
@@ -332,21 +343,31 @@ impl Account {
         self.demand * (-passed / memory(window)).exp()
     }
 
+    /// The demand of about the last shortest lease.
+    fn lately(&self, window: Duration, now: Timestamp) -> f64 {
+        let passed = ms(now.since(self.demand_at));
+        self.lately * (-passed / ms(Cut::of(window).shortest_lease())).exp()
+    }
+
     /// The permits to fetch for the time to come, if at most the part `low` of them is left.
     fn wanted(&self, quota: Quota, low: f64, now: Timestamp) -> Lend {
         let demand = self.demand(quota.window, now);
         let cut = Cut::of(quota.window);
         let term = self.term(quota, demand, now);
         let rate = self.rate(quota.window, demand, now);
-        // At first, no more are expected than have come.
-        let expected = demand.min(rate * ms(term));
-        let spread = match term > cut.shortest_lease() {
-            true => SPREAD * expected.sqrt(),
-            false => 0.0,
+        let is_long = term > cut.shortest_lease();
+        let expected = match is_long {
+            // At first, no more are expected than have come.
+            true => demand.min(rate * ms(term)),
+            false => self.lately(quota.window, now),
+        };
+        let spread = if is_long {
+            SPREAD * expected.sqrt()
+        } else {
+            0.0
         };
         let target = expected * AHEAD + spread;
-        let soon = SOON.max(term / SOON_PART);
-        let at_hand = number(self.left(now + soon));
+        let at_hand = number(self.left(now + SOON));
         let low = match low > LOW {
             true => target * low,
             false => (target * low).min(rate * ms(CALL)),
@@ -364,30 +385,30 @@ impl Account {
     }
 
     /// The term of a lease: as long as possible, but not longer than the client needs for as many
-    /// permits as are fetched at once, and not so long that a client with this demand would reach
-    /// its quota only because permits are counted when they become void. With rate `r`, about
-    /// `r * (window + term + width)` are counted.
+    /// permits as are fetched at once, and not so long that the client would reach its quota only
+    /// because permits are counted when they become void: neither with its present rate `r`, at
+    /// which about `r * (window + term + width)` are counted, nor with the highest of late.
     fn term(&self, quota: Quota, demand: f64, now: Timestamp) -> Duration {
         let cut = Cut::of(quota.window);
         let rate = self.rate(quota.window, demand, now);
         let counted = number(cut.width.saturating_mul(cut.buckets + 1));
-        let fits = number(quota.permits) / rate - counted;
+        let fits = number(quota.permits - quota.permits / RESERVE) / rate - counted;
         let (this, last) = self.most_at(quota.window, now);
-        let most = this.max(last);
+        let most = this.max(last).max(1);
         let spare = quota.permits.saturating_sub(most);
-        let lasts = counted * number(spare) / number(most.max(1));
+        let lasts = counted * number(spare) / number(most);
         let term = fits.min(lasts).min(BUSY / rate);
         let term = term.min(ms(cut.longest_lease()));
         let term = term.max(ms(cut.shortest_lease()));
         Duration::from_secs_f64(term / 1_000.0)
     }
 
-    /// The most permits that were counted in this window and in the one before.
+    /// The most permits that were counted in the present period and in the one before.
     fn most_at(&self, window: Duration, now: Timestamp) -> (u64, u64) {
-        let since = now.since(self.most_from);
+        let periods = ms(now.since(self.most_from)) / ms(window.saturating_mul(REMEMBERED));
         match self.most {
-            most if since < window => most,
-            (this, _) if since < window.saturating_mul(2) => (0, this),
+            most if periods < 1.0 => most,
+            (this, _) if periods < 2.0 => (0, this),
             _ => (0, 0),
         }
     }

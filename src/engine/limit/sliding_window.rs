@@ -10,9 +10,8 @@
 //! Permits may be lent ahead ([`State::lend`]). They are counted in the sub-bucket in which they
 //! become void, so that a permit that is spent late still counts for a whole window after that.
 //! The longer the term for which they are lent, the later they are counted, and the later they
-//! leave the window. So a term is at most as long as the permits left would last if they were taken
-//! as fast as those that are counted. In a steady state, `rate · (window + term + width)` permits
-//! are counted, and this keeps that within the quota.
+//! leave the window: of a client with rate `r`, `r · (window + term + width)` are counted. A term is
+//! at most as long as that fits in the quota, with `r` as the counts show it.
 //!
 //! The store runs the same algorithm as a script (`store/admit.lua`), on the same one-line state
 //! (`sliding_window/text.rs`). This Rust version is its specification: tests compare the two.
@@ -51,8 +50,9 @@ pub const LONGEST_STATE: usize = 400;
 /// The most bytes of call ids in one generation, before some are forgotten.
 const MOST_IDS: usize = 36;
 
-/// How many sub-buckets after the newest time seen permits may be counted. A lease needs seven; if
-/// a window is made shorter, one that was drawn before may need more of the new sub-buckets.
+/// How many sub-buckets after the newest time seen permits may be counted, besides
+/// [`LONGEST_LEASE`]. A lease needs seven; if a window is made shorter, one that was drawn before
+/// may need more of the new ones.
 const AHEAD: u64 = 100;
 
 /// The largest integer that a Lua number holds exactly.
@@ -109,15 +109,6 @@ impl Cut {
         let quarter = self.width.saturating_mul(self.buckets) / LEASES_IN_WINDOW;
         let longest = quarter.max(self.width.saturating_mul(2));
         Duration::from_millis(longest).min(LONGEST_LEASE)
-    }
-
-    /// How long `spare` permits last, if they are taken as fast as the `used` permits that a state
-    /// counts: a window and a sub-bucket at most.
-    fn lasts(self, spare: u64, used: u64) -> Duration {
-        let thousandths = spare.saturating_mul(1_000).checked_div(used);
-        let thousandths = thousandths.map_or(1_000, |part| part.min(1_000));
-        let whole = self.width.saturating_mul(self.buckets + 1);
-        Duration::from_millis(thousandths.saturating_mul(whole) / 1_000)
     }
 
     /// The instant at which sub-bucket `bucket` is no longer counted.
@@ -245,9 +236,9 @@ impl State {
     ) -> Lent {
         let cut = Cut::of(quota.window);
         let now = now.max(self.seen);
-        let used = self.window(quota, now).used();
-        let spare = lendable.saturating_sub(used);
-        let term = term.min(cut.longest_lease()).min(cut.lasts(spare, used));
+        let spare = lendable.saturating_sub(self.window(quota, now).used());
+        let term = term.min(cut.longest_lease());
+        let term = term.min(self.longest_term(quota, lendable, now));
         let void = now + term.max(cut.shortest_lease());
         // Permits that become void within a sub-bucket are counted as late as those that become
         // void at its end.
@@ -267,6 +258,28 @@ impl State {
             self.count(lent.bucket, lent.permits);
         }
         lent
+    }
+
+    /// The longest term for which a client that goes on as in this window can be lent permits
+    /// without being refused only because they are counted when they become void.
+    fn longest_term(&self, quota: Quota, lendable: u64, now: Timestamp) -> Duration {
+        let cut = Cut::of(quota.window);
+        let window = self.window(quota, now);
+        let Some((first, _)) = window.counts.clone().find(|(_, count)| *count > 0) else {
+            return cut.longest_lease();
+        };
+        let whole = cut.width.saturating_mul(cut.buckets + 1);
+        let from = Timestamp::from_millis(first.saturating_mul(cut.width));
+        let since = millis(now.since(from)).min(whole);
+        // The script computes with numbers of this type.
+        let fits = number(lendable) * number(since) / number(window.used());
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a cast of a float saturates"
+        )]
+        let fits = fits.floor() as u64;
+        Duration::from_millis(fits.saturating_sub(whole))
     }
 
     /// Gives back permits that were counted in sub-bucket `bucket`, at most as many as are counted
@@ -422,6 +435,11 @@ impl State {
             now,
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the script rounds as much")]
+const fn number(number: u64) -> f64 {
+    number as f64
 }
 
 /// The tag of a state that is created at `now`.

@@ -108,6 +108,7 @@ impl LimitCheck {
         memory: &mut LimitMemory,
         now: Timestamp,
     ) {
+        memory.learn(&bucket.key, &said, self.charge.window, now);
         let mut verdict = said.verdict;
         if !verdict.met {
             let what = (self.charge.cost, self.enough(&bucket));
@@ -121,7 +122,6 @@ impl LimitCheck {
             let denied = &mut memory.denied;
             denied.remember(&bucket.key, what, now, until, believed);
         }
-        memory.learn(&bucket.key, said.quota, self.charge.window, &verdict, now);
         self.take_lent(&bucket, said.granted, asked_at, memory, now);
         if self.charge.leased {
             add_lent(&bucket, &mut verdict, memory, now);
@@ -143,8 +143,8 @@ impl LimitCheck {
         memory: &mut LimitMemory,
         now: Timestamp,
     ) {
+        memory.learn(&bucket.key, &said, self.charge.window, now);
         let mut verdict = said.verdict;
-        memory.learn(&bucket.key, said.quota, self.charge.window, &verdict, now);
         self.take_lent(&bucket, said.granted, asked_at, memory, now);
         let same = self.bucket.as_ref().is_some_and(|b| b.key == bucket.key);
         if same && verdict.met {

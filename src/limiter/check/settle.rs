@@ -100,7 +100,7 @@ impl Work {
             }
             let Some(said) = said else { continue };
             if about.fetches {
-                memory.learn(key, said.quota, about.window, &said.verdict, now);
+                memory.learn(key, &said, about.window, now);
             }
             if let Some(granted) = said.granted {
                 memory.lent(key, about.window, granted, asked_at);

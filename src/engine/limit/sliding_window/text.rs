@@ -41,7 +41,8 @@ impl State {
         if counts.len() as u64 != held || sum != Some(total) || base > LARGEST / width {
             return None;
         }
-        if base + held - 1 > seen / width + AHEAD {
+        let furthest = (seen + millis(LONGEST_LEASE)) / width;
+        if base + held - 1 > furthest.min(seen / width + AHEAD) {
             return None;
         }
         let mut parts = ids.split(':');
