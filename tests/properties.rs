@@ -147,8 +147,8 @@ proptest! {
 }
 
 /// A call: how long it comes after the one before, its cost, how many permits it asks to be lent,
-/// and after which part of a lease, in thousandths, it spends them.
-type Call = (u64, u64, u64, u64);
+/// after which part of a lease, in thousandths, it spends them, and for how long it asks for them.
+type Call = (u64, u64, u64, u64, Duration);
 
 fn calls() -> impl Strategy<Value = (Quota, Vec<Call>)> {
     let window = prop_oneof![1_u64..100, 1_000_u64..100_000, 300_000_u64..1_000_000_000];
@@ -159,7 +159,8 @@ fn calls() -> impl Strategy<Value = (Quota, Vec<Call>)> {
         };
         let step = prop_oneof![3 => Just(0), 6 => 0..=window / 20 + 1, 1 => 0..=window * 2];
         let part = prop_oneof![0_u64..1_000, Just(999)];
-        let call = (step, 0..=permits.min(5), 0_u64..20, part);
+        let term = prop_oneof![0..=window / 3 + 1, 0_u64..100_000].prop_map(Duration::from_millis);
+        let call = (step, 0..=permits.min(5), 0_u64..20, part, term);
         (Just(quota), prop::collection::vec(call, 1..150))
     })
 }
@@ -168,16 +169,18 @@ proptest! {
     #[test]
     fn no_window_holds_more_whenever_lent_permits_are_spent((quota, calls) in calls()) {
         let (mut state, mut now, mut spent) = (State::default(), 0, Vec::new());
-        for (step, cost, wanted, part) in calls {
+        for (step, cost, wanted, part, term) in calls {
             now += step;
             state.forget(quota, at(now));
             if !state.admit(quota, cost, at(now)).met {
                 continue;
             }
-            let lent = state.lend(quota, quota.permits, wanted, at(now));
+            let lent = state.lend(quota, quota.permits, wanted, term, at(now));
             prop_assert!(lent.permits <= wanted);
             let lasts = u64::try_from(lent.void_after.as_millis()).unwrap();
-            prop_assert!((1..=10_000).contains(&lasts));
+            let cut = Cut::of(quota.window);
+            prop_assert!((1..=30_000).contains(&lasts));
+            prop_assert!(lent.void_after <= cut.longest_lease());
             // Lent permits can be spent until a millisecond before they are void.
             spent.extend([(now, cost), (now + lasts * part / 1_000, lent.permits)]);
         }
@@ -197,12 +200,12 @@ proptest! {
     ) {
         let (mut state, mut now) = (State::default(), 0);
         let lendable = quota.without(kept).permits;
-        for (step, cost, wanted, _) in calls {
+        for (step, cost, wanted, _, term) in calls {
             now += step;
             state.forget(quota, at(now));
             state.admit(quota, cost, at(now));
             let before = quota.permits - state.check(quota, 0, at(now)).remaining;
-            let lent = state.lend(quota, lendable, wanted, at(now)).permits;
+            let lent = state.lend(quota, lendable, wanted, term, at(now)).permits;
             prop_assert!(lent == 0 || before + lent <= lendable);
             // At most a third of the rest is lent, so that others get permits too.
             prop_assert!(lent <= lendable.saturating_sub(before) / 3);
@@ -216,17 +219,17 @@ proptest! {
     ) {
         let (mut state, mut now, cut) = (State::default(), 0, Cut::of(quota.window));
         let mut charged = std::collections::BTreeMap::<u64, u64>::new();
-        for ((step, cost, wanted, _), (buckets_ago, permits, oldest)) in calls.into_iter().zip(backs) {
+        for ((step, cost, wanted, _, term), (buckets_ago, permits, oldest)) in calls.into_iter().zip(backs) {
             now += step;
             state.forget(quota, at(now));
             if state.admit(quota, cost, at(now)).met {
                 *charged.entry(cut.bucket(at(now))).or_default() += cost;
-                let lent = state.lend(quota, quota.permits, wanted, at(now));
+                let lent = state.lend(quota, quota.permits, wanted, term, at(now));
                 *charged.entry(lent.bucket).or_default() += lent.permits;
             }
             let first = cut.bucket(at(now)).saturating_sub(cut.buckets);
             charged = charged.split_off(&first);
-            let bucket = (cut.bucket(at(now)) + 2).saturating_sub(buckets_ago);
+            let bucket = (cut.bucket(at(now)) + 8).saturating_sub(buckets_ago);
             if oldest {
                 state.give_back_oldest(permits);
                 let mut owed = permits;
@@ -248,17 +251,18 @@ proptest! {
         permits in prop_oneof![1_u64..100, Just(1_000_000_000)],
         window in prop_oneof![1_u64..100_000, Just(86_400_000), Just(86_400_000 * 365)],
         horizon in prop_oneof![Just(150_u64), 1_u64..60_000],
-        steps in prop::collection::vec((0_u64..10, 0_u64..40, 1_u64..4), 40..120),
+        steps in prop::collection::vec((0_u64..10, 0_u64..40, 1_u64..4, 0_u64..40_000), 40..120),
     ) {
         let window = Duration::from_millis(window);
         let (quota, cut) = (Quota { permits, window }, Cut::of(window));
         let (mut state, mut now) = (State::default(), 0);
-        for (n, (step, part, wanted)) in steps.into_iter().enumerate() {
+        for (n, (step, part, wanted, term)) in steps.into_iter().enumerate() {
+            let term = Duration::from_millis(term);
             now += cut.width * step / 6;
             state.forget(quota, at(now));
             // A settled charge is not checked against the quota.
             state.charge(quota, permits * part / 400, at(now));
-            state.lend(quota, permits, permits / wanted, at(now));
+            state.lend(quota, permits, permits / wanted, term, at(now));
             state.remember(&format!("Z{n:05}"), Duration::from_millis(horizon), at(now), cut);
             if let Some(text) = state.to_text(cut) {
                 prop_assert!(text.len() <= LONGEST_STATE, "{} bytes: {text}", text.len());
@@ -313,10 +317,10 @@ proptest! {
         let wrong = |now: u64| at(if ahead { now + off } else { now - off });
         let window = u64::try_from(quota.window.as_millis()).unwrap();
         let start = now;
-        for (step, cost, wanted, _) in calls {
+        for (step, cost, wanted, _, term) in calls {
             now += step.min(window / 200);
             if state.admit(quota, cost, wrong(now)).met {
-                used += cost + state.lend(quota, quota.permits, wanted, wrong(now)).permits;
+                used += cost + state.lend(quota, quota.permits, wanted, term, wrong(now)).permits;
             }
         }
         if now - start >= window || used == 0 {
@@ -328,11 +332,58 @@ proptest! {
         state.mend(cut, !ahead, at(now));
         let verdict = state.check(quota, 1, at(now));
         prop_assert_eq!(verdict.remaining, quota.permits - used);
-        let longest = Duration::from_millis(cut.width * (cut.buckets + 3));
+        let longest = Duration::from_millis(cut.width * (cut.buckets + 1)) + cut.longest_lease();
         prop_assert!(verdict.retry_after <= longest && verdict.reset_after <= longest);
         let text = state.to_text(cut).unwrap();
         prop_assert_eq!(State::parse_strictly(&text, cut), Some(state));
     }
+}
+
+#[test]
+fn the_longest_state_stays_below_400_bytes_and_counts_all_of_it() {
+    let window = Duration::from_secs(60);
+    let (quota, cut) = (
+        Quota {
+            permits: 1_000_000_000,
+            window,
+        },
+        Cut::of(window),
+    );
+    let (mut state, mut now, mut longest) = (State::default(), 1_700_000_000_000, 0);
+    // Until when each permit has to be counted.
+    let mut counted: Vec<(u64, u64)> = Vec::new();
+    for n in 0..2_000_u64 {
+        state.forget(quota, at(now));
+        let cost = 10_000_001 + n;
+        let mut spent = Vec::new();
+        if state.admit(quota, cost, at(now)).met {
+            spent.push((now, cost));
+        }
+        let term = cut.longest_lease() * u32::try_from(n % 5).unwrap() / 4;
+        let lent = state.lend(quota, quota.permits, 10_000_001, term, at(now));
+        spent.push((
+            now + u64::try_from(lent.void_after.as_millis()).unwrap() - 1,
+            lent.permits,
+        ));
+        counted.extend(
+            spent
+                .into_iter()
+                .map(|(at, permits)| (at + 60_000, permits)),
+        );
+        state.remember(
+            &format!("Z{n:05}"),
+            Duration::from_millis(5_000),
+            at(now),
+            cut,
+        );
+        counted.retain(|(until, _)| *until >= now);
+        let owed: u64 = counted.iter().map(|(_, permits)| permits).sum();
+        let used = quota.permits - state.check(quota, 0, at(now)).remaining;
+        assert!(used >= owed, "{n}: {used} of {owed}");
+        longest = longest.max(state.to_text(cut).unwrap().len());
+        now += 700;
+    }
+    assert!((390..=400).contains(&longest), "{longest}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What leases cost clients that come slowly, and whom they refuse too early.
+//! What leases cost clients in the rhythms of real ones, and whom they refuse too early. Each test
+//! prints its figures.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -10,22 +11,48 @@ mod model;
 #[path = "common/rhythms.rs"]
 mod rhythms;
 
-use rhythms::{Scenario, all};
+use rhythms::{Outcome, Scenario, moving, near_the_quota, slow};
+
+fn run(scenario: &Scenario) -> Outcome {
+    let seen = scenario.run();
+    println!(
+        "{:38} {:5.3} commands, {:5.2} % waited, {:5.2} % refused, {:5.2} % too early",
+        scenario.name,
+        seen.commands_each(),
+        seen.waited_share(),
+        seen.refused_share(),
+        seen.early_share(),
+    );
+    assert!(
+        seen.fullest <= 1.0,
+        "{}: a window holds too much",
+        scenario.name
+    );
+    seen
+}
 
 #[test]
-fn leases_fit_the_rhythm_of_clients() {
-    for (scenario, most, early) in all() {
-        let Scenario { name, .. } = scenario;
-        let seen = scenario.run();
-        println!(
-            "{name:45} {:5.3} commands, {:5.2} % waited, {:5.2} % refused, {:5.2} % too early, fullest {:.3}",
-            seen.commands_each(),
-            seen.waited_share(),
-            seen.refused_share(),
-            seen.early_share(),
-            seen.fullest,
-        );
-        assert!(seen.fullest <= 1.0, "{name}: no window over the quota");
-        let _ = (most, early);
+fn a_slow_client_costs_few_commands_and_is_not_refused() {
+    for (scenario, most) in slow() {
+        let (seen, name) = (run(&scenario), scenario.name);
+        assert!(seen.commands_each() <= most, "{name}: more than {most}");
+        assert!(seen.refused == 0, "{name}: {} are refused", seen.refused);
+    }
+}
+
+#[test]
+fn a_client_that_moves_between_isolates_is_not_refused() {
+    for (scenario, most) in moving() {
+        let (seen, name) = (run(&scenario), scenario.name);
+        assert!(seen.commands_each() <= most, "{name}: more than {most}");
+        assert!(seen.refused == 0, "{name}: {} are refused", seen.refused);
+    }
+}
+
+#[test]
+fn a_client_near_its_quota_is_refused_no_more_than_with_short_leases() {
+    for (scenario, early) in near_the_quota() {
+        let (seen, name) = (run(&scenario), scenario.name);
+        assert!(seen.early_share() <= early, "{name}: more than {early} %");
     }
 }

@@ -160,11 +160,33 @@ mod tests {
         };
         assert_eq!(wait(&mut memory, 0), None);
         lend(&mut memory, "long", 10);
-        assert_eq!(wait(&mut memory, 0), Some(10_500));
+        assert_eq!(
+            wait(&mut memory, 0),
+            Some(20_000),
+            "a long lease waits as long"
+        );
         assert_eq!(wait(&mut memory, 1), None);
         lend(&mut memory, "short", 1);
         assert_eq!(wait(&mut memory, 1), Some(1_499));
         assert_eq!(wait(&mut memory, 2), None);
+    }
+
+    #[test]
+    fn a_later_request_returns_what_the_platform_does_not_wait_for() {
+        let mut memory = LimitMemory::default();
+        let link = Link::new(Duration::from_millis(150), 1);
+        let at = Timestamp::from_millis;
+        lend(&mut memory, "long", 14);
+        let patience = Duration::from_secs(25);
+        assert_eq!(memory.sweep_after(&link, patience, at(0)), None);
+        assert!(!memory.is_sweep_due(at(27_999)));
+        assert!(memory.is_sweep_due(at(28_000)));
+        lend(&mut memory, "short", 1);
+        let wait = memory.sweep_after(&link, patience, at(0));
+        assert_eq!(wait, Some(Duration::from_millis(1_500)));
+        assert!(!memory.is_sweep_due(at(1_600)), "a task is about to do it");
+        memory.swept();
+        assert!(memory.is_sweep_due(at(1_600)));
     }
 
     #[test]

@@ -5,11 +5,10 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
-use omnitrade_edge::engine::limit::lease::GRACE;
 use omnitrade_edge::engine::limit::sliding_window::Cut;
 use omnitrade_edge::engine::limit::{Charge, Source};
 use omnitrade_edge::limiter::{Check, LimitMemory, Work};
-use omnitrade_edge::store::Link;
+use omnitrade_edge::store::{Link, Reply};
 use proptest::prelude::*;
 
 use crate::log::Log;
@@ -26,6 +25,9 @@ struct Isolates<'a> {
     memories: Vec<(LimitMemory, Link)>,
     log: Log,
     by_lease: u64,
+    /// When leases became or become void, and how many of them are long ones.
+    voids: Vec<Timestamp>,
+    long: u64,
 }
 
 /// One step: how long it comes after the one before, which isolate makes it, and what it does.
@@ -83,6 +85,8 @@ impl<'a> Isolates<'a> {
                 ..charge
             },
             by_lease: 0,
+            voids: Vec::new(),
+            long: 0,
         }
     }
 
@@ -93,14 +97,13 @@ impl<'a> Isolates<'a> {
         let until = match wait {
             Wait::For(ms) => now + Duration::from_millis(*ms),
             Wait::Edge(edge, by) => {
-                let overdue = self
-                    .memories
-                    .iter()
-                    .filter_map(|(memory, _)| memory.leases.next_overdue());
                 let edge = match edge {
                     Edge::SubBucket => next(cut.width),
                     Edge::Window => next(cut.width * cut.buckets),
-                    Edge::Lease => overdue.min().map_or(now, |due| due - GRACE),
+                    Edge::Lease => {
+                        let ends = self.voids.iter().filter(|void| **void > now);
+                        ends.min().copied().unwrap_or(now)
+                    }
                     Edge::Spent => self.log.latest(0).map_or(now, |at| at + self.charge.window),
                 };
                 Timestamp::from_millis(edge.as_millis().saturating_add_signed(*by))
@@ -110,10 +113,23 @@ impl<'a> Isolates<'a> {
         self.store.wait(u64::try_from(ms).unwrap());
     }
 
+    /// Notes the leases of a reply.
+    fn lent(&mut self, reply: &Reply) {
+        let shortest = Cut::of(self.charge.window).shortest_lease();
+        let limits = reply.limits.iter().flatten();
+        for lent in limits.filter_map(|said| said.granted.as_ref()) {
+            self.voids.push(self.store.now + lent.void_after);
+            self.long += u64::from(lent.void_after > shortest);
+        }
+    }
+
     /// Makes a call for which nobody waits.
     fn work(&mut self, isolate: usize, work: Option<Work>) -> Result<(), String> {
         if let Some(work) = work {
             let reply = self.store.raw(&work.ask, false)?;
+            if let Some(reply) = work.ask.read(reply.clone()) {
+                self.lent(&reply);
+            }
             let (memory, link) = &mut self.memories[isolate];
             work.done(Ok(reply), memory, link, self.store.now);
         }
@@ -131,6 +147,8 @@ impl<'a> Isolates<'a> {
             Ok(true) => {
                 let ask = check.ask(false, memory, link, now);
                 let mut reply = self.store.ask(&ask, false)?;
+                self.lent(&reply);
+                let (memory, link) = &mut self.memories[isolate];
                 let asked_at = link.asked_at(&ask);
                 if check.decided(&mut reply, asked_at, memory, now).is_err() {
                     return Ok(false);
@@ -138,6 +156,7 @@ impl<'a> Isolates<'a> {
             }
         }
         self.by_lease += u64::from(check.source() == Source::Lease);
+        let (memory, link) = &mut self.memories[isolate];
         let place = self.log.spend(now, 1)?;
         let ahead = check.fetch_ahead(memory, link, now);
         let settled = cost.and_then(|cost| check.settle(cost, memory, link, now));
@@ -212,6 +231,48 @@ fn isolates_that_all_draw_leases_never_exceed_the_quota() {
         },
     );
     assert!(by_lease.into_inner() > 500, "leases are drawn at all");
+}
+
+/// Clients that come slowly, so that they are lent permits for long, and then all at once.
+#[test]
+fn isolates_that_draw_long_leases_never_exceed_the_quota() {
+    let store = RefCell::new(Store::start());
+    let long = RefCell::new(0);
+    let window = prop_oneof![2 => Just(60_000_u64), 1 => Just(120_000), 1 => 1_000_u64..600_000];
+    // How long it is between requests, in thousandths of a window; now and then a burst.
+    let edge =
+        prop_oneof![3 => Just(Edge::Lease), 1 => Just(Edge::Spent), 1 => Just(Edge::SubBucket)];
+    let wait = prop_oneof![
+        8 => (1_u64..30).prop_map(Wait::For),
+        1 => (edge, -2_i64..2).prop_map(|(edge, by)| Wait::Edge(edge, by)),
+    ];
+    let act = prop_oneof![
+        16 => Just(Act::Requests(1)),
+        1 => (2_u64..60).prop_map(Act::Requests),
+        1 => (0_u64..4).prop_map(Act::Settled),
+        1 => Just(Act::Sweep),
+    ];
+    let step = (wait, 0_usize..8, act);
+    let step = step.prop_map(|(wait, isolate, act)| Step { wait, isolate, act });
+    let steps = prop::collection::vec(step, 60..200);
+    assert_holds(
+        40,
+        &(1_u64..4, 60_u64..300, window, steps),
+        |(count, quota, window, steps)| {
+            let mut store = store.borrow_mut();
+            let mut isolates = Isolates::new(&mut store, count, quota, window);
+            for mut step in steps {
+                if let Wait::For(part) = &mut step.wait {
+                    *part = *part * window / 1_000;
+                }
+                isolates.step(&step).map_err(TestCaseError::fail)?;
+            }
+            *long.borrow_mut() += isolates.long;
+            Ok(())
+        },
+    );
+    let long = long.into_inner();
+    assert!(long > 200, "{long} long leases");
 }
 
 #[test]

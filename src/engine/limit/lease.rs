@@ -1,9 +1,9 @@
 //! Permits that the isolate has fetched ahead. The store has counted them already, so spending one
 //! needs no store call.
 //!
-//! The number of fetched permits follows the demand in this isolate and is limited in the store by
-//! what is left there. The store counts them in the sub-bucket in which they become void. Permits
-//! that are unspent by then are given back.
+//! The number of fetched permits and the term for which they are fetched follow the demand in this
+//! isolate, and are limited in the store by what is left there. The store counts the permits in the
+//! sub-bucket in which they become void. Permits that are unspent by then are given back.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -339,13 +339,13 @@ impl Leases {
 impl Account {
     /// The demand at `now`, in permits.
     fn demand(&self, window: Duration, now: Timestamp) -> f64 {
-        let passed = ms(now.since(self.demand_at));
+        let passed = number(millis(now.since(self.demand_at)));
         self.demand * (-passed / memory(window)).exp()
     }
 
     /// The demand of about the last shortest lease.
     fn lately(&self, window: Duration, now: Timestamp) -> f64 {
-        let passed = ms(now.since(self.demand_at));
+        let passed = number(millis(now.since(self.demand_at)));
         self.lately * (-passed / ms(Cut::of(window).shortest_lease())).exp()
     }
 
@@ -405,7 +405,8 @@ impl Account {
 
     /// The most permits that were counted in the present period and in the one before.
     fn most_at(&self, window: Duration, now: Timestamp) -> (u64, u64) {
-        let periods = ms(now.since(self.most_from)) / ms(window.saturating_mul(REMEMBERED));
+        let since = number(millis(now.since(self.most_from)));
+        let periods = since / ms(window.saturating_mul(REMEMBERED));
         match self.most {
             most if periods < 1.0 => most,
             (this, _) if periods < 2.0 => (0, this),
@@ -415,7 +416,7 @@ impl Account {
 
     /// Permits per millisecond: the demand, over the time in which it arose.
     fn rate(&self, window: Duration, demand: f64, now: Timestamp) -> f64 {
-        let since = ms(now.since(self.since)).max(1.0);
+        let since = ms(now.since(self.since));
         let memory = memory(window);
         demand.max(f64::MIN_POSITIVE) / (memory * (1.0 - (-since / memory).exp()))
     }
@@ -442,6 +443,7 @@ fn memory(window: Duration) -> f64 {
     ms(Cut::of(window).longest_lease() * MEMORY)
 }
 
+/// Milliseconds, at least one.
 fn ms(time: Duration) -> f64 {
     number(millis(time).max(1))
 }

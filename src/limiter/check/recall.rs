@@ -70,6 +70,7 @@ impl Check {
             let lately = slot.charge.window.saturating_mul(2);
             let known = memory.fallback.last_known(&bucket.key, lately, now);
             let wait = longest(&held, n).max(longest(&denied, n));
+            let lent = memory.leases.left(&bucket.key, now);
             slot.verdict = match (known, wait) {
                 (known, Some(wait)) => Some(Verdict {
                     met: false,
@@ -77,7 +78,14 @@ impl Check {
                     retry_after: wait,
                     reset_after: wait,
                 }),
-                (Some(known), None) => Some(Verdict { met: true, ..known }),
+                (Some(known), None) => {
+                    let left = known.remaining.saturating_add(lent);
+                    Some(Verdict {
+                        met: true,
+                        remaining: left.min(bucket.permits),
+                        ..known
+                    })
+                }
                 (None, None) => None,
             };
         }

@@ -68,11 +68,8 @@ impl Work {
             let (key, permits) = (unspent.key, 0);
             let bucket = Bucket { key, permits };
             self.about(&bucket, unspent.window, false);
-            let look = Charge {
-                role: Role::Peek,
-                ..Charge::on(bucket, unspent.window, 0)
-            };
-            self.ask.limit(&look, 0, &unspent.parts);
+            let nothing = Charge::on(bucket, unspent.window, 0).only_lending();
+            self.ask.limit(&nothing, 0, &unspent.parts);
         }
     }
 
