@@ -34,6 +34,7 @@ export async function measure(ground) {
   const load = await underLoad(lab);
   const told = await whatIsTold(lab);
   const one = await oneClient(lab);
+  const rhythms = await simulation.rhythms();
   const script = await openScript(ground, simulation);
   const times = await scriptTimes(script, peer.redis);
   const largest = Math.max(told.largestState, await largestState(script));
@@ -49,6 +50,7 @@ export async function measure(ground) {
     ...toldLines(told),
     { name: "largest state of a subject, bytes", ...most(largest, 400), peers: [`${peerState}`, `${peerState}`, null] },
     ...oneClientLines(one),
+    ...rhythmLines(rhythms),
   ];
   return {
     title: "How well it limits",
@@ -65,9 +67,11 @@ export async function measure(ground) {
       `Script: medians of ${times.rounds} rounds of ${times.calls} calls, all sub-buckets in use.`,
       "Probe: when the same request would pass, if nobody came in between; @upstash by its `reset`. Log: as soon",
       "as a log of all that was admitted would let it.",
+      "Rhythms: clients with two leased limits of 120 per minute on a virtual clock, commands per request, and in",
+      "brackets with exact limits; too early: an exact log of what was admitted would have let the request pass.",
       "Moving: up to half of 100 permits per minute through one isolate, then as fast as it goes through another.",
     ],
-    data: { seed: SEED, attack, load, told, one, times, largestState: largest, peerState, costs },
+    data: { seed: SEED, attack, load, told, one, rhythms, times, largestState: largest, peerState, costs },
   };
 }
 
@@ -169,6 +173,20 @@ function oneClientLines({ rightAfter, later, atOnce }) {
     line("the same 20 s later: unspent permits went back", later),
     line("twice the quota at once, 3 isolates: exact, lease", atOnce),
   ];
+}
+
+/** @param {import("./limiter/simulation.mjs").Rhythm[]} rhythms @returns {Line[]} */
+function rhythmLines(rhythms) {
+  return rhythms.map(({ name, commands, exact, most: bound, early, earlyExact }) => {
+    const refused = early + earlyExact > 0 ? `; ${short(early)} % too early (${short(earlyExact)} %)` : "";
+    const line = bound === null ? {} : most(commands, bound);
+    return {
+      ...line,
+      name: `rhythm: ${name}`,
+      ours: `${short(commands)} (${short(exact)})${refused}`,
+      peers: [null, null, null],
+    };
+  });
 }
 
 /** @param {import("./limiter/measurements.mjs").Figures} figures */

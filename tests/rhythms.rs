@@ -50,7 +50,7 @@ fn a_client_that_moves_between_isolates_is_not_refused() {
 }
 
 #[test]
-fn a_client_near_its_quota_is_refused_no_more_than_with_short_leases() {
+fn near_its_quota_a_client_is_lent_for_short_and_hardly_refused_more() {
     for (scenario, early) in near_the_quota() {
         let (seen, name) = (run(&scenario), scenario.name);
         assert!(seen.early_share() <= early, "{name}: more than {early} %");

@@ -54,6 +54,16 @@ import { Failure, root, run } from "../../scripts/lib/process.mjs";
 
 /** @typedef {{ keys: string[], args: string[] }} Call */
 
+/**
+ * @typedef {object} Rhythm the figures of clients in one rhythm, with two limits each
+ * @property {string} name
+ * @property {number} commands per request, with leases
+ * @property {number} exact the same with exact limits
+ * @property {number | null} most the most commands that are allowed with leases
+ * @property {number} early the percentage of requests that leases refuse too early
+ * @property {number} earlyExact the same of exact limits, whose sub-buckets count as a whole
+ */
+
 const CARGO = ["--no-default-features", "--bench", "limiter-sim"];
 
 /** Builds the program, which takes a minute the first time. */
@@ -68,12 +78,14 @@ export async function buildSimulation() {
     simulate: (scenarios) => ask(executable, { simulate: scenarios }),
     /** @type {(loads: Load[]) => Promise<Call[][]>} */
     calls: (loads) => ask(executable, { calls: loads }),
+    /** @type {() => Promise<Rhythm[]>} */
+    rhythms: () => ask(executable, "rhythms"),
   };
 }
 
 /**
  * @param {string} program
- * @param {object} job
+ * @param {object | string} job
  */
 async function ask(program, job) {
   const child = spawn(program, { cwd: root, stdio: ["pipe", "pipe", "inherit"] });

@@ -80,8 +80,9 @@ pub struct Limited {
     pub source: Source,
     /// The name of the limit.
     pub policy: String,
-    /// Work that is left for [`RateLimiter::finish`]: fetching permits ahead. If it is dropped, a
-    /// later request has to wait for the store instead.
+    /// Work that is left for [`RateLimiter::finish`]: fetching permits ahead, and returning those
+    /// that were not spent in time. If it is dropped, a later request has to wait for the store
+    /// instead.
     pub pending: Option<Pending>,
 }
 
@@ -302,7 +303,7 @@ impl<T: Transport> RateLimiter<T> {
     }
 
     /// Forgets everything that was counted for `id`, with one `DEL`. Permits that other processes
-    /// have fetched ahead for it stay usable there until they are void, at most ten seconds later.
+    /// have fetched ahead for it stay usable there until they are void, at most 30 seconds later.
     ///
     /// # Errors
     ///
@@ -327,8 +328,8 @@ impl<T: Transport> RateLimiter<T> {
         work.done(reply, limits, link, local_now);
     }
 
-    /// Returns permits that were fetched ahead and not spent in time. This is not needed for
-    /// subjects that come again: the next call returns theirs.
+    /// Returns permits that were fetched ahead and not spent in time. This is not needed as long as
+    /// requests come, of whatever subject: [`finish`](Self::finish) returns them after a while.
     pub async fn return_unspent(&self) {
         loop {
             let now = self.now();

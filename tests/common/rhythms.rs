@@ -1,5 +1,5 @@
-//! Clients that come in the rhythms of real ones, on a virtual clock: what their limits cost in Redis
-//! commands, and how many of their requests are refused although their quota is not used up.
+//! Clients that come in the rhythms of real ones, on a virtual clock: what their limits cost in
+//! Redis commands, and how many of their requests are refused too early.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -23,6 +23,9 @@ mod world;
 // The script in Rust. Tests compare it with the one in Lua, call by call.
 #[path = "../../../tests/common/model.rs"]
 mod model;
+// Clients in the rhythms of real ones; `tests/rhythms.rs` holds leases to their figures.
+#[path = "../../../tests/common/rhythms.rs"]
+mod rhythms;
 
 use std::io::{Read as _, stdout};
 
@@ -39,6 +42,8 @@ enum Job {
     Simulate(Vec<Scenario>),
     /// Makes calls of the script, for a real Redis.
     Calls(Vec<Load>),
+    /// Plays clients in the rhythms of real ones.
+    Rhythms,
 }
 
 /// The outcome of one trace.
@@ -57,11 +62,28 @@ struct Outcome {
     waits: Vec<Wait>,
 }
 
+/// The figures of one rhythm.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Rhythm {
+    name: &'static str,
+    /// Redis commands per request, with leases and with exact limits.
+    commands: f64,
+    exact: f64,
+    /// The most commands that are allowed with leases, if there is a bound.
+    most: Option<f64>,
+    /// Of all requests, how many are refused too early, in percent, with leases and with exact
+    /// limits.
+    early: f64,
+    early_exact: f64,
+}
+
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Done {
     Simulated(Vec<Outcome>),
     Calls(Vec<Vec<Call>>),
+    Rhythms(Vec<Rhythm>),
 }
 
 fn main() {
@@ -72,8 +94,33 @@ fn main() {
     let done = match serde_json::from_str(&text).expect("a job as JSON") {
         Job::Simulate(scenarios) => Done::Simulated(scenarios.iter().map(outcome).collect()),
         Job::Calls(loads) => Done::Calls(loads.iter().map(Load::calls).collect()),
+        Job::Rhythms => Done::Rhythms(rhythms()),
     };
     serde_json::to_writer(stdout().lock(), &done).expect("an open standard output");
+}
+
+fn rhythms() -> Vec<Rhythm> {
+    let bounded = rhythms::slow().into_iter().chain(rhythms::moving());
+    let bounded = bounded.map(|(scenario, most)| (scenario, Some(most)));
+    let near = rhythms::near_the_quota().into_iter();
+    let all = bounded.chain(near.map(|(scenario, _)| (scenario, None)));
+    all.map(|(scenario, most)| {
+        let leased = scenario.run();
+        let exact = rhythms::Scenario {
+            leased: false,
+            ..scenario
+        };
+        let exact = exact.run();
+        Rhythm {
+            name: scenario.name,
+            commands: leased.commands_each(),
+            exact: exact.commands_each(),
+            most,
+            early: leased.early_share(),
+            early_exact: exact.early_share(),
+        }
+    })
+    .collect()
 }
 
 fn outcome(scenario: &Scenario) -> Outcome {

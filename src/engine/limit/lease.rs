@@ -253,14 +253,11 @@ impl Leases {
         asked: Timestamp,
         void_after: Duration,
     ) {
-        let is_long = void_after > Cut::of(window).shortest_lease();
-        let grace = if is_long {
-            void_after.max(GRACE)
-        } else {
-            GRACE
-        };
         let void_at = asked + void_after;
-        let due = void_at + grace;
+        let mut due = void_at + GRACE;
+        if void_after > Cut::of(window).shortest_lease() {
+            due = due.max(void_at + void_after);
+        }
         let lease = Lease {
             left: permits,
             receipt,

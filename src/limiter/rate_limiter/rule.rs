@@ -60,7 +60,9 @@ impl Rule {
         }
     }
 
-    /// Fetches permits ahead (`strategy = "lease"`), so that most requests need no store call.
+    /// Fetches permits ahead (`strategy = "lease"`), so that most requests need no store call. They
+    /// are fetched for as long as the subject's rhythm needs, up to a quarter of the window and 30
+    /// seconds.
     #[must_use]
     pub fn leased(self) -> Self {
         Self {

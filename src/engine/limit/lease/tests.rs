@@ -281,5 +281,5 @@ fn a_lease_that_is_due_leaves_a_later_one_of_the_same_client_alone() {
         [(receipt(1), 3)],
         "the other is void, not due"
     );
-    assert_eq!(leases.take_unspent("k", at(30_000)), [(receipt(2), 5)]);
+    assert_eq!(leases.take_unspent("k", at(29_500)), [(receipt(2), 5)]);
 }
