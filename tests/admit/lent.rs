@@ -277,3 +277,27 @@ fn a_state_as_it_was_before_long_leases_is_read_as_it_was() {
     assert_eq!(reply.unreadable, 0);
     assert_eq!(verdict(&reply, 0).remaining, 89);
 }
+
+#[test]
+fn the_longest_state_is_shortened_by_the_script_as_by_the_model() {
+    let mut store = Store::start();
+    store.begin(START);
+    let mut longest = 0;
+    for n in 0..300 {
+        let charge = Charge {
+            cost: 12_000_001 + n,
+            ..limit("a", 1_000_000_000, 60)
+        };
+        let mut ask = nothing(store.now);
+        let lend = Lend {
+            permits: 10_000_001,
+            term: Duration::from_secs(15),
+        };
+        ask.limit(&charge, lend, &[]);
+        let reply = store.ask(&ask, false).unwrap();
+        assert_eq!(reply.unreadable, 0);
+        longest = longest.max(store.text("a").unwrap().len());
+        store.wait(1_900);
+    }
+    assert!((390..=400).contains(&longest), "{longest} bytes");
+}
