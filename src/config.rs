@@ -290,12 +290,12 @@ pub enum By {
     Global,
 }
 
-/// How the store is asked about a limit.
+/// How the store is asked about a limit or an origin quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Strategy {
-    /// Every request asks.
+    /// Every request asks; of an origin quota every call to the origin.
     Exact,
     /// Permits are fetched ahead, so that most requests need no store call.
     Lease,
@@ -368,6 +368,8 @@ pub struct OriginQuota {
     /// The window.
     #[serde(deserialize_with = "duration::required")]
     pub window: Duration,
+    /// How the store is asked about it.
+    pub strategy: Strategy,
 }
 
 /// Where a route's origin quota is defined.

@@ -76,6 +76,11 @@ impl<B: Body> Phase<B> {
         }
     }
 
+    /// Whether the request goes to the origin whatever the cache holds.
+    pub const fn goes_to_origin(&self) -> bool {
+        matches!(self, Self::Off | Self::Bypass(_) | Self::Change(_))
+    }
+
     /// What `Cache-Status` says about a request that bypassed the cache.
     pub fn bypassed(&self) -> Option<CacheStatus> {
         match self {

@@ -287,6 +287,13 @@ const ORIGIN_QUOTA: Shape = Shape::Table(&[
         Missing,
         "The length of the sliding window.",
     ),
+    field(
+        "strategy",
+        Shape::OneOf(&["exact", "lease"]),
+        Is("\"exact\""),
+        "`\"exact\"`: every call to the origin asks the store first. `\"lease\"`: an isolate fetches \
+         permits ahead, as for a limit. That suits a large quota on a route without a cache.",
+    ),
 ]);
 
 const ROUTE: Shape = Shape::Table(&[

@@ -70,6 +70,7 @@ impl Admission {
             };
             charges.push(Charge {
                 role: Role::Origin,
+                leased: quota.leased,
                 ..Charge::on(bucket, quota.quota.window, 1)
             });
         }
@@ -136,7 +137,9 @@ impl Admission {
     /// be exhausted.
     pub fn origin_unpaid(&mut self, memory: &mut LimitMemory, now: Timestamp) -> bool {
         self.check.recall_origin(memory, now);
-        self.check.origin_unpaid() && self.check.origin_refused().is_none()
+        !self.check.origin_at_hand(memory, now)
+            && self.check.origin_unpaid()
+            && self.check.origin_refused().is_none()
     }
 
     /// The limiter's own state of this request: whether the origin may be called, and what is

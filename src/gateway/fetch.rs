@@ -80,7 +80,11 @@ impl<B: Body> Gate<B> {
 
     /// Whether the origin may be called now, without asking the store first.
     pub(super) fn may_call_origin(&mut self, context: &mut Context<B>, now: Timestamp) -> bool {
-        let limits = &mut self.limits;
+        let (limits, link) = (&mut self.limits, &mut self.link);
+        if context.admission.check().spend_origin(limits, now) && link.is_up() {
+            let ahead = context.admission.check().fetch_ahead(limits, link, now);
+            context.calls.extend(ahead);
+        }
         if context.admission.origin_unpaid(limits, now) && context.store_failed {
             context.admission.check().origin_locally(limits, now);
         }

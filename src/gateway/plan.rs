@@ -95,6 +95,8 @@ pub struct OriginQuota {
     pub name: String,
     /// The quota.
     pub quota: Quota,
+    /// Whether permits are fetched ahead.
+    pub leased: bool,
 }
 
 impl Plan {
@@ -267,9 +269,10 @@ impl LimitPlan {
 }
 
 impl OriginQuota {
-    const fn new(name: String, quota: &config::OriginQuota) -> Self {
+    fn new(name: String, quota: &config::OriginQuota) -> Self {
         Self {
             name,
+            leased: quota.strategy == Strategy::Lease,
             quota: Quota {
                 permits: quota.limit,
                 window: quota.window,

@@ -113,6 +113,12 @@ impl<B: Body> Gate<B> {
         if let Phase::Lookup(lookup) = &mut context.cache {
             lookup.recall(head, &mut self.cache.entries, now);
         }
+        if context.cache.goes_to_origin() {
+            context
+                .admission
+                .check()
+                .spend_origin(&mut self.limits, now);
+        }
         let metered = context.admission.origin_unpaid(&mut self.limits, now);
         let lookup = context.cache.lookup();
         let looks_up =

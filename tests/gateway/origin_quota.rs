@@ -188,6 +188,79 @@ fn a_request_that_the_cache_may_not_answer_is_asked_about_by_itself() {
     assert_eq!(rig.sent.len(), 4);
 }
 
+/// As [`config`], with permits fetched ahead.
+fn leased() -> Value {
+    let mut config = config();
+    config["origin_quotas"]["provider"] =
+        json!({ "limit": 600, "window": "60s", "strategy": "lease" });
+    config["limits"]["ip"] =
+        json!({ "by": "ip", "window": "60s", "quota": 100_000, "strategy": "lease" });
+    config
+}
+
+#[test]
+fn permits_for_the_origin_are_fetched_ahead() {
+    let mut rig = Rig::new(leased());
+    let mut first = 0;
+    for n in 0..400 {
+        if n == 100 {
+            first = rig.asks.len() + rig.background.len();
+        }
+        let path = match n % 4 {
+            0 => format!("/coins/{n}"),
+            _ => format!("/plain/{n}"),
+        };
+        assert_eq!(rig.get(&path).status, 200, "{n}");
+        rig.wait(200);
+    }
+    let plain = rig.asks.len() + rig.background.len() - first;
+    assert!(
+        plain <= 130,
+        "{plain} calls for 300 requests, 75 of which look up an entry"
+    );
+    assert_eq!(rig.sent.len(), 400);
+}
+
+#[test]
+fn with_permits_fetched_ahead_the_quota_is_never_exceeded() {
+    let mut rig = Rig::new(leased());
+    let mut beside = rig.beside();
+    let mut calls: Vec<u64> = Vec::new();
+    for n in 0..3_000 {
+        let asked = rig.sent.len() + beside.sent.len();
+        rig.get(&format!("/plain/{n}"));
+        rig.swap_stores(&mut beside);
+        beside.get(&format!("/coins/{n}"));
+        rig.wait(40);
+        beside.swap_stores(&mut rig);
+        let made = rig.sent.len() + beside.sent.len() - asked;
+        calls.extend(std::iter::repeat_n(rig.now.as_millis(), made));
+    }
+    for (n, from) in calls.iter().enumerate() {
+        let window = calls.iter().skip(n).take_while(|at| **at < from + 60_000);
+        assert!(window.count() <= 600);
+    }
+    assert!(calls.len() >= 900, "{} in two minutes", calls.len());
+}
+
+#[test]
+fn a_refused_request_takes_no_permit_that_was_fetched_ahead() {
+    let mut config = leased();
+    config["origin_quotas"]["provider"]["limit"] = json!(100);
+    config["limits"]["ip"] = json!({ "by": "ip", "window": "60s", "quota": 50 });
+    let mut rig = Rig::new(config);
+    for address in ["192.0.2.1", "192.0.2.2"] {
+        let ask = |n| get(&format!("/plain/{n}")).from(address);
+        for n in 0..50 {
+            assert_eq!(rig.send(&ask(n)).status, 200, "{n}");
+        }
+        for n in 0..50 {
+            assert_eq!(rig.send(&ask(n)).status, 429);
+        }
+    }
+    assert_eq!((rig.sent.len(), used(&rig)), (100, 100));
+}
+
 #[test]
 fn without_the_store_each_isolate_keeps_to_it_by_itself() {
     for mut rig in [Rig::new(config()), Rig::without_store(config())] {

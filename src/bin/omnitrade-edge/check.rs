@@ -261,8 +261,13 @@ fn describe_limit(limit: &Limit, client: &Client) -> String {
 
 fn describe_origin_quota(quota: OriginQuota) -> String {
     let window = format_duration(quota.window);
+    let ahead = match quota.strategy {
+        Strategy::Exact => "",
+        Strategy::Lease => ", permits fetched ahead",
+        _ => UNDESCRIBED,
+    };
     format!(
-        "at most {} calls of the origin per {window} by all edges together",
+        "at most {} calls of the origin per {window} by all edges together{ahead}",
         quota.limit
     )
 }

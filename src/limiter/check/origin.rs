@@ -36,8 +36,41 @@ impl Check {
         (!verdict.met).then_some(verdict.retry_after)
     }
 
+    /// Spends permits that were fetched ahead on the call of the origin that is about to be made,
+    /// unless it is paid or refused already. Returns whether it did.
+    pub fn spend_origin(&mut self, memory: &mut LimitMemory, now: Timestamp) -> bool {
+        let Some(slot) = self.origin().and_then(|n| self.slots.get_mut(n)) else {
+            return false;
+        };
+        let undecided = slot.charge.leased && slot.is_unpaid() && slot.verdict.is_none();
+        let Some(bucket) = slot.bucket.as_ref().filter(|_| undecided) else {
+            return false;
+        };
+        let (key, cost) = (&bucket.key, slot.charge.cost);
+        memory.leases.demand(key, cost, slot.charge.window, now);
+        let Some(spent) = memory.leases.spend(key, cost, now) else {
+            return false;
+        };
+        slot.verdict = Some(slot.leased_verdict(bucket, spent.left, memory, now));
+        slot.paid = Paid::Lease(spent);
+        true
+    }
+
+    /// Whether enough permits were fetched ahead for a call of the origin.
+    pub fn origin_at_hand(&self, memory: &LimitMemory, now: Timestamp) -> bool {
+        let slot = self.origin().and_then(|n| self.slots.get(n));
+        let slot = slot.filter(|slot| slot.charge.leased && slot.is_unpaid());
+        slot.is_some_and(|slot| {
+            let key = slot.bucket.as_ref().map(|bucket| bucket.key.as_str());
+            key.is_some_and(|key| memory.leases.left(key, now) >= slot.charge.cost)
+        })
+    }
+
     /// Looks up in memory whether the origin must not be called.
     pub fn recall_origin(&mut self, memory: &mut LimitMemory, now: Timestamp) {
+        if self.origin_at_hand(memory, now) {
+            return;
+        }
         let Some(slot) = self.origin().and_then(|n| self.slots.get_mut(n)) else {
             return;
         };

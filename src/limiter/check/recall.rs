@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::engine::limit::{Source, Verdict};
+use crate::engine::limit::{Role, Source, Verdict};
 
 use super::super::memory::LimitMemory;
 use super::Check;
@@ -26,7 +26,8 @@ impl Check {
             let Some(bucket) = slot.bucket.as_ref() else {
                 continue;
             };
-            if !slot.charge.leased {
+            // Whether the origin will be called is not known yet.
+            if !slot.charge.leased || slot.charge.role == Role::Origin {
                 continue;
             }
             let (key, cost) = (&bucket.key, slot.charge.cost);

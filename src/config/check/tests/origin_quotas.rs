@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::errors;
-use crate::config::{Config, OriginQuota, OriginQuotaOf};
+use crate::config::{Config, OriginQuota, OriginQuotaOf, Strategy};
 
 fn of_route(origin_quota: &Value) -> Vec<String> {
     errors(json!({
@@ -44,7 +44,7 @@ fn an_error_names_both_that_may_stand_there_or_what_is_wrong_with_one() {
         ),
         (
             json!({ "limit": 1, "window": "60s", "name": "coingecko" }),
-            ".name: expected one of the fields limit, window; there is no such field",
+            ".name: expected one of the fields limit, window, strategy; there is no such field",
         ),
     ] {
         let expected = format!("routes[0].origin_quota{expected}");
@@ -80,21 +80,23 @@ fn a_quota_is_the_routes_own_or_a_shared_one() {
         },
         "routes": [
             { "path": "/a", "origin_quota": "coingecko" },
-            { "path": "/b", "origin_quota": { "limit": 5, "window": "2s" } },
+            { "path": "/b", "origin_quota": { "limit": 5, "window": "2s", "strategy": "lease" } },
         ],
     }))
     .unwrap();
-    let quota = |limit, secs| OriginQuota {
+    let quota = |limit, secs, strategy| OriginQuota {
         limit,
         window: Duration::from_secs(secs),
+        strategy,
     };
-    assert_eq!(config.origin_quotas.get("coingecko"), Some(&quota(10, 60)));
+    let coingecko = quota(10, 60, Strategy::Exact);
+    assert_eq!(config.origin_quotas.get("coingecko"), Some(&coingecko));
     let of_routes: Vec<_> = config.routes.into_iter().map(|r| r.origin_quota).collect();
     assert_eq!(
         of_routes,
         [
             Some(OriginQuotaOf::Named("coingecko".to_owned())),
-            Some(OriginQuotaOf::Own(quota(5, 2))),
+            Some(OriginQuotaOf::Own(quota(5, 2, Strategy::Lease))),
         ]
     );
 }
