@@ -23,8 +23,8 @@ use super::step::{Awaited, Step};
 
 /// What is known of the client of a request.
 enum Client {
-    /// It is not known whom its token stands for. The request has looked for it since then.
-    Unknown(Timestamp),
+    /// It is not known whom its token stands for. The request has waited this long to find it out.
+    Unknown(Awaited),
     /// Its token stands for this client, or for nobody.
     Known(Option<Rc<Holder>>),
 }
@@ -33,7 +33,7 @@ impl<B: Body> Gate<B> {
     /// The first step for a request. `local_now` is the time by the isolate's clock.
     pub fn decide(&mut self, head: &impl Head, local_now: Timestamp) -> Step<B> {
         let now = self.link.now(local_now);
-        self.decide_for(head, Client::Unknown(now), now)
+        self.decide_for(head, Client::Unknown(Awaited::from(now)), now)
     }
 
     /// The next step after a [`Step::AwaitKeys`].
@@ -44,7 +44,7 @@ impl<B: Body> Gate<B> {
         local_now: Timestamp,
     ) -> Step<B> {
         let now = self.link.now(local_now);
-        self.decide_for(head, Client::Unknown(awaited.0), now)
+        self.decide_for(head, Client::Unknown(awaited), now)
     }
 
     /// The next step after a [`Step::Verify`].
@@ -92,10 +92,10 @@ impl<B: Body> Gate<B> {
         } else {
             let holder = match client {
                 Client::Known(holder) => holder,
-                Client::Unknown(since) => match self.identify(head, &route, since, now) {
+                Client::Unknown(awaited) => match self.identify(head, &route, awaited, now) {
                     Finding::Holder(holder) => holder,
                     Finding::Verify(token) => return Step::Verify(token),
-                    Finding::Wait(pause) => return Step::AwaitKeys(pause, Awaited(since)),
+                    Finding::Wait(pause) => return Step::AwaitKeys(pause, awaited.and(pause)),
                 },
             };
             Admission::of(&self.plan, &route, head, holder, &self.limits, now)
@@ -155,17 +155,17 @@ impl<B: Body> Gate<B> {
     }
 
     /// Whom the request's token stands for, if a limit of its route counts by that, or what has to
-    /// be done first to find that out. The request has looked for it since `since`.
+    /// be done first to find that out.
     fn identify(
         &mut self,
         head: &impl Head,
         route: &RoutePlan,
-        since: Timestamp,
+        awaited: Awaited,
         now: Timestamp,
     ) -> Finding {
         let identities = self.identities.as_mut().filter(|_| route.counts_users);
         match identities.and_then(|i| Some((i, token(head)?))) {
-            Some((identities, token)) => identities.find(&token, now.since(since), now),
+            Some((identities, token)) => identities.find(&token, awaited.until(now), now),
             None => Finding::Holder(None),
         }
     }

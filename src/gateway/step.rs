@@ -40,9 +40,30 @@ pub enum Step<B: Body> {
     Purge(Purge),
 }
 
-/// Since when a request waits for the issuer's keys.
+/// How long a request has waited for the issuer's keys.
 #[derive(Debug, Clone, Copy)]
-pub struct Awaited(pub(super) Timestamp);
+pub struct Awaited {
+    since: Timestamp,
+    /// The pauses that it has made.
+    paused: Duration,
+}
+
+impl Awaited {
+    pub(super) const fn from(since: Timestamp) -> Self {
+        let paused = Duration::ZERO;
+        Self { since, paused }
+    }
+
+    /// The pauses count too, so that a request goes on even if the clock is set back meanwhile.
+    pub(super) fn until(self, now: Timestamp) -> Duration {
+        now.since(self.since).max(self.paused)
+    }
+
+    pub(super) const fn and(self, pause: Duration) -> Self {
+        let paused = self.paused.saturating_add(pause);
+        Self { paused, ..self }
+    }
+}
 
 /// How much to read of a request's body. Only an authorised purge request gets here.
 #[derive(Debug)]

@@ -111,7 +111,9 @@ impl IssuerKeys {
 
     /// Whether a fetch is due. If so, it counts as begun.
     pub fn begin(&mut self, now: Timestamp) -> bool {
-        let needed = self.set.is_none() || now >= self.stale_at || self.is_forced;
+        // A fetch that an unknown key has caused may fail while the old keys are still fresh.
+        let failed = self.is_failing();
+        let needed = self.set.is_none() || now >= self.stale_at || self.is_forced || failed;
         if !needed || self.is_fetching(now) || now < self.retry_at {
             return false;
         }
@@ -129,7 +131,7 @@ impl IssuerKeys {
     ) -> Result<Changed, &'static str> {
         self.fetching_until = None;
         let set = match reply {
-            None => Err("no answer"),
+            None => Err("no whole answer in 5 s, or one of more than 256 KiB"),
             Some(reply) if reply.status != 200 => Err("an answer other than 200"),
             Some(reply) => KeySet::parse(&reply.body)
                 .map(|set| (set, lifetime(reply, now)))

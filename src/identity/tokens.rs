@@ -1,5 +1,6 @@
 //! Whom the tokens of requests stand for.
 
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -63,12 +64,13 @@ pub enum Finding {
     Wait(Duration),
 }
 
-/// The signature of a token that is to be verified.
-#[derive(Debug)]
+/// The signature of a token that is to be verified. `Debug` shows nothing of the token.
 pub struct Verification {
     digest: String,
     holder: Rc<Holder>,
     until: Timestamp,
+    /// Whether the token and one of the keys have the same name.
+    is_named: bool,
     /// The keys of which one may have signed the token.
     pub keys: Vec<Key>,
     /// The text that is signed.
@@ -86,6 +88,13 @@ pub enum Outcome {
     NotSigned,
     /// The platform cannot use any of the keys.
     Unusable,
+}
+
+impl fmt::Debug for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Verification");
+        shown.field("keys", &self.keys).finish_non_exhaustive()
+    }
 }
 
 impl Identities {
@@ -129,6 +138,9 @@ impl Identities {
                 }),
                 digest,
                 until: user.until,
+                is_named: keys
+                    .iter()
+                    .any(|key| key.id.is_some() && key.id == token.key_id),
                 keys,
                 signed: token.signed,
                 signature: token.signature,
@@ -160,8 +172,14 @@ impl Identities {
                 self.known.insert(token.digest, (token.holder, token.until));
                 Some(holder)
             }
-            Outcome::NotSigned | Outcome::Unusable => {
+            Outcome::NotSigned | Outcome::Unusable if token.is_named => {
                 self.refused.insert(token.digest, now + REFUSED);
+                None
+            }
+            Outcome::NotSigned | Outcome::Unusable => {
+                // Without names, nothing but this tells that the issuer has another key now.
+                self.keys.force(now);
+                self.refused.insert(token.digest, now + UNKNOWN_KEY);
                 None
             }
         }

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use omnitrade_edge::gateway::Step;
 use omnitrade_edge::identity::KeyReply;
 use serde_json::{Value, json};
 
@@ -242,7 +243,9 @@ fn without_keys_tokens_count_by_digest_and_one_note_says_so() {
     rig.gate.keys_fetched(None, now);
     let notes = rig.gate.take_notes();
     assert_eq!(notes.len(), 1);
-    assert!(notes[0].starts_with("client.jwt.jwks: the keys cannot be fetched (no answer)"));
+    assert!(
+        notes[0].starts_with("client.jwt.jwks: the keys cannot be fetched (no whole answer in 5 s")
+    );
     let token = token("a", json!({}));
     let seen = with(&mut rig, "/user", &[("authorization", &token)]);
     assert_eq!(told(&seen), (5, 4));
@@ -273,4 +276,20 @@ fn a_route_that_counts_no_users_verifies_nothing() {
     with(&mut rig, "/user", &[("authorization", &token)]);
     let waited = rig.now.since(before).as_millis();
     assert!((1..=520).contains(&waited), "{waited}");
+}
+
+#[test]
+fn a_request_goes_on_even_if_the_clock_stands_still() {
+    let mut rig = verifying("any");
+    let request = get("/user").with("authorization", &token("a", json!({})));
+    let now = rig.shown();
+    let mut step = rig.gate.decide(&request, now);
+    assert!(rig.gate.take_key_fetch(now).is_some());
+    let mut looks = 0;
+    while let Step::AwaitKeys(_, awaited) = step {
+        looks += 1;
+        assert!(looks <= 50, "it waits for half a second");
+        step = rig.gate.keys_awaited(&request, awaited, now);
+    }
+    assert_eq!(told(&rig.carry_on(&request, step)), (5, 4));
 }

@@ -12,7 +12,9 @@ const path = "/__origin/status/201";
 
 /** @typedef {"RS256" | "ES256" | "EdDSA"} Algorithm */
 
-/** @param {Algorithm} alg */
+/** @typedef {{ alg: Algorithm, kid?: string, privateKey: import("node:crypto").KeyObject, jwk: object }} Key */
+
+/** @param {Algorithm} alg @returns {Key} */
 function newKey(alg, kid = `${alg}-${Math.random()}`) {
   const { privateKey, publicKey } =
     alg === "RS256"
@@ -23,10 +25,16 @@ function newKey(alg, kid = `${alg}-${Math.random()}`) {
   return { alg, kid, privateKey, jwk: { ...publicKey.export({ format: "jwk" }), kid, alg, use: "sig" } };
 }
 
+/** @returns {Key} */
+function newNamelessKey() {
+  const key = newKey("ES256");
+  return { ...key, kid: undefined, jwk: { ...key.jwk, kid: undefined } };
+}
+
 const encoded = (/** @type {unknown} */ value) => Buffer.from(JSON.stringify(value)).toString("base64url");
 
 /**
- * @param {ReturnType<typeof newKey>} key
+ * @param {Key} key
  * @param {Record<string, unknown>} [claims]
  */
 function token({ alg, kid, privateKey }, claims) {
@@ -123,6 +131,7 @@ test("a token that does not verify counts as none and reaches the origin", async
     "other claims": `${head}.${other}.${signature}`,
     "another signature": `${head}.${claims}.${Buffer.alloc(64, 1).toString("base64url")}`,
     "a short signature": `${head}.${claims}.AAAA`,
+    "a short signature of Ed25519": `${token(ed).split(".", 2).join(".")}.AAAA`,
     "signed by another key with this name": token(newKey("ES256", ec.kid)),
     "of a key that the issuer does not have": token(newKey("ES256")),
     "not signed": `${encoded({ alg: "none" })}.${claims}.`,
@@ -133,6 +142,8 @@ test("a token that does not verify counts as none and reaches the origin", async
     const echo = await ask(first, "/__origin/echo", { headers: signedIn(wrong) });
     assert.equal(JSON.parse(echo.text).headers.authorization, `Bearer ${wrong}`);
   }
+  const warnings = setup.gate.logs().filter((line) => line.includes("client.jwt"));
+  assert.deepEqual(warnings, [], "no token makes the keys look wrong");
 });
 
 test("a key in a header comes before the token unless the limit counts users", async () => {
@@ -162,7 +173,7 @@ test("keys are rotated, and nobody is refused", async () => {
   const gate = await startGateBefore(setup, { edge: edgeOf(own) });
   const [old] = own.keys;
   const users = Array.from({ length: 20 }, (_, n) => ({ sub: `rotated-${n}` }));
-  const all = async (/** @type {ReturnType<typeof newKey>} */ key) => {
+  const all = async (/** @type {Key} */ key) => {
     const replies = users.map((user) => ask(gate, path, { headers: signedIn(token(key, user)) }));
     return (await Promise.all(replies)).map((reply) => [reply.status, rateLimit(reply).user.q]);
   };
@@ -175,6 +186,27 @@ test("keys are rotated, and nobody is refused", async () => {
   assert.deepEqual(await all(own.keys[1]), served, "the new key is published before it is used");
   assert.deepEqual(await all(own.keys[0]), served);
   assert.equal(own.fetches, 3);
+});
+
+test("keys without names are rotated, and users count as such again", async () => {
+  const own = await startIssuer();
+  own.keys = [newNamelessKey()];
+  const gate = await startGateBefore(setup, { edge: edgeOf(own) });
+  assert.deepEqual(await quotaOf(token(own.keys[0]), gate), [50, 49]);
+  own.keys = [newNamelessKey()];
+  const bearer = token(own.keys[0]);
+  await until(async () => (await quotaOf(bearer, gate))[0] === 50);
+  assert.equal(own.fetches, 2);
+});
+
+test("a fetch for an unknown key that fails is repeated", async () => {
+  const own = await startIssuer();
+  const gate = await startGateBefore(setup, { edge: edgeOf(own) });
+  assert.deepEqual(await quotaOf(token(own.keys[0]), gate), [50, 49]);
+  own.fault = 503;
+  assert.deepEqual(await quotaOf(token(newKey("ES256")), gate), [50, 49], "by its digest");
+  own.fault = null;
+  await until(async () => (await quotaOf(token(newKey("ES256")), gate))[0] === 3);
 });
 
 test("stale keys are used while others are fetched", async () => {

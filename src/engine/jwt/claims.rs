@@ -1,5 +1,6 @@
 //! What a token has to claim, and whom it then stands for.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -27,8 +28,8 @@ pub struct Claims {
     pub plan: Option<String>,
 }
 
-/// The user for whom a token stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The user for whom a token stands. `Debug` does not show who that is.
+#[derive(Clone, PartialEq, Eq)]
 pub struct User {
     /// The user's name.
     pub name: String,
@@ -67,6 +68,13 @@ impl Claims {
             plan: plan.map(str::to_owned),
             until,
         })
+    }
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("User");
+        shown.field("until", &self.until).finish_non_exhaustive()
     }
 }
 

@@ -216,3 +216,62 @@ fn no_token_is_kept() {
         assert!(!kept.contains(secret));
     }
 }
+
+#[test]
+fn a_failed_fetch_for_an_unknown_key_is_repeated() {
+    let mut identities = with_keys(&["a"]);
+    let new = token("b", "alice", 600, 0);
+    assert!(matches!(find(&mut identities, &new, 10), Finding::Wait(_)));
+    assert!(identities.begin_fetch(at(10)));
+    assert!(identities.fetched(None, at(20)).is_err());
+    assert!(
+        holder(find(&mut identities, &new, 30)).is_some(),
+        "by its digest meanwhile"
+    );
+    assert!(
+        identities.begin_fetch(at(1_020)),
+        "the old keys are fresh for an hour"
+    );
+    identities.fetched(Some(&keys(&["a"])), at(1_030)).unwrap();
+    let found = find(&mut identities, &new, 1_040);
+    assert!(matches!(found, Finding::Wait(_)), "{found:?}");
+    assert!(identities.begin_fetch(at(1_040)));
+    identities.fetched(Some(&keys(&["a"])), at(1_050)).unwrap();
+    assert_eq!(holder(identities.find(&new, PAUSE, at(1_050))), None);
+}
+
+#[test]
+fn no_token_or_user_is_in_what_debug_shows() {
+    let mut identities = with_keys(&["a"]);
+    let text = token("a", "alice", 600, 0);
+    let read = Token::parse(&text).unwrap();
+    let user = identities.claims.user(&read.claims, at(0));
+    let shown = format!("{read:?}{user:?}{:?}", find(&mut identities, &text, 0));
+    for secret in text.split('.').chain(["alice", "pro"]) {
+        assert!(!shown.contains(secret), "{secret} is in {shown}");
+    }
+}
+
+#[test]
+fn a_rotation_of_keys_without_names_is_found_out_by_a_signature() {
+    let nameless = || KeyReply {
+        body: r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"x"}]}"#.into(),
+        ..keys(&[])
+    };
+    let mut identities = identities();
+    assert!(identities.begin_fetch(at(0)));
+    identities.fetched(Some(&nameless()), at(0)).unwrap();
+    let new = token("b", "alice", 600, 0);
+    assert_eq!(verify(&mut identities, &new, Outcome::NotSigned, 1), None);
+    assert!(identities.begin_fetch(at(1)), "long before they are stale");
+    identities.fetched(Some(&nameless()), at(2)).unwrap();
+    assert_eq!(holder(find(&mut identities, &new, 10_000)), None);
+    let later = find(&mut identities, &new, 10_001);
+    assert!(matches!(later, Finding::Verify(_)), "{later:?}");
+    let mut named = with_keys(&["b"]);
+    assert_eq!(verify(&mut named, &new, Outcome::NotSigned, 1), None);
+    assert!(
+        !named.begin_fetch(at(1)),
+        "a forged signature causes no fetch"
+    );
+}

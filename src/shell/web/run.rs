@@ -71,12 +71,8 @@ impl Isolate {
         let mut gate = self.gate.borrow_mut();
         let step = gate.decide(&head, now());
         gate.take_notes().iter().for_each(|note| warn(note));
-        let keys = gate.take_key_fetch(now());
         drop(gate);
-        if let Some(url) = keys {
-            let isolate = Rc::clone(self);
-            keep_alive(&context, async move { isolate.fetch_keys(&url).await });
-        }
+        self.fetch_keys_if_due(&context);
         let run = Run {
             isolate: Rc::clone(self),
             request,
@@ -188,6 +184,8 @@ impl Run {
                 let mut gate = self.isolate.gate.borrow_mut();
                 let step = gate.verified(&self.head, *token, outcome, now());
                 gate.take_notes().iter().for_each(|note| warn(note));
+                drop(gate);
+                self.isolate.fetch_keys_if_due(&self.context);
                 Advance::Step(step)
             }
             Step::AwaitKeys(pause, awaited) => {
@@ -384,7 +382,15 @@ impl Isolate {
         Some(replies)
     }
 
-    /// Fetches the keys of the tokens' issuer.
+    /// Fetches the keys of the tokens' issuer in the background, if that is due.
+    fn fetch_keys_if_due(self: &Rc<Self>, context: &ExecutionContext) {
+        if let Some(url) = self.gate.borrow_mut().take_key_fetch(now()) {
+            let isolate = Rc::clone(self);
+            keep_alive(context, async move { isolate.fetch_keys(&url).await });
+        }
+    }
+
+    /// Fetches the issuer's keys from their address.
     async fn fetch_keys(&self, url: &str) {
         let reply = token::fetch_keys(url).await;
         let mut gate = self.gate.borrow_mut();
