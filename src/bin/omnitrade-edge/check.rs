@@ -116,12 +116,16 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
+/// The headers that hold API keys: not `authorization` if its tokens are verified.
+fn key_headers(client: &Client) -> impl Iterator<Item = &str> {
+    let verified = |name: &str| client.jwt.is_some() && name.eq_ignore_ascii_case("authorization");
+    let names = client.api_key_headers.iter().map(String::as_str);
+    names.filter(move |name| !verified(name))
+}
+
 /// Which headers hold API keys, and which of these count.
 fn describe_keys(client: &Client) -> String {
-    let verified = |name: &str| client.jwt.is_some() && name.eq_ignore_ascii_case("authorization");
-    let names = client.api_key_headers.iter();
-    let names: Vec<_> = names
-        .filter(|name| !verified(name))
+    let names: Vec<_> = key_headers(client)
         .map(|name| match name.eq_ignore_ascii_case("authorization") {
             true => "the Bearer token of authorization",
             false => name,
@@ -200,8 +204,10 @@ fn describe_limit(limit: &Limit, client: &Client) -> String {
     let plan_claim = client.jwt.as_ref().and_then(|jwt| jwt.plan_claim.as_ref());
     let by = match limit.by {
         By::Client => "each client",
+        By::User if client.jwt.is_none() => "each client (users are not known without client.jwt)",
         By::User => "each user, or else each client",
         By::Ip => "each address",
+        By::ApiKey if client.jwt.is_some() => "each API key or user",
         By::ApiKey => "each API key",
         By::Route => "each route",
         By::Global => "everybody together",
@@ -216,7 +222,7 @@ fn describe_limit(limit: &Limit, client: &Client) -> String {
             _ => UNDESCRIBED,
         };
         let user = client.jwt.as_ref().map(|_| "a verified token");
-        let key = (!client.api_key_headers.is_empty()).then_some(key);
+        let key = key_headers(client).next().map(|_| key);
         let with: Vec<_> = key.into_iter().chain(user).collect();
         let with = match with.as_slice() {
             [] => "an API key, which no header can hold".to_owned(),

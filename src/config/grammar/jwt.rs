@@ -14,7 +14,8 @@ pub const JWT: Shape = Shape::Table(&[
          and EdDSA (Ed25519). They are fetched in the background, and kept as long as `Cache-Control` \
          or `Expires` says, at least for 1 s and at most for a day. A token with a key that is not in \
          the set has it fetched anew. While it cannot be fetched, the old keys are used, for at most \
-         a day; if there are none, tokens count by their digests, and a line in the log says so.",
+         a day; a token of a key that is not among them, or any if there are none, counts by its \
+         digest, and a line in the log says so.",
     ),
     field(
         "issuer",

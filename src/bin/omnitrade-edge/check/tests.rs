@@ -328,7 +328,8 @@ fn whom_limits_count_is_told_in_words() {
             "api_key_header = [\"x-key\", \"Authorization\"]".to_owned(),
             vec![
                 "clients  by x-key or the Bearer token of authorization, else by cf-connecting-ip",
-                "l: 1 per 1m for each user, or else each client, 2 with an API key, 3 with plan a (",
+                "l: 1 per 1m for each client (users are not known without client.jwt), 2 with an API \
+                 key, 3 with plan a (",
             ],
         ),
         (
@@ -339,8 +340,12 @@ fn whom_limits_count_is_told_in_words() {
                 "clients  by cf-connecting-ip",
                 "users    by sub of the Bearer tokens of authorization that the keys of \
                  https://login.example/keys verify, issued by me for you, plan by plan\n",
-                ", 2 with an API key or a verified token, 3 with plan a\n",
+                "l: 1 per 1m for each user, or else each client, 2 with a verified token, 3 with plan a\n",
             ],
+        ),
+        (
+            format!("api_key_header = [\"authorization\", \"x-key\"]\n{jwt} }}"),
+            vec![", 2 with an API key or a verified token, 3 with plan a\n"],
         ),
         (
             format!("api_key_header = []\n{jwt} }}"),
