@@ -23,7 +23,7 @@ use super::step::{Awaited, Step};
 
 /// What is known of the client of a request.
 enum Client {
-    /// It is not known whom its token stands for. The request has waited this long to find it out.
+    /// It is not known whom its token stands for. The request has waited so long to find it out.
     Unknown(Awaited),
     /// Its token stands for this client, or for nobody.
     Known(Option<Rc<Holder>>),

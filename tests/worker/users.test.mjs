@@ -12,7 +12,8 @@ const path = "/__origin/status/201";
 
 /** @typedef {"RS256" | "ES256" | "EdDSA"} Algorithm */
 
-/** @typedef {{ alg: Algorithm, kid?: string, privateKey: import("node:crypto").KeyObject, jwk: object }} Key */
+/** @typedef {import("node:crypto").KeyObject} KeyObject */
+/** @typedef {{ alg: Algorithm, kid?: string, privateKey: KeyObject, jwk: object }} Key */
 
 /** @param {Algorithm} alg @returns {Key} */
 function newKey(alg, kid = `${alg}-${Math.random()}`) {
