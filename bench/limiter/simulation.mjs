@@ -62,6 +62,8 @@ import { Failure, root, run } from "../../scripts/lib/process.mjs";
  * @property {number | null} most the most commands that are allowed with leases
  * @property {number} early the percentage of requests that leases refuse too early
  * @property {number} earlyExact the same of exact limits, whose sub-buckets count as a whole
+ * @property {number} waited the percentage of requests that waited for a store call
+ * @property {number} refused the percentage that was refused
  */
 
 const CARGO = ["--no-default-features", "--bench", "limiter-sim"];

@@ -76,6 +76,10 @@ struct Rhythm {
     /// limits.
     early: f64,
     early_exact: f64,
+    /// Of all requests, how many waited for a store call and how many were refused, in percent,
+    /// with leases.
+    waited: f64,
+    refused: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -118,6 +122,8 @@ fn rhythms() -> Vec<Rhythm> {
             most,
             early: leased.early_share(),
             early_exact: exact.early_share(),
+            waited: leased.waited_share(),
+            refused: leased.refused_share(),
         }
     })
     .collect()
