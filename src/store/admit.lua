@@ -63,8 +63,8 @@
 -- Rust.
 --
 -- The longer the term for which permits are lent, the later they are counted, and the later they
--- leave the window: of a client with rate r, r * (window + term + width) are counted. The term is at
--- most as long as that fits in the quota, with r as the counts show it; at most a quarter of the
+-- leave the window: of a client with rate r, r * (window + term + width) are counted. The term is
+-- at most as long as that fits in the quota, with r as the counts show it; at most a quarter of the
 -- window; and at most 30 s. Two sub-buckets, but at most 10 s, are always allowed.
 --
 -- Permits come back only once. Ids cannot guarantee this (they are forgotten under load, and with
@@ -84,7 +84,7 @@ local LARGEST = 9007199254740991
 -- divisor of the permits left: one third of them may be lent at once.
 local LONGEST, ALWAYS, SHARE = 30000, 10000, 3
 -- How many sub-buckets after the newest time seen permits may be counted, besides LONGEST. A lease
--- needs seven; if a window is made shorter, one that was drawn before may need more of the new ones.
+-- needs seven; if a window is made shorter, an earlier one may need more of the new ones.
 local AHEAD = 100
 -- The longest state, in bytes, and the most bytes of ids in one generation.
 local LONGEST_STATE, IDS = 400, 36

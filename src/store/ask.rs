@@ -75,8 +75,8 @@ impl Ask {
         }
     }
 
-    /// Asks about a limit. Asks too to `lend` more permits ahead, if they can be spared, and to take
-    /// `back` permits that were charged there.
+    /// Asks about a limit. Asks too to `lend` more permits ahead, if they can be spared, and to
+    /// take `back` permits that were charged there.
     pub fn limit(&mut self, charge: &Charge, lend: impl Into<Lend>, back: &[(Receipt, u64)]) {
         let back = back_word(back);
         self.push(charge, lend.into(), back);

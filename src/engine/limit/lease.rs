@@ -73,8 +73,8 @@ pub const GRACE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Leases {
     accounts: Cache<String, Account>,
-    /// The keys of the leases by the instant from which on unspent permits are overdue, the earliest
-    /// first.
+    /// The keys of the leases by the instant from which on unspent permits are overdue, the
+    /// earliest first.
     dues: VecDeque<(Timestamp, String)>,
 }
 

@@ -10,8 +10,8 @@
 //! Permits may be lent ahead ([`State::lend`]). They are counted in the sub-bucket in which they
 //! become void, so that a permit that is spent late still counts for a whole window after that.
 //! The longer the term for which they are lent, the later they are counted, and the later they
-//! leave the window: of a client with rate `r`, `r · (window + term + width)` are counted. A term is
-//! at most as long as that fits in the quota, with `r` as the counts show it.
+//! leave the window: of a client with rate `r`, `r · (window + term + width)` are counted. A term
+//! is at most as long as that fits in the quota, with `r` as the counts show it.
 //!
 //! The store runs the same algorithm as a script (`store/admit.lua`), on the same one-line state
 //! (`sliding_window/text.rs`). This Rust version is its specification: tests compare the two.
