@@ -1,8 +1,8 @@
-//! Who sent a request, as far as a signed token in it says so (`client.jwt` of the configuration).
+//! Who sent a request: its API key, the user whom its token names, and its address.
 //!
-//! A token that verifies stands for the user that it names, so that the user's next token, an hour
-//! later, is not another client. Verifying is asynchronous on every platform, so this layer only
-//! decides what is to be done, as the other machines do:
+//! [`Client`] reads them from the request. A token that verifies stands for the user that it names,
+//! so that the user's next token, an hour later, is not another client. Verifying is asynchronous
+//! on every platform, so this layer only decides what is to be done, as the other machines do:
 //!
 //! - [`Identities`] is what an isolate remembers: whom tokens stand for, by their digests, until
 //!   they expire. [`Identities::find`] answers from there at once, or returns a [`Verification`]
@@ -12,8 +12,10 @@
 //!
 //! No token is stored or logged, only digests.
 
+mod client;
 mod issuer_keys;
 mod tokens;
 
+pub use client::{Client, token};
 pub use issuer_keys::{FETCH_TIMEOUT, KeyReply, LONGEST_KEY_SET};
 pub use tokens::{Finding, Holder, Identities, Outcome, Verification};

@@ -28,7 +28,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
         "cache",
         &["clock", "config", "engine", "message", "redis", "store"],
     ),
-    ("identity", &["clock", "engine"]),
+    ("identity", &["clock", "config", "engine", "message"]),
     (
         "gateway",
         &[

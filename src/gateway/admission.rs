@@ -1,19 +1,16 @@
 //! The limits of a request: what it counts against, and what clients are told about that.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::config::{By, Keys};
-use crate::engine::http_cache::is_exact;
 use crate::engine::limit::{Bucket, Buckets, Charge, Role};
 use crate::engine::limit_fields::{self, Style};
-use crate::engine::registry::record_key;
 use crate::engine::subject;
-use crate::identity::Holder;
+use crate::identity::{Client, Holder};
 use crate::limiter::{Check, LimitMemory, Refusal};
-use crate::message::head::{Head, bearer};
+use crate::message::head::Head;
 use crate::store::Reply;
 
 use super::plan::{LimitPlan, Plan, RoutePlan};
@@ -44,10 +41,10 @@ impl Admission {
         memory: &LimitMemory,
         now: Timestamp,
     ) -> Self {
-        let mut client = ClientOf::new(plan, head, holder);
+        let mut client = Client::new(&plan.client, &plan.store.key_prefix, head, holder);
         let (mut limits, mut charges) = (Vec::new(), Vec::new());
         for (limit, kept) in &route.limits {
-            let Some(buckets) = client.buckets(limit, route) else {
+            let Some(buckets) = buckets(&mut client, plan, limit, route) else {
                 continue;
             };
             charges.push(Charge {
@@ -83,7 +80,7 @@ impl Admission {
             decided_at: now,
             style: plan.headers,
             partition_key: plan.partition_key,
-            odd_address: client.address.is_some_and(|(_, is_odd)| is_odd),
+            odd_address: client.has_odd_address(),
         }
     }
 
@@ -211,133 +208,52 @@ impl Admission {
     }
 }
 
-/// The client that sent a request. Its address and the digest of its key are computed only if a
-/// limit needs them.
-struct ClientOf<'a, H> {
-    plan: &'a Plan,
-    head: &'a H,
-    api_key: Option<Cow<'a, str>>,
-    /// Whom the client's token stands for.
-    holder: Option<Rc<Holder>>,
-    /// Whether the token counts before the API key.
-    holder_first: bool,
-    /// As [`subject::of_header`] gives it.
-    address: Option<(String, bool)>,
-    digest: Option<String>,
-}
-
-impl<'a, H: Head> ClientOf<'a, H> {
-    fn new(plan: &'a Plan, head: &'a H, holder: Option<Rc<Holder>>) -> Self {
-        let mut this = Self {
-            plan,
-            head,
-            api_key: None,
-            holder,
-            holder_first: false,
-            address: None,
-            digest: None,
-        };
-        for name in &plan.client.api_key_headers {
-            if plan.client.jwt.is_some() && is_authorization(name) {
-                this.holder_first |= this.api_key.is_none();
-            } else if this.api_key.is_none() {
-                this.api_key = api_key(head, name);
-            }
+/// The buckets in which a limit counts a client; `None` if the limit does not apply to it.
+fn buckets(
+    client: &mut Client<'_, impl Head>,
+    plan: &Plan,
+    limit: &LimitPlan,
+    route: &RoutePlan,
+) -> Option<Buckets> {
+    let prefix = &plan.store.key_prefix;
+    let bucket = |subject: &str, permits| Bucket {
+        key: format!("{prefix}:l:{}:{subject}", limit.name),
+        permits,
+    };
+    let holder_first = match limit.by {
+        By::Client | By::ApiKey => client.holder_first,
+        By::User => true,
+        By::Ip => return Some(Buckets::One(bucket(&client.address(), limit.quota))),
+        By::Route if route.name.is_empty() => {
+            return Some(Buckets::One(bucket("-", limit.quota)));
         }
-        this
-    }
-
-    /// The store's key of the record of the client's API key, if only registered keys count.
-    fn record(&mut self) -> Option<String> {
-        match self.plan.client.keys {
-            Keys::Any => None,
-            Keys::Registered => {
-                let digest = self.digest()?;
-                Some(record_key(&self.plan.store.key_prefix, &digest))
-            }
-        }
-    }
-
-    /// The buckets in which a limit counts the client; `None` if the limit does not apply to it.
-    fn buckets(&mut self, limit: &LimitPlan, route: &RoutePlan) -> Option<Buckets> {
-        let prefix = &self.plan.store.key_prefix;
-        let bucket = |subject: &str, permits| Bucket {
-            key: format!("{prefix}:l:{}:{subject}", limit.name),
-            permits,
-        };
-        let holder_first = match limit.by {
-            By::Client | By::ApiKey => self.holder_first,
-            By::User => true,
-            By::Ip => return Some(Buckets::One(bucket(&self.address(), limit.quota))),
-            By::Route if route.name.is_empty() => {
-                return Some(Buckets::One(bucket("-", limit.quota)));
-            }
-            By::Route => return Some(Buckets::One(bucket(&route.subject(), limit.quota))),
-            By::Global => return Some(Buckets::One(bucket("all", limit.quota))),
-        };
-        let holder = self.holder.as_ref().map(|holder| {
-            let permits = holder.plan.as_ref().and_then(|plan| limit.plans.get(plan));
-            bucket(&holder.subject, permits.copied().unwrap_or(limit.keyed))
-        });
-        let digest = match holder.is_some() && holder_first {
-            true => None,
-            false => self.digest(),
-        };
-        let with = digest.map(|digest| bucket(&digest, limit.keyed));
-        let with = match (with, self.plan.client.keys) {
-            (Some(with), Keys::Any) => return Some(Buckets::One(with)),
-            (with, _) => with,
-        };
-        let without = match (holder, limit.by) {
-            (Some(holder), _) => Some(holder),
-            (None, By::ApiKey) => None,
-            (None, _) => Some(bucket(&self.address(), limit.quota)),
-        };
-        Some(match with {
-            None => Buckets::One(without?),
-            Some(with) => Buckets::ByStanding {
-                without,
-                with,
-                plans: Rc::clone(&limit.plans),
-            },
-        })
-    }
-
-    fn address(&mut self) -> String {
-        let (client, head) = (&self.plan.client, self.head);
-        let read = || {
-            let text = head.value(&client.ip_header);
-            subject::of_header(text.as_deref(), client.ipv6_prefix)
-        };
-        self.address.get_or_insert_with(read).0.clone()
-    }
-
-    fn digest(&mut self) -> Option<String> {
-        let key = self.api_key.as_ref()?;
-        let domain = subject::domain(&self.plan.store.key_prefix);
-        let digest = || subject::of_api_key(key.trim(), &domain);
-        Some(self.digest.get_or_insert_with(digest).clone())
-    }
-}
-
-/// The API key in the header of this name. If its octets are not known exactly, nobody can say
-/// whose key it is, so there is none.
-fn api_key<'a>(head: &'a impl Head, name: &str) -> Option<Cow<'a, str>> {
-    if is_authorization(name) {
-        return token(head).map(Cow::Owned);
-    }
-    let key = head.value(name)?;
-    (!key.trim().is_empty() && is_exact(&key)).then_some(key)
-}
-
-/// The `Bearer` token of a request. There is none in a field of several lines, which the platform
-/// joins by commas: nobody can say which of them the origin obeys.
-pub fn token(head: &impl Head) -> Option<String> {
-    let field = head.value("authorization")?;
-    let fits = |token: &&str| !token.contains([' ', '\t', ',']) && is_exact(token);
-    bearer(&field).filter(fits).map(str::to_owned)
-}
-
-fn is_authorization(name: &str) -> bool {
-    name.eq_ignore_ascii_case("authorization")
+        By::Route => return Some(Buckets::One(bucket(&route.subject(), limit.quota))),
+        By::Global => return Some(Buckets::One(bucket("all", limit.quota))),
+    };
+    let holder = client.holder.as_ref().map(|holder| {
+        let permits = holder.plan.as_ref().and_then(|plan| limit.plans.get(plan));
+        bucket(&holder.subject, permits.copied().unwrap_or(limit.keyed))
+    });
+    let digest = match holder.is_some() && holder_first {
+        true => None,
+        false => client.digest(),
+    };
+    let with = digest.map(|digest| bucket(&digest, limit.keyed));
+    let with = match (with, plan.client.keys) {
+        (Some(with), Keys::Any) => return Some(Buckets::One(with)),
+        (with, _) => with,
+    };
+    let without = match (holder, limit.by) {
+        (Some(holder), _) => Some(holder),
+        (None, By::ApiKey) => None,
+        (None, _) => Some(bucket(&client.address(), limit.quota)),
+    };
+    Some(match with {
+        None => Buckets::One(without?),
+        Some(with) => Buckets::ByStanding {
+            without,
+            with,
+            plans: Rc::clone(&limit.plans),
+        },
+    })
 }

@@ -8,21 +8,21 @@ use crate::clock::Timestamp;
 use crate::engine::http_cache::{Bypass, Forward, Target};
 use crate::engine::route::segments;
 use crate::error::Error;
-use crate::identity::{Finding, Holder, Outcome, Verification};
+use crate::identity::{Finding, Holder, Outcome, Verification, token};
 use crate::message::body::Body;
 use crate::message::head::{Head, LONGEST_URL, is_preflight, is_upgrade};
 use crate::redis::Value;
 use crate::store::{Ask, Write};
 
-use super::admission::{Admission, token};
+use super::admission::Admission;
 use super::context::Context;
 use super::gate::Gate;
 use super::plan::RoutePlan;
 use super::problem::Problem;
 use super::step::{Awaited, Step};
 
-/// What is known of the client of a request.
-enum Client {
+/// What is known of the sender of a request.
+enum Sender {
     /// It is not known whom its token stands for. The request has waited so long to find it out.
     Unknown(Awaited),
     /// Its token stands for this client, or for nobody.
@@ -33,7 +33,7 @@ impl<B: Body> Gate<B> {
     /// The first step for a request. `local_now` is the time by the isolate's clock.
     pub fn decide(&mut self, head: &impl Head, local_now: Timestamp) -> Step<B> {
         let now = self.link.now(local_now);
-        self.decide_for(head, Client::Unknown(Awaited::from(now)), now)
+        self.decide_for(head, Sender::Unknown(Awaited::from(now)), now)
     }
 
     /// The next step after a [`Step::AwaitKeys`].
@@ -44,7 +44,7 @@ impl<B: Body> Gate<B> {
         local_now: Timestamp,
     ) -> Step<B> {
         let now = self.link.now(local_now);
-        self.decide_for(head, Client::Unknown(awaited), now)
+        self.decide_for(head, Sender::Unknown(awaited), now)
     }
 
     /// The next step after a [`Step::Verify`].
@@ -61,11 +61,11 @@ impl<B: Body> Gate<B> {
         }
         let identities = self.identities.as_mut();
         let holder = identities.and_then(|i| i.verified(token, outcome, now));
-        self.decide_for(head, Client::Known(holder), now)
+        self.decide_for(head, Sender::Known(holder), now)
     }
 
     /// Decides about a request, once it is known whom its token stands for.
-    fn decide_for(&mut self, head: &impl Head, client: Client, now: Timestamp) -> Step<B> {
+    fn decide_for(&mut self, head: &impl Head, sender: Sender, now: Timestamp) -> Step<B> {
         if head.url().len() > LONGEST_URL {
             return self.reject(head, &Problem::UrlTooLong);
         }
@@ -90,9 +90,9 @@ impl<B: Body> Gate<B> {
         let admission = if free {
             Admission::free(now)
         } else {
-            let holder = match client {
-                Client::Known(holder) => holder,
-                Client::Unknown(awaited) => match self.identify(head, &route, awaited, now) {
+            let holder = match sender {
+                Sender::Known(holder) => holder,
+                Sender::Unknown(awaited) => match self.identify(head, &route, awaited, now) {
                     Finding::Holder(holder) => holder,
                     Finding::Verify(token) => return Step::Verify(token),
                     Finding::Wait(pause) => return Step::AwaitKeys(pause, awaited.and(pause)),
