@@ -31,6 +31,13 @@ const BUSY: f64 = 100.0;
 /// back.
 const LEAST_DEMAND: f64 = 2.0;
 
+/// A client of which nothing is known gets so many permits with its first call: about as many
+/// requests as a page sends while it is opened.
+const FIRST: u64 = 12;
+
+/// But at most one in this many of its quota, because it may come to many isolates.
+const FIRST_PART: u64 = 25;
+
 /// The demand is an average over this many of the longest leases.
 const MEMORY: u32 = 2;
 
@@ -97,6 +104,8 @@ struct Account {
     window: Duration,
     /// The end of the fetch that is under way, or of the pause after one that brought nothing.
     fetching_until: Option<Timestamp>,
+    /// Whether that fetch is the first one for a client of which nothing is known.
+    is_first: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,6 +241,7 @@ impl Leases {
     /// Records that a fetch has begun. It counts as lost after `patience`.
     pub fn fetching(&mut self, key: &str, now: Timestamp, patience: Duration) {
         if let Some(mut account) = self.accounts.get_mut(key) {
+            account.is_first = account.is_new();
             account.fetching_until = Some(now + patience);
         }
     }
@@ -265,15 +275,12 @@ impl Leases {
             void_at,
             due,
         };
-        let later = self.dues.partition_point(|(at, _)| *at <= due);
-        self.dues.insert(later, (due, key.to_owned()));
-        if self.dues.len() > self.accounts.capacity() as usize {
-            self.dues.pop_front();
-        }
         if self.accounts.get(key).is_none() {
             self.accounts.insert(key.to_owned(), Account::default());
         }
+        let mut is_first = false;
         if let Some(mut account) = self.accounts.get_mut(key) {
+            is_first = std::mem::take(&mut account.is_first);
             account.window = window;
             let same = |other: &&mut Lease| other.receipt == lease.receipt && other.is_live(asked);
             match account.leases.iter_mut().find(same) {
@@ -285,6 +292,15 @@ impl Leases {
                     other.due = other.due.min(lease.due);
                 }
                 None => account.leases.push(lease),
+            }
+        }
+        // A client that comes only once is not worth a call that returns its few permits: nobody
+        // else misses them.
+        if !is_first {
+            let later = self.dues.partition_point(|(at, _)| *at <= due);
+            self.dues.insert(later, (due, key.to_owned()));
+            if self.dues.len() > self.accounts.capacity() as usize {
+                self.dues.pop_front();
             }
         }
     }
@@ -348,8 +364,14 @@ impl Account {
 
     /// The permits to fetch for the time to come, if at most the part `low` of them is left.
     fn wanted(&self, quota: Quota, low: f64, now: Timestamp) -> Lend {
-        let demand = self.demand(quota.window, now);
         let cut = Cut::of(quota.window);
+        if self.is_new() {
+            return Lend {
+                permits: (quota.permits / FIRST_PART).min(FIRST),
+                term: cut.longest_lease(),
+            };
+        }
+        let demand = self.demand(quota.window, now);
         let term = self.term(quota, demand, now);
         let rate = self.rate(quota.window, demand, now);
         let is_long = term > cut.shortest_lease();
@@ -416,6 +438,13 @@ impl Account {
         let since = ms(now.since(self.since));
         let memory = memory(window);
         demand.max(f64::MIN_POSITIVE) / (memory * (1.0 - (-since / memory).exp()))
+    }
+
+    /// Whether nothing is known of the client but that it has come just now, with few requests.
+    fn is_new(&self) -> bool {
+        let knows = !self.leases.is_empty() || self.fetching_until.is_some();
+        let is_small = self.demand > 0.0 && self.demand < number(FIRST);
+        !knows && is_small && self.since == self.demand_at
     }
 
     fn left(&self, now: Timestamp) -> u64 {

@@ -63,10 +63,10 @@ fn what_was_put_back_can_be_spent_again_and_only_as_much() {
 }
 
 #[test]
-fn a_single_request_fetches_nothing_ahead_and_a_busy_client_more_and_more() {
+fn a_new_client_gets_a_few_permits_and_a_busy_one_more_and_more() {
     let mut leases = Leases::new(8);
     leases.demand("k", 1, WINDOW, at(0));
-    assert_eq!(leases.wanted("k", QUOTA, at(0)).permits, 0);
+    assert_eq!(leases.wanted("k", QUOTA, at(0)).permits, FIRST);
     let (mut served, mut fetches) = (0, 0);
     for _ in 0..1_000 {
         leases.demand("k", 1, WINDOW, at(0));
@@ -79,6 +79,37 @@ fn a_single_request_fetches_nothing_ahead_and_a_busy_client_more_and_more() {
     }
     assert_eq!(served, 1_000);
     assert!(fetches <= 10, "{fetches} fetches");
+}
+
+#[test]
+fn what_a_new_client_gets_is_a_small_part_of_its_quota_and_not_swept() {
+    for (permits, first) in [
+        (1, 0),
+        (10, 0),
+        (24, 0),
+        (25, 1),
+        (120, 4),
+        (300, 12),
+        (9_000, 12),
+    ] {
+        let quota = Quota { permits, ..QUOTA };
+        let mut leases = Leases::new(8);
+        leases.demand("k", 1, WINDOW, at(0));
+        let lend = leases.wanted("k", quota, at(0));
+        assert_eq!(lend.permits, first, "{permits}");
+        leases.fetching("k", at(0), Duration::from_secs(1));
+        let term = Duration::from_secs(15);
+        assert_eq!(lend.term, term);
+        leases.granted("k", WINDOW, (receipt(1), first), at(0), term);
+        leases.fetched("k", first, at(0));
+        assert_eq!(leases.next_overdue(), None, "not worth a call of its own");
+        let back = leases.take_unspent("k", at(20_000));
+        let unspent: u64 = back.iter().map(|(_, permits)| permits).sum();
+        assert_eq!(unspent, first, "the client's own next call returns them");
+        leases.demand("k", 1, WINDOW, at(20_000));
+        leases.granted("k", WINDOW, (receipt(2), 3), at(20_000), term);
+        assert!(leases.next_overdue().is_some(), "later ones are swept");
+    }
 }
 
 #[test]
