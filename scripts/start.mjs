@@ -29,7 +29,8 @@ await main(async () => {
   const gate = await startGate({ port: port ?? (await freePort(8787)), origin: api.url, store, adminToken });
 
   const { url } = gate;
-  const orderBook = `${url}/api/v1/market-data/orderbook?symbol=BTCUSDT`;
+  const orderBook = `${url}/api/v1/market-data/orderbook?symbol=bitcoin`;
+  const reset = `-H 'content-type: application/json' -d '{"email":"a@example.com"}' ${url}/api/auth/password-reset-request`;
   console.log(`
   the gate     ${url}
   sample API   ${api.url}
@@ -39,7 +40,7 @@ await main(async () => {
   Try, in another terminal:
 
     curl -i "${orderBook}"
-    for i in $(seq 11); do curl -s -o /dev/null -w '%{http_code}\\n' "${orderBook}"; done
+    for i in 1 2 3 4; do curl -i ${reset}; done
     TOKEN=$(curl -s "${api.url}/__origin/token?user=alice" | sed 's/.*:"//; s/".*//')
     curl -i -H "authorization: Bearer $TOKEN" ${url}/api/portfolio
     curl ${url}/__edge/health
