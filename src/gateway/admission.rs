@@ -96,6 +96,16 @@ impl Admission {
         }
     }
 
+    /// Takes out the origin quota, for a request in the background that calls the origin in place
+    /// of this one and counts against no other limit.
+    #[must_use]
+    pub fn take_origin(&mut self, now: Timestamp) -> Self {
+        Self {
+            check: self.check.take_origin(),
+            ..Self::free(now)
+        }
+    }
+
     /// Decides as far as this is possible from memory. Returns whether the store has to be asked
     /// about the limits.
     pub fn recall(&mut self, memory: &mut LimitMemory, now: Timestamp) -> Result<bool, Problem> {

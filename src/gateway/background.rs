@@ -16,7 +16,6 @@ use crate::message::head::Head;
 use crate::redis::Value;
 use crate::store::Write;
 
-use super::admission::Admission;
 use super::context::Context;
 use super::gate::Gate;
 use super::step::Step;
@@ -33,18 +32,28 @@ impl<B: Body> Gate<B> {
         miss: Miss<B>,
         now: Timestamp,
     ) -> Option<Step<B>> {
+        if miss.lookup.is_refreshed_elsewhere() {
+            return None;
+        }
         let lease = context.route.cache.as_ref()?.lease();
-        let mine = !miss.lookup.is_refreshed_elsewhere()
-            && self.may_call_origin(context, now)
-            && (miss.take_lease(&mut self.cache, lease, now)
-                || context.is_background
-                || miss.lookup.holds_lease());
-        if !mine {
+        let taken = miss.take_lease(&mut self.cache, lease, now);
+        if !taken && !context.is_background && !miss.lookup.holds_lease() {
+            return None;
+        }
+        // A permit that was fetched ahead is spent only when the origin is called: the store may say
+        // that another isolate refreshes the entry.
+        let allowed = context.admission.check().origin_at_hand(&self.limits, now)
+            || self.may_call_origin(context, now);
+        if !allowed {
+            if taken {
+                self.cache.refreshed(&miss.lookup.key.hex());
+            }
             return None;
         }
         let asked = miss.lookup.was_asked();
         let cache = Phase::Miss(Box::new(miss));
-        let mut background = Context::new(Rc::clone(&context.route), Admission::free(now), cache);
+        let admission = context.admission.take_origin(now);
+        let mut background = Context::new(Rc::clone(&context.route), admission, cache);
         background.is_background = true;
         background.store_failed = context.store_failed;
         if !asked

@@ -78,7 +78,8 @@ impl<B: Body> Gate<B> {
         outbound.mark(problem.answer(), Vec::new()).into()
     }
 
-    /// Whether the origin may be called now, without asking the store first.
+    /// Whether the origin may be called now, without asking the store first. If permits were
+    /// fetched ahead, one is spent: a caller that is told so must make the call.
     pub(super) fn may_call_origin(&mut self, context: &mut Context<B>, now: Timestamp) -> bool {
         let (limits, link) = (&mut self.limits, &mut self.link);
         if context.admission.check().spend_origin(limits, now) && link.is_up() {

@@ -147,7 +147,9 @@ impl<B: Body> Gate<B> {
         }
         let (limits, link) = (&mut self.limits, &mut self.link);
         let check = context.admission.check();
-        let mut ask = check.ask(calls_origin, limits, link, now);
+        // What was fetched ahead is spent when the origin is called: the store may have lent its last.
+        let asks_origin = calls_origin && !check.origin_at_hand(limits, now);
+        let mut ask = check.ask(asks_origin, limits, link, now);
         if let Some(query) = &query {
             ask.look_up(query);
         }

@@ -261,6 +261,88 @@ fn a_refused_request_takes_no_permit_that_was_fetched_ahead() {
     assert_eq!((rig.sent.len(), used(&rig)), (100, 100));
 }
 
+/// As [`leased`], with an entry that is stale, and permits for the origin in the isolate.
+fn stale_with_permits() -> Rig {
+    let mut config = leased();
+    config["origin_quotas"]["provider"]["limit"] = json!(100);
+    let mut rig = Rig::new(config);
+    rig.get("/free/1");
+    rig.wait(11_000);
+    for n in 0..8 {
+        rig.get(&format!("/plain/{n}"));
+    }
+    rig
+}
+
+/// How many calls of the origin the isolate makes before it asks the store for permits.
+fn at_hand(rig: &mut Rig) -> usize {
+    let (asks, calls) = (rig.asks.len(), rig.background.len());
+    let calls_store = |rig: &Rig| rig.asks.len() > asks || rig.background.len() > calls;
+    let at_once = (0..100).take_while(|n| {
+        rig.get(&format!("/plain/{n}"));
+        !calls_store(rig)
+    });
+    at_once.count()
+}
+
+#[test]
+fn a_stale_answer_without_a_refresh_takes_no_permit_fetched_ahead() {
+    let mut rig = stale_with_permits();
+    rig.next(response(500, "down"));
+    let sent = rig.sent.len();
+    assert!(rig.get("/free/1").refreshed);
+    let asks = rig.asks.len();
+    for _ in 0..200 {
+        assert_eq!(rig.get("/free/1").status, 200);
+        rig.wait(2);
+    }
+    assert_eq!(rig.sent.len(), sent + 1, "a failed refresh is deferred");
+    let seen = rig.get("/plain/x");
+    assert_eq!((seen.status, seen.asks), (200, 0), "permits are left");
+    assert!(
+        rig.asks.len() <= asks + 1,
+        "{} calls",
+        rig.asks.len() - asks
+    );
+}
+
+#[test]
+fn a_refresh_that_another_isolate_makes_takes_no_permit_fetched_ahead() {
+    let mut rig = stale_with_permits();
+    let mut beside = rig.beside();
+    rig.swap_stores(&mut beside);
+    let request = get("/free/1");
+    let Step::Respond(respond) = beside.begin(&request) else {
+        panic!("a stale answer");
+    };
+    let first = respond
+        .after
+        .refresh
+        .map(|step| beside.ask_store(&request, *step));
+    assert!(matches!(first, Some(Step::Fetch(..))), "it refreshes");
+    beside.swap_stores(&mut rig);
+    let sent = rig.sent.len();
+    for _ in 0..50 {
+        assert_eq!(rig.get("/free/1").status, 200);
+        rig.wait(20);
+    }
+    assert_eq!(rig.sent.len(), sent);
+    let mut waited = stale_with_permits();
+    waited.wait(1_000);
+    assert_eq!(at_hand(&mut rig), at_hand(&mut waited));
+}
+
+#[test]
+fn a_miss_is_not_refused_while_permits_fetched_ahead_are_left() {
+    let mut rig = stale_with_permits();
+    let mut beside = rig.beside();
+    rig.swap_stores(&mut beside);
+    while beside.get("/plain/x").status == 200 {}
+    beside.swap_stores(&mut rig);
+    assert_eq!(rig.get("/coins/7").status, 200);
+    assert_eq!(rig.get("/plain/7").status, 200, "as without a cache");
+}
+
 #[test]
 fn without_the_store_each_isolate_keeps_to_it_by_itself() {
     for mut rig in [Rig::new(config()), Rig::without_store(config())] {

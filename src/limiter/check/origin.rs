@@ -16,6 +16,16 @@ impl Check {
         self.slots.iter().position(is_origin)
     }
 
+    /// Takes out the limit on calls of the origin, for another request that calls it instead.
+    #[must_use]
+    pub fn take_origin(&mut self) -> Self {
+        let slot = self.origin().map(|n| self.slots.remove(n));
+        Self {
+            slots: slot.into_iter().collect(),
+            ..Self::free()
+        }
+    }
+
     /// Whether the origin must not be called yet: the store has to be asked first, or has refused.
     pub fn origin_unpaid(&self) -> bool {
         let slot = self.origin().and_then(|n| self.slots.get(n));
