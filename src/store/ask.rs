@@ -155,11 +155,6 @@ impl Ask {
     pub const fn is_empty(&self) -> bool {
         self.limits == 0 && !self.cached
     }
-
-    /// Whether the call has a question of the cache.
-    pub const fn asks_cache(&self) -> bool {
-        self.cached
-    }
 }
 
 /// The permits that go back to one state, that of the last receipt. The states of other receipts no

@@ -22,7 +22,7 @@ const SECONDS = 20;
 /** Commands per request after that. If each request asked the store it would be over four. */
 const MOST = 2.5;
 
-/** More than a user has in a minute, so that the last ones may be refused. */
+/** More than the window of a user holds, so that the last ones are refused. */
 const QUOTES = 500;
 
 const SEED = seed();

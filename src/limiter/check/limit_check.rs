@@ -172,9 +172,22 @@ impl LimitCheck {
         }
     }
 
+    /// Pays with permits that were fetched ahead. Returns whether enough were left.
+    pub fn spend_ahead(&mut self, memory: &mut LimitMemory, now: Timestamp) -> bool {
+        let Some(bucket) = &self.bucket else {
+            return false;
+        };
+        let Some(spent) = memory.leases.spend(&bucket.key, self.charge.cost, now) else {
+            return false;
+        };
+        self.verdict = Some(self.leased_verdict(bucket, spent.left, memory, now));
+        self.paid = Paid::Lease(spent);
+        true
+    }
+
     /// The verdict for a request whose permits were fetched ahead: it counts the permits that the
     /// store last reported as left, and those that are left here.
-    pub fn leased_verdict(
+    fn leased_verdict(
         &self,
         bucket: &Bucket,
         left: u64,

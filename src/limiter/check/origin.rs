@@ -56,14 +56,9 @@ impl Check {
         let Some(bucket) = slot.bucket.as_ref().filter(|_| undecided) else {
             return false;
         };
-        let (key, cost) = (&bucket.key, slot.charge.cost);
-        memory.leases.demand(key, cost, slot.charge.window, now);
-        let Some(spent) = memory.leases.spend(key, cost, now) else {
-            return false;
-        };
-        slot.verdict = Some(slot.leased_verdict(bucket, spent.left, memory, now));
-        slot.paid = Paid::Lease(spent);
-        true
+        let (cost, window) = (slot.charge.cost, slot.charge.window);
+        memory.leases.demand(&bucket.key, cost, window, now);
+        slot.spend_ahead(memory, now)
     }
 
     /// Whether enough permits were fetched ahead for a call of the origin.

@@ -8,7 +8,6 @@ use crate::engine::limit::{Role, Source, Verdict};
 
 use super::super::memory::LimitMemory;
 use super::Check;
-use super::limit_check::Paid;
 use super::refusal::Refusal;
 
 impl Check {
@@ -35,9 +34,7 @@ impl Check {
             if !(sure || slot.charge.is_settled()) {
                 continue;
             }
-            if let Some(spent) = memory.leases.spend(key, cost, now) {
-                slot.verdict = Some(slot.leased_verdict(bucket, spent.left, memory, now));
-                slot.paid = Paid::Lease(spent);
+            if slot.spend_ahead(memory, now) {
                 self.source = Source::Lease;
             }
         }
