@@ -120,7 +120,7 @@ const LINES = [
   }),
   { name: `abuser, ${ABUSE_PER_SECOND} made-up tokens a second: refused`, of: ({ abuse }) => share(abuse.abuser) },
   { name: `${HONEST} honest users beside it: refused`, of: ({ abuse }) => share(abuse.honest) },
-  { name: "commands per request of the abuser", of: ({ abuse }) => abuse.commands.toFixed(2) },
+  { name: "commands per request, of them all", of: ({ abuse }) => abuse.commands.toFixed(2) },
   {
     name: `${QUOTES_PER_SECOND} order books a second for ${QUOTING_SECONDS} s: refused`,
     of: ({ cancel }) => share(cancel.quotes),

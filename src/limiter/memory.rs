@@ -107,7 +107,7 @@ impl LimitMemory {
 
     /// Records what the store said about a limit.
     pub fn learn(&mut self, key: &str, said: &LimitReply, window: Duration, now: Timestamp) {
-        self.fallback.learn(key, &said.verdict, now);
+        self.fallback.learn(key, said.quota, &said.verdict, now);
         let lent = said.granted.as_ref().map_or(0, |granted| granted.permits);
         let used = said.quota.saturating_sub(said.verdict.remaining);
         let used = used.saturating_sub(lent);

@@ -236,6 +236,79 @@ fn a_key_that_nobody_registered_leaves_a_user_what_it_is() {
 }
 
 #[test]
+fn without_a_header_for_keys_an_invented_key_counts_as_none() {
+    for which in ["any", "registered"] {
+        let jwt = json!({ "jwks": KEYS, "issuer": "login" });
+        let client = json!({ "api_key_header": [], "jwt": jwt, "keys": which });
+        let mut rig = Rig::new(config(client));
+        let now = rig.shown();
+        assert!(rig.gate.take_key_fetch(now).is_some());
+        rig.gate.keys_fetched(Some(&keys(&["a"])), now);
+        let token = token("a", json!({}));
+        for path in ["/client", "/user"] {
+            let both = [("x-api-key", "made-up"), ("authorization", token.as_str())];
+            assert_eq!(told(&with(&mut rig, path, &both)), (5, 4), "{which} {path}");
+            let made_up = [("x-api-key", "made-up")];
+            assert_eq!(told(&with(&mut rig, path, &made_up)), (2, 1));
+        }
+        assert!(!rig.model.keys().any(|key| key.contains(":k:")));
+        assert!(
+            !rig.asks
+                .iter()
+                .any(|ask| ask.keys.iter().any(|k| k.contains(":k:")))
+        );
+    }
+}
+
+#[test]
+fn without_the_store_a_users_tokens_count_in_one_bucket_too() {
+    let jwt = json!({ "jwks": KEYS, "issuer": "login" });
+    let mut config = config(json!({ "jwt": jwt }));
+    config["limits"]["user"]["keyed_quota"] = json!(20);
+    let mut rig = Rig::without_store(config);
+    let now = rig.shown();
+    assert!(rig.gate.take_key_fetch(now).is_some());
+    rig.gate.keys_fetched(Some(&keys(&["a"])), now);
+    let mut admitted = 0;
+    for n in 0..40 {
+        let token = token("a", json!({ "jti": n }));
+        let seen = with(&mut rig, "/user", &[("authorization", &token)]);
+        admitted += u64::from(seen.status == 200);
+    }
+    assert_eq!(admitted, 10, "half of the quota at once");
+}
+
+#[test]
+fn with_two_plans_at_once_a_user_gets_the_larger_one_and_no_more() {
+    let mut config = config(json!({
+        "jwt": { "jwks": KEYS, "issuer": "login", "plan_claim": "plan" },
+    }));
+    config["limits"]["user"] = json!({
+        "by": "user", "window": "60s", "quota": 2, "keyed_quota": 100, "plans": { "pro": 300 },
+        "strategy": "lease",
+    });
+    let mut rig = Rig::new(config);
+    let now = rig.shown();
+    assert!(rig.gate.take_key_fetch(now).is_some());
+    rig.gate.keys_fetched(Some(&keys(&["a"])), now);
+    let (usual, pro) = (token("a", json!({})), token("a", json!({ "plan": "pro" })));
+    let mut admitted = 0;
+    for n in 0..800 {
+        let (token, quota) = if n % 2 == 0 {
+            (&usual, 100)
+        } else {
+            (&pro, 300)
+        };
+        let seen = with(&mut rig, "/user", &[("authorization", token)]);
+        let (told, left) = told(&seen);
+        assert!(told == quota && left <= quota, "{told}, {left}");
+        admitted += u64::from(seen.status == 200);
+        rig.wait(50);
+    }
+    assert!((250..=300).contains(&admitted), "{admitted} in 40 s");
+}
+
+#[test]
 fn without_keys_tokens_count_by_digest_and_one_note_says_so() {
     let mut rig = verifying("any");
     let now = rig.shown();

@@ -37,6 +37,8 @@ pub struct Fallback {
 #[derive(Debug, Clone)]
 struct Known {
     verdict: Verdict,
+    /// The quota of the request that it was about.
+    permits: u64,
     at: Timestamp,
     /// Whether the subject's local state has been adjusted to this verdict.
     settled: bool,
@@ -78,26 +80,31 @@ impl Fallback {
         *largest = cost.max(*largest);
     }
 
-    /// Records the store's verdict on `key`: the local state will start from it.
-    pub fn learn(&mut self, key: &str, verdict: &Verdict, now: Timestamp) {
+    /// Records the store's verdict on `key`, of a request with a quota of `permits`: the local state
+    /// will start from it.
+    pub fn learn(&mut self, key: &str, permits: u64, verdict: &Verdict, now: Timestamp) {
         // The local counts are kept: a store that fails again and again must not give a full burst
         // each time.
         let known = Known {
             verdict: verdict.clone(),
+            permits,
             at: now,
             settled: false,
         };
         self.known.insert(key.to_owned(), known);
     }
 
-    /// The store's last verdict on `key`, adjusted to `now`, if it is younger than `window`.
-    pub fn last_known(&self, key: &str, window: Duration, now: Timestamp) -> Option<Verdict> {
-        let Known { verdict, at, .. } = self.known.get(key)?;
-        let passed = now.since(*at);
-        (passed < window).then(|| Verdict {
+    /// The store's last verdict on `key`, adjusted to `now`, if it is younger than the window of
+    /// `quota`. What is left is that of this quota: a user may have tokens of two plans.
+    pub fn last_known(&self, key: &str, quota: Quota, now: Timestamp) -> Option<Verdict> {
+        let known = self.known.get(key)?;
+        let (verdict, passed) = (&known.verdict, now.since(known.at));
+        let remaining = verdict.remaining.saturating_add(quota.permits);
+        (passed < quota.window).then(|| Verdict {
+            remaining: remaining.saturating_sub(known.permits),
             retry_after: verdict.retry_after.saturating_sub(passed),
             reset_after: verdict.reset_after.saturating_sub(passed),
-            ..verdict.clone()
+            met: verdict.met,
         })
     }
 
@@ -183,7 +190,7 @@ impl Fallback {
         if settled && before.is_some() {
             return;
         }
-        let Some(known) = self.last_known(key, charge.quota.window, now) else {
+        let Some(known) = self.last_known(key, charge.quota, now) else {
             return;
         };
         let subjects = self.subjects.clone();

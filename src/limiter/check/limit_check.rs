@@ -196,7 +196,7 @@ impl LimitCheck {
     ) -> Verdict {
         let known = memory
             .fallback
-            .last_known(&bucket.key, self.charge.window, now);
+            .last_known(&bucket.key, self.charge.quota(bucket), now);
         let known = known.filter(|known| known.met);
         Verdict {
             met: true,

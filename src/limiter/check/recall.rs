@@ -65,8 +65,9 @@ impl Check {
                 continue;
             };
             // A refusal may outlast its window by some sub-buckets.
-            let lately = slot.charge.window.saturating_mul(2);
-            let known = memory.fallback.last_known(&bucket.key, lately, now);
+            let mut quota = slot.charge.quota(bucket);
+            quota.window = quota.window.saturating_mul(2);
+            let known = memory.fallback.last_known(&bucket.key, quota, now);
             let wait = longest(&held, n).max(longest(&denied, n));
             let lent = memory.leases.left(&bucket.key, now);
             slot.verdict = match (known, wait) {

@@ -55,14 +55,31 @@ fn starts_from_the_usage_last_known() {
         retry_after: Duration::ZERO,
         reset_after: Duration::ZERO,
     };
-    local.learn("a", &left(1), at(0));
+    local.learn("a", 10, &left(1), at(0));
     let charge = one("a", per_minute(10), 1);
     let check = [&charge];
     assert!(local.admit(&check, at(10))[0].met);
     assert!(!local.admit(&check, at(10))[0].met);
-    local.learn("b", &left(0), at(0));
+    local.learn("b", 10, &left(0), at(0));
     assert!(!local.admit(&[&one("b", per_minute(10), 1)], at(10))[0].met);
     assert!(local.admit(&[&one("b", per_minute(10), 1)], at(60_000))[0].met);
+}
+
+#[test]
+fn what_is_left_is_told_by_the_quota_of_the_request_at_hand() {
+    let mut local = Fallback::new(8);
+    let known = Verdict {
+        met: true,
+        remaining: 180,
+        retry_after: Duration::ZERO,
+        reset_after: Duration::ZERO,
+    };
+    local.learn("user", 300, &known, at(0));
+    let left = |permits| {
+        let known = local.last_known("user", per_minute(permits), at(10));
+        known.unwrap().remaining
+    };
+    assert_eq!((left(300), left(200), left(100)), (180, 80, 0));
 }
 
 #[test]
@@ -77,7 +94,7 @@ fn a_store_that_comes_and_goes_gives_no_fresh_burst() {
             retry_after: Duration::ZERO,
             reset_after: Duration::ZERO,
         };
-        local.learn("a", &known, at(n));
+        local.learn("a", 10, &known, at(n));
         admitted += u64::from(local.admit(&[&charge], at(n))[0].met);
     }
     assert_eq!(admitted, 5);
