@@ -40,8 +40,8 @@ impl<B: Body> Gate<B> {
         if !taken && !context.is_background && !miss.lookup.holds_lease() {
             return None;
         }
-        // A permit that was fetched ahead is spent only when the origin is called: the store may say
-        // that another isolate refreshes the entry.
+        // A permit that was fetched ahead is spent only when the origin is called: the store may
+        // say that another isolate refreshes the entry.
         let allowed = context.admission.check().origin_at_hand(&self.limits, now)
             || self.may_call_origin(context, now);
         if !allowed {

@@ -147,8 +147,8 @@ impl<B: Body> Gate<B> {
         }
         let (limits, link) = (&mut self.limits, &mut self.link);
         let check = context.admission.check();
-        // A permit that was fetched ahead is spent when the origin is called. The store would refuse
-        // a further one if it has lent its last.
+        // A permit that was fetched ahead is spent when the origin is called. The store would
+        // refuse a further one if it has lent its last.
         let asks_origin = calls_origin && !check.origin_at_hand(limits, now);
         let mut ask = check.ask(asks_origin, limits, link, now);
         if let Some(query) = &query {

@@ -80,8 +80,8 @@ impl Fallback {
         *largest = cost.max(*largest);
     }
 
-    /// Records the store's verdict on `key`, of a request with a quota of `permits`: the local state
-    /// will start from it.
+    /// Records the store's verdict on `key`, on a request with a quota of `permits`: the local
+    /// state will start from it.
     pub fn learn(&mut self, key: &str, permits: u64, verdict: &Verdict, now: Timestamp) {
         // The local counts are kept: a store that fails again and again must not give a full burst
         // each time.
