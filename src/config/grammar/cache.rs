@@ -81,7 +81,7 @@ pub const CACHE: Shape = Shape::Table(&[
         Shape::Duration { or_zero: true },
         Is("\"0s\""),
         "How long an entry must still be usable, fresh or while it is refreshed, to be written to \
-         Redis. An entry with less time left stays in the isolate, and no request waits for it.",
+         Redis. An entry with less time left stays in the isolate, and no other isolate waits for it.",
     ),
     field(
         "version",
