@@ -32,6 +32,9 @@ pub enum Rhythm {
     Poisson(f64),
     /// So many at once, again and again after so many seconds, each time a tenth earlier or later.
     Bursts(u64, f64),
+    /// The first minute of a page: it asks for eleven things when it is opened, and then for seven
+    /// of them again and again.
+    Page,
 }
 
 /// How the requests of a client are spread over isolates.
@@ -158,6 +161,17 @@ impl Rhythm {
                         Self::Poisson(_) => -gap * (1.0 - random.part()).ln(),
                         _ => gap,
                     };
+                }
+            }
+            Self::Page => {
+                let first = |random: &mut Random| 300.0 * random.part();
+                times.extend((0..4).map(|_| whole(first(random))));
+                for seconds in [10.0, 10.0, 15.0, 20.0, 20.0, 30.0, 60.0] {
+                    let mut at = first(random);
+                    while at < 60_000.0 {
+                        times.push(whole(at));
+                        at += 1_000.0 * seconds * (0.95 + 0.1 * random.part());
+                    }
                 }
             }
             Self::Bursts(count, seconds) => {
@@ -422,6 +436,14 @@ pub fn slow() -> Vec<(Scenario, f64)> {
                 ..new("the same, 240 in 120 s", Rhythm::Bursts(5, 12.0))
             },
             0.35,
+        ),
+        (
+            Scenario {
+                window_s: 120,
+                quota: 300,
+                ..new("the first minute of a page", Rhythm::Page)
+            },
+            0.45,
         ),
         (new("15 a minute, at random", Rhythm::Poisson(15.0)), 1.2),
         (new("6 a minute, at random", Rhythm::Poisson(6.0)), 3.2),
