@@ -42,9 +42,12 @@ pub fn same_origin_reference(
 /// if its scheme is neither the base's nor followed by `//`.
 fn absolute(base: &Target<'_>, reference: &str) -> Option<String> {
     let reference = reference.split_once('#').map_or(reference, |(url, _)| url);
+    // Blanks before a fragment belong to the URL; those at its end do not.
+    let end = reference.trim_end_matches(' ');
+    let reference = format!("{end}{}", "%20".repeat(reference.len() - end.len()));
     let (path, query) = match reference.split_once('?') {
         Some((path, query)) => (path, Some(query)),
-        None => (reference, None),
+        None => (reference.as_str(), None),
     };
     let path = path.replace('\\', "/");
     let path = match scheme(&path) {

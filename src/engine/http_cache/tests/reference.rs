@@ -60,6 +60,8 @@ fn another_origin_is_never_touched_rfc9111_4_4() {
         "https://",
         "https://edge.example@other.example/c",
         "http:c",
+        "//edge.example #",
+        "https://edge.example ?x=1",
         "/caf\u{FFFD}",
     ] {
         assert_eq!(of(reference), None, "{reference}");
