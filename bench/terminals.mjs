@@ -13,6 +13,8 @@ const USERS = 50;
 const SECONDS = 60;
 /** From then on the pages are open, and their rhythms are known. */
 const OPENED = 20;
+/** Over how many isolates the terminals are spread, in a crowd of its own: each keeps to one. */
+const SPREAD = 3;
 /** How many of the users sit behind one address. */
 const OFFICE = 10;
 /** Another seed makes other users, who come at other times. */
@@ -33,6 +35,12 @@ export async function measure(ground) {
   const contestants = [
     { title: "shipped", contestant: ours, edgeOf: shippedEdge },
     {
+      title: `shipped, ${SPREAD} isolates`,
+      contestant: { ...ours, name: "spread" },
+      edgeOf: shippedEdge,
+      isolates: SPREAD,
+    },
+    {
       title: "shipped, all limits exact",
       contestant: { ...ours, name: "exact" },
       edgeOf: (/** @type {string} */ api) => withExactLimits(shippedEdge(api)),
@@ -42,8 +50,8 @@ export async function measure(ground) {
   console.error(`bench: terminals: seed ${SEED}`);
   const grounds = await Promise.all(contestants.map(() => ground.another()));
   try {
-    const stages = contestants.map(({ contestant, edgeOf }, n) =>
-      stageOf(grounds[n], contestant, edgeOf(grounds[n].origin.url)),
+    const stages = contestants.map(({ contestant, edgeOf, isolates }, n) =>
+      stageOf(grounds[n], contestant, edgeOf(grounds[n].origin.url), isolates),
     );
     // One after the other, because latencies are measured.
     /** @type {{ A: Crowd, B: Crowd }[]} */
@@ -145,13 +153,14 @@ const share = ({ requests, refused }) => `${refused} of ${requests}`;
  * @param {import("./lib/ground.mjs").Ground} ground
  * @param {import("./lib/contestants.mjs").Contestant} contestant
  * @param {Record<string, any>} edge
+ * @param {number} [isolates] over which the terminals are spread
  */
-function stageOf(ground, contestant, { origin: _, redis, ...job }) {
+function stageOf(ground, contestant, { origin: _, redis, ...job }, isolates) {
   /** @template T @param {string} name @param {(scene: Scene) => Promise<T>} scene */
   return async (name, scene) => {
     const proxy = await startCountingProxy(ground.rest.url);
     const named = { ...contestant, name: `${contestant.name}-${name}` };
-    const gate = await ground.start(named, /** @type {any} */ (job), { restUrl: proxy.url });
+    const gate = await ground.start(named, /** @type {any} */ (job), { isolates, restUrl: proxy.url });
     try {
       return await scene({
         gate,
@@ -282,10 +291,12 @@ async function originCalls(api) {
   return total - (paths["/__origin/token"] ?? 0);
 }
 
-/** Every limit asks the store about every request. @param {Record<string, any>} edge */
+/** Every limit and origin quota asks the store about every request. @param {Record<string, any>} edge */
 function withExactLimits(edge) {
-  const limits = Object.entries(edge.limits).map(([name, limit]) => [name, { ...limit, strategy: "exact" }]);
-  return { ...edge, limits: Object.fromEntries(limits) };
+  const exact = (/** @type {any} */ limit) => limit && { ...limit, strategy: "exact" };
+  const limits = Object.entries(edge.limits).map(([name, limit]) => [name, exact(limit)]);
+  const routes = edge.routes.map((/** @type {any} */ route) => ({ ...route, origin_quota: exact(route.origin_quota) }));
+  return { ...edge, limits: Object.fromEntries(limits), routes };
 }
 
 /**
