@@ -7,7 +7,7 @@
 //! - [`Identities`] is what an isolate remembers: whom tokens stand for, by their digests, until
 //!   they expire. [`Identities::find`] answers from there at once, or returns a [`Verification`]
 //!   for the shell, or says how long to wait for the issuer's keys.
-//! - The issuer's key set is fetched in the background ([`KeyReply`]): when the isolate starts,
+//! - The issuer's key set is fetched in the background ([`KeyReply`]): when the first token comes,
 //!   when the set is stale, and when a token names a key that it does not have.
 //!
 //! No token is stored or logged, only digests.

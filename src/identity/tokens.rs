@@ -36,6 +36,8 @@ pub struct Identities {
     /// The HMAC domain of digests.
     domain: String,
     keys: IssuerKeys,
+    /// Whether a token has come that the keys may verify. Before that nobody needs them.
+    needs_keys: bool,
     /// The holders of tokens that have verified, and when the tokens expire, by the digests of the
     /// tokens.
     known: Cache<String, (Rc<Holder>, Timestamp)>,
@@ -105,6 +107,7 @@ impl Identities {
             claims,
             domain: subject::domain(key_prefix),
             keys: IssuerKeys::default(),
+            needs_keys: false,
             known: Cache::new(TOKENS),
             refused: Cache::new(TOKENS),
         }
@@ -128,6 +131,7 @@ impl Identities {
         let Some((token, user)) = read else {
             return self.refuse(digest, now + REFUSED);
         };
+        self.needs_keys = true;
         let set = self.keys.set(now);
         let keys = set.map(|set| set.candidates(&token));
         match keys {
@@ -187,7 +191,7 @@ impl Identities {
 
     /// Whether the issuer's keys are to be fetched now. If so, that counts as begun.
     pub fn begin_fetch(&mut self, now: Timestamp) -> bool {
-        self.keys.begin(now)
+        self.needs_keys && self.keys.begin(now)
     }
 
     /// Takes the issuer's response, or that there was none in time.

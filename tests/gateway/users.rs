@@ -35,9 +35,20 @@ fn config(client: Value) -> Value {
 fn verifying(keys: &str) -> Rig {
     let jwt = json!({ "jwks": KEYS, "issuer": "login", "plan_claim": "plan" });
     let headers = ["x-api-key", "authorization"];
-    Rig::new(config(
-        json!({ "api_key_header": headers, "jwt": jwt, "keys": keys }),
-    ))
+    let client = json!({ "api_key_header": headers, "jwt": jwt, "keys": keys });
+    let mut rig = Rig::new(config(client));
+    first_token(&mut rig);
+    rig
+}
+
+/// Sends the first token to a gate. Before that nobody needs the keys.
+fn first_token(rig: &mut Rig) {
+    let now = rig.shown();
+    assert_eq!(rig.gate.take_key_fetch(now), None);
+    let first = token("a", json!({ "sub": "first" }));
+    let request = get("/user").with("authorization", &first);
+    let step = rig.gate.decide(&request, now);
+    assert!(matches!(step, Step::AwaitKeys(..)));
 }
 
 /// The issuer's response, with a key of each name. A signature by it is its name in capitals.
@@ -241,6 +252,7 @@ fn without_a_header_for_keys_an_invented_key_counts_as_none() {
         let jwt = json!({ "jwks": KEYS, "issuer": "login" });
         let client = json!({ "api_key_header": [], "jwt": jwt, "keys": which });
         let mut rig = Rig::new(config(client));
+        first_token(&mut rig);
         let now = rig.shown();
         assert!(rig.gate.take_key_fetch(now).is_some());
         rig.gate.keys_fetched(Some(&keys(&["a"])), now);
@@ -266,6 +278,7 @@ fn without_the_store_a_users_tokens_count_in_one_bucket_too() {
     let mut config = config(json!({ "jwt": jwt }));
     config["limits"]["user"]["keyed_quota"] = json!(20);
     let mut rig = Rig::without_store(config);
+    first_token(&mut rig);
     let now = rig.shown();
     assert!(rig.gate.take_key_fetch(now).is_some());
     rig.gate.keys_fetched(Some(&keys(&["a"])), now);
@@ -288,6 +301,7 @@ fn with_two_plans_at_once_a_user_gets_the_larger_one_and_no_more() {
         "strategy": "lease",
     });
     let mut rig = Rig::new(config);
+    first_token(&mut rig);
     let now = rig.shown();
     assert!(rig.gate.take_key_fetch(now).is_some());
     rig.gate.keys_fetched(Some(&keys(&["a"])), now);

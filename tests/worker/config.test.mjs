@@ -181,7 +181,7 @@ test("the configuration that is shipped is a right one", async (t) => {
   const path = "/api/v1/market-data/orderbook?symbol=BTCUSDT";
   const first = await ask(gate, path);
   assert.equal(first.status, 200);
-  assert.deepEqual(Object.keys(rateLimit(first)), ["per-client", "per-ip"]);
+  assert.deepEqual(Object.keys(rateLimit(first)), ["per-user", "per-ip"]);
   await until(async () => String((await ask(gate, path)).headers["cache-status"]).startsWith("omnitrade-edge; hit"));
   for (const page of ["https://app.omnitrade.example", "http://localhost:3000"]) {
     const reply = await ask(gate, path, { headers: { origin: page } });

@@ -9,12 +9,13 @@ import { after, test } from "node:test";
 import { createTestHarness } from "wrangler";
 import { root } from "../../scripts/lib/process.mjs";
 import { scratchFolder } from "../../scripts/lib/servers.mjs";
+import { shippedEdge } from "../../scripts/lib/shipped.mjs";
 import { readWranglerConfig } from "../../scripts/lib/wrangler.mjs";
 import { storeVars, surroundings } from "./kit.mjs";
 
 const { origin, store } = await surroundings();
 
-const { name, compatibility_date, compatibility_flags, vars } = readWranglerConfig();
+const { name, compatibility_date, compatibility_flags } = readWranglerConfig();
 const config = join(scratchFolder(), "wrangler.json");
 writeFileSync(
   config,
@@ -24,7 +25,7 @@ writeFileSync(
     compatibility_date,
     compatibility_flags,
     vars: {
-      EDGE: { .../** @type {object} */ (vars.EDGE), origin: origin.url, redis: { timeout: "10s" } },
+      EDGE: { ...shippedEdge(origin.url), redis: { timeout: "10s" } },
       ...storeVars(store),
     },
   }),
@@ -49,7 +50,7 @@ test("it limits, by way of the store", async () => {
   const response = await harness.fetch("/api/v1/market-data/orderbook?symbol=BTCUSDT");
   assert.equal(response.status, 200);
   assert.equal(response.headers.get("x-edge-limiter"), "redis");
-  assert.match(String(response.headers.get("ratelimit")), /^"per-client";r=9;t=\d+, "per-ip";r=299;t=\d+$/);
+  assert.match(String(response.headers.get("ratelimit")), /^"per-user";r=499;t=\d+, "per-ip";r=1999;t=\d+$/);
   assert.match(String(response.headers.get("cache-status")), /^omnitrade-edge; fwd=.*; stored/);
   const book = /** @type {any} */ (await response.json());
   assert.equal(book.symbol, "BTCUSDT");

@@ -32,7 +32,10 @@ fn identities() -> Identities {
         plan: Some("plan".to_owned()),
         ..Claims::default()
     };
-    Identities::new(claims, "ot")
+    let mut identities = Identities::new(claims, "ot");
+    assert!(!identities.begin_fetch(at(0)), "nobody needs the keys yet");
+    let _ = find(&mut identities, &token("a", "first", 600, 0), 0);
+    identities
 }
 
 fn with_keys(ids: &[&str]) -> Identities {
