@@ -291,7 +291,10 @@ async function originCalls(api) {
   return total - (paths["/__origin/token"] ?? 0);
 }
 
-/** Every limit and origin quota asks the store about every request. @param {Record<string, any>} edge */
+/**
+ * Every limit and origin quota asks the store about every request.
+ * @param {Record<string, any>} edge
+ */
 function withExactLimits(edge) {
   const exact = (/** @type {any} */ limit) => limit && { ...limit, strategy: "exact" };
   const limits = Object.entries(edge.limits).map(([name, limit]) => [name, exact(limit)]);

@@ -33,5 +33,5 @@ pub use admin::{Unpurgeable, is_tag_name, purged_key};
 pub use context::Context;
 pub use gate::Gate;
 pub use problem::Problem;
-pub use step::{After, Awaited, BodyRequest, Handoff, Relay, Respond, Step};
+pub use step::{After, BodyRequest, Handoff, Relay, Respond, Step};
 pub use token::AdminToken;

@@ -15,7 +15,9 @@
 mod client;
 mod issuer_keys;
 mod tokens;
+mod waiting;
 
 pub use client::{Client, token};
 pub use issuer_keys::{FETCH_TIMEOUT, KeyReply, LONGEST_KEY_SET};
 pub use tokens::{Finding, Holder, Identities, Outcome, Verification};
+pub use waiting::{Awaited, Patient};

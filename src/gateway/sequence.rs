@@ -1,6 +1,5 @@
 //! The sequence: the limits and the cache are asked in turn, in memory first and then in the store.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use crate::cache::{Change, Lookup, Phase, Serve};
@@ -8,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::engine::http_cache::{Bypass, Forward, Target};
 use crate::engine::route::segments;
 use crate::error::Error;
-use crate::identity::{Finding, Holder, Outcome, Verification, token};
+use crate::identity::{Awaited, Finding, Outcome, Patient, Verification, token};
 use crate::message::body::Body;
 use crate::message::head::{Head, LONGEST_URL, is_preflight, is_upgrade};
 use crate::redis::Value;
@@ -19,14 +18,14 @@ use super::context::Context;
 use super::gate::Gate;
 use super::plan::RoutePlan;
 use super::problem::Problem;
-use super::step::{Awaited, Step};
+use super::step::Step;
 
 /// What is known of the sender of a request.
 enum Sender {
     /// It is not known whom its token stands for. The request has waited so long to find it out.
     Unknown(Awaited),
     /// Its token stands for this client, or for nobody.
-    Known(Option<Rc<Holder>>),
+    Known(Patient),
 }
 
 impl<B: Body> Gate<B> {
@@ -61,7 +60,18 @@ impl<B: Body> Gate<B> {
         }
         let identities = self.identities.as_mut();
         let holder = identities.and_then(|i| i.verified(token, outcome, now));
-        self.decide_for(head, Sender::Known(holder), now)
+        self.decide_for(head, Sender::Known(Patient::new(holder)), now)
+    }
+
+    /// The next step after a [`Step::AwaitPermits`].
+    pub fn permits_awaited(
+        &mut self,
+        head: &impl Head,
+        patient: Patient,
+        local_now: Timestamp,
+    ) -> Step<B> {
+        let now = self.link.now(local_now);
+        self.decide_for(head, Sender::Known(patient), now)
     }
 
     /// Decides about a request, once it is known whom its token stands for.
@@ -90,15 +100,23 @@ impl<B: Body> Gate<B> {
         let admission = if free {
             Admission::free(now)
         } else {
-            let holder = match sender {
-                Sender::Known(holder) => holder,
+            let patient = match sender {
+                Sender::Known(patient) => patient,
                 Sender::Unknown(awaited) => match self.identify(head, &route, awaited, now) {
-                    Finding::Holder(holder) => holder,
+                    Finding::Holder(holder) => Patient::new(holder),
                     Finding::Verify(token) => return Step::Verify(token),
                     Finding::Wait(pause) => return Step::AwaitKeys(pause, awaited.and(pause)),
                 },
             };
-            Admission::of(&self.plan, &route, head, holder, &self.limits, now)
+            let holder = patient.holder.clone();
+            let mut admission = Admission::of(&self.plan, &route, head, holder, &self.limits, now);
+            if self.link.is_up()
+                && let Some(pause) = patient.pause()
+                && admission.check().awaits_first_permits(&self.limits, now)
+            {
+                return Step::AwaitPermits(pause, patient.after(pause));
+            }
+            admission
         };
         if admission.odd_address {
             self.note_odd_address();

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use crate::cache::{Fill, IfKept, Purge};
-use crate::clock::Timestamp;
 use crate::engine::http_cache::{CacheStatus, DIGESTS};
-use crate::identity::Verification;
+use crate::identity::{Awaited, Patient, Verification};
 use crate::limiter::Work;
 use crate::message::answer::Answer;
 use crate::message::body::Body;
@@ -33,36 +32,14 @@ pub enum Step<B: Body> {
     Verify(Box<Verification>),
     /// Wait for this long, then call [`Gate::keys_awaited`]: the issuer's keys are being fetched.
     AwaitKeys(Duration, Awaited),
+    /// Wait for this long, then call [`Gate::permits_awaited`]: another request of a new client has
+    /// asked the store for permits.
+    AwaitPermits(Duration, Patient),
     /// Read the request's body, then call [`Gate::body_read`].
     Read(BodyRequest),
     /// Run [`Purge::commands`] in the store as one pipeline, even if the client hangs up, then call
     /// [`Gate::purged`].
     Purge(Purge),
-}
-
-/// How long a request has waited for the issuer's keys.
-#[derive(Debug, Clone, Copy)]
-pub struct Awaited {
-    since: Timestamp,
-    /// The pauses that it has made.
-    paused: Duration,
-}
-
-impl Awaited {
-    pub(super) const fn from(since: Timestamp) -> Self {
-        let paused = Duration::ZERO;
-        Self { since, paused }
-    }
-
-    /// The pauses count too, so that a request goes on even if the clock is set back meanwhile.
-    pub(super) fn until(self, now: Timestamp) -> Duration {
-        now.since(self.since).max(self.paused)
-    }
-
-    pub(super) const fn and(self, pause: Duration) -> Self {
-        let paused = self.paused.saturating_add(pause);
-        Self { paused, ..self }
-    }
 }
 
 /// How much to read of a request's body. Only an authorised purge request gets here.

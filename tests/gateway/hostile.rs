@@ -199,7 +199,7 @@ proptest! {
         match rig.gate.decide(&request, rig.shown()) {
             Step::Respond(_) | Step::Fetch(..) | Step::Wait(..) => {}
             Step::Read(_) | Step::Purge(_) => prop_assert!(false, "nobody may purge"),
-            Step::Verify(_) | Step::AwaitKeys(..) => prop_assert!(false, "there are no users"),
+            Step::Verify(_) | Step::AwaitKeys(..) | Step::AwaitPermits(..) => prop_assert!(false, "there is no other request"),
             Step::Ask(ask, _) => prop_assert!(ask.keys.iter().all(|key| key.len() <= 256)),
         }
     }

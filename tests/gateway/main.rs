@@ -28,6 +28,7 @@ mod locations;
 mod market;
 mod messages;
 mod octets;
+mod openings;
 mod origin_quota;
 mod outage;
 mod pages;

@@ -244,6 +244,10 @@ impl Rig {
                 self.now = self.now + pause;
                 Advance::Step(self.gate.keys_awaited(request, awaited, self.shown()))
             }
+            Step::AwaitPermits(pause, patient) => {
+                self.now = self.now + pause;
+                Advance::Step(self.gate.permits_awaited(request, patient, self.shown()))
+            }
             Step::Read(reading) => {
                 let body = self.body.clone();
                 Advance::Step(self.gate.body_read(request, reading, body, self.shown()))

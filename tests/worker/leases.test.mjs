@@ -73,12 +73,19 @@ test("a hot client costs a fifth of a command per request at most", async () => 
   assert.ok(calls <= all / 3, `${calls} calls`);
 });
 
-test("who comes rarely is counted one by one: nothing is fetched for nobody", async () => {
+test("a new client gets a few permits ahead in each isolate", async () => {
   const headers = newClient();
   const reply = await ask(gate, hot, { headers });
   assert.equal(limiter(reply), "redis");
   assert.equal(rateLimit(reply).hot.r, 99_999);
-  assert.equal(rateLimit(await ask(gate.isolates[1], hot, { headers })).hot.r, 99_998);
+  for (let n = 1; n <= 12; n++) {
+    const next = await ask(gate, hot, { headers });
+    assert.deepEqual([limiter(next), rateLimit(next).hot.r], ["lease", 99_999 - n]);
+  }
+  const other = newClient();
+  await ask(gate, hot, { headers: other });
+  const elsewhere = await ask(gate.isolates[1], hot, { headers: other });
+  assert.equal(rateLimit(elsewhere).hot.r, 99_998 - 12, "the other isolate holds twelve");
 });
 
 test("a client is told of no more than is left, its own requests included", async () => {

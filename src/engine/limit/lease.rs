@@ -246,10 +246,17 @@ impl Leases {
         }
     }
 
+    /// Whether the first permits of a new client are on their way.
+    pub fn awaits_first(&self, key: &str, now: Timestamp) -> bool {
+        let account = self.accounts.get(key);
+        account.is_some_and(|account| account.is_first && account.is_fetching(now))
+    }
+
     /// Records that a fetch has ended. If it brought no permits, none is tried for a while.
     pub fn fetched(&mut self, key: &str, permits: u64, now: Timestamp) {
         if let Some(mut account) = self.accounts.get_mut(key) {
             account.fetching_until = (permits == 0).then(|| now + PAUSE);
+            account.is_first &= permits > 0;
         }
     }
 

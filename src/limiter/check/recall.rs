@@ -41,6 +41,23 @@ impl Check {
         Ok(self.slots.iter().any(|slot| slot.is_open(sure)))
     }
 
+    /// Whether memory will decide about the request as soon as the first permits of a new client
+    /// are there, for which another request of the client has asked.
+    pub fn awaits_first_permits(&self, memory: &LimitMemory, now: Timestamp) -> bool {
+        let mut limits = self.slots.iter();
+        let mut missing = false;
+        let all_leased = limits.all(|slot| {
+            let (Some(bucket), true) = (&slot.bucket, slot.charge.role != Role::Origin) else {
+                return slot.charge.is_settled();
+            };
+            let at_hand = memory.leases.left(&bucket.key, now) >= slot.charge.cost;
+            missing |= !at_hand;
+            let on_the_way = memory.leases.awaits_first(&bucket.key, now);
+            slot.charge.leased && slot.charge.is_settled() && (at_hand || on_the_way)
+        });
+        all_leased && missing
+    }
+
     fn refused_before(&mut self, memory: &mut LimitMemory, now: Timestamp) -> Result<(), Refusal> {
         let sure = self.standing_known;
         let held = self.holds(memory, now);

@@ -193,6 +193,13 @@ impl Run {
                 let mut gate = self.isolate.gate.borrow_mut();
                 Advance::Step(gate.keys_awaited(&self.head, awaited, now()))
             }
+            Step::AwaitPermits(pause, patient) => {
+                sleep(pause).await;
+                let mut gate = self.isolate.gate.borrow_mut();
+                let step = gate.permits_awaited(&self.head, patient, now());
+                gate.take_notes().iter().for_each(|note| warn(note));
+                Advance::Step(step)
+            }
             Step::Read(reading) => {
                 let body = origin::read(self.request.body(), reading.most(), None).await;
                 let body = body.map_err(|part| part.why);
