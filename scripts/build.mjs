@@ -3,15 +3,24 @@
  *
  *     node scripts/build.mjs [worker]     the parts to build; without names: all
  */
-import { readdir, readFile, stat, utimes } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { bootstrap } from "./lib/bootstrap.mjs";
 import { compileConfiguration } from "./lib/edge-toml.mjs";
 import { Failure, main, root, run } from "./lib/process.mjs";
-import { ensureWorkerTools } from "./lib/toolchain.mjs";
+import { scratchFolder } from "./lib/servers.mjs";
+import { ensureBindgen, ensureWasmTarget, WASM_TARGET } from "./lib/toolchain.mjs";
+import { withoutCustomSections } from "./lib/wasm.mjs";
 
-const WORKER_SOURCES = ["src", "wasm", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "scripts/build.mjs"];
+const WORKER_SOURCES = [
+  ...["src", "wasm", "tools/bindgen", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml"],
+  ...["scripts/build.mjs", "scripts/lib/wasm.mjs", "package-lock.json"],
+];
+const target = resolve(root, process.env.CARGO_TARGET_DIR ?? "target");
+
+/** The module in `build/` with the names of its functions, for `scripts/trace.mjs`. */
+export const namesFile = join(target, "names.wasm");
 
 /** @type {Record<string, () => Promise<void>>} */
 const parts = { worker: buildWorker };
@@ -21,31 +30,103 @@ const parts = { worker: buildWorker };
  * and compiles `edge.toml` into the first.
  */
 export async function buildWorker() {
-  await compileWorker();
-  await compileConfiguration({ script: join(root, "build/index.js"), file: join(root, "edge.toml") });
+  const folder = join(root, "build");
+  if (await compileWorker({ feature: "worker", folder, names: namesFile })) {
+    const files = await Promise.all(["index.js", "index_bg.wasm"].map((name) => readFile(join(folder, name))));
+    const sum = (/** @type {(file: Buffer) => number} */ size) => files.reduce((all, file) => all + size(file), 0);
+    const [bytes, gzipped] = [sum(({ length }) => length), sum((file) => gzipSync(file).length)];
+    console.error(`build/: ${kilobytes(bytes)}, ${kilobytes(gzipped)} gzipped`);
+  }
+  await compileConfiguration({ script: join(folder, "index.js"), file: join(root, "edge.toml") });
 }
 
-/** Does nothing when no source has changed. */
-async function compileWorker() {
+/**
+ * Builds a Worker that traps when it is asked to, for the tests, unless no source has changed.
+ * @returns {Promise<{ folder: string, names: string }>}
+ */
+export async function buildPanickingWorker() {
+  const folder = join(target, "panicking");
+  const names = join(target, "panicking-names.wasm");
+  await compileWorker({ feature: "panics", folder, names });
+  return { folder, names };
+}
+
+/**
+ * Does nothing when no source has changed. Returns whether it did anything.
+ * @param {{ feature: string, folder: string, names: string }} options `feature`: of `wasm/`; `names`:
+ *   the file for the names of its functions
+ */
+async function compileWorker({ feature, folder, names }) {
   const started = new Date();
-  const output = join(root, "build/index_bg.wasm");
-  if ((await newest(WORKER_SOURCES)) < (await newest(["build/index_bg.wasm"]))) return;
-  const { workerBuild, wasmBindgen } = await ensureWorkerTools();
-  const bin = join(root, "node_modules/.bin");
-  // The path of the output is relative to the workspace member.
-  await run(workerBuild, ["--release", "--out-dir", "../build", "wasm", "--", "--features", "worker"], {
-    // Without these, worker-build would download its own tools, and without the last two not the
-    // pinned versions.
-    env: {
-      WASM_BINDGEN_BIN: wasmBindgen,
-      WASM_OPT_BIN: join(bin, "wasm-opt"),
-      ESBUILD_BIN: join(bin, "esbuild"),
-    },
-  });
+  const [script, module] = ["index.js", "index_bg.wasm"].map((name) => join(folder, name));
+  const oldest = Math.min(...(await Promise.all([script, module, names].map((file) => newest([file])))));
+  if ((await newest(WORKER_SOURCES)) < oldest) return false;
+
+  const scratch = scratchFolder();
+  const [bindgen] = await Promise.all([ensureBindgen(), compileModule(feature)]);
+  await run(bindgen, [join(target, WASM_TARGET, "release/omnitrade_edge_wasm.wasm"), scratch]);
+
+  // The other levels make it smaller as it is, and larger when it is compressed.
+  const named = join(scratch, "named.wasm");
+  await run(join(root, "node_modules/.bin/wasm-opt"), ["-O1", "-g", join(scratch, "index_bg.wasm"), "-o", named]);
+  const glue = await readFile(join(scratch, "index_bg.js"), "utf8");
+  const withNames = await readFile(named);
+
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  await mkdir(dirname(names), { recursive: true });
+  await writeFile(names, withNames);
+  await writeFile(module, withoutCustomSections(withNames));
+  await writeFile(script, await bundleEntry(glue));
   // A source that was saved during the build must be newer than the build.
-  await utimes(output, started, started);
-  const wasm = await readFile(output);
-  console.error(`build/index_bg.wasm: ${kilobytes(wasm)}, ${kilobytes(gzipSync(wasm))} gzipped`);
+  for (const file of [script, module, names]) await utimes(file, started, started);
+  return true;
+}
+
+/** @param {string} feature */
+async function compileModule(feature) {
+  await ensureWasmTarget();
+  await run("cargo", [
+    ...["build", "--release", "--package", "omnitrade-edge-wasm"],
+    ...["--target", WASM_TARGET, "--features", feature],
+  ]);
+}
+
+/**
+ * `wasm/entry.js` with what wasm-bindgen wrote, as one module.
+ * @param {string} glue
+ */
+async function bundleEntry(glue) {
+  // Imported here, because it exists only after `bootstrap`.
+  const { build, transform } = await import("esbuild");
+  // A function in place of a module, so that it can be called for each instance; and all that is
+  // global in the glue, but not for every instance, is a parameter.
+  const { code } = await transform(glue, { format: "cjs" });
+  const contents = `export function makeGlue({ fetch, setTimeout, clearTimeout, console, Math }) {
+    const module = { exports: {} };
+    ${code}
+    return module.exports;
+  }`;
+  const { outputFiles } = await build({
+    entryPoints: [join(root, "wasm/entry.js")],
+    plugins: [
+      {
+        name: "glue",
+        setup: ({ onResolve, onLoad }) => {
+          onResolve({ filter: /^\.\/glue\.js$/ }, ({ path }) => ({ path, namespace: "glue" }));
+          onLoad({ filter: /.*/, namespace: "glue" }, () => ({ contents }));
+        },
+      },
+    ],
+    bundle: true,
+    minify: true,
+    format: "esm",
+    target: "es2024",
+    external: ["*.wasm", "cloudflare:*"],
+    write: false,
+    logLevel: "warning",
+  });
+  return outputFiles[0].contents;
 }
 
 /**
@@ -63,9 +144,9 @@ async function newest(paths) {
   return Math.max(0, ...(await Promise.all(times)));
 }
 
-/** @param {Uint8Array} bytes */
+/** @param {number} bytes */
 function kilobytes(bytes) {
-  return `${(bytes.length / 1000).toFixed(1)} kB`;
+  return `${(bytes / 1000).toFixed(1)} kB`;
 }
 
 if (process.argv[1] === import.meta.filename) {

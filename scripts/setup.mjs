@@ -8,12 +8,15 @@ import { bootstrap } from "./lib/bootstrap.mjs";
 import { ensureChromium } from "./lib/chromium.mjs";
 import { Failure, main } from "./lib/process.mjs";
 import { ensureRedisServer } from "./lib/redis-server.mjs";
-import { ensureLinters, ensureNextest, ensureWorkerTools } from "./lib/toolchain.mjs";
+import { ensureBindgen, ensureLinters, ensureNextest, ensureWasmTarget } from "./lib/toolchain.mjs";
 
 /** @type {Record<string, () => Promise<unknown>>} */
 const parts = {
   packages: bootstrap,
-  worker: ensureWorkerTools,
+  worker: async () => {
+    await ensureWasmTarget();
+    await ensureBindgen();
+  },
   linters: ensureLinters,
   nextest: ensureNextest,
   redis: async () => {

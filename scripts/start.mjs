@@ -9,6 +9,7 @@ import { buildCommandLine } from "./lib/command-line.mjs";
 import { Failure, freePort, handleSignals, main, root, spawnServer } from "./lib/process.mjs";
 import { ensureRedisServer } from "./lib/redis-server.mjs";
 import { scratchFolder, startRedis, startRestRedis, startSampleApi } from "./lib/servers.mjs";
+import { ensureBindgen } from "./lib/toolchain.mjs";
 
 const USAGE = `usage: npm start -- [--port N] [--no-redis]
 
@@ -20,8 +21,9 @@ await main(async () => {
   await bootstrap();
   const whyNoRedis = noRedis ? "as asked for" : await ensureRedisServer();
 
-  await buildWorker();
-  if (!whyNoRedis) await buildCommandLine();
+  // Cargo builds both at once, except that it builds the tool for the first and the second one after
+  // another.
+  await Promise.all([buildWorker(), whyNoRedis ? undefined : ensureBindgen().then(() => buildCommandLine())]);
 
   const api = await startSampleApi();
   const store = whyNoRedis ? undefined : await startStore();

@@ -4,14 +4,17 @@
  * Tools that cargo builds are kept outside the clone, by version, so that all clones share one
  * build.
  */
+import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { copyFile, mkdir, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join, resolve } from "node:path";
 import { capture, Failure, root, run } from "./process.mjs";
 
 const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "omnitrade-edge");
-const WASM_TARGET = "wasm32-unknown-unknown";
+
+/** What Workers are compiled for. */
+export const WASM_TARGET = "wasm32-unknown-unknown";
 
 /** The Rust toolchain that `rust-toolchain.toml` names. */
 export async function ensureRust() {
@@ -45,24 +48,35 @@ export async function ensureLinters() {
   }
 }
 
+/** @type {Promise<string> | undefined} */
+let bindgen;
+
 /**
- * The tools that build a Worker from the crate.
- * @returns {Promise<{ workerBuild: string, wasmBindgen: string }>} their paths
+ * `tools/bindgen`, which is built from this repository.
+ * @returns {Promise<string>} its path
  */
-export async function ensureWorkerTools() {
-  await ensureWasmTarget();
-  return {
-    // It must have exactly the version of the library; otherwise it rejects the module.
-    wasmBindgen: await ensureCargoTool("wasm-bindgen", {
-      crate: "wasm-bindgen-cli",
-      version: lockedVersion("wasm-bindgen"),
-      minutes: 3,
-    }),
-    workerBuild: await ensureCargoTool("worker-build", {
-      version: lockedVersion("worker"),
-      minutes: 4,
-    }),
-  };
+export function ensureBindgen() {
+  bindgen ??= buildBindgen();
+  return bindgen;
+}
+
+async function buildBindgen() {
+  await ensureRust();
+  const name = "omnitrade-edge-bindgen";
+  // All that decides what it does.
+  const hash = createHash("sha256").update(lockedVersion("wasm-bindgen-cli-support"));
+  for (const source of ["Cargo.toml", "src/main.rs"]) hash.update(readFileSync(join(root, "tools/bindgen", source)));
+  const path = join(toolFolder(`bindgen-${hash.digest("hex").slice(0, 16)}`), name);
+  if (existsSync(path)) return path;
+
+  console.error("setup: building tools/bindgen (half a minute, once)");
+  await run("cargo", ["build", "--quiet", "--package", name]);
+  await mkdir(dirname(path), { recursive: true });
+  // Under its name it is complete, whoever else builds it at the same time.
+  const copy = `${path}.${process.pid}`;
+  await copyFile(join(resolve(root, process.env.CARGO_TARGET_DIR ?? "target"), "debug", name), copy);
+  await rename(copy, path);
+  return path;
 }
 
 /** `cargo nextest`, in any version; it is put on the PATH of child processes. */

@@ -1,7 +1,7 @@
 //! The Cloudflare Worker: reads its bindings once, and hands every request to the gate. `wasm/`
 //! exports [`handle`] to JavaScript.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use js_sys::{JSON, Reflect};
@@ -17,6 +17,9 @@ use crate::shell::ReqwestTransport;
 use super::web::{ExecutionContext, Isolate, Store, respond};
 
 thread_local! {
+    /// What the bindings say, until the first request.
+    static BINDINGS: RefCell<Option<Bindings>> = const { RefCell::new(None) };
+
     /// The gate of this isolate; `None` if it is misconfigured.
     static ISOLATE: OnceCell<Option<Rc<Isolate>>> = const { OnceCell::new() };
 }
@@ -34,10 +37,25 @@ extern "C" {
 /// a string. `scripts/lib/edge-toml.mjs` writes it into the first line of `build/index.js`.
 const BUILT_WITH: &str = "OMNITRADE_EDGE_CONFIG";
 
-/// The Worker's `fetch` handler. `env` holds the bindings. It returns a response if it can answer
+/// What the bindings say. Nothing is logged before a request: outside of requests, logs are lost.
+struct Bindings {
+    config: Result<Config, ConfigError>,
+    store: Result<Option<Store>, ConfigError>,
+    admin_token: Option<AdminToken>,
+    /// The names of the bindings with white space around their values.
+    spaced: Vec<&'static str>,
+}
+
+/// Reads the bindings, which `env` holds, for the requests that follow. The platform need not give
+/// the time or random numbers yet. Calls after the first request change nothing.
+pub fn prepare(env: &JsValue) {
+    BINDINGS.set(Some(Bindings::read(env)));
+}
+
+/// The Worker's `fetch` handler, once the bindings were read. It returns a response if it can answer
 /// at once, and a promise of one otherwise.
-pub fn handle(request: Request, env: &JsValue, context: ExecutionContext) -> JsValue {
-    let isolate = ISOLATE.with(|isolate| isolate.get_or_init(|| start(env)).clone());
+pub fn handle(request: Request, context: ExecutionContext) -> JsValue {
+    let isolate = ISOLATE.with(|isolate| isolate.get_or_init(start).clone());
     match isolate {
         Some(isolate) => isolate.handle(request, context),
         None => respond(Problem::Misconfigured.answer())
@@ -46,18 +64,44 @@ pub fn handle(request: Request, env: &JsValue, context: ExecutionContext) -> JsV
     }
 }
 
-/// Reads the bindings. All that is wrong with them goes to the log, and none of it to clients.
-fn start(env: &JsValue) -> Option<Rc<Isolate>> {
+/// Makes the gate that the bindings describe. All that is wrong with them goes to the log, and none of
+/// it to clients.
+fn start() -> Option<Rc<Isolate>> {
+    let Bindings {
+        config,
+        store,
+        admin_token,
+        spaced,
+    } = BINDINGS.take()?;
     let log = |error: &ConfigError| {
         for problem in error.problems() {
             log_error(&format!("configuration: {problem}"));
         }
     };
-    let config = config(env).inspect_err(log).ok();
-    let store = store(env, config.as_ref()).inspect_err(log).ok();
-    Isolate::new(&config?, store?, admin_token(env))
+    let config = config.inspect_err(log).ok();
+    if !spaced.is_empty() {
+        let names = spaced.join(" and ");
+        log_warning(&format!(
+            "configuration: {names}: the white space around the value is left off"
+        ));
+    }
+    let store = store.inspect_err(log).ok();
+    Isolate::new(&config?, store?, admin_token)
         .inspect_err(log)
         .ok()
+}
+
+impl Bindings {
+    fn read(env: &JsValue) -> Self {
+        let config = config(env);
+        let (given, spaced) = trimmed(env, STORE);
+        Self {
+            store: store(given, config.as_ref().ok()),
+            config,
+            admin_token: admin_token(env),
+            spaced,
+        }
+    }
 }
 
 /// Reads the configuration that the Worker was built with, and lays the binding `EDGE` over it: a
@@ -72,18 +116,23 @@ fn config(env: &JsValue) -> Result<Config, ConfigError> {
     Config::from_layers(built.as_deref(), edge.as_deref())
 }
 
+/// The names of the bindings of the store: its address and its token.
+const STORE: [&str; 2] = ["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"];
+
 /// The store; `None` if neither of its bindings exists. If there is no valid configuration, the
 /// bindings are only checked.
-fn store(env: &JsValue, config: Option<&Config>) -> Result<Option<Store>, ConfigError> {
-    let names = ["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"];
-    let (url, token) = match trimmed(env, names) {
+fn store(
+    given: [Option<String>; 2],
+    config: Option<&Config>,
+) -> Result<Option<Store>, ConfigError> {
+    let (url, token) = match given {
         [None, None] => return Ok(None),
         [Some(url), Some(token)] => (url, token),
         [url, _] => {
             let [absent, present] = if url.is_none() {
-                names
+                STORE
             } else {
-                [names[1], names[0]]
+                [STORE[1], STORE[0]]
             };
             let message = format!("expected beside {present}, found nothing");
             return Err(ConfigError::of(absent, &message));
@@ -93,7 +142,7 @@ fn store(env: &JsValue, config: Option<&Config>) -> Result<Option<Store>, Config
     let of = |error: Error| {
         let message = error.to_string();
         let token = message.contains(": token: ");
-        ConfigError::of(if token { names[1] } else { names[0] }, &message)
+        ConfigError::of(if token { STORE[1] } else { STORE[0] }, &message)
     };
     let transport = ReqwestTransport::new().map_err(of)?;
     let mut options = Options::new(url, token);
@@ -104,25 +153,22 @@ fn store(env: &JsValue, config: Option<&Config>) -> Result<Option<Store>, Config
 }
 
 /// Reads the bindings with these names, which are texts, without the white space around them: a
-/// file or a pipe may have added it, and no address or token has any. One line in the log says so.
-fn trimmed<const N: usize>(env: &JsValue, names: [&str; N]) -> [Option<String>; N] {
-    let given = names.map(|name| (name, text(env, name)));
-    let spaced = |text: &str| text.trim().len() < text.len();
-    let with_space: Vec<_> = given
-        .iter()
-        .filter(|(_, text)| text.as_deref().is_some_and(spaced))
-        .map(|(name, _)| *name)
-        .collect();
-    if !with_space.is_empty() {
-        let names = with_space.join(" and ");
-        log_warning(&format!(
-            "configuration: {names}: the white space around the value is left off"
-        ));
-    }
-    given.map(|(_, text)| {
-        let text = text?.trim().to_owned();
-        (!text.is_empty()).then_some(text)
-    })
+/// file or a pipe may have added it, and no address or token has any. Also returns the names of those
+/// that had some.
+fn trimmed<const N: usize>(
+    env: &JsValue,
+    names: [&'static str; N],
+) -> ([Option<String>; N], Vec<&'static str>) {
+    let mut spaced = Vec::new();
+    let given = names.map(|name| {
+        let text = text(env, name)?;
+        let trimmed = text.trim();
+        if trimmed.len() < text.len() {
+            spaced.push(name);
+        }
+        (!trimmed.is_empty()).then(|| trimmed.to_owned())
+    });
+    (given, spaced)
 }
 
 /// The token for the protected admin pages, which do not exist without it.

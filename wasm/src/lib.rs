@@ -1,5 +1,8 @@
 //! The JavaScript interface of `omnitrade-edge`: the exports of the WebAssembly module, and nothing
 //! else.
 
+#[cfg(all(target_arch = "wasm32", feature = "panics"))]
+#[allow(clippy::panic, reason = "that is what it is for")]
+mod panics;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 mod worker;

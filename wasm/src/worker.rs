@@ -1,15 +1,24 @@
-//! The Cloudflare Worker's exports.
+//! The Cloudflare Worker's exports, which `wasm/entry.js` calls.
 
 use omnitrade_edge::shell::web::ExecutionContext;
-use omnitrade_edge::shell::worker::handle;
+use omnitrade_edge::shell::worker;
 use wasm_bindgen::prelude::*;
 use web_sys::Request;
-// Linked for its exports: after a panic, worker-build's `index.js` uses them to restart the module.
-use worker as _;
+
+/// Reads the bindings. It needs neither the time nor random numbers, which some platforms do not give
+/// before the first request.
+#[wasm_bindgen]
+pub fn prepare(env: &JsValue) {
+    worker::prepare(env);
+}
 
 /// The `fetch` handler. It returns a response if it can answer at once, and a promise if it has to
 /// wait.
 #[wasm_bindgen]
-pub fn fetch(request: Request, env: JsValue, context: ExecutionContext) -> JsValue {
-    handle(request, &env, context)
+pub fn fetch(request: Request, context: ExecutionContext) -> JsValue {
+    #[cfg(feature = "panics")]
+    if let Some(answer) = crate::panics::asked_for(&request) {
+        return answer;
+    }
+    worker::handle(request, context)
 }

@@ -2,7 +2,7 @@
  * The built Worker, and at `/__counting` how many bytes were copied between JavaScript and wasm.
  */
 // @ts-expect-error Only the bundler knows where it is.
-import Gate from "built-worker";
+import gate from "built-worker";
 import { crossings } from "./probe.mjs";
 
 /** @typedef {import("./probe.mjs").Crossings} Crossings */
@@ -16,5 +16,5 @@ export default {
   fetch: (request, env, context) =>
     new URL(request.url).pathname === "/__counting"
       ? Response.json(crossings())
-      : new Gate(context, env).fetch(request),
+      : gate.fetch(request, env, context),
 };

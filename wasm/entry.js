@@ -1,0 +1,141 @@
+/**
+ * The Worker's entry: it starts the WebAssembly module, gives it the requests, and starts it anew if
+ * it breaks down.
+ *
+ * A trap (a panic, a full stack, an exception of the platform that nothing catches) leaves the module in
+ * a state that nobody can rely on. So its instance is given up with all that it has in memory. Every
+ * request that it was working on gets a 500 at once, because whatever its answer waits for will not
+ * come. The next request makes a new instance.
+ */
+// `scripts/build.mjs` makes this of what wasm-bindgen writes: each call returns functions and
+// variables of their own.
+import { makeGlue } from "./glue.js";
+// Bundlers and the platform know these two.
+import wasmModule from "./index_bg.wasm";
+import * as platform from "cloudflare:workers";
+
+/** The bindings that the gate reads. */
+const BINDINGS = ["EDGE", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "EDGE_ADMIN_TOKEN"];
+
+/** What the module uses of the platform that not every instance may use. */
+const REAL = { fetch, setTimeout, clearTimeout, console, Math };
+
+/** What requests get that the module was working on when it broke down. */
+const FAILED = JSON.stringify({ type: "about:blank", title: "The gate failed", status: 500, code: "gate_failed" });
+
+function failed() {
+  const headers = { "content-type": "application/problem+json", "cache-control": "no-store" };
+  return new Response(FAILED, { status: 500, headers });
+}
+
+/** One instance of the module. */
+class Instance {
+  isBroken = false;
+  /** What ends each request that waits for an answer. @type {Set<() => void>} */
+  #waiting = new Set();
+
+  /**
+   * @param {typeof REAL} functions of the platform
+   * @param {Record<string, unknown>} env the bindings
+   */
+  constructor(functions, env) {
+    const glue = makeGlue(functions);
+    const { exports } = new WebAssembly.Instance(wasmModule, { "./index_bg.js": glue });
+    const guarded = Object.entries(exports).map(([name, value]) => [name, this.#guarded(name, value)]);
+    glue.__wbg_set_wasm(Object.fromEntries(guarded));
+    exports.__wbindgen_start();
+    glue.prepare(env);
+    this.fetch = glue.fetch;
+  }
+
+  /**
+   * An export that notices traps. It does nothing once there was one: timers and promises of this
+   * instance may still call it.
+   * @param {string} name
+   * @param {unknown} value
+   */
+  #guarded(name, value) {
+    // Names with underscores are those of the allocator and of tables. They are called all the time, and
+    // only on the way into another function or out of it.
+    if (typeof value !== "function" || name.startsWith("__")) return value;
+    return (/** @type {unknown} */ a, /** @type {unknown} */ b, /** @type {unknown} */ c, /** @type {unknown} */ d) => {
+      if (this.isBroken) return undefined;
+      try {
+        return value(a, b, c, d);
+      } catch (error) {
+        this.breakDown(error);
+        throw error;
+      }
+    };
+  }
+
+  /** @param {unknown} error */
+  breakDown(error) {
+    if (this.isBroken) return;
+    this.isBroken = true;
+    REAL.console.error("the gate broke down, and starts anew:", /** @type {any} */ (error)?.stack ?? error);
+    for (const end of this.#waiting) end();
+    this.#waiting.clear();
+  }
+
+  /**
+   * The answer that a promise gives, or a 500 as soon as the instance breaks down. Each request makes
+   * its own response, because the platform lets none use objects of another.
+   * @param {Promise<Response>} promise
+   * @returns {Promise<Response>}
+   */
+  answer(promise) {
+    return new Promise((resolve) => {
+      const end = () => resolve(undefined);
+      this.#waiting.add(end);
+      promise.then((response) => {
+        this.#waiting.delete(end);
+        resolve(response);
+      });
+    }).then((response) => response ?? failed());
+  }
+}
+
+/** The instance that answers requests. @type {Instance | undefined} */
+let running;
+
+/** The instance that is ready for the first request. @type {Instance | undefined} */
+let ready;
+try {
+  ready = new Instance(REAL, platform.env);
+} catch {
+  // The first request tries again, and says in the log what is wrong.
+}
+
+/**
+ * The instance for the next request.
+ * @param {Record<string, unknown>} env
+ */
+function start(env) {
+  // Outside of requests, some platforms give no bindings, and a Worker around this one may give others.
+  const isSame = (/** @type {string} */ name) =>
+    env[name] === platform.env[name] || JSON.stringify(env[name]) === JSON.stringify(platform.env[name]);
+  running = ready !== undefined && BINDINGS.every(isSame) ? ready : new Instance(REAL, env);
+  ready = undefined;
+  return running;
+}
+
+export default {
+  /**
+   * @param {Request} request
+   * @param {Record<string, unknown>} env
+   * @param {unknown} context
+   * @returns {Response | Promise<Response>}
+   */
+  fetch(request, env, context) {
+    try {
+      const instance = running === undefined || running.isBroken ? start(env) : running;
+      const answer = instance.fetch(request, context);
+      return answer instanceof Response ? answer : instance.answer(answer);
+    } catch (error) {
+      // The instance has told the log of its own traps, but not that it could not be made.
+      if (running === undefined) REAL.console.error("the gate does not start:", error);
+      return failed();
+    }
+  },
+};
