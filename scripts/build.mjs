@@ -102,7 +102,7 @@ async function bundleEntry(glue) {
   // A function in place of a module, so that it can be called for each instance; and all that is
   // global in the glue, but not for every instance, is a parameter.
   const { code } = await transform(glue, { format: "cjs" });
-  const contents = `export function makeGlue({ fetch, setTimeout, clearTimeout, console, Math }) {
+  const contents = `export function makeGlue({ fetch, setTimeout, clearTimeout, console, Math, Response }) {
     const module = { exports: {} };
     ${code}
     return module.exports;
@@ -113,7 +113,7 @@ async function bundleEntry(glue) {
       {
         name: "glue",
         setup: ({ onResolve, onLoad }) => {
-          onResolve({ filter: /^\.\/glue\.js$/ }, ({ path }) => ({ path, namespace: "glue" }));
+          onResolve({ filter: /^omnitrade-edge:glue$/ }, ({ path }) => ({ path, namespace: "glue" }));
           onLoad({ filter: /.*/, namespace: "glue" }, () => ({ contents }));
         },
       },
@@ -131,14 +131,14 @@ async function bundleEntry(glue) {
 
 /**
  * The latest modification time of these files and of everything in these folders; 0 if none exists.
- * @param {string[]} paths
+ * @param {string[]} paths from the root of the repository
  * @returns {Promise<number>}
  */
 async function newest(paths) {
   const times = paths.map(async (path) => {
-    const found = await stat(join(root, path)).catch(() => undefined);
+    const found = await stat(resolve(root, path)).catch(() => undefined);
     if (!found?.isDirectory()) return found?.mtimeMs ?? 0;
-    const inside = await readdir(join(root, path));
+    const inside = await readdir(resolve(root, path));
     return Math.max(found.mtimeMs, await newest(inside.map((name) => join(path, name))));
   });
   return Math.max(0, ...(await Promise.all(times)));

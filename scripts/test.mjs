@@ -4,7 +4,7 @@
  *     npm test -- --only fmt,clippy     only these; `lint` stands for those that run no test
  */
 import { parseArgs, stripVTControlCharacters } from "node:util";
-import { buildWorker } from "./build.mjs";
+import { buildPanickingWorker, buildWorker } from "./build.mjs";
 import { bootstrap } from "./lib/bootstrap.mjs";
 import { ensureChromium } from "./lib/chromium.mjs";
 import { Failure, main, run } from "./lib/process.mjs";
@@ -21,7 +21,7 @@ import { ensureLinters, ensureNextest, ensureRust, ensureWasmTarget } from "./li
  */
 
 const warnings = ["--", "-D", "warnings"];
-const wasm = ["--target", "wasm32-unknown-unknown", "--features", "worker"];
+const wasm = ["--target", "wasm32-unknown-unknown", "--features", "panics"];
 const doc = { command: ["cargo", "doc", "--all-features", "--no-deps"], env: { RUSTDOCFLAGS: "-D warnings" } };
 // The tests spend more time waiting than computing.
 const nodeTest = ["node", "--test", "--test-reporter=spec", "--test-timeout=120000", "--test-concurrency=2"];
@@ -38,13 +38,13 @@ const steps = [
     name: "clippy",
     lint: true,
     needs: [ensureLinters],
-    command: ["cargo", "clippy", "--all-features", "--all-targets", ...warnings],
+    command: ["cargo", "clippy", "--workspace", "--all-features", "--all-targets", ...warnings],
   },
   {
     name: "clippy-wasm",
     lint: true,
     needs: [ensureLinters, ensureWasmTarget],
-    command: ["cargo", "clippy", "--workspace", "--lib", ...wasm, ...warnings],
+    command: ["cargo", "clippy", "--package", "omnitrade-edge", "--package", "omnitrade-edge-wasm", "--lib", ...wasm, ...warnings],
   },
   {
     name: "native",
@@ -92,7 +92,7 @@ const steps = [
   },
   {
     name: "worker",
-    needs: [requireRedis, buildWorker, buildCommandLine],
+    needs: [requireRedis, buildPanickingWorker, buildWorker, buildCommandLine],
     command: [...nodeTest, "tests/worker/**/*.test.mjs"],
   },
   {

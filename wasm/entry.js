@@ -7,18 +7,18 @@
  * request that it was working on gets a 500 at once, because whatever its answer waits for will not
  * come. The next request makes a new instance.
  */
-// `scripts/build.mjs` makes this of what wasm-bindgen writes: each call returns functions and
-// variables of their own.
-import { makeGlue } from "./glue.js";
-// Bundlers and the platform know these two.
-import wasmModule from "./index_bg.wasm";
 import * as platform from "cloudflare:workers";
+import { makeGlue } from "omnitrade-edge:glue";
+import wasmModule from "./index_bg.wasm";
 
 /** The bindings that the gate reads. */
 const BINDINGS = ["EDGE", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "EDGE_ADMIN_TOKEN"];
 
-/** What the module uses of the platform that not every instance may use. */
-const REAL = { fetch, setTimeout, clearTimeout, console, Math };
+/** @type {PlatformFunctions} */
+const REAL = { fetch, setTimeout, clearTimeout, console, Math, Response };
+
+// Most of the stack of a panic is that of its message.
+Error.stackTraceLimit = 50;
 
 /** What requests get that the module was working on when it broke down. */
 const FAILED = JSON.stringify({ type: "about:blank", title: "The gate failed", status: 500, code: "gate_failed" });
@@ -35,10 +35,11 @@ class Instance {
   #waiting = new Set();
 
   /**
-   * @param {typeof REAL} functions of the platform
+   * @param {PlatformFunctions} functions
    * @param {Record<string, unknown>} env the bindings
    */
   constructor(functions, env) {
+    this.console = functions.console;
     const glue = makeGlue(functions);
     const { exports } = new WebAssembly.Instance(wasmModule, { "./index_bg.js": glue });
     const guarded = Object.entries(exports).map(([name, value]) => [name, this.#guarded(name, value)]);
@@ -73,7 +74,7 @@ class Instance {
   breakDown(error) {
     if (this.isBroken) return;
     this.isBroken = true;
-    REAL.console.error("the gate broke down, and starts anew:", /** @type {any} */ (error)?.stack ?? error);
+    this.console.error("the gate broke down, and starts anew:", /** @type {any} */ (error)?.stack ?? error);
     for (const end of this.#waiting) end();
     this.#waiting.clear();
   }
@@ -102,9 +103,46 @@ let running;
 /** The instance that is ready for the first request. @type {Instance | undefined} */
 let ready;
 try {
+  rehearse();
   ready = new Instance(REAL, platform.env);
 } catch {
   // The first request tries again, and says in the log what is wrong.
+}
+
+/**
+ * Sends two requests through an instance that is given up afterwards: one is admitted, and one
+ * refused. The platform compiles a function when it is first called, for all instances, so the first client does not wait for
+ * that. Outside of requests there are no timers, no random numbers, no input and no output, and no
+ * response with a body: all of that is only pretended.
+ */
+function rehearse() {
+  const nothing = () => {};
+  class PretendedResponse {
+    /** @param {unknown} _ @param {{ status?: number, headers?: Record<string, string> }} [init] */
+    constructor(_, { status = 200, headers } = {}) {
+      this.status = status;
+      this.headers = new Headers(headers);
+    }
+  }
+  const pretended = {
+    fetch: async () => new PretendedResponse(null, { headers: { "cache-control": "max-age=60" } }),
+    setTimeout: () => 0,
+    clearTimeout: nothing,
+    console: { error: nothing, warn: nothing },
+    Math: { random: () => 0.5 },
+    Response: PretendedResponse,
+  };
+  const instance = new Instance(/** @type {any} */ (pretended), {
+    EDGE: {
+      origin: "https://origin.invalid",
+      limits: { ip: { by: "ip", window: "1m", quota: 1 } },
+      routes: [{ path: "/", limits: ["ip"], cache: { ttl: "1m" } }],
+    },
+  });
+  const headers = { "cf-connecting-ip": "192.0.2.1" };
+  const ask = () => instance.fetch(new Request("https://gate.invalid/", { headers }), { waitUntil: nothing });
+  // What fails here fails again in a request, where it is noticed.
+  Promise.resolve(ask()).then(ask).catch(nothing);
 }
 
 /**

@@ -5,7 +5,7 @@
  * fetches through Node, which opens no WebSocket, decodes bodies and adds its own headers. Here the
  * connections to Redis and to the origin are the Worker's own.
  */
-import { cpSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { root, spawnServer } from "../../scripts/lib/process.mjs";
 import { scratchFolder } from "../../scripts/lib/servers.mjs";
@@ -38,14 +38,15 @@ import { readWranglerConfig } from "../../scripts/lib/wrangler.mjs";
  *   …
  * @param {number} [options.isolates] how many copies of the Worker run side by side
  * @param {string} [options.script] another Worker than the built one; from the root of the
- *   repository
+ *   repository. A module beside it, `index_bg.wasm`, takes the place of the built one
  * @returns {Promise<Gate>}
  */
 export async function startGate({ edge, vars = {}, isolates = 1, script = "build/index.js" }) {
   const { compatibility_date, compatibility_flags } = readWranglerConfig();
   const folder = scratchFolder();
   cpSync(resolve(root, script), join(folder, "index.js"));
-  cpSync(join(root, "build/index_bg.wasm"), join(folder, "index_bg.wasm"));
+  const own = resolve(root, script, "../index_bg.wasm");
+  cpSync(existsSync(own) ? own : join(root, "build/index_bg.wasm"), join(folder, "index_bg.wasm"));
 
   const bindings = Object.entries({ ...(edge === undefined ? {} : { EDGE: edge }), ...vars }).map(([name, value]) => {
     const isText = typeof value === "string";

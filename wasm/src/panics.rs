@@ -21,7 +21,7 @@ pub fn asked_for(request: &Request) -> Option<JsValue> {
     let url = request.url();
     let (_, how) = url.split_once("/__panic/")?;
     match how {
-        "at-once" => panic!("as asked for"),
+        "at-once" => trap(),
         "overflow" => return Some(nested(0).into()),
         "thrown" => drop(own_keys(&JsValue::NULL)),
         "in-a-promise" => {}
@@ -33,7 +33,13 @@ pub fn asked_for(request: &Request) -> Option<JsValue> {
 async fn trap_later() -> Result<JsValue, JsValue> {
     let elapsed = Promise::new(&mut |resolve, _| set_timeout(&resolve, 20));
     JsFuture::from(elapsed).await?;
-    panic!("as asked for")
+    trap()
+}
+
+/// Not inlined, so that it is in stack traces under its name.
+#[inline(never)]
+fn trap() -> ! {
+    panic!("as asked for: {}", std::hint::black_box("SECRET"))
 }
 
 /// Calls itself until the stack is full.

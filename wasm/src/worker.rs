@@ -9,7 +9,19 @@ use web_sys::Request;
 /// before the first request.
 #[wasm_bindgen]
 pub fn prepare(env: &JsValue) {
+    // Not its message, which may quote what a client has sent.
+    std::panic::set_hook(Box::new(|panic| {
+        if let Some(place) = panic.location() {
+            log_error(&format!("panic at {place}"));
+        }
+    }));
     worker::prepare(env);
+}
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = console, js_name = error)]
+    fn log_error(message: &str);
 }
 
 /// The `fetch` handler. It returns a response if it can answer at once, and a promise if it has to

@@ -14,7 +14,5 @@ export default {
    * @param {unknown} context
    */
   fetch: (request, env, context) =>
-    new URL(request.url).pathname === "/__counting"
-      ? Response.json(crossings())
-      : gate.fetch(request, env, context),
+    new URL(request.url).pathname === "/__counting" ? Response.json(crossings()) : gate.fetch(request, env, context),
 };
