@@ -14,6 +14,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { namesFile } from "./build.mjs";
 import { Failure, main, root, run } from "./lib/process.mjs";
 import { scratchFolder } from "./lib/servers.mjs";
 
@@ -139,6 +140,10 @@ async function releaseWorker({ version, notes, isDry }) {
   }
   const into = resolve(root, process.env.CARGO_TARGET_DIR ?? "target", "dist");
   const files = await packWorker({ version, tree: root, into });
+  // For stack traces of this Worker: `scripts/trace.mjs`.
+  const names = join(into, `${CRATE}-worker-${version}.names.wasm`);
+  await cp(namesFile, names);
+  files.push(names);
   const notesFile = join(into, "notes.md");
   await writeFile(notesFile, `${notes}\n`);
   const kind = version.includes("-") ? ["--prerelease"] : [];

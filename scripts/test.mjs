@@ -44,7 +44,17 @@ const steps = [
     name: "clippy-wasm",
     lint: true,
     needs: [ensureLinters, ensureWasmTarget],
-    command: ["cargo", "clippy", "--package", "omnitrade-edge", "--package", "omnitrade-edge-wasm", "--lib", ...wasm, ...warnings],
+    command: [
+      "cargo",
+      "clippy",
+      "--package",
+      "omnitrade-edge",
+      "--package",
+      "omnitrade-edge-wasm",
+      "--lib",
+      ...wasm,
+      ...warnings,
+    ],
   },
   {
     name: "native",
