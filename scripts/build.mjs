@@ -53,8 +53,8 @@ export async function buildPanickingWorker() {
 
 /**
  * Does nothing when no source has changed. Returns whether it did anything.
- * @param {{ feature: string, folder: string, names: string }} options `feature`: of `wasm/`; `names`:
- *   the file for the names of its functions
+ * @param {{ feature: string, folder: string, names: string }} options `feature`: of `wasm/`;
+ *   `names`: the file for the names of its functions
  */
 async function compileWorker({ feature, folder, names }) {
   const started = new Date();

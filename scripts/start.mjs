@@ -21,8 +21,8 @@ await main(async () => {
   await bootstrap();
   const whyNoRedis = noRedis ? "as asked for" : await ensureRedisServer();
 
-  // Cargo builds both at once, except that it builds the tool for the first and the second one after
-  // another.
+  // Cargo builds both at once, except that it builds the tool for the first and the second one
+  // after another.
   await Promise.all([buildWorker(), whyNoRedis ? undefined : ensureBindgen().then(() => buildCommandLine())]);
 
   const api = await startSampleApi();

@@ -4,8 +4,8 @@
  *
  *     node scripts/trace.mjs [FILE] [--names target/names.wasm]     without a file: standard input
  *
- * `npm run build` writes the names of the Worker that it builds into `target/names.wasm`. A trace of
- * another build needs the names of that build.
+ * `npm run build` writes the names of the Worker that it builds into `target/names.wasm`. A trace
+ * of another build needs the names of that build.
  */
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";

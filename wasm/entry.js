@@ -1,11 +1,11 @@
 /**
- * The Worker's entry: it starts the WebAssembly module, gives it the requests, and starts it anew if
- * it breaks down.
+ * The Worker's entry: it starts the WebAssembly module, gives it the requests, and starts it anew
+ * if it breaks down.
  *
- * A trap (a panic, a full stack, an exception of the platform that nothing catches) leaves the module in
- * a state that nobody can rely on. So its instance is given up with all that it has in memory. Every
- * request that it was working on gets a 500 at once, because whatever its answer waits for will not
- * come. The next request makes a new instance.
+ * A trap (a panic, a full stack, an exception of the platform that nothing catches) leaves the
+ * module in a state that nobody can rely on. So its instance is given up with all that it has in
+ * memory. Every request that it was working on gets a 500 at once, because whatever its answer
+ * waits for will not come. The next request makes a new instance.
  */
 import * as platform from "cloudflare:workers";
 import { makeGlue } from "omnitrade-edge:glue";
@@ -56,8 +56,8 @@ class Instance {
    * @param {unknown} value
    */
   #guarded(name, value) {
-    // Names with underscores are those of the allocator and of tables. They are called all the time, and
-    // only on the way into another function or out of it.
+    // Names with underscores are those of the allocator and of tables. They are called all the
+    // time, and only on the way into another function or out of it.
     if (typeof value !== "function" || name.startsWith("__")) return value;
     return (/** @type {unknown} */ a, /** @type {unknown} */ b, /** @type {unknown} */ c, /** @type {unknown} */ d) => {
       if (this.isBroken) return undefined;
@@ -80,8 +80,8 @@ class Instance {
   }
 
   /**
-   * The answer that a promise gives, or a 500 as soon as the instance breaks down. Each request makes
-   * its own response, because the platform lets none use objects of another.
+   * The answer that a promise gives, or a 500 as soon as the instance breaks down. Each request
+   * makes its own response, because the platform lets none use objects of another.
    * @param {Promise<Response>} promise
    * @returns {Promise<Response>}
    */
@@ -111,9 +111,9 @@ try {
 
 /**
  * Sends two requests through an instance that is given up afterwards: one is admitted, and one
- * refused. The platform compiles a function when it is first called, for all instances, so the first client does not wait for
- * that. Outside of requests there are no timers, no random numbers, no input and no output, and no
- * response with a body: all of that is only pretended.
+ * refused. The platform compiles a function when it is first called, for all instances, so the
+ * first client does not wait for that. Outside of requests there are no timers, no random numbers,
+ * no input and no output, and no response with a body: all of that is only pretended.
  */
 function rehearse() {
   const nothing = () => {};
@@ -150,7 +150,8 @@ function rehearse() {
  * @param {Record<string, unknown>} env
  */
 function start(env) {
-  // Outside of requests, some platforms give no bindings, and a Worker around this one may give others.
+  // Outside of requests, some platforms give no bindings, and a Worker around this one may give
+  // others.
   const isSame = (/** @type {string} */ name) =>
     env[name] === platform.env[name] || JSON.stringify(env[name]) === JSON.stringify(platform.env[name]);
   running = ready !== undefined && BINDINGS.every(isSame) ? ready : new Instance(REAL, env);

@@ -52,8 +52,8 @@ pub fn prepare(env: &JsValue) {
     BINDINGS.set(Some(Bindings::read(env)));
 }
 
-/// The Worker's `fetch` handler, once the bindings were read. It returns a response if it can answer
-/// at once, and a promise of one otherwise.
+/// The Worker's `fetch` handler, once the bindings were read. It returns a response if it can
+/// answer at once, and a promise of one otherwise.
 pub fn handle(request: Request, context: ExecutionContext) -> JsValue {
     let isolate = ISOLATE.with(|isolate| isolate.get_or_init(start).clone());
     match isolate {
@@ -64,8 +64,8 @@ pub fn handle(request: Request, context: ExecutionContext) -> JsValue {
     }
 }
 
-/// Makes the gate that the bindings describe. All that is wrong with them goes to the log, and none of
-/// it to clients.
+/// Makes the gate that the bindings describe. All that is wrong with them goes to the log, and none
+/// of it to clients.
 fn start() -> Option<Rc<Isolate>> {
     let Bindings {
         config,
@@ -153,8 +153,8 @@ fn store(
 }
 
 /// Reads the bindings with these names, which are texts, without the white space around them: a
-/// file or a pipe may have added it, and no address or token has any. Also returns the names of those
-/// that had some.
+/// file or a pipe may have added it, and no address or token has any. Also returns the names of
+/// those that had some.
 fn trimmed<const N: usize>(
     env: &JsValue,
     names: [&'static str; N],

@@ -9,7 +9,7 @@ import { compileConfiguration } from "../../scripts/lib/edge-toml.mjs";
 import { root } from "../../scripts/lib/process.mjs";
 import { scratchFolder } from "../../scripts/lib/servers.mjs";
 import { startGate } from "../support/gate.mjs";
-import { ask, newClient, problem, rateLimit, startSampleOrigin } from "./kit.mjs";
+import { ask, newClient, problem, rateLimit, startSampleOrigin, until } from "./kit.mjs";
 
 const origin = await startSampleOrigin();
 

@@ -1,6 +1,6 @@
 /**
- * The module traps: the requests that it was working on get a 500 at once, and the next one is served.
- * The Worker here is built with requests that make it trap: `wasm/src/panics.rs`.
+ * The module traps: the requests that it was working on get a 500 at once, and the next one is
+ * served. The Worker here is built with requests that make it trap: `wasm/src/panics.rs`.
  */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

@@ -1,5 +1,5 @@
-//! Requests that make the module trap, for the tests of what happens then (`tests/worker/traps.test.mjs`).
-//! No Worker that is deployed is built with this.
+//! Requests that make the module trap, for the tests of what happens then
+//! (`tests/worker/traps.test.mjs`). No Worker that is deployed is built with this.
 
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;

@@ -5,8 +5,8 @@ use omnitrade_edge::shell::worker;
 use wasm_bindgen::prelude::*;
 use web_sys::Request;
 
-/// Reads the bindings. It needs neither the time nor random numbers, which some platforms do not give
-/// before the first request.
+/// Reads the bindings. It needs neither the time nor random numbers, which some platforms do not
+/// give before the first request.
 #[wasm_bindgen]
 pub fn prepare(env: &JsValue) {
     // Not its message, which may quote what a client has sent.

@@ -5,8 +5,8 @@
 //! omnitrade-edge-bindgen MODULE.wasm FOLDER
 //! ```
 //!
-//! It is what the program `wasm-bindgen` does, without the other targets, options and formats of that
-//! program, which take minutes to build.
+//! It is what the program `wasm-bindgen` does, without the other targets, options and formats of
+//! that program, which take minutes to build.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -28,8 +28,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// The names of functions stay in the module: `scripts/build.mjs` removes them at the end, and keeps
-/// them in another file.
+/// The names of functions stay in the module: `scripts/build.mjs` removes them at the end, and
+/// keeps them in another file.
 fn generate(module: &str, folder: &str) -> Result<(), Box<dyn Error>> {
     // This target leaves the instantiation to the caller: `wasm/entry.js`.
     Ok(Bindgen::new()
