@@ -57,8 +57,8 @@ class Instance {
    */
   #guarded(name, value) {
     // Names with underscores are those of the allocator and of tables. They are called all the
-    // time, and only on the way into another function or out of it.
-    if (typeof value !== "function" || name.startsWith("__")) return value;
+    // time, and only on the way into another function or out of it. The handler notices by itself.
+    if (typeof value !== "function" || name.startsWith("__") || name === "fetch") return value;
     return (/** @type {unknown} */ a, /** @type {unknown} */ b, /** @type {unknown} */ c, /** @type {unknown} */ d) => {
       if (this.isBroken) return undefined;
       try {
@@ -167,13 +167,14 @@ export default {
    * @returns {Response | Promise<Response>}
    */
   fetch(request, env, context) {
+    let instance = running?.isBroken === false ? running : undefined;
     try {
-      const instance = running === undefined || running.isBroken ? start(env) : running;
+      instance ??= start(env);
       const answer = instance.fetch(request, context);
       return answer instanceof Response ? answer : instance.answer(answer);
     } catch (error) {
-      // The instance has told the log of its own traps, but not that it could not be made.
-      if (running === undefined) REAL.console.error("the gate does not start:", error);
+      if (instance === undefined) REAL.console.error("the gate does not start:", error);
+      else instance.breakDown(error);
       return failed();
     }
   },
