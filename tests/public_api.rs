@@ -17,7 +17,7 @@ use omnitrade_edge::clock::{ManualClock, Timestamp, seconds_up};
 use omnitrade_edge::config::{
     By, Cache, Client, Config, ConfigError, ConfigProblem, Cors, Jwt, Keys, Letters, Limit, Mode,
     OnFailure as ConfigOnFailure, OriginQuota, OriginQuotaOf, Penalty as PenaltyConfig, Route,
-    Sizes, Store, Strategy, Style, Ttl, VersionSource,
+    Sizes, Store, Strategy, Style, Ttl, UnknownQuery, VersionSource,
 };
 use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::limiter::{
@@ -214,6 +214,7 @@ fn every_part_of_a_configuration_can_be_named_and_read() {
     let cache: &Cache = route.cache.as_ref().unwrap();
     assert_eq!(cache.ttl, Some(Ttl::For(Duration::from_secs(1))));
     assert_eq!(cache.normalize.get("s"), Some(&Letters::Upper));
+    assert_eq!(cache.unknown_query, UnknownQuery::Drop);
     assert_eq!(
         cache.version.as_deref(),
         Some(&VersionSource::Header("x-v".into()))
