@@ -20,7 +20,7 @@ const WARM_UP = 10;
 const SECONDS = 20;
 
 /** Commands per request after that. If each request asked the store it would be over four. */
-const MOST = 2.5;
+const MOST = 1.6;
 
 /** More than the window of a user holds, so that the last ones are refused. */
 const QUOTES = 500;
