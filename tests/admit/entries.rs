@@ -137,7 +137,7 @@ fn who_is_refused_is_given_no_entry_and_no_lease() {
 fn an_entry_of_other_epochs_is_void_and_fetched_by_one() {
     let mut rig = Rig::start();
     rig.run::<()>(&["SET", "c", &entry(now() + 60 * second()), "EX", "60"]);
-    for (key, epochs) in [("t", "-,a1"), ("e", "b2,a1")] {
+    for (age, (key, epochs)) in [("t", "-,a1"), ("e", "b2,a1")].into_iter().enumerate() {
         let value = &epochs[..2].replace("-,", "a1");
         rig.run::<()>(&["SET", key, value, "EX", "60"]);
         let replies: Vec<_> = (0..10).map(|_| rig.ask(&with_entry(&[], now()))).collect();
@@ -149,10 +149,10 @@ fn an_entry_of_other_epochs_is_void_and_fetched_by_one() {
             1,
             "{key}"
         );
-        // The entry is fetched again and carries the epochs that the store reported.
-        let fresh = now() + 60 * second();
-        let made = entry(fresh).replacen("-,-", epochs, 1);
-        let made = made.replacen(&fresh.as_millis().to_string(), "9999999999999", 1);
+        // The entry is fetched again, and carries the epochs that the store reported and a stamp of
+        // its own: a lease belongs to the entry of one stamp.
+        let stamp = (now() + second() * (70 + age as u32)).as_millis();
+        let made = format!("2 9999999999999 9999999999999 {stamp} - {epochs} {{}}\n");
         rig.run::<()>(&["SET", "c", &made, "EX", "60"]);
         assert_eq!(
             entry_of(&rig.ask(&with_entry(&[], now()))).as_deref(),
