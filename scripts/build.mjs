@@ -69,7 +69,6 @@ async function compileWorker({ feature, folder, names }) {
   // The other levels make it smaller as it is, and larger when it is compressed.
   const named = join(scratch, "named.wasm");
   await run(join(root, "node_modules/.bin/wasm-opt"), ["-O1", "-g", join(scratch, "index_bg.wasm"), "-o", named]);
-  const glue = await readFile(join(scratch, "index_bg.js"), "utf8");
   const withNames = await readFile(named);
 
   await rm(folder, { recursive: true, force: true });
@@ -77,7 +76,7 @@ async function compileWorker({ feature, folder, names }) {
   await mkdir(dirname(names), { recursive: true });
   await writeFile(names, withNames);
   await writeFile(module, withoutCustomSections(withNames));
-  await writeFile(script, await bundleEntry(glue));
+  await writeFile(script, await bundleEntry(join(scratch, "index_bg.js")));
   // A source that was saved during the build must be newer than the build.
   for (const file of [script, module, names]) await utimes(file, started, started);
   return true;
@@ -93,18 +92,19 @@ async function compileModule(feature) {
 }
 
 /**
- * `wasm/entry.js` with what wasm-bindgen wrote, as one module.
- * @param {string} glue
+ * `wasm/entry.js` with what wasm-bindgen wrote and the JavaScript beside the Rust sources, as one
+ * module.
+ * @param {string} glue the file that wasm-bindgen wrote
  */
 async function bundleEntry(glue) {
   // Imported here, because it exists only after `bootstrap`.
-  const { build, transform } = await import("esbuild");
+  const { build } = await import("esbuild");
   // A function in place of a module, so that it can be called for each instance; and all that is
   // global in the glue, but not for every instance, is a parameter.
-  const { code } = await transform(glue, { format: "cjs" });
+  const bundled = await build({ entryPoints: [glue], bundle: true, format: "cjs", write: false, logLevel: "warning" });
   const contents = `export function makeGlue({ fetch, setTimeout, clearTimeout, console, Math, Response }) {
     const module = { exports: {} };
-    ${code}
+    ${bundled.outputFiles[0].text}
     return module.exports;
   }`;
   const { outputFiles } = await build({

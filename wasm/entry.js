@@ -59,10 +59,10 @@ class Instance {
     // Names with underscores are those of the allocator and of tables. They are called all the
     // time, and only on the way into another function or out of it. The handler notices by itself.
     if (typeof value !== "function" || name.startsWith("__") || name === "fetch") return value;
-    return (/** @type {unknown} */ a, /** @type {unknown} */ b, /** @type {unknown} */ c, /** @type {unknown} */ d) => {
+    return (/** @type {unknown[]} */ ...args) => {
       if (this.isBroken) return undefined;
       try {
-        return value(a, b, c, d);
+        return value(...args);
       } catch (error) {
         this.breakDown(error);
         throw error;
