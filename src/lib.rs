@@ -107,7 +107,8 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `reqwest` (default) | [`ReqwestTransport`](shell::ReqwestTransport); `fetch` on wasm32 |
+//! | `reqwest` (default) | `shell::ReqwestTransport`; nothing on wasm32 |
+//! | `fetch` (default) | `shell::FetchTransport`, over the platform's `fetch`; on wasm32 only |
 //! | `cli` | the command line, for `cargo install omnitrade-edge --features cli` |
 //! | `worker` | what the Worker is built from, on wasm32 only; not for other programs |
 //!

@@ -18,6 +18,8 @@ mod wire;
 
 pub use arg::Arg;
 pub use client::RestClient;
+#[cfg(all(target_arch = "wasm32", feature = "fetch"))]
+pub(crate) use client::SYNC_TOKEN;
 pub use command::Command;
 #[doc(hidden)]
 pub use failure::from_text as meaning_of;

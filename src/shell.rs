@@ -1,10 +1,16 @@
 //! The shells connect the engine to a platform. All input and output happens here.
 
-#[cfg(feature = "reqwest")]
+#[cfg(all(not(target_arch = "wasm32"), feature = "reqwest"))]
 mod reqwest;
 
-#[cfg(feature = "reqwest")]
+#[cfg(all(not(target_arch = "wasm32"), feature = "reqwest"))]
 pub use self::reqwest::ReqwestTransport;
+
+#[cfg(all(target_arch = "wasm32", feature = "fetch"))]
+mod fetch;
+
+#[cfg(all(target_arch = "wasm32", feature = "fetch"))]
+pub use self::fetch::FetchTransport;
 
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 #[doc(hidden)]

@@ -332,7 +332,8 @@ fn is_unknown_script(error: &Error) -> bool {
     error.redis_code() == Some(failure::NO_SCRIPT) && !error.may_have_run()
 }
 
-const SYNC_TOKEN: HeaderName = HeaderName::from_static("upstash-sync-token");
+/// The only header that the client reads of a reply.
+pub(crate) const SYNC_TOKEN: HeaderName = HeaderName::from_static("upstash-sync-token");
 
 /// The longest sync token that is kept, in bytes.
 const MAX_SYNC_TOKEN: usize = 1024;

@@ -1,33 +1,18 @@
-//! [`Transport`] over `reqwest`: sockets natively, the platform's `fetch` on wasm.
-//!
-//! `native.rs` and `wasm.rs` hold what differs between the two, under the same names.
+//! [`Transport`] over `reqwest`: sockets, the system's clock and tokio's timers.
 
-use std::time::Duration;
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, millis};
 use crate::error::{Error, ErrorKind};
 use crate::transport::{Transport, TransportError};
 
-#[cfg(not(target_arch = "wasm32"))]
-mod native;
-#[cfg(not(target_arch = "wasm32"))]
-use native as platform;
-
-#[cfg(target_arch = "wasm32")]
-mod wasm;
-#[cfg(target_arch = "wasm32")]
-use wasm as platform;
-
 /// A transport over `reqwest`. It is cheap to clone, and clones share their connections.
 ///
-/// Natively it needs a tokio runtime with time and I/O enabled, and it does not follow redirects,
-/// so that the token reaches no other address. On wasm, `fetch` follows redirects by its own rules.
-///
-/// On wasm the platform does not say whether a connection was established, so a failure is always
-/// [`TransportError::Broken`]. If a reply does not announce its length, its size is checked only
-/// after it has been read.
+/// It needs a tokio runtime with time and I/O enabled, and it does not follow redirects, so that
+/// the token reaches no other address. On wasm32, `FetchTransport` takes its place.
 #[derive(Debug, Clone)]
 pub struct ReqwestTransport {
     client: ::reqwest::Client,
@@ -40,7 +25,9 @@ impl ReqwestTransport {
     ///
     /// [`ErrorKind::Config`] if TLS cannot be set up on this machine.
     pub fn new() -> Result<Self, Error> {
-        let client = platform::client()
+        let client = ::reqwest::Client::builder()
+            .redirect(::reqwest::redirect::Policy::none())
+            .build()
             .map_err(|_| Error::new(ErrorKind::Config, false, "TLS cannot be set up here"))?;
         Ok(Self { client })
     }
@@ -60,17 +47,12 @@ impl Transport for ReqwestTransport {
         timeout: Duration,
         max_bytes: usize,
     ) -> Result<http::Response<Bytes>, TransportError> {
-        let start = self.now();
-        // `fetch` may report a timeout as another error, so the elapsed time decides.
-        let named = |error: ::reqwest::Error| match platform::failure(&error) {
-            TransportError::Broken if self.now().since(start) >= timeout => TransportError::Timeout,
-            failure => failure,
-        };
         // Only a malformed request fails here, and it is not sent.
         let mut request =
             ::reqwest::Request::try_from(request).map_err(|_| TransportError::Connect)?;
-        *request.timeout_mut() = Some(timeout.min(MAX_TIMEOUT));
-        let mut response = self.client.execute(request).await.map_err(named)?;
+        *request.timeout_mut() = Some(timeout);
+        let response = self.client.execute(request).await;
+        let mut response = response.map_err(|error| failure(&error))?;
 
         let announced = response.content_length().unwrap_or(0);
         if usize::try_from(announced).map_or(true, |length| length > max_bytes) {
@@ -79,27 +61,68 @@ impl Transport for ReqwestTransport {
         let mut reply = http::Response::new(Bytes::new());
         *reply.status_mut() = response.status();
         std::mem::swap(reply.headers_mut(), response.headers_mut());
-        let body = platform::body(response, max_bytes).await.map_err(named)?;
+        let body = body(response, max_bytes).await;
+        let body = body.map_err(|error| failure(&error))?;
         *reply.body_mut() = body.ok_or(TransportError::TooLarge)?;
         Ok(reply)
     }
 
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place where native time is read"
+    )]
     fn now(&self) -> Timestamp {
-        platform::now()
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Timestamp::from_millis(millis(since_epoch))
     }
 
     async fn sleep(&self, duration: Duration) {
-        platform::sleep(duration.min(MAX_TIMEOUT)).await;
+        tokio::time::sleep(duration).await;
     }
 
+    /// The standard library seeds each of its hashers at random, which is random enough to spread
+    /// retries.
     fn random(&self) -> f64 {
-        platform::random()
+        const BITS: u32 = 53;
+        let number = RandomState::new().hash_one(()) >> (u64::BITS - BITS);
+        number as f64 / (1u64 << BITS) as f64
     }
 }
 
-/// The longest timeout that JavaScript's timers accept; a longer one would panic in `reqwest`.
-const MAX_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
+fn failure(error: &::reqwest::Error) -> TransportError {
+    if error.is_connect() {
+        TransportError::Connect
+    } else if error.is_timeout() {
+        TransportError::Timeout
+    } else {
+        TransportError::Broken
+    }
+}
+
+/// Reads the body chunk by chunk; `None` as soon as it exceeds `max_bytes`.
+async fn body(
+    mut response: ::reqwest::Response,
+    max_bytes: usize,
+) -> ::reqwest::Result<Option<Bytes>> {
+    let Some(first) = response.chunk().await? else {
+        return Ok(Some(Bytes::new()));
+    };
+    let Some(second) = response.chunk().await? else {
+        return Ok((first.len() <= max_bytes).then_some(first));
+    };
+    let mut body = BytesMut::from(first);
+    let mut next = Some(second);
+    while let Some(chunk) = next {
+        if body.len().saturating_add(chunk.len()) > max_bytes {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+        next = response.chunk().await?;
+    }
+    Ok(Some(body.freeze()))
+}
 
 #[cfg(test)]
-#[cfg(not(target_arch = "wasm32"))]
 mod tests;

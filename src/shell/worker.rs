@@ -12,7 +12,7 @@ use crate::config::{Config, ConfigError};
 use crate::error::Error;
 use crate::gateway::{AdminToken, Problem};
 use crate::redis::{Options, RestClient};
-use crate::shell::ReqwestTransport;
+use crate::shell::FetchTransport;
 
 use super::web::{ExecutionContext, Isolate, Store, respond};
 
@@ -144,12 +144,13 @@ fn store(
         let token = message.contains(": token: ");
         ConfigError::of(if token { STORE[1] } else { STORE[0] }, &message)
     };
-    let transport = ReqwestTransport::new().map_err(of)?;
     let mut options = Options::new(url, token);
     if let Some(config) = config {
         options = options.timeout(config.redis.timeout);
     }
-    RestClient::new(transport, options).map(Some).map_err(of)
+    RestClient::new(FetchTransport::new(), options)
+        .map(Some)
+        .map_err(of)
 }
 
 /// Reads the bindings with these names, which are texts, without the white space around them: a

@@ -18,7 +18,7 @@ use crate::limiter::Work;
 use crate::message::body::BodyError;
 use crate::message::forward::Failure;
 use crate::redis::{Command, RestClient, Value};
-use crate::shell::ReqwestTransport;
+use crate::shell::FetchTransport;
 use crate::store::{ADMIT, Ask, KEEP, Write};
 
 use super::body::JsBody;
@@ -37,7 +37,7 @@ const LONGEST_AFTERWARDS: Duration = Duration::from_secs(25);
 const AT_ONCE: Duration = Duration::from_millis(50);
 
 /// A client of the store.
-pub type Store = RestClient<ReqwestTransport>;
+pub type Store = RestClient<FetchTransport>;
 
 /// One isolate's gate and its way to the store.
 #[derive(Debug)]
