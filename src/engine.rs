@@ -12,5 +12,6 @@ pub mod proxy_names;
 pub mod registry;
 pub mod route;
 pub mod router;
+pub mod sort;
 pub mod subject;
 pub mod url;

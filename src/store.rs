@@ -10,6 +10,7 @@
 
 mod ask;
 mod link;
+mod lua;
 mod reply;
 mod write;
 

@@ -375,9 +375,16 @@ pub(super) const fn field(
         name,
         shape,
         absent,
-        doc,
+        doc: match IS_WORKER {
+            true => "",
+            false => doc,
+        },
     }
 }
+
+/// The Worker only checks values. It makes neither the schema nor the reference page, so it does
+/// not carry the texts that only these show.
+const IS_WORKER: bool = cfg!(all(target_arch = "wasm32", feature = "worker"));
 
 /// The texts in a list.
 pub(super) fn texts(list: &Value) -> Vec<&str> {

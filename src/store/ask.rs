@@ -9,9 +9,11 @@ use crate::engine::limit::sliding_window::{Cut, TOLERANCE};
 use crate::engine::limit::{Buckets, Charge, Lend, Receipt};
 use crate::redis::Script;
 
+use super::lua::script;
+
 /// The script. It recognises a repeat of a call by its id, so a call may be sent again.
 pub static ADMIT: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("admit.lua")).repeatable());
+    LazyLock::new(|| Script::new(script!("admit.lua")).repeatable());
 
 /// One call of the script.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 use crate::engine::http_cache::CacheKey;
 use crate::redis::Script;
 
+use super::lua::script;
+
 /// Writes an entry unless a newer one is there ([`Write::Keep`]). The call may be sent again.
-pub static KEEP: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("keep.lua")).repeatable());
+pub static KEEP: LazyLock<Script> = LazyLock::new(|| Script::new(script!("keep.lua")).repeatable());
 
 /// A command that writes to the store after a response.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The text shapes of the grammar: which texts fit, and how an error describes them.
 
 use crate::engine::cors::is_page_origin;
-use crate::engine::http_cache::{VersionSource, places};
+use crate::engine::http_cache::{VersionSource, is_token, places};
 use crate::engine::route::{Pattern, PatternError};
 
 use super::super::method::{in_capitals, is_method};
@@ -71,13 +71,13 @@ pub const PAGE_ORIGIN: Shape = Shape::Text {
 /// The name of a header.
 pub const HEADER: Shape = Shape::Text {
     expected: "the name of a header",
-    fits: |text| http::HeaderName::from_bytes(text.as_bytes()).is_ok(),
+    fits: is_token,
 };
 
 /// The name of a header that reaches the origin.
 pub const FORWARD: Shape = Shape::Text {
     expected: "the name of a header (without `query` all go to the origin)",
-    fits: |text| text != "*" && http::HeaderName::from_bytes(text.as_bytes()).is_ok(),
+    fits: |text| text != "*" && is_token(text),
 };
 
 /// A request method. `config/check.rs` rejects an unknown one.

@@ -176,7 +176,7 @@ pub(super) fn trim(text: &str) -> &str {
 }
 
 /// Whether the text is a token (RFC 9110 §5.6.2), as a field name or a directive is.
-pub(super) fn is_token(text: &str) -> bool {
+pub fn is_token(text: &str) -> bool {
     !text.is_empty() && text.chars().all(is_token_char)
 }
 

@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use serde::Deserialize;
 
+use crate::engine::sort::sort_by;
 use crate::engine::url::{normal_query, normal_word};
 
 /// The query parameters that count on a route, and how their values are spelt.
@@ -59,7 +60,7 @@ impl DeclaredQuery {
                 }
             })
             .collect();
-        parameters.sort_by(|a, b| a.spelling.cmp(&b.spelling));
+        sort_by(&mut parameters, |a, b| a.spelling.cmp(&b.spelling));
         parameters.dedup_by(|a, b| a.spelling == b.spelling);
         Self { parameters }
     }
@@ -103,7 +104,7 @@ impl DeclaredQuery {
                 kept.push((at, Some(Cow::Borrowed(default))));
             }
         }
-        kept.sort_by_key(|(at, _)| *at);
+        sort_by(&mut kept, |(one, _), (other, _)| one.cmp(other));
         let pairs: Vec<String> = kept
             .into_iter()
             .filter_map(|(at, value)| {

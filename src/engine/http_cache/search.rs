@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::super::sort::sort_by;
 use super::super::url::Target;
 use super::fields::{Fields, elements};
 use super::query::decoded;
@@ -62,7 +63,9 @@ impl NoVarySearch {
             .collect();
         if self.any_order {
             // The sort is stable: parameters with the same name keep their order.
-            kept.sort_by_cached_key(|pair| name(pair).into_owned());
+            let mut named: Vec<_> = kept.iter().map(|pair| (name(pair), *pair)).collect();
+            sort_by(&mut named, |(one, _), (other, _)| one.cmp(other));
+            kept = named.into_iter().map(|(_, pair)| pair).collect();
         }
         (!kept.is_empty()).then(|| kept.join("&"))
     }

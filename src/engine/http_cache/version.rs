@@ -7,7 +7,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::fields::{Fields, trim};
+use super::fields::{Fields, is_token, trim};
 
 /// Where a response contains the version of its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,10 +36,7 @@ impl VersionSource {
                 let fits = path.len() <= LONGEST_PATH && names.iter().all(|name| !name.is_empty());
                 fits.then_some(Self::Json(names))
             }
-            ("header", name) => {
-                let name = http::HeaderName::from_bytes(name.as_bytes()).ok()?;
-                Some(Self::Header(name.as_str().to_owned()))
-            }
+            ("header", name) => is_token(name).then(|| Self::Header(name.to_ascii_lowercase())),
             _ => None,
         }
     }
