@@ -1,6 +1,7 @@
 //! Subjects: whom a limit counts. A subject is an address or a digest of an API key, never the key
 //! itself.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -100,6 +101,40 @@ fn is_port(text: &str) -> bool {
     (1..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
 }
 
+/// What a deployment's digests are made with: it is prepared once, and each digest starts from it.
+#[derive(Clone)]
+pub struct Digests(Option<Hmac<Sha256>>);
+
+impl Digests {
+    /// The digests of this [`domain`].
+    pub fn new(domain: &str) -> Self {
+        // HMAC accepts keys of any length, so there always is one.
+        Self(Hmac::new_from_slice(domain.as_bytes()).ok())
+    }
+
+    /// As [`of_api_key`].
+    pub fn of_api_key(&self, key: &str) -> String {
+        self.digest(key, 16)
+    }
+
+    /// The first `bytes` bytes of an HMAC-SHA-256 of `text`, in hexadecimal.
+    fn digest(&self, text: &str, bytes: usize) -> String {
+        // What is returned otherwise would reveal nothing either.
+        let Some(mut mac) = self.0.clone() else {
+            return UNKNOWN_ADDRESS.to_owned();
+        };
+        mac.update(text.as_bytes());
+        hex(mac.finalize().into_bytes().iter().take(bytes))
+    }
+}
+
+/// Does not show the domain.
+impl fmt::Debug for Digests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Digests").finish_non_exhaustive()
+    }
+}
+
 /// The subject of an API key: the first 128 bits of an HMAC-SHA-256 of the key, in hexadecimal.
 ///
 /// `domain` separates the digests of different deployments: see [`domain`].
@@ -111,7 +146,7 @@ fn is_port(text: &str) -> bool {
 /// assert_ne!(digest, of_api_key("ote_example", &domain("staging")));
 /// ```
 pub fn of_api_key(key: &str, domain: &str) -> String {
-    digest(key, domain, 16)
+    Digests::new(domain).of_api_key(key)
 }
 
 /// The subject of a user whom a verified token names: 128 bits in hexadecimal, as for an API key.
@@ -125,7 +160,7 @@ pub fn of_api_key(key: &str, domain: &str) -> String {
 /// assert_ne!(of_user("alice", &domain), of_api_key("alice", &domain));
 /// ```
 pub fn of_user(name: &str, domain: &str) -> String {
-    digest(name, &format!("{domain}:user"), 16)
+    Digests::new(&format!("{domain}:user")).digest(name, 16)
 }
 
 /// A name for the state under `key` that may be shown to the client: the first 64 bits of an
@@ -139,18 +174,7 @@ pub fn of_user(name: &str, domain: &str) -> String {
 /// assert_ne!(name, partition("ot:l:per-client:192.0.2.7"));
 /// ```
 pub fn partition(key: &str) -> String {
-    digest(key, "omnitrade-edge:1:partition", 8)
-}
-
-/// The first `bytes` bytes of an HMAC-SHA-256 of `text`, in hexadecimal.
-fn digest(text: &str, domain: &str, bytes: usize) -> String {
-    // HMAC accepts keys of any length, so this error cannot occur. The value returned here would
-    // reveal nothing either.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(domain.as_bytes()) else {
-        return UNKNOWN_ADDRESS.to_owned();
-    };
-    mac.update(text.as_bytes());
-    hex(mac.finalize().into_bytes().iter().take(bytes))
+    Digests::new("omnitrade-edge:1:partition").digest(key, 8)
 }
 
 /// The HMAC domain of a deployment's digests. The prefix of its keys in Redis identifies the
@@ -162,12 +186,15 @@ pub fn domain(prefix: &str) -> String {
     format!("omnitrade-edge:1:{prefix}")
 }
 
-fn hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
-    use std::fmt::Write as _;
-    bytes.fold(String::with_capacity(32), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+/// Bytes in lower-case hexadecimal.
+pub(super) fn hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
+    let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or('0');
+    let mut text = String::with_capacity(64);
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    text
 }
 
 #[cfg(test)]

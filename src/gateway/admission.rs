@@ -41,7 +41,13 @@ impl Admission {
         memory: &LimitMemory,
         now: Timestamp,
     ) -> Self {
-        let mut client = Client::new(&plan.client, &plan.store.key_prefix, head, holder);
+        let mut client = Client::new(
+            &plan.client,
+            &plan.store.key_prefix,
+            &plan.digests,
+            head,
+            holder,
+        );
         let (mut limits, mut charges) = (Vec::new(), Vec::new());
         for (limit, kept) in &route.limits {
             let Some(buckets) = buckets(&mut client, plan, limit, route) else {

@@ -9,6 +9,8 @@ use crate::engine::limit::{OnFailure, Quota, Role, penalty};
 use crate::engine::limit_fields;
 use crate::engine::route::Pattern;
 use crate::engine::router::Router;
+use crate::engine::sort::sort_by;
+use crate::engine::subject::{Digests, domain};
 
 use crate::cache::CachePlan;
 use crate::message::outbound::OutboundPlan;
@@ -22,6 +24,8 @@ pub struct Plan {
     pub client: config::Client,
     /// How the store is used.
     pub store: config::Store,
+    /// What API keys are digested with.
+    pub digests: Digests,
     /// The version of the headers that tell clients their limits.
     pub headers: config::Style,
     /// Whether these headers name the bucket that the client counts in, which only draft-10 has a
@@ -166,11 +170,14 @@ impl Plan {
             routes.push((pattern, Rc::new(plan)));
         }
         // The router keeps routes with one path in this order.
-        routes.sort_by_key(|(_, plan)| plan.methods.is_none());
+        sort_by(&mut routes, |(_, one), (_, other)| {
+            one.methods.is_none().cmp(&other.methods.is_none())
+        });
         Ok(Self {
             origin: config.origin.clone(),
             client: config.client.clone(),
             store: config.redis.clone(),
+            digests: Digests::new(&domain(&config.redis.key_prefix)),
             headers: config.headers,
             partition_key: config.partition_key && config.headers == config::Style::Draft10,
             outbound: OutboundPlan {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::config::{self, Keys};
 use crate::engine::http_cache::is_exact;
 use crate::engine::registry::record_key;
-use crate::engine::subject;
+use crate::engine::subject::{self, Digests};
 use crate::message::head::{Head, bearer};
 
 use super::tokens::Holder;
@@ -17,6 +17,7 @@ use super::tokens::Holder;
 pub struct Client<'a, H> {
     rules: &'a config::Client,
     key_prefix: &'a str,
+    digests: &'a Digests,
     head: &'a H,
     api_key: Option<Cow<'a, str>>,
     /// Whom the client's token stands for.
@@ -29,16 +30,19 @@ pub struct Client<'a, H> {
 }
 
 impl<'a, H: Head> Client<'a, H> {
-    /// The client that sent `head`. `holder`: the client that its token stands for.
+    /// The client that sent `head`. `digests`: those of `key_prefix`. `holder`: the client that its
+    /// token stands for.
     pub fn new(
         rules: &'a config::Client,
         key_prefix: &'a str,
+        digests: &'a Digests,
         head: &'a H,
         holder: Option<Rc<Holder>>,
     ) -> Self {
         let mut client = Self {
             rules,
             key_prefix,
+            digests,
             head,
             api_key: None,
             holder,
@@ -59,8 +63,7 @@ impl<'a, H: Head> Client<'a, H> {
     /// The subject of its API key, if it has one.
     pub fn digest(&mut self) -> Option<String> {
         let key = self.api_key.as_ref()?;
-        let domain = subject::domain(self.key_prefix);
-        let digest = || subject::of_api_key(key.trim(), &domain);
+        let digest = || self.digests.of_api_key(key.trim());
         Some(self.digest.get_or_insert_with(digest).clone())
     }
 

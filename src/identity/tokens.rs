@@ -8,7 +8,7 @@ use quick_cache::unsync::Cache;
 
 use crate::clock::Timestamp;
 use crate::engine::jwt::{Claims, Key, Token};
-use crate::engine::subject;
+use crate::engine::subject::{self, Digests};
 
 use super::issuer_keys::{IssuerKeys, KeyReply};
 
@@ -35,6 +35,8 @@ pub struct Identities {
     claims: Claims,
     /// The HMAC domain of digests.
     domain: String,
+    /// What tokens are digested with.
+    digests: Digests,
     keys: IssuerKeys,
     /// Whether a token has come that the keys may verify. Before that nobody needs them.
     needs_keys: bool,
@@ -105,6 +107,7 @@ impl Identities {
     pub fn new(claims: Claims, key_prefix: &str) -> Self {
         Self {
             claims,
+            digests: Digests::new(&subject::domain(key_prefix)),
             domain: subject::domain(key_prefix),
             keys: IssuerKeys::default(),
             needs_keys: false,
@@ -115,7 +118,7 @@ impl Identities {
 
     /// What is known of a token. `waited`: how long the request has waited for the keys.
     pub fn find(&mut self, token: &str, waited: Duration, now: Timestamp) -> Finding {
-        let digest = subject::of_api_key(token, &self.domain);
+        let digest = self.digests.of_api_key(token);
         let known = self.known.get(&digest).filter(|(_, until)| now < *until);
         if let Some((holder, _)) = known {
             return Finding::Holder(Some(Rc::clone(holder)));

@@ -6,6 +6,7 @@ mod head;
 mod origin;
 mod pipe;
 mod platform;
+mod prepared;
 mod respond;
 mod run;
 mod token;

@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
+use super::super::subject::hex;
 use super::fields::Fields;
 use super::query::{DeclaredQuery, canonical_query};
-use super::vary::{hex, selector};
+use super::vary::selector;
 use crate::engine::url::Target;
 
 /// The key of a stored response.

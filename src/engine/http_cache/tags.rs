@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::super::subject::hex;
 use super::key::CacheKey;
 use super::query::{DeclaredQuery, canonical_query, unescaped};
-use super::vary::hex;
 use crate::engine::route::without_parameters;
 use crate::engine::url::Target;
 

@@ -3,6 +3,8 @@
 
 use sha2::{Digest, Sha256};
 
+use super::super::sort::sort_by;
+use super::super::subject::hex;
 use super::fields::{Fields, elements, is_exact, is_token, trim};
 
 /// The meaning of `Vary`.
@@ -95,7 +97,7 @@ fn preferences(name: &str, value: &str) -> Vec<String> {
             member
         })
         .collect();
-    members.sort_unstable();
+    sort_by(&mut members, Ord::cmp);
     members.dedup();
     members
 }
@@ -115,14 +117,6 @@ pub(super) fn matches<F: Fields + ?Sized>(
     stored
         .iter()
         .all(|(name, digest)| selector(request, name) == *digest)
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
-    bytes
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|digit| char::from_digit(u32::from(digit), 16))
-        .collect()
 }
 
 const SELECTOR_BYTES: usize = 16;

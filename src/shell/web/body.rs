@@ -1,37 +1,60 @@
 //! A stored body as a JavaScript array, so that it need not pass through wasm's memory again.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use bytes::Bytes;
 use js_sys::Uint8Array;
 
 use crate::message::body::Body;
 
+use super::prepared::Prepared;
+
 /// Bytes on the JavaScript side. They are plain data, which may outlive the request that brought
 /// them.
 #[derive(Debug, Clone)]
-pub struct JsBody(Uint8Array);
+pub struct JsBody {
+    array: Uint8Array,
+    head: Rc<RefCell<Option<Prepared>>>,
+}
 
 impl JsBody {
     /// The array.
     pub const fn array(&self) -> &Uint8Array {
-        &self.0
+        &self.array
+    }
+
+    /// The head of the latest response with this body, which the next one changes. All clones share
+    /// it. There is none while a response is being made.
+    pub fn head(&self) -> &RefCell<Option<Prepared>> {
+        &self.head
+    }
+}
+
+impl From<Uint8Array> for JsBody {
+    fn from(array: Uint8Array) -> Self {
+        Self {
+            array,
+            head: Rc::default(),
+        }
     }
 }
 
 impl Body for JsBody {
     fn len(&self) -> usize {
-        usize::try_from(self.0.length()).unwrap_or(usize::MAX)
+        usize::try_from(self.array.length()).unwrap_or(usize::MAX)
     }
 
     fn bytes(&self) -> Bytes {
-        self.0.to_vec().into()
+        self.array.to_vec().into()
     }
 
     fn from_bytes(bytes: Bytes) -> Self {
-        Self(Uint8Array::from(&*bytes))
+        Uint8Array::from(&*bytes).into()
     }
 
     fn slice(&self, from: usize, to: usize) -> Self {
         let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        Self(self.0.subarray(place(from), place(to)))
+        self.array.subarray(place(from), place(to)).into()
     }
 }

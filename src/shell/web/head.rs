@@ -1,54 +1,149 @@
 //! The heads of requests and responses, as the gateway sees them.
 
 use std::borrow::Cow;
+use std::ops::Range;
+use std::rc::Rc;
 
 use js_sys::{Array, try_iter};
-use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::*;
 use web_sys::{Headers, Request, Response};
 
+use crate::config::Config;
 use crate::engine::http_cache::Fields;
 use crate::message::head::{Head, OriginHead};
+
+#[wasm_bindgen(module = "/src/shell/web/web.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = headOf)]
+    fn head_of(request: &Request, names: &Array) -> String;
+}
+
+/// The names of the headers that are read together, because a decision asks for them in most
+/// requests. Each of the others is read when it is asked for.
+#[derive(Debug)]
+pub struct Usual {
+    names: Vec<String>,
+    /// The same for JavaScript.
+    array: Array,
+}
+
+impl Usual {
+    /// The names, with those in the configuration.
+    pub fn of(config: &Config) -> Self {
+        let mut names: Vec<String> = USUAL.map(str::to_owned).into();
+        let keys = config.client.api_key_headers.iter();
+        let caches = config
+            .routes
+            .iter()
+            .filter_map(|route| route.cache.as_ref());
+        let varied = caches.flat_map(|cache| &cache.vary);
+        for name in keys.chain([&config.client.ip_header]).chain(varied) {
+            let name = name.to_ascii_lowercase();
+            if !names.contains(&name) && names.len() < MOST_USUAL {
+                names.push(name);
+            }
+        }
+        let array = names
+            .iter()
+            .map(|name| JsValue::from(name.as_str()))
+            .collect();
+        Self { names, array }
+    }
+}
+
+/// The headers that decide about limits, the cache and CORS.
+const USUAL: [&str; 11] = [
+    "authorization",
+    "cache-control",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "origin",
+    "pragma",
+    "range",
+    "upgrade",
+];
+
+/// The most names that are read together: a configuration may name any number, and a request to one
+/// route does not need those of all others.
+const MOST_USUAL: usize = 24;
 
 /// The head of the client's request.
 #[derive(Debug)]
 pub struct RequestHead {
-    method: String,
-    url: String,
-    headers: Headers,
+    request: Request,
+    usual: Rc<Usual>,
+    /// What JavaScript has told: method, URL and the usual headers.
+    text: String,
+    /// Where the lines of the text are.
+    lines: Vec<Range<usize>>,
 }
 
 impl RequestHead {
     /// The head of `request`.
-    pub fn of(request: &Request) -> Self {
-        Self {
-            method: request.method(),
-            url: request.url(),
-            headers: request.headers(),
+    pub fn of(request: Request, usual: &Rc<Usual>) -> Self {
+        let text = head_of(&request, &usual.array);
+        let mut lines = Vec::with_capacity(usual.names.len() + 2);
+        let mut from = 0;
+        for line in text.split('\n') {
+            lines.push(from..from + line.len());
+            from += line.len() + 1;
         }
+        Self {
+            request,
+            usual: Rc::clone(usual),
+            text,
+            lines,
+        }
+    }
+
+    /// The request itself.
+    pub const fn request(&self) -> &Request {
+        &self.request
+    }
+
+    fn line(&self, at: usize) -> &str {
+        let line = self.lines.get(at).cloned();
+        line.and_then(|line| self.text.get(line))
+            .unwrap_or_default()
+    }
+
+    /// The place of a header among the usual ones.
+    fn usual(&self, name: &str) -> Option<usize> {
+        let known = |known: &String| known.eq_ignore_ascii_case(name);
+        self.usual.names.iter().position(known)
     }
 }
 
 impl Fields for RequestHead {
     fn value(&self, name: &str) -> Option<Cow<'_, str>> {
-        value(&self.headers, name)
+        match self.usual(name) {
+            Some(at) => self.line(at + 2).strip_prefix('=').map(Cow::Borrowed),
+            None => value(&self.request.headers(), name),
+        }
     }
 
     fn has(&self, name: &str) -> bool {
-        self.headers.has(name).unwrap_or(false)
+        match self.usual(name) {
+            Some(at) => self.line(at + 2).starts_with('='),
+            None => self.request.headers().has(name).unwrap_or(false),
+        }
     }
 }
 
 impl Head for RequestHead {
     fn method(&self) -> &str {
-        &self.method
+        self.line(0)
     }
 
     fn url(&self) -> &str {
-        &self.url
+        self.line(1)
     }
 
     fn names(&self) -> Vec<String> {
-        names(&self.headers)
+        names(&self.request.headers())
     }
 }
 

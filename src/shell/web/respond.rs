@@ -5,7 +5,7 @@ use std::time::Duration;
 use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{Headers, ReadableStream, Response, ResponseInit};
+use web_sys::{ReadableStream, Response, ResponseInit};
 
 use crate::gateway::Relay;
 use crate::message::answer::{Answer, Content};
@@ -15,6 +15,7 @@ use super::body::JsBody;
 use super::origin::ignore;
 use super::pipe::pipe;
 use super::platform::sleep;
+use super::prepared::{Prepared, respond_once};
 
 /// Makes a response of an answer.
 ///
@@ -22,23 +23,22 @@ use super::platform::sleep;
 ///
 /// If the runtime refuses it. It accepts every field value that came from it.
 pub fn respond(answer: Answer<JsBody>) -> Result<Response, JsValue> {
-    let headers = Headers::new()?;
-    for (name, value) in &answer.headers {
-        headers.append(name, value)?;
-    }
-    let init = ResponseInit::new();
-    init.set_status(answer.status);
-    init.set_headers(&headers);
-    match answer.body {
-        _ if has_no_content(answer.status) => Response::new_with_opt_str_and_init(None, &init),
-        Content::Empty => Response::new_with_opt_str_and_init(None, &init),
-        Content::Text(text) => Response::new_with_opt_str_and_init(Some(&text), &init),
-        Content::Stored(body) if body.is_empty() => {
-            Response::new_with_opt_str_and_init(None, &init)
+    let Answer {
+        status,
+        headers,
+        body,
+    } = answer;
+    match body {
+        Content::Text(text) if !has_no_content(status) => {
+            respond_once(status, &headers, &text.into())
         }
-        Content::Stored(body) => {
-            Response::new_with_opt_js_u8_array_and_init(Some(body.array()), &init)
+        Content::Stored(body) if !has_no_content(status) && !body.is_empty() => {
+            let kept = body.head().take();
+            let (response, head) = Prepared::respond(kept, status, headers, body.array())?;
+            body.head().replace(Some(head));
+            Ok(response)
         }
+        _ => respond_once(status, &headers, &JsValue::UNDEFINED),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::shell::FetchTransport;
 use crate::store::{ADMIT, Ask, KEEP, Write};
 
 use super::body::JsBody;
-use super::head::{RequestHead, ResponseHead};
+use super::head::{RequestHead, ResponseHead, Usual};
 use super::origin::Part;
 use super::platform::{ExecutionContext, Hold, Signal, Timer, keep_alive, now, sleep, warn};
 use super::respond::Wait;
@@ -44,6 +44,7 @@ pub type Store = RestClient<FetchTransport>;
 pub struct Isolate {
     gate: RefCell<Gate<JsBody>>,
     store: Option<Store>,
+    usual: Rc<Usual>,
 }
 
 impl Isolate {
@@ -62,12 +63,13 @@ impl Isolate {
         Ok(Rc::new(Self {
             gate: RefCell::new(gate.with_admin_token(admin_token)),
             store,
+            usual: Rc::new(Usual::of(config)),
         }))
     }
 
     /// Answers a request: at once with a response where memory suffices, else with a promise.
     pub fn handle(self: &Rc<Self>, request: Request, context: ExecutionContext) -> JsValue {
-        let head = RequestHead::of(&request);
+        let head = RequestHead::of(request, &self.usual);
         let mut gate = self.gate.borrow_mut();
         let step = gate.decide(&head, now());
         gate.take_notes().iter().for_each(|note| warn(note));
@@ -75,7 +77,6 @@ impl Isolate {
         self.fetch_keys_if_due(&context);
         let run = Run {
             isolate: Rc::clone(self),
-            request,
             head,
             context,
         };
@@ -89,7 +90,6 @@ impl Isolate {
 /// One request on its way.
 struct Run {
     isolate: Rc<Isolate>,
-    request: Request,
     head: RequestHead,
     context: ExecutionContext,
 }
@@ -201,7 +201,7 @@ impl Run {
                 Advance::Step(step)
             }
             Step::Read(reading) => {
-                let body = origin::read(self.request.body(), reading.most(), None).await;
+                let body = origin::read(self.head.request().body(), reading.most(), None).await;
                 let body = body.map_err(|part| part.why);
                 let mut gate = self.isolate.gate.borrow_mut();
                 Advance::Step(gate.body_read(&self.head, reading, body, now()))
@@ -219,7 +219,7 @@ impl Run {
                 if context.leads() && held.is_none() {
                     *held = Some(Hold::on(&self.context));
                 }
-                let answered = origin::fetch(&self.request, &fetch).await;
+                let answered = origin::fetch(self.head.request(), &fetch).await;
                 match (self.origin_answered(context, &answered), answered) {
                     (Handoff::Step(step), answered) => {
                         answered.iter().for_each(origin::let_go);

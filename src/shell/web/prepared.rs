@@ -1,0 +1,110 @@
+//! Heads of responses that stay in JavaScript, because most of a head is the same for every client.
+//!
+//! A head knows all that it shows. It is taken out before it is changed and put back after the
+//! response was made, so one that was changed in part, by whatever end, is never used again. And a
+//! response sets every line that differs from what the head shows, whoever got the response before.
+//! So no client can see what was meant for another.
+
+use std::borrow::Cow;
+
+use wasm_bindgen::prelude::*;
+use web_sys::{Headers, Response};
+
+#[wasm_bindgen(module = "/src/shell/web/web.js")]
+extern "C" {
+    #[wasm_bindgen(catch, js_name = answer)]
+    fn js_answer(
+        status: u16,
+        headers: &JsValue,
+        changes: &str,
+        is_new: bool,
+        body: &JsValue,
+    ) -> Result<Response, JsValue>;
+}
+
+/// A header line.
+type Line = (Cow<'static, str>, String);
+
+/// A head in JavaScript.
+#[derive(Debug)]
+pub struct Prepared {
+    headers: Headers,
+    shows: Vec<Line>,
+}
+
+impl Prepared {
+    /// Makes a response with these header lines, and the head for the next one. `kept`: the head of
+    /// an earlier response.
+    ///
+    /// # Errors
+    ///
+    /// If the runtime refuses the status or a header.
+    pub fn respond(
+        kept: Option<Self>,
+        status: u16,
+        lines: Vec<Line>,
+        body: &JsValue,
+    ) -> Result<(Response, Self), JsValue> {
+        let kept = kept.and_then(|kept| Some((differing(&kept.shows, &lines)?, kept.headers)));
+        let (response, headers) = match kept {
+            Some((changes, headers)) => {
+                let changes = text(changes)?;
+                let response = js_answer(status, &headers, &changes, false, body)?;
+                (response, headers)
+            }
+            None => {
+                let headers = Headers::new()?;
+                let response = js_answer(status, &headers, &text(&lines)?, true, body)?;
+                (response, headers)
+            }
+        };
+        let shows = lines;
+        Ok((response, Self { headers, shows }))
+    }
+}
+
+/// Makes a response with these header lines.
+///
+/// # Errors
+///
+/// If the runtime refuses the status or a header.
+pub fn respond_once(status: u16, lines: &[Line], body: &JsValue) -> Result<Response, JsValue> {
+    js_answer(status, &JsValue::UNDEFINED, &text(lines)?, true, body)
+}
+
+/// The lines that replace those that a head shows, if setting them one by one makes the one of the
+/// other: if each line has its place in both, and none that changes is one of several of its name.
+fn differing<'a>(shows: &[Line], lines: &'a [Line]) -> Option<Vec<&'a Line>> {
+    if shows.len() != lines.len() {
+        return None;
+    }
+    let mut changes = Vec::new();
+    for (old, new) in shows.iter().zip(lines) {
+        if old.0 != new.0 {
+            return None;
+        }
+        if old.1 != new.1 {
+            let alike = |line: &&Line| line.0.eq_ignore_ascii_case(&new.0);
+            if lines.iter().filter(alike).count() > 1 {
+                return None;
+            }
+            changes.push(new);
+        }
+    }
+    Some(changes)
+}
+
+/// Lines as `web.js` takes them. A line feed would begin another one, and no header can hold one.
+fn text<'a>(lines: impl IntoIterator<Item = &'a Line>) -> Result<String, JsValue> {
+    let mut text = String::new();
+    for (name, value) in lines {
+        if name.contains('\n') || value.contains('\n') {
+            return Err(JsValue::UNDEFINED);
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.extend([name, "\n", value]);
+    }
+    Ok(text)
+}
