@@ -1,19 +1,37 @@
-/**
- * Bundles the built Worker with a probe that counts the bytes copied between JavaScript and wasm.
- */
+/** Bundles the built Worker with what a test puts around it. */
 import { join, relative } from "node:path";
 import { build } from "esbuild";
 import { root } from "../../scripts/lib/process.mjs";
 import { scratchFolder } from "../../scripts/lib/servers.mjs";
 
-/** @returns {Promise<string>} the script, from the root of the repository */
-export async function bundleCountingWorker() {
+/**
+ * With a probe that counts the bytes copied between JavaScript and wasm.
+ * @returns {Promise<string>} the script, from the root of the repository
+ */
+export function bundleCountingWorker() {
+  // The probe has to run first, because the Worker takes references to the copying functions as
+  // soon as it runs.
+  return bundle("counting/worker.mjs", ["counting/probe.mjs"]);
+}
+
+/**
+ * In a runtime that refuses what a request tells it to refuse.
+ * @returns {Promise<string>} the script, from the root of the repository
+ */
+export function bundleRefusingWorker() {
+  return bundle("refusing/worker.mjs", ["refusing/probe.mjs"]);
+}
+
+/**
+ * @param {string} entry in this folder, as are the files that run first
+ * @param {string[]} first
+ */
+async function bundle(entry, first) {
   const outfile = join(scratchFolder(), "index.js");
+  const here = (/** @type {string} */ file) => join(root, "tests/support", file);
   await build({
-    entryPoints: [join(root, "tests/support/counting/worker.mjs")],
-    // The probe has to run first, because the Worker takes references to the copying functions as
-    // soon as it runs.
-    inject: [join(root, "tests/support/counting/probe.mjs")],
+    entryPoints: [here(entry)],
+    inject: first.map(here),
     alias: { "built-worker": join(root, "build/index.js") },
     outfile,
     bundle: true,

@@ -15,6 +15,7 @@ use super::prepared::Prepared;
 #[derive(Debug, Clone)]
 pub struct JsBody {
     array: Uint8Array,
+    length: usize,
     head: Rc<RefCell<Option<Prepared>>>,
 }
 
@@ -34,6 +35,7 @@ impl JsBody {
 impl From<Uint8Array> for JsBody {
     fn from(array: Uint8Array) -> Self {
         Self {
+            length: usize::try_from(array.length()).unwrap_or(usize::MAX),
             array,
             head: Rc::default(),
         }
@@ -42,7 +44,7 @@ impl From<Uint8Array> for JsBody {
 
 impl Body for JsBody {
     fn len(&self) -> usize {
-        usize::try_from(self.array.length()).unwrap_or(usize::MAX)
+        self.length
     }
 
     fn bytes(&self) -> Bytes {

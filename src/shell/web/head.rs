@@ -52,9 +52,11 @@ impl Usual {
 }
 
 /// The headers that decide about limits, the cache and CORS.
-const USUAL: [&str; 11] = [
+const USUAL: [&str; 14] = [
     "authorization",
     "cache-control",
+    "connection",
+    "content-length",
     "if-match",
     "if-modified-since",
     "if-none-match",
@@ -63,6 +65,7 @@ const USUAL: [&str; 11] = [
     "origin",
     "pragma",
     "range",
+    "transfer-encoding",
     "upgrade",
 ];
 

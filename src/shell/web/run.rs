@@ -11,6 +11,7 @@ use wasm_bindgen_futures::{future_to_promise, spawn_local};
 use web_sys::{ReadableStream, Request, Response};
 
 use crate::cache::{Fill, Inserted, LONGEST_WAIT, Purge};
+use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
 use crate::error::Error;
 use crate::gateway::{AdminToken, After, Context, Gate, Handoff, Problem, Relay, Respond, Step};
@@ -70,11 +71,12 @@ impl Isolate {
     /// Answers a request: at once with a response where memory suffices, else with a promise.
     pub fn handle(self: &Rc<Self>, request: Request, context: ExecutionContext) -> JsValue {
         let head = RequestHead::of(request, &self.usual);
+        let now = now();
         let mut gate = self.gate.borrow_mut();
-        let step = gate.decide(&head, now());
+        let step = gate.decide(&head, now);
         gate.take_notes().iter().for_each(|note| warn(note));
         drop(gate);
-        self.fetch_keys_if_due(&context);
+        self.fetch_keys_if_due(&context, now);
         let run = Run {
             isolate: Rc::clone(self),
             head,
@@ -185,7 +187,7 @@ impl Run {
                 let step = gate.verified(&self.head, *token, outcome, now());
                 gate.take_notes().iter().for_each(|note| warn(note));
                 drop(gate);
-                self.isolate.fetch_keys_if_due(&self.context);
+                self.isolate.fetch_keys_if_due(&self.context, now());
                 Advance::Step(step)
             }
             Step::AwaitKeys(pause, awaited) => {
@@ -390,8 +392,8 @@ impl Isolate {
     }
 
     /// Fetches the keys of the tokens' issuer in the background, if that is due.
-    fn fetch_keys_if_due(self: &Rc<Self>, context: &ExecutionContext) {
-        if let Some(url) = self.gate.borrow_mut().take_key_fetch(now()) {
+    fn fetch_keys_if_due(self: &Rc<Self>, context: &ExecutionContext, now: Timestamp) {
+        if let Some(url) = self.gate.borrow_mut().take_key_fetch(now) {
             let isolate = Rc::clone(self);
             keep_alive(context, async move { isolate.fetch_keys(&url).await });
         }
