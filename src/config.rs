@@ -14,11 +14,11 @@ mod jwt;
 mod method;
 mod overlay;
 mod path;
+mod read;
 mod reference;
 mod shape;
 mod share;
 mod size;
-mod version;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -27,6 +27,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use serde_json::Value;
+
+use self::read::{Read, field, tables, words};
 
 pub use cache::{Cache, Ttl, UnknownQuery};
 pub use cors::Cors;
@@ -71,8 +73,7 @@ pub use crate::engine::limit_fields::Style;
 /// assert_eq!(wrong.problems().len(), 2);
 /// # Ok::<(), omnitrade_edge::config::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, Deserialize)]
-#[serde(remote = "Self")]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
     /// The API behind the gate: scheme, host and an optional path prefix, without a slash at the
@@ -80,7 +81,6 @@ pub struct Config {
     pub origin: String,
     /// How long the origin may take to start its response after it has received the whole request,
     /// and how long an upload may pause.
-    #[serde(deserialize_with = "duration::required")]
     pub origin_timeout: Duration,
     /// The methods that routes may name beside those of the IANA HTTP Method Registry.
     pub extra_methods: Vec<String>,
@@ -95,7 +95,6 @@ pub struct Config {
     /// the client's address when it is served.
     pub rewrite_location: bool,
     /// Which pages of other origins may read answers; if absent, the gate says nothing about that.
-    #[serde(default)]
     pub cors: Option<Cors>,
     /// How clients are told apart.
     pub client: Client,
@@ -124,9 +123,9 @@ impl Config {
         if !problems.is_empty() {
             return Err(ConfigError::new(problems));
         }
-        // A value that has the right shape also deserializes.
-        let mut config =
-            Config::deserialize(value).map_err(|e| ConfigError::of("", &e.to_string()))?;
+        // A value that has the right shape can be read.
+        let mut config = Self::read(&value)
+            .ok_or_else(|| ConfigError::of("", "expected what the grammar describes"))?;
         config
             .origin
             .truncate(config.origin.trim_end_matches('/').len());
@@ -199,15 +198,13 @@ impl<'de> Deserialize<'de> for Config {
 }
 
 /// How clients are told apart.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Client {
     /// The request headers that may hold the client's API key; the first one that does counts. Of
     /// `authorization` only a `Bearer` token counts.
-    #[serde(rename = "api_key_header", deserialize_with = "one_or_many")]
     pub api_key_headers: Vec<String>,
     /// How tokens are verified that name the user; if absent, none are.
-    #[serde(default)]
     pub jwt: Option<Jwt>,
     /// The request header with the client's address.
     pub ip_header: String,
@@ -218,8 +215,7 @@ pub struct Client {
 }
 
 /// Which API keys identify a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Keys {
     /// Every key that is sent.
@@ -230,11 +226,10 @@ pub enum Keys {
 }
 
 /// How the store is used.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Store {
     /// The deadline of one store call.
-    #[serde(deserialize_with = "duration::required")]
     pub timeout: Duration,
     /// The prefix of all key names ([`is_key_prefix`]).
     pub key_prefix: String,
@@ -243,18 +238,16 @@ pub struct Store {
 }
 
 /// One limit.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limit {
     /// The subject that it counts.
     pub by: By,
     /// The window.
-    #[serde(deserialize_with = "duration::required")]
     pub window: Duration,
     /// Permits in a window, without an API key or a verified token.
     pub quota: u64,
     /// Permits in a window with one; [`quota`](Self::quota) if absent.
-    #[serde(default)]
     pub keyed_quota: Option<u64>,
     /// Permits by plan: of registered keys if [`Client::keys`] is [`Keys::Registered`], and of
     /// verified tokens if [`Jwt::plan_claim`] is set.
@@ -262,18 +255,15 @@ pub struct Limit {
     /// How the store is asked about it.
     pub strategy: Strategy,
     /// The penalty for clients that ignore refusals, if any.
-    #[serde(default)]
     pub penalty: Option<Penalty>,
     /// Whether its refusals are enforced.
     pub mode: Mode,
     /// What happens to this limit while the store fails; if absent, [`Store::on_failure`] applies.
-    #[serde(default)]
     pub on_failure: Option<OnFailure>,
 }
 
 /// The subject that a limit counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum By {
     /// The API key; without one, the user whom a verified token names; else the address.
@@ -291,8 +281,7 @@ pub enum By {
 }
 
 /// How the store is asked about a limit or an origin quota.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Strategy {
     /// Every request asks; of an origin quota every call to the origin.
@@ -303,22 +292,19 @@ pub enum Strategy {
 
 /// The penalty for a client that goes on after it was refused: it is held off for some time, and
 /// its requests make no store call meanwhile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Penalty {
     /// How many refusals inside one window start a hold.
     pub after: u64,
     /// The length of the first hold; each further one is twice as long.
-    #[serde(deserialize_with = "duration::required")]
     pub hold: Duration,
     /// The longest hold; not shorter than `hold`.
-    #[serde(deserialize_with = "duration::required")]
     pub max: Duration,
 }
 
 /// Whether the refusals of a limit are enforced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mode {
     /// A request that the limit refuses is refused.
@@ -328,13 +314,12 @@ pub enum Mode {
 }
 
 /// What applies to the requests of one path.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Route {
     /// The path, as configured.
     pub path: String,
     /// The methods that it claims; all if absent.
-    #[serde(default)]
     pub methods: Option<Vec<String>>,
     /// Its limits, by name.
     pub limits: Vec<String>,
@@ -346,35 +331,29 @@ pub struct Route {
     /// The share of a limit that the route reserves for itself, by the name of the limit, in
     /// hundredths from 1 to 90. Other routes cannot use this last part of the limit (what remains
     /// for them is rounded down); this route can use the whole limit.
-    #[serde(deserialize_with = "share::by_name")]
     pub reserve: BTreeMap<String, u64>,
     /// How often all isolates together may call the origin on this route; unlimited if absent.
-    #[serde(default)]
     pub origin_quota: Option<OriginQuotaOf>,
     /// How long the origin may take on this route; if absent, [`Config::origin_timeout`] applies.
-    #[serde(default, deserialize_with = "duration::optional")]
     pub origin_timeout: Option<Duration>,
     /// How its responses are cached; if absent, they are not.
-    #[serde(default)]
     pub cache: Option<Cache>,
 }
 
 /// How often all isolates together may call the origin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OriginQuota {
     /// The most calls in any interval as long as the window.
     pub limit: u64,
     /// The window.
-    #[serde(deserialize_with = "duration::required")]
     pub window: Duration,
     /// How the store is asked about it.
     pub strategy: Strategy,
 }
 
 /// Where a route's origin quota is defined.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OriginQuotaOf {
     /// In [`Config::origin_quotas`] under this name. All routes that name it share it.
@@ -383,16 +362,72 @@ pub enum OriginQuotaOf {
     Own(OriginQuota),
 }
 
-/// Reads one text, or a list of texts.
-fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMany {
-        One(String),
-        Many(Vec<String>),
+tables! {
+    Config {
+        origin, origin_timeout, extra_methods, default_limits, headers, partition_key,
+        rewrite_location, cors, client, redis, cache, limits, origin_quotas, routes,
     }
-    Ok(match OneOrMany::deserialize(deserializer)? {
-        OneOrMany::One(one) => vec![one],
-        OneOrMany::Many(many) => many,
-    })
+    Store { timeout, key_prefix, on_failure }
+    Limit { by, window, quota, keyed_quota, plans, strategy, penalty, mode, on_failure }
+    Penalty { after, hold, max }
+    OriginQuota { limit, window, strategy }
+}
+
+words! {
+    By {
+        "client": Client, "user": User, "ip": Ip, "api-key": ApiKey, "route": Route,
+        "global": Global,
+    }
+    Keys { "any": Any, "registered": Registered }
+    Mode { "enforce": Enforce, "shadow": Shadow }
+    Strategy { "exact": Exact, "lease": Lease }
+}
+
+impl Read for Client {
+    fn read(value: &Value) -> Option<Self> {
+        let keys = value.get("api_key_header")?;
+        Some(Self {
+            api_key_headers: match keys.as_str() {
+                Some(one) => vec![one.to_owned()],
+                None => Vec::read(keys)?,
+            },
+            jwt: field(value, "jwt")?,
+            ip_header: field(value, "ip_header")?,
+            ipv6_prefix: field(value, "ipv6_prefix")?,
+            keys: field(value, "keys")?,
+        })
+    }
+}
+
+impl Read for Route {
+    fn read(value: &Value) -> Option<Self> {
+        let shares = value.get("reserve")?.as_object()?.iter();
+        let shares =
+            shares.map(|(name, share)| Some((name.clone(), parse_share(share.as_str()?)?)));
+        let mut reserve = BTreeMap::new();
+        for share in shares {
+            let (name, share) = share?;
+            reserve.insert(name, share);
+        }
+        Some(Self {
+            path: field(value, "path")?,
+            methods: field(value, "methods")?,
+            limits: field(value, "limits")?,
+            cost: field(value, "cost")?,
+            refund_on: field(value, "refund_on")?,
+            reserve,
+            origin_quota: field(value, "origin_quota")?,
+            origin_timeout: field(value, "origin_timeout")?,
+            cache: field(value, "cache")?,
+        })
+    }
+}
+
+impl Read for OriginQuotaOf {
+    fn read(value: &Value) -> Option<Self> {
+        match value.as_str() {
+            Some(name) => Some(Self::Named(name.to_owned())),
+            None => OriginQuota::read(value).map(Self::Own),
+        }
+    }
 }

@@ -4,59 +4,48 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
+use serde_json::Value;
 
-use super::duration::{self, parse_duration};
-use super::version;
+use super::duration::parse_duration;
+use super::read::{Read, tables, words};
 use crate::engine::http_cache::{Letters, VersionSource};
 
 /// How the responses of a route are cached.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Cache {
     /// How long a response is fresh if it names no lifetime of its own.
-    #[serde(default)]
     pub ttl: Option<Ttl>,
     /// With [`Ttl::Candle`]: the longest that a response with an open candle is fresh.
-    #[serde(default, deserialize_with = "duration::optional")]
     pub open_ttl: Option<Duration>,
     /// How long a response with one of the [`negative_statuses`](Self::negative_statuses) is fresh
     /// if it names no lifetime of its own.
-    #[serde(default, deserialize_with = "duration::optional")]
     pub negative_ttl: Option<Duration>,
     /// The statuses to which [`negative_ttl`](Self::negative_ttl) applies; 400, 404 and 410 if
     /// absent.
-    #[serde(default)]
     pub negative_statuses: Option<Vec<u16>>,
     /// Whether `ttl` and `negative_ttl` replace the lifetime that the response names.
     pub override_origin: bool,
     /// How long after its lifetime an entry is served while it is refreshed.
-    #[serde(default, deserialize_with = "duration::optional")]
     pub stale_while_revalidate: Option<Duration>,
     /// How long after its lifetime an entry is served if the origin fails.
-    #[serde(default, deserialize_with = "duration::optional")]
     pub stale_if_error: Option<Duration>,
     /// Whether a response that names no lifetime gets one from its `Last-Modified`; if absent, it
     /// does unless there is a [`ttl`](Self::ttl).
-    #[serde(default)]
     pub heuristic: Option<bool>,
     /// Whether server errors that name a lifetime of their own are stored.
     pub server_errors: bool,
     /// How long an entry must still be usable without asking the origin first, to be written to the
     /// store. An entry with less time left stays in the isolate.
-    #[serde(deserialize_with = "duration::required")]
     pub min_ttl: Duration,
     /// Where a response says how new it is, so that a newer one is never replaced by an older one;
     /// if absent, the later response replaces the earlier one.
-    #[serde(default, deserialize_with = "version::optional")]
     pub version: Option<Arc<VersionSource>>,
     /// Whether responses that set cookies are stored, together with the cookies.
     pub set_cookie: bool,
     /// Whether a malformed or repeated `Age` makes a response stale.
     pub strict_age: bool,
     /// The only query parameters that reach the cache key and the origin; all if absent.
-    #[serde(default)]
     pub query: Option<Vec<String>>,
     /// What happens to a request with a query parameter that [`query`](Self::query) does not name.
     pub unknown_query: UnknownQuery,
@@ -68,14 +57,33 @@ pub struct Cache {
     pub vary: Vec<String>,
     /// If there is a [`query`](Self::query): the only request headers that reach the origin, in
     /// addition to those in [`vary`](Self::vary); if absent, a few that are known to be harmless.
-    #[serde(default)]
     pub forward: Option<Vec<String>>,
     /// Names by which entries are purged together.
     pub tags: Vec<String>,
     /// How long an isolate may use an entry in its memory without asking the store whether it was
     /// purged.
-    #[serde(default, deserialize_with = "duration::optional")]
     pub l1_max_age: Option<Duration>,
+}
+
+tables! {
+    Cache {
+        ttl, open_ttl, negative_ttl, negative_statuses, override_origin, stale_while_revalidate,
+        stale_if_error, heuristic, server_errors, min_ttl, version, set_cookie, strict_age, query,
+        unknown_query, normalize, defaults, vary, forward, tags, l1_max_age,
+    }
+}
+
+words! {
+    UnknownQuery { "drop": Drop, "pass": Pass, "refuse": Refuse }
+}
+
+impl Read for Ttl {
+    fn read(value: &Value) -> Option<Self> {
+        match value.as_str()? {
+            "candle" => Some(Self::Candle),
+            text => parse_duration(text).map(Self::For),
+        }
+    }
 }
 
 impl Cache {
@@ -89,8 +97,7 @@ impl Cache {
 }
 
 /// What happens to a request with a query parameter that the route does not declare.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UnknownQuery {
     /// The parameter is left out.
@@ -109,18 +116,6 @@ pub enum Ttl {
     For(Duration),
     /// As long as its candles stay as they are, judged by `interval` and `endTime` of the query.
     Candle,
-}
-
-impl<'de> Deserialize<'de> for Ttl {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let expected = "expected a duration such as \"60s\" or \"candle\"";
-        match (text.as_str(), parse_duration(&text)) {
-            ("candle", _) => Ok(Self::Candle),
-            (_, Some(duration)) => Ok(Self::For(duration)),
-            (_, None) => Err(D::Error::custom(expected)),
-        }
-    }
 }
 
 /// How long an entry with tags is used without asking the store, by default; so every isolate

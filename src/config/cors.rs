@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use super::duration;
+use super::read::tables;
 use crate::engine::cors;
 
 /// Which pages of other origins may read answers (Fetch Standard, "CORS protocol").
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Cors {
     /// The origins of the pages, as browsers send them; or `"*"` alone, for all.
@@ -16,22 +14,22 @@ pub struct Cors {
     /// Whether pages may send credentials.
     pub credentials: bool,
     /// The response headers that pages may read; if absent, those of the gate's own.
-    #[serde(default)]
     pub expose: Option<Vec<String>>,
     /// Whether the gate answers preflights, and not the origin.
     pub preflight: bool,
     /// The methods that pages may use, if the gate answers preflights; if absent, those of the
     /// route, or the one that is asked for.
-    #[serde(default)]
     pub allow_methods: Option<Vec<String>>,
     /// The request headers that pages may set, if the gate answers preflights; if absent, those
     /// that are asked for.
-    #[serde(default)]
     pub allow_headers: Option<Vec<String>>,
     /// For how long browsers may remember the answer to a preflight; if absent, for as long as they
     /// like.
-    #[serde(default, deserialize_with = "duration::optional")]
     pub max_age: Option<Duration>,
+}
+
+tables! {
+    Cors { origins, credentials, expose, preflight, allow_methods, allow_headers, max_age }
 }
 
 impl Cors {

@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use serde::de::{Deserialize as _, Deserializer, Error as _};
-
 /// Milliseconds of each unit, the longest first.
 const UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),
@@ -55,18 +53,4 @@ pub fn format_duration(duration: Duration) -> String {
 pub(super) fn duration_units() -> String {
     let longest = format_duration(Duration::from_millis(LONGEST));
     format!("a whole number and one of ms, s, m, h and d, at most \"{longest}\"")
-}
-
-/// For `#[serde(deserialize_with)]`.
-pub(super) fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_duration(&text).ok_or_else(|| D::Error::custom("expected a duration such as \"60s\""))
-}
-
-/// For `#[serde(deserialize_with)]` of an `Option`.
-pub(super) fn optional<'de, D>(deserializer: D) -> Result<Option<Duration>, D::Error>
-where
-    D: Deserializer<'de>,
-{
-    required(deserializer).map(Some)
 }

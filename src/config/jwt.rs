@@ -1,26 +1,26 @@
 //! How the tokens of users are verified.
 
-use serde::Deserialize;
-
+use super::read::tables;
 use crate::engine::jwt::Claims;
 
 /// How the tokens of users are verified (RFC 7519).
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Jwt {
     /// The address of the issuer's JSON Web Key Set.
     pub jwks: String,
     /// The issuer that tokens must name as `iss`; any if absent.
-    #[serde(default)]
     pub issuer: Option<String>,
     /// The audience that tokens must name as `aud`; any if absent.
-    #[serde(default)]
     pub audience: Option<String>,
     /// The claim that names the user.
     pub claim: String,
     /// The claim that names the user's plan, if there is one.
-    #[serde(default)]
     pub plan_claim: Option<String>,
+}
+
+tables! {
+    Jwt { jwks, issuer, audience, claim, plan_claim }
 }
 
 impl Jwt {

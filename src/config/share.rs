@@ -1,9 +1,5 @@
 //! Shares of a limit as the configuration writes them, such as `"20%"`.
 
-use std::collections::BTreeMap;
-
-use serde::de::{Deserialize as _, Deserializer, Error as _};
-
 /// The largest share of a limit that may be reserved, by one route or by all together.
 pub(super) const LARGEST: u64 = 90;
 
@@ -20,15 +16,4 @@ pub fn parse_share(text: &str) -> Option<u64> {
     let plain = digits.bytes().all(|b| b.is_ascii_digit());
     let share = digits.parse().ok().filter(|_| plain)?;
     (1..=LARGEST).contains(&share).then_some(share)
-}
-
-/// For `#[serde(deserialize_with)]`.
-pub(super) fn by_name<'de, D>(deserializer: D) -> Result<BTreeMap<String, u64>, D::Error>
-where
-    D: Deserializer<'de>,
-{
-    let read = |(name, text): (String, String)| Some((name, parse_share(&text)?));
-    let texts = BTreeMap::<String, String>::deserialize(deserializer)?;
-    let shares = texts.into_iter().map(read).collect::<Option<_>>();
-    shares.ok_or_else(|| D::Error::custom("expected a share such as \"20%\""))
 }

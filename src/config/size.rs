@@ -2,24 +2,36 @@
 //!
 //! A kilobyte is 1,024 bytes and a megabyte 1,024 of those, as in `redis.conf`.
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
+use serde_json::Value;
+
+use super::read::Read;
 
 /// How much the cache stores in each place, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Sizes {
     /// The memory of one isolate for entries, at most 64 MB. An entry that would take more than a
     /// quarter of it is not stored there.
-    #[serde(deserialize_with = "required")]
     pub l1_size: u64,
     /// The largest entry that is written to the store, in the form in which it is written: head and
     /// body, compressed.
-    #[serde(deserialize_with = "required")]
     pub max_entry: u64,
     /// The size from which a body is compressed for the store; `None`: no body is compressed.
-    #[serde(deserialize_with = "unless_off")]
     pub compress_from: Option<u64>,
+}
+
+impl Read for Sizes {
+    fn read(value: &Value) -> Option<Self> {
+        let text = |name| value.get(name)?.as_str();
+        Some(Self {
+            l1_size: parse_size(text("l1_size")?)?,
+            max_entry: parse_size(text("max_entry")?)?,
+            compress_from: match text("compress_from")? {
+                "off" => None,
+                size => Some(parse_size(size)?),
+            },
+        })
+    }
 }
 
 /// Bytes of each unit, the largest first.
@@ -62,23 +74,4 @@ pub fn format_size(bytes: u64) -> String {
 /// Which sizes there are, in words; how large one may be depends on the field.
 pub(super) const fn size_units() -> &'static str {
     "a whole number and one of B, KB and MB"
-}
-
-/// For `#[serde(deserialize_with)]`.
-pub(super) fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_size(&text).ok_or_else(|| D::Error::custom("expected a size such as \"1MB\""))
-}
-
-/// For `#[serde(deserialize_with)]` of an `Option`; the word `"off"` means `None`.
-pub(super) fn unless_off<'de, D>(deserializer: D) -> Result<Option<u64>, D::Error>
-where
-    D: Deserializer<'de>,
-{
-    match String::deserialize(deserializer)?.as_str() {
-        "off" => Ok(None),
-        text => parse_size(text)
-            .map(Some)
-            .ok_or_else(|| D::Error::custom("expected a size such as \"1MB\", or \"off\"")),
-    }
 }

@@ -12,8 +12,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::registry::Standing;
 
 pub use verdict::{Lend, Quota, Receipt, Verdict, unreserved};
@@ -70,8 +68,7 @@ pub struct Bucket {
 }
 
 /// What happens to a limit while the store fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnFailure {
     /// The isolate limits by itself.

@@ -10,27 +10,21 @@ mod draft_7;
 mod item;
 mod legacy;
 
-use serde::Deserialize;
-
 use crate::clock::Timestamp;
 
 pub use item::Item;
 
 /// Which headers tell clients their limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Style {
     /// `RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-10.
-    #[serde(rename = "draft-10")]
     Draft10,
     /// `RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-07.
-    #[serde(rename = "draft-7")]
     Draft7,
     /// `X-RateLimit-Limit`, `X-RateLimit-Remaining`, `X-RateLimit-Reset`.
-    #[serde(rename = "legacy")]
     Legacy,
     /// No headers.
-    #[serde(rename = "none")]
     None,
 }
 

@@ -36,7 +36,8 @@ test("a large answer out of the isolate's memory is not copied through wasm", as
     assert.ok(isHit(reply));
   }
   const perHit = ((await copied()) - stored) / hits;
-  assert.ok(perHit > 0 && perHit < 10_000, `${perHit} bytes a hit`);
+  // It may be 0: what is the same as in the answer before is not copied again.
+  assert.ok(perHit < 10_000, `${perHit} bytes a hit`);
 });
 
 test("a large answer that is not stored is not copied through wasm", async () => {

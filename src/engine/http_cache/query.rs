@@ -5,8 +5,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use serde::Deserialize;
-
 use crate::engine::sort::sort_by;
 use crate::engine::url::{normal_query, normal_word};
 
@@ -18,8 +16,7 @@ pub struct DeclaredQuery {
 }
 
 /// The letter case in which the values of a parameter are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Letters {
     /// Upper case.
