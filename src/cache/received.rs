@@ -131,7 +131,7 @@ impl<B: Body> Fetching<B> {
             let (mut answer, write) = self.revalidated(head, meta, why_not, place, memory, site);
             // A cookie is for this client only, unless the route says otherwise.
             let cookies = lines(&received, "set-cookie").filter(|_| !merged);
-            let cookies = cookies.map(|cookie| ("set-cookie".into(), cookie.to_owned()));
+            let cookies = cookies.map(|cookie| ("set-cookie", cookie.to_owned()).into());
             answer.headers.extend(cookies);
             let writes = write.into_iter().collect();
             return Received::Revalidated { answer, writes };

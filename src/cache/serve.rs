@@ -1,15 +1,15 @@
 //! Serving: whether a stored response may answer a request, and with what.
 
-use std::borrow::Cow;
+use std::rc::Rc;
 
 use http::Method;
 
 use crate::clock::{Timestamp, millis};
 use crate::engine::http_cache::{
     CacheStatus, Condition, Entry, Forward, OnError, Part, Use, WhyRevalidate, client_condition,
-    is_origin_error, not_modified_headers, requested_part,
+    is_origin_error, goes_with_not_modified, requested_part,
 };
-use crate::message::answer::{Answer, Content};
+use crate::message::answer::{Answer, Content, Line};
 use crate::message::body::Body;
 use crate::message::head::Head;
 
@@ -145,11 +145,7 @@ pub fn answer<B: Body>(
         return answer;
     }
     let meta = &entry.meta;
-    let all = meta
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()));
-    let mut answer = with_headers(meta.status, all, entry, status, now);
+    let mut answer = with_headers(meta.status, |_| true, entry, status, now);
     let method = head.method().parse().unwrap_or(Method::GET);
     let length = u64::try_from(entry.body_len).unwrap_or(u64::MAX);
     match requested_part(&method, head, meta, length) {
@@ -163,7 +159,7 @@ pub fn answer<B: Body>(
             answer.status = 206;
             answer
                 .headers
-                .retain(|(name, _)| !OF_THE_WHOLE.contains(&&**name));
+                .retain(|line| !OF_THE_WHOLE.contains(&line.name()));
             answer.set("content-range", format!("bytes {first}-{last}/{length}"));
             let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
             let (from, to) = (place(first), place(last).saturating_add(1));
@@ -173,7 +169,7 @@ pub fn answer<B: Body>(
         Part::Unsatisfiable => {
             answer.status = 416;
             let kept = ["age", "cache-status", "date"];
-            answer.headers.retain(|(name, _)| kept.contains(&&**name));
+            answer.headers.retain(|line| kept.contains(&line.name()));
             answer.set("content-range", format!("bytes */{length}"));
         }
     }
@@ -188,27 +184,40 @@ pub fn not_modified<B: Body>(
     now: Timestamp,
 ) -> Option<Answer<B>> {
     let has_it = client_condition(head, &entry.meta) == Condition::NotModified;
-    has_it.then(|| with_headers(304, not_modified_headers(&entry.meta), entry, status, now))
+    has_it.then(|| with_headers(304, goes_with_not_modified, entry, status, now))
 }
 
-fn with_headers<'a, B: Body>(
+/// An answer without a body: those header lines of the stored response whose names `goes` tells,
+/// and what is known of its way here.
+fn with_headers<B: Body>(
     code: u16,
-    headers: impl Iterator<Item = (&'a str, &'a str)>,
+    goes: impl Fn(&str) -> bool,
     entry: &Entry<B>,
     status: CacheStatus,
     now: Timestamp,
 ) -> Answer<B> {
-    let own = |(name, value): (&str, &str)| (Cow::from(name.to_owned()), value.to_owned());
-    let mut answer = Answer {
+    let meta = &entry.meta;
+    let upstream = meta.field("cache-status");
+    let lines = meta.headers.iter().enumerate();
+    let lines = lines.filter(|(_, (name, _))| goes(name) && !TOLD_ANEW.contains(&&**name));
+    let mut headers = Vec::with_capacity(meta.headers.len() + USUAL_LINES);
+    headers.extend(lines.map(|(at, _)| Line::Stored(Rc::clone(meta), at)));
+    let status = status.append_to(upstream.as_deref());
+    headers.push((TOLD_ANEW[0], status).into());
+    let age = entry.freshness.age_seconds(now);
+    headers.push((TOLD_ANEW[1], age.to_string()).into());
+    Answer {
         status: code,
-        headers: headers.map(own).collect(),
+        headers,
         body: Content::Empty,
-    };
-    let upstream = answer.header("cache-status").map(str::to_owned);
-    answer.set("cache-status", status.append_to(upstream.as_deref()));
-    answer.set("age", entry.freshness.age_seconds(now).to_string());
-    answer
+    }
 }
+
+/// The header lines of a stored response that each answer tells anew.
+const TOLD_ANEW: [&str; 2] = ["cache-status", "age"];
+
+/// About how many lines an answer has beside those of the stored response.
+const USUAL_LINES: usize = 6;
 
 /// Headers with digests of a message's content (RFC 9530 §2). A range has other digests than the
 /// whole.

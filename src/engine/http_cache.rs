@@ -69,7 +69,7 @@ pub use tags::{
     has_parameter, places, purged_url, tag_key, url_key,
 };
 pub use validation::{
-    CONDITIONAL, Condition, Freshened, client_condition, freshen, not_modified_headers,
+    CONDITIONAL, Condition, Freshened, client_condition, freshen, goes_with_not_modified,
     revalidation_headers,
 };
 pub use variants::Family;

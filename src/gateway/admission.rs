@@ -233,7 +233,7 @@ fn buckets(
 ) -> Option<Buckets> {
     let prefix = &plan.store.key_prefix;
     let bucket = |subject: &str, permits| Bucket {
-        key: format!("{prefix}:l:{}:{subject}", limit.name),
+        key: [prefix, ":l:", &limit.name, ":", subject].concat(),
         permits,
     };
     let holder_first = match limit.by {

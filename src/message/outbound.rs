@@ -11,7 +11,7 @@ use crate::engine::http_cache::{Fields, Target};
 use crate::engine::limit_fields::tells_limit;
 use crate::engine::location;
 
-use super::answer::{Answer, Content};
+use super::answer::{Answer, Content, Line};
 use super::forward::for_gate;
 use super::head::{Head, OriginHead, is_preflight};
 
@@ -95,7 +95,7 @@ impl OutboundPlan {
         let fields = fields.into_iter().flatten().chain([vary]);
         Answer {
             status: 204,
-            headers: fields.map(|(name, value)| (name.into(), value)).collect(),
+            headers: fields.map(Line::from).collect(),
             body: Content::Empty,
         }
     }
@@ -131,12 +131,11 @@ impl Outbound {
         let changes = self.changes(&answer);
         answer
             .headers
-            .retain(|(name, _)| !changes.remove.iter().any(|removed| name == removed));
+            .retain(|line| !changes.remove.iter().any(|removed| line.name() == removed));
         for (name, value) in changes.set.into_iter().chain(own) {
             answer.set(name, value);
         }
-        let append = changes.append.into_iter();
-        let append = append.map(|(name, value)| (name.into(), value));
+        let append = changes.append.into_iter().map(Line::from);
         answer.headers.extend(append);
         answer
     }

@@ -173,9 +173,9 @@ pub fn octets(value: &str) -> HeaderValue {
 /// The HTTP response for an answer. Panics if the answer could not be sent.
 pub fn made(answer: Answer<Bytes>) -> (u16, HeaderMap, Bytes) {
     let mut headers = HeaderMap::new();
-    for (name, value) in &answer.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-        headers.append(name, octets(value));
+    for line in &answer.headers {
+        let name = HeaderName::from_bytes(line.name().as_bytes()).unwrap();
+        headers.append(name, octets(line.value()));
     }
     let body = match answer.body {
         Content::Empty => Bytes::new(),

@@ -1,7 +1,5 @@
 //! The key of a stored response: a canonical text of the request, and its digest.
 
-use std::fmt::Write;
-
 use sha2::{Digest, Sha256};
 
 use super::super::subject::hex;
@@ -105,8 +103,11 @@ impl CacheKey {
 fn field(text: &mut String, value: Option<&str>) {
     text.push(' ');
     match value {
-        // Writing to a string does not fail.
-        Some(value) => drop(write!(text, "{}:{value}", value.len())),
+        Some(value) => {
+            text.push_str(&value.len().to_string());
+            text.push(':');
+            text.push_str(value);
+        }
         None => text.push('-'),
     }
 }

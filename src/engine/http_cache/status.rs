@@ -156,10 +156,14 @@ impl fmt::Display for CacheStatus {
         if let Some(ttl) = self.ttl_ms {
             // Rounded down, so that a response that has been stale for less than a second does not
             // look fresh.
-            write!(f, "; ttl={}", ttl.div_euclid(1_000))?;
+            f.write_str("; ttl=")?;
+            f.write_str(&ttl.div_euclid(1_000).to_string())?;
         }
         match self.detail {
-            Some(detail) if is_sf_token(detail) => write!(f, "; detail={detail}"),
+            Some(detail) if is_sf_token(detail) => {
+                f.write_str("; detail=")?;
+                f.write_str(detail)
+            }
             Some(detail) => write!(f, "; detail=\"{}\"", sf_string(detail)),
             None => Ok(()),
         }

@@ -25,7 +25,7 @@ pub const CONDITIONAL: [HeaderName; 6] = [
 /// How a stored response answers a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// The client already has the response: it gets `304`, with [`not_modified_headers`].
+    /// The client already has the response: it gets `304`.
     NotModified,
     /// The client gets the whole response.
     Full,
@@ -85,14 +85,9 @@ fn opaque(tag: &str) -> &str {
 
 /// The fields of a `304` that is made from a stored response (RFC 9110 §15.4.5): those fields of a
 /// `200` that tell the client how to cache, and no other metadata of the representation.
-pub fn not_modified_headers(meta: &Meta) -> impl Iterator<Item = (&str, &str)> {
-    meta.headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .filter(|(name, _)| {
-            !name.starts_with("content-")
-                || matches!(*name, "content-location" | "content-security-policy")
-        })
+pub fn goes_with_not_modified(name: &str) -> bool {
+    !name.starts_with("content-")
+        || matches!(name, "content-location" | "content-security-policy")
 }
 
 /// The request fields that ask the origin whether a stored response is still valid (RFC 9111

@@ -25,24 +25,18 @@ pub fn fields(items: &[Item<'_>]) -> Vec<(&'static str, String)> {
 
 /// A quota policy item, §3.1.
 fn policy(item: &Item<'_>) -> String {
-    let mut text = format!(
-        "\"{}\";q={};w={}",
-        item.name,
-        integer(item.quota.permits),
-        window(item.quota)
-    );
+    let permits = integer(item.quota.permits).to_string();
+    let window = window(item.quota).to_string();
+    let mut text = ["\"", item.name, "\";q=", &permits, ";w=", &window].concat();
     push_partition(&mut text, item);
     text
 }
 
 /// A service limit item, §4.1.
 fn state(item: &Item<'_>, verdict: &Verdict) -> String {
-    let mut text = format!(
-        "\"{}\";r={};t={}",
-        item.name,
-        integer(verdict.remaining),
-        reset(verdict)
-    );
+    let remaining = integer(verdict.remaining).to_string();
+    let reset = reset(verdict).to_string();
+    let mut text = ["\"", item.name, "\";r=", &remaining, ";t=", &reset].concat();
     push_partition(&mut text, item);
     text
 }

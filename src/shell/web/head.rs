@@ -9,6 +9,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::{Headers, Request, Response};
 
 use crate::config::Config;
+use crate::engine::sort::sort_by;
 use crate::engine::http_cache::Fields;
 use crate::message::head::{Head, OriginHead};
 
@@ -22,6 +23,7 @@ extern "C" {
 /// requests. Each of the others is read when it is asked for.
 #[derive(Debug)]
 pub struct Usual {
+    /// In lower case, ordered by [`place`].
     names: Vec<String>,
     /// The same for JavaScript.
     array: Array,
@@ -43,12 +45,18 @@ impl Usual {
                 names.push(name);
             }
         }
+        sort_by(&mut names, |one, other| place(one).cmp(&place(other)));
         let array = names
             .iter()
             .map(|name| JsValue::from(name.as_str()))
             .collect();
         Self { names, array }
     }
+}
+
+/// Names of different lengths are told apart by one comparison.
+const fn place(name: &str) -> (usize, &str) {
+    (name.len(), name)
 }
 
 /// The headers that decide about limits, the cache and CORS.
@@ -113,24 +121,32 @@ impl RequestHead {
             .unwrap_or_default()
     }
 
-    /// The place of a header among the usual ones.
-    fn usual(&self, name: &str) -> Option<usize> {
-        let known = |known: &String| known.eq_ignore_ascii_case(name);
-        self.usual.names.iter().position(known)
+    /// The line of a header, if it is one of the usual ones. Nearly all callers write its name in
+    /// lower case.
+    fn usual(&self, name: &str) -> Option<&str> {
+        let find = |name: &str| {
+            let names = &self.usual.names;
+            names.binary_search_by(|known| place(known).cmp(&place(name)))
+        };
+        let at = find(name).or_else(|_| match name.bytes().any(|b| b.is_ascii_uppercase()) {
+            true => find(&name.to_ascii_lowercase()),
+            false => Err(0),
+        });
+        Some(self.line(at.ok()? + 2))
     }
 }
 
 impl Fields for RequestHead {
     fn value(&self, name: &str) -> Option<Cow<'_, str>> {
         match self.usual(name) {
-            Some(at) => self.line(at + 2).strip_prefix('=').map(Cow::Borrowed),
+            Some(line) => line.strip_prefix('=').map(Cow::Borrowed),
             None => value(&self.request.headers(), name),
         }
     }
 
     fn has(&self, name: &str) -> bool {
         match self.usual(name) {
-            Some(at) => self.line(at + 2).starts_with('='),
+            Some(line) => line.starts_with('='),
             None => self.request.headers().has(name).unwrap_or(false),
         }
     }

@@ -5,10 +5,10 @@
 //! response sets every line that differs from what the head shows, whoever got the response before.
 //! So no client can see what was meant for another.
 
-use std::borrow::Cow;
-
 use wasm_bindgen::prelude::*;
 use web_sys::{Headers, Response};
+
+use crate::message::answer::Line;
 
 #[wasm_bindgen(module = "/src/shell/web/web.js")]
 extern "C" {
@@ -21,9 +21,6 @@ extern "C" {
         body: &JsValue,
     ) -> Result<Response, JsValue>;
 }
-
-/// A header line.
-type Line = (Cow<'static, str>, String);
 
 /// A head in JavaScript.
 #[derive(Debug)]
@@ -80,16 +77,14 @@ fn differing<'a>(shows: &[Line], lines: &'a [Line]) -> Option<Vec<&'a Line>> {
     }
     let mut changes = Vec::new();
     for (old, new) in shows.iter().zip(lines) {
-        if old.0 != new.0 {
+        if old == new {
+            continue;
+        }
+        let alike = |line: &&Line| line.name().eq_ignore_ascii_case(new.name());
+        if old.name() != new.name() || lines.iter().filter(alike).count() > 1 {
             return None;
         }
-        if old.1 != new.1 {
-            let alike = |line: &&Line| line.0.eq_ignore_ascii_case(&new.0);
-            if lines.iter().filter(alike).count() > 1 {
-                return None;
-            }
-            changes.push(new);
-        }
+        changes.push(new);
     }
     Some(changes)
 }
@@ -97,7 +92,8 @@ fn differing<'a>(shows: &[Line], lines: &'a [Line]) -> Option<Vec<&'a Line>> {
 /// Lines as `web.js` takes them. A line feed would begin another one, and no header can hold one.
 fn text<'a>(lines: impl IntoIterator<Item = &'a Line>) -> Result<String, JsValue> {
     let mut text = String::new();
-    for (name, value) in lines {
+    for line in lines {
+        let (name, value) = (line.name(), line.value());
         if name.contains('\n') || value.contains('\n') {
             return Err(JsValue::UNDEFINED);
         }
