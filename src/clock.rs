@@ -57,7 +57,10 @@ impl Sub<Duration> for Timestamp {
 /// Whole milliseconds of a duration, rounded down; [`u64::MAX`] if they do not fit.
 #[doc(hidden)]
 pub fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+    // `as_millis` counts in 128 bits, which wasm has to compute in software.
+    let seconds = duration.as_secs().checked_mul(1_000);
+    let all = seconds.and_then(|ms| ms.checked_add(duration.subsec_millis().into()));
+    all.unwrap_or(u64::MAX)
 }
 
 /// Whole seconds of a duration, rounded **up**: a `Retry-After` must never be too early.

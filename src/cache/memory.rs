@@ -45,7 +45,7 @@ impl<B: Body> CacheMemory<B> {
     /// number.
     pub fn new(key_prefix: &str, sizes: Sizes, seed: u64) -> Self {
         Self {
-            entries: L1::new(sizes.l1_size),
+            entries: L1::new(sizes.l1_size, seed),
             fetches: SingleFlight::new(),
             failures: Failures::default(),
             sizes,

@@ -188,13 +188,13 @@ pub fn domain(prefix: &str) -> String {
 
 /// Bytes in lower-case hexadecimal.
 pub(super) fn hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
-    let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or('0');
-    let mut text = String::with_capacity(64);
+    let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' - 10 + half };
+    let mut text = Vec::with_capacity(64);
     for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(byte & 15));
+        text.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
     }
-    text
+    // All of it is ASCII.
+    String::from_utf8(text).unwrap_or_default()
 }
 
 #[cfg(test)]

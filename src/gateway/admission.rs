@@ -197,28 +197,21 @@ impl Admission {
     /// `X-Edge-Limiter`.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![("x-edge-limiter", self.check.source().as_str().to_owned())];
-        let told: Vec<_> = self
-            .limits
-            .iter()
-            .zip(self.check.limits())
-            .filter_map(|(limit, seen)| Some((limit, seen?)))
-            .filter(|(limit, _)| {
-                !matches!(self.style, Style::Draft7 | Style::Legacy) || limit.role == Role::Enforce
-            })
-            .map(|(limit, seen)| {
-                let partition = self.partition_key.then(|| subject::partition(seen.key));
-                (limit, seen, partition)
-            })
-            .collect();
-        let items: Vec<_> = told
-            .iter()
-            .map(|(limit, seen, partition)| limit_fields::Item {
-                name: &limit.name,
-                quota: seen.quota,
-                verdict: seen.verdict,
-                partition: partition.as_deref(),
-            })
-            .collect();
+        let all = self.limits.iter().zip(self.check.limits());
+        let told = all.filter_map(|(limit, seen)| Some((limit, seen?)));
+        let told = told.filter(|(limit, _)| {
+            !matches!(self.style, Style::Draft7 | Style::Legacy) || limit.role == Role::Enforce
+        });
+        let partition = |key| self.partition_key.then(|| subject::partition(key));
+        let told = told.map(|(limit, seen)| (limit, seen, partition(seen.key)));
+        let told: Vec<_> = told.collect();
+        let items = told.iter().map(|(limit, seen, partition)| limit_fields::Item {
+            name: &limit.name,
+            quota: seen.quota,
+            verdict: seen.verdict,
+            partition: partition.as_deref(),
+        });
+        let items: Vec<_> = items.collect();
         headers.extend(limit_fields::fields(self.style, &items, self.decided_at));
         headers
     }

@@ -166,12 +166,15 @@ async fn exchange(request: &Request<Bytes>, timeout: Duration, max_bytes: usize)
 
 /// The head of a request as `fetch.js` takes it.
 fn head_of(request: &Request<Bytes>) -> String {
-    let mut head = format!("{}\n{}\n{SYNC_TOKEN}", request.method(), request.uri());
+    let uri = request.uri().to_string();
+    let mut head = [request.method().as_str(), "\n", &uri, "\n", SYNC_TOKEN.as_str()].concat();
     for (name, value) in request.headers() {
-        // `fetch` takes one character for each octet.
-        let value = value.as_bytes().iter().copied().map(char::from);
         head.extend(["\n", name.as_str(), "\n"]);
-        head.extend(value);
+        match value.to_str() {
+            Ok(value) => head.push_str(value),
+            // `fetch` takes one character for each octet.
+            Err(_) => head.extend(value.as_bytes().iter().copied().map(char::from)),
+        }
     }
     head
 }

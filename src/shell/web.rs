@@ -9,6 +9,7 @@ mod platform;
 mod prepared;
 mod respond;
 mod run;
+mod task;
 mod token;
 
 pub use platform::ExecutionContext;

@@ -1,5 +1,7 @@
 //! The key of a stored response: a canonical text of the request, and its digest.
 
+use std::cell::OnceCell;
+
 use sha2::{Digest, Sha256};
 
 use super::super::subject::hex;
@@ -11,13 +13,22 @@ use crate::engine::url::Target;
 /// The key of a stored response.
 ///
 /// Its text lists the parts of the request, each with its length before it, so that two different
-/// requests never have the same text. The store and L1 look entries up by the digest of the text.
-/// The text is stored with the response and compared when the response is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// requests never have the same text. The store looks entries up by the digest of the text, which
+/// is computed when it is first needed. The text is stored with the response and compared when the
+/// response is read.
+#[derive(Debug, Clone)]
 pub struct CacheKey {
     text: String,
-    digest: [u8; DIGEST_BYTES],
+    digest: OnceCell<[u8; DIGEST_BYTES]>,
 }
+
+impl PartialEq for CacheKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for CacheKey {}
 
 impl CacheKey {
     /// The key of a `GET` or `HEAD` (RFC 9111 §2: both are answered by the response to a `GET`).
@@ -72,31 +83,37 @@ impl CacheKey {
 
     /// The digest: 128 bits of SHA-256.
     pub fn digest(&self) -> [u8; DIGEST_BYTES] {
-        self.digest
+        *self.digest.get_or_init(|| first(&Sha256::digest(self.text.as_bytes())))
     }
 
     /// The digest in lower-case hexadecimal, for the key of the store.
     pub fn hex(&self) -> String {
-        hex(self.digest.iter())
+        hex(self.digest().iter())
     }
 
     /// The longest text that is stored in full, in bytes.
     pub const MAX_TEXT: usize = 2_048;
 
     fn of_text(text: String) -> Self {
-        let hash = Sha256::digest(text.as_bytes());
-        let mut digest = [0; DIGEST_BYTES];
-        for (to, from) in digest.iter_mut().zip(hash.iter()) {
-            *to = *from;
+        if text.len() <= Self::MAX_TEXT {
+            let digest = OnceCell::new();
+            return Self { text, digest };
         }
-        match text.len() > Self::MAX_TEXT {
-            true => Self {
-                text: format!("#{}", hex(hash.iter())),
-                digest,
-            },
-            false => Self { text, digest },
+        let hash = Sha256::digest(text.as_bytes());
+        Self {
+            text: format!("#{}", hex(hash.iter())),
+            digest: OnceCell::from(first(&hash)),
         }
     }
+}
+
+/// The bytes of a hash that make the digest.
+fn first(hash: &[u8]) -> [u8; DIGEST_BYTES] {
+    let mut digest = [0; DIGEST_BYTES];
+    for (to, from) in digest.iter_mut().zip(hash) {
+        *to = *from;
+    }
+    digest
 }
 
 /// Writes one field as its length and its value, so that its end is known; `-` if it is absent.
@@ -104,7 +121,7 @@ fn field(text: &mut String, value: Option<&str>) {
     text.push(' ');
     match value {
         Some(value) => {
-            text.push_str(&value.len().to_string());
+            text.push_str(itoa::Buffer::new().format(value.len()));
             text.push(':');
             text.push_str(value);
         }

@@ -1,9 +1,10 @@
 //! The cache in the memory of one isolate or process. Its size in bytes is bounded; entries that
 //! are seldom used are evicted first.
 
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
+use foldhash::fast::FixedState;
 use quick_cache::Weighter;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
 
@@ -35,6 +36,8 @@ pub struct Entry<B> {
 #[derive(Debug)]
 pub struct L1<B> {
     entries: Entries<B>,
+    /// Makes the ids of keys. It is seeded, so that nobody can choose URLs that displace others.
+    ids: FixedState,
     largest: u64,
     purged_at: Option<Timestamp>,
 }
@@ -44,7 +47,8 @@ type Entries<B> =
 
 impl<B> L1<B> {
     /// A cache of `capacity` bytes. An entry that would take more than a quarter of it is not kept.
-    pub fn new(capacity: u64) -> Self {
+    /// `seed` is a random number.
+    pub fn new(capacity: u64, seed: u64) -> Self {
         let items = usize::try_from(capacity / TYPICAL_ENTRY).unwrap_or(usize::MAX);
         Self {
             entries: Cache::with(
@@ -54,9 +58,14 @@ impl<B> L1<B> {
                 BuildHasherDefault::default(),
                 DefaultLifecycle::default(),
             ),
+            ids: FixedState::with_seed(seed),
             largest: capacity / LARGEST_SHARE,
             purged_at: None,
         }
+    }
+
+    fn id(&self, key: &CacheKey) -> Id {
+        Id(self.ids.hash_one(key.text()))
     }
 
     /// The largest size of one entry in bytes, including its head.
@@ -66,7 +75,7 @@ impl<B> L1<B> {
 
     /// The entry under a key. An entry that is no longer worth keeping is removed.
     pub fn get(&mut self, key: &CacheKey, now: Timestamp) -> Option<&Entry<B>> {
-        let id = Id(key.digest());
+        let id = self.id(key);
         let found = self.entries.get(&id)?;
         if found.meta.key != key.text() {
             return None;
@@ -81,7 +90,7 @@ impl<B> L1<B> {
     /// Inserts an entry in place of the one under its key, unless that one
     /// [takes precedence](Entry::precedes) or the new entry may have been purged.
     pub fn insert(&mut self, key: &CacheKey, entry: Entry<B>) -> Insertion {
-        let id = Id(key.digest());
+        let id = self.id(key);
         // The origin was not asked for the entry, nor the store about it, after this instant.
         let last_sure = entry.meta.request_time.max(entry.checked_at);
         if self.purged_at.is_some_and(|at| last_sure <= at) {
@@ -104,7 +113,9 @@ impl<B> L1<B> {
     /// Records that the store confirmed the entry under a key as of `now`, if the entry has these
     /// epochs.
     pub fn checked(&mut self, key: &CacheKey, epochs: &str, now: Timestamp) {
-        if let Some(mut entry) = self.entries.peek_mut(&Id(key.digest()))
+        let id = self.id(key);
+        if let Some(mut entry) = self.entries.peek_mut(&id)
+            && entry.meta.key == key.text()
             && entry.meta.epochs.as_deref() == Some(epochs)
         {
             entry.checked_at = entry.checked_at.max(now);
@@ -113,7 +124,7 @@ impl<B> L1<B> {
 
     /// Removes the entry under a key.
     pub fn remove(&mut self, key: &CacheKey) {
-        self.entries.remove(&Id(key.digest()));
+        self.entries.remove(&self.id(key));
     }
 
     /// Removes all entries, and from now on rejects entries that were neither requested nor
@@ -185,15 +196,10 @@ impl<B> Weighter<Id, Entry<B>> for Bytes {
     }
 }
 
-/// A digest. It needs no further hashing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Id([u8; 16]);
-
-impl std::hash::Hash for Id {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(&self.0);
-    }
-}
+/// The hash of a key's text. It needs no further hashing. Two keys may have the same one: then only
+/// one of their entries is kept, and it is told by its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Id(u64);
 
 #[derive(Debug, Default)]
 struct IdHasher(u64);
@@ -203,6 +209,10 @@ impl Hasher for IdHasher {
         for byte in bytes.iter().take(8) {
             self.0 = self.0 << 8 | u64::from(*byte);
         }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id;
     }
 
     fn finish(&self) -> u64 {

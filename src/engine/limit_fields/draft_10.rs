@@ -4,42 +4,44 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::engine::limit::Verdict;
-
 use super::item::{Item, integer, reset, window};
 
 /// Both headers. A header without items is left out.
 pub fn fields(items: &[Item<'_>]) -> Vec<(&'static str, String)> {
-    let policies: Vec<_> = items.iter().map(policy).collect();
-    let told = |item: &Item<'_>| Some(state(item, item.verdict?));
-    let states: Vec<_> = items.iter().filter_map(told).collect();
-    let mut fields = Vec::new();
-    for (name, list) in [("ratelimit-policy", policies), ("ratelimit", states)] {
-        // An empty list is expressed by leaving the field out (RFC 9651, §4.1).
-        if !list.is_empty() {
-            fields.push((name, list.join(", ")));
+    let (mut policies, mut states) = (String::new(), String::new());
+    for item in items {
+        // A quota policy item, §3.1.
+        let (quota, window) = (integer(item.quota.permits), window(item.quota));
+        push_item(&mut policies, item, [(";q=", quota), (";w=", window)]);
+        // A service limit item, §4.1.
+        if let Some(verdict) = item.verdict {
+            let (remaining, reset) = (integer(verdict.remaining), reset(verdict));
+            push_item(&mut states, item, [(";r=", remaining), (";t=", reset)]);
         }
     }
-    fields
+    let lists = [("ratelimit-policy", policies), ("ratelimit", states)];
+    // An empty list is expressed by leaving the field out (RFC 9651, §4.1).
+    lists.into_iter().filter(|(_, l)| !l.is_empty()).collect()
 }
 
-/// A quota policy item, §3.1.
-fn policy(item: &Item<'_>) -> String {
-    let permits = integer(item.quota.permits).to_string();
-    let window = window(item.quota).to_string();
-    let mut text = ["\"", item.name, "\";q=", &permits, ";w=", &window].concat();
-    push_partition(&mut text, item);
-    text
+fn push_item(list: &mut String, item: &Item<'_>, parameters: [(&str, u64); 2]) {
+    if list.is_empty() {
+        list.reserve(USUAL_LENGTH);
+    } else {
+        list.push_str(", ");
+    }
+    list.push('"');
+    list.push_str(item.name);
+    list.push('"');
+    for (name, number) in parameters {
+        list.push_str(name);
+        list.push_str(itoa::Buffer::new().format(number));
+    }
+    push_partition(list, item);
 }
 
-/// A service limit item, §4.1.
-fn state(item: &Item<'_>, verdict: &Verdict) -> String {
-    let remaining = integer(verdict.remaining).to_string();
-    let reset = reset(verdict).to_string();
-    let mut text = ["\"", item.name, "\";r=", &remaining, ";t=", &reset].concat();
-    push_partition(&mut text, item);
-    text
-}
+/// About how long a header is, in bytes.
+const USUAL_LENGTH: usize = 64;
 
 /// The partition key. Both kinds of item carry it (§3.1.4, §4.1.3): clients of one limit may have
 /// different quotas, and a client that counts in several partitions can match a policy to a state

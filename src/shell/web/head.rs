@@ -23,8 +23,10 @@ extern "C" {
 /// requests. Each of the others is read when it is asked for.
 #[derive(Debug)]
 pub struct Usual {
-    /// In lower case, ordered by [`place`].
+    /// In lower case, the shortest first.
     names: Vec<String>,
+    /// How many names are shorter, by length.
+    shorter: Vec<usize>,
     /// The same for JavaScript.
     array: Array,
 }
@@ -45,18 +47,20 @@ impl Usual {
                 names.push(name);
             }
         }
-        sort_by(&mut names, |one, other| place(one).cmp(&place(other)));
+        sort_by(&mut names, |one, other| one.len().cmp(&other.len()));
+        let longest = names.last().map_or(0, String::len);
+        let shorter = |length| names.partition_point(|name| name.len() < length);
+        let shorter = (0..=longest + 1).map(shorter).collect();
         let array = names
             .iter()
             .map(|name| JsValue::from(name.as_str()))
             .collect();
-        Self { names, array }
+        Self {
+            names,
+            shorter,
+            array,
+        }
     }
-}
-
-/// Names of different lengths are told apart by one comparison.
-const fn place(name: &str) -> (usize, &str) {
-    (name.len(), name)
 }
 
 /// The headers that decide about limits, the cache and CORS.
@@ -121,18 +125,14 @@ impl RequestHead {
             .unwrap_or_default()
     }
 
-    /// The line of a header, if it is one of the usual ones. Nearly all callers write its name in
-    /// lower case.
+    /// The line of a header, if it is one of the usual ones.
     fn usual(&self, name: &str) -> Option<&str> {
-        let find = |name: &str| {
-            let names = &self.usual.names;
-            names.binary_search_by(|known| place(known).cmp(&place(name)))
-        };
-        let at = find(name).or_else(|_| match name.bytes().any(|b| b.is_ascii_uppercase()) {
-            true => find(&name.to_ascii_lowercase()),
-            false => Err(0),
-        });
-        Some(self.line(at.ok()? + 2))
+        let Usual { names, shorter, .. } = &*self.usual;
+        let from = *shorter.get(name.len())?;
+        let same_length = names.get(from..*shorter.get(name.len() + 1)?)?;
+        let is_it = |known: &String| known.eq_ignore_ascii_case(name);
+        let at = from + same_length.iter().position(is_it)?;
+        Some(self.line(at + 2))
     }
 }
 

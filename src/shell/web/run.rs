@@ -1,13 +1,14 @@
 //! Carries out what the gateway decides.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use js_sys::Math;
+use js_sys::{Math, Promise};
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::{future_to_promise, spawn_local};
+use wasm_bindgen_futures::spawn_local;
 use web_sys::{ReadableStream, Request, Response};
 
 use crate::cache::{Fill, Inserted, LONGEST_WAIT, Purge};
@@ -27,7 +28,7 @@ use super::head::{RequestHead, ResponseHead, Usual};
 use super::origin::Part;
 use super::platform::{ExecutionContext, Hold, Signal, Timer, keep_alive, now, sleep, warn};
 use super::respond::Wait;
-use super::{origin, respond, token};
+use super::{origin, respond, task, token};
 
 /// How long work goes on after a response, at most: the platform ends it after 30 s. Permits that
 /// are overdue later are returned by a later request.
@@ -84,9 +85,23 @@ impl Isolate {
         };
         match step {
             Step::Respond(respond) => run.answer(respond).into(),
-            step => future_to_promise(async move { Ok(run.carry_out(step).await.into()) }).into(),
+            step => promise(async move { run.carry_out(step).await.into() }),
         }
     }
+}
+
+/// A promise of what a future gives.
+fn promise(future: impl Future<Output = JsValue> + 'static) -> JsValue {
+    let mut keep = None;
+    let promise = Promise::new(&mut |resolve, _| keep = Some(resolve));
+    task::start(async move {
+        let value = future.await;
+        if let Some(resolve) = keep {
+            // It does not throw.
+            let _ = resolve.call1(&JsValue::UNDEFINED, &value);
+        }
+    });
+    promise.into()
 }
 
 /// One request on its way.

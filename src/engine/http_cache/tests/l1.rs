@@ -23,7 +23,7 @@ fn entry(key: &CacheKey, body_len: usize, time: Timestamp) -> Entry<&'static str
 
 #[test]
 fn it_gives_back_what_it_was_given() {
-    let mut l1 = L1::new(1 << 20);
+    let mut l1 = L1::new(1 << 20, 1);
     let key = key_of(1);
     assert_eq!(l1.insert(&key, entry(&key, 10, T0)), Insertion::Kept);
     assert_eq!(l1.get(&key, T0).unwrap().body, "body");
@@ -34,7 +34,7 @@ fn it_gives_back_what_it_was_given() {
 
 #[test]
 fn it_never_holds_more_bytes_than_it_may() {
-    let mut l1 = L1::new(100_000);
+    let mut l1 = L1::new(100_000, 1);
     for n in 0..1_000 {
         let key = key_of(n);
         l1.insert(&key, entry(&key, n * 13 % 5_000, T0));
@@ -47,7 +47,7 @@ fn it_never_holds_more_bytes_than_it_may() {
 
 #[test]
 fn an_entry_over_a_quarter_is_not_kept_nor_the_one_it_would_replace() {
-    let mut l1 = L1::new(100_000);
+    let mut l1 = L1::new(100_000, 1);
     let key = key_of(1);
     l1.insert(&key, entry(&key, 10, T0));
     assert_eq!(
@@ -59,7 +59,7 @@ fn an_entry_over_a_quarter_is_not_kept_nor_the_one_it_would_replace() {
 
 #[test]
 fn an_entry_past_its_use_is_dropped_when_met() {
-    let mut l1 = L1::new(1 << 20);
+    let mut l1 = L1::new(1 << 20, 1);
     let key = key_of(1);
     l1.insert(&key, entry(&key, 10, T0));
     assert!(l1.get(&key, T0 + ms(999)).is_some());
@@ -69,7 +69,7 @@ fn an_entry_past_its_use_is_dropped_when_met() {
 
 #[test]
 fn a_later_response_is_not_replaced_by_an_earlier_one() {
-    let mut l1 = L1::new(1 << 20);
+    let mut l1 = L1::new(1 << 20, 1);
     let key = key_of(1);
     l1.insert(&key, entry(&key, 10, T0 + ms(5)));
     assert_eq!(l1.insert(&key, entry(&key, 10, T0)), Insertion::Older);
@@ -79,7 +79,7 @@ fn a_later_response_is_not_replaced_by_an_earlier_one() {
 
 #[test]
 fn a_key_of_the_same_digest_with_another_text_is_a_miss() {
-    let mut l1 = L1::new(1 << 20);
+    let mut l1 = L1::new(1 << 20, 1);
     let key = key_of(1);
     l1.insert(&key, entry(&key_of(2), 10, T0));
     assert!(l1.get(&key, T0).is_none());
@@ -87,7 +87,7 @@ fn a_key_of_the_same_digest_with_another_text_is_a_miss() {
 
 #[test]
 fn what_was_under_way_when_everything_was_purged_is_not_taken() {
-    let mut l1 = L1::new(1 << 20);
+    let mut l1 = L1::new(1 << 20, 1);
     let (key, at) = (key_of(1), T0 + SECOND);
     l1.insert(&key, entry(&key, 10, T0));
     l1.purge(at);

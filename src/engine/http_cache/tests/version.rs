@@ -155,7 +155,7 @@ fn replaces(held: (Option<&str>, u64), other: (Option<&str>, u64)) -> bool {
             checked_at: T0,
         }
     };
-    let mut l1 = L1::new(1 << 20);
+    let mut l1 = L1::new(1 << 20, 1);
     l1.insert(&key(), entry(held));
     l1.insert(&key(), entry(other)) == Insertion::Kept
 }
