@@ -1,14 +1,11 @@
 //! A stored body as a JavaScript array, so that it need not pass through wasm's memory again.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use bytes::Bytes;
 use js_sys::Uint8Array;
 
 use crate::message::body::Body;
 
-use super::prepared::Prepared;
+use super::prepared::Slot;
 
 /// Bytes on the JavaScript side. They are plain data, which may outlive the request that brought
 /// them.
@@ -16,7 +13,7 @@ use super::prepared::Prepared;
 pub struct JsBody {
     array: Uint8Array,
     length: usize,
-    head: Rc<RefCell<Option<Prepared>>>,
+    head: Slot,
 }
 
 impl JsBody {
@@ -25,9 +22,8 @@ impl JsBody {
         &self.array
     }
 
-    /// The head of the latest response with this body, which the next one changes. All clones share
-    /// it. There is none while a response is being made.
-    pub fn head(&self) -> &RefCell<Option<Prepared>> {
+    /// Where the head of the latest response with this body is, which the next one changes.
+    pub const fn head(&self) -> &Slot {
         &self.head
     }
 }
@@ -37,7 +33,7 @@ impl From<Uint8Array> for JsBody {
         Self {
             length: usize::try_from(array.length()).unwrap_or(usize::MAX),
             array,
-            head: Rc::default(),
+            head: Slot::default(),
         }
     }
 }

@@ -5,6 +5,10 @@
 //! response sets every line that differs from what the head shows, whoever got the response before.
 //! So no client can see what was meant for another.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+
 use wasm_bindgen::prelude::*;
 use web_sys::{Headers, Response};
 
@@ -22,9 +26,59 @@ extern "C" {
     ) -> Result<Response, JsValue>;
 }
 
+/// How many heads are kept, so that they take a few megabytes at most: each takes one to two
+/// kilobytes, which the size of the cache does not count.
+const MOST: usize = 4_096;
+
+thread_local! {
+    /// The places that have a head, the oldest first.
+    static KEPT: RefCell<VecDeque<Weak<RefCell<Option<Prepared>>>>> =
+        const { RefCell::new(VecDeque::new()) };
+}
+
+/// The place of a head, which all clones share. There is none in it while a response is being made.
+#[derive(Debug, Clone, Default)]
+pub struct Slot(Rc<RefCell<Option<Prepared>>>);
+
+impl Slot {
+    fn take(&self) -> Option<Prepared> {
+        self.0.take()
+    }
+
+    fn keep(&self, head: Prepared, is_new: bool) {
+        self.0.replace(Some(head));
+        if is_new {
+            let oldest = KEPT.with_borrow_mut(|kept| {
+                kept.push_back(Rc::downgrade(&self.0));
+                (kept.len() > MOST).then(|| kept.pop_front())?
+            });
+            let oldest = oldest.and_then(|oldest| oldest.upgrade());
+            oldest.map(|oldest| oldest.take());
+        }
+    }
+
+    /// Makes a response with these header lines, and keeps its head for the next one.
+    ///
+    /// # Errors
+    ///
+    /// If the runtime refuses the status or a header.
+    pub fn respond(
+        &self,
+        status: u16,
+        lines: Vec<Line>,
+        body: &JsValue,
+    ) -> Result<Response, JsValue> {
+        let kept = self.take();
+        let is_new = kept.is_none();
+        let (response, head) = Prepared::respond(kept, status, lines, body)?;
+        self.keep(head, is_new);
+        Ok(response)
+    }
+}
+
 /// A head in JavaScript.
 #[derive(Debug)]
-pub struct Prepared {
+struct Prepared {
     headers: Headers,
     shows: Vec<Line>,
 }
@@ -36,7 +90,7 @@ impl Prepared {
     /// # Errors
     ///
     /// If the runtime refuses the status or a header.
-    pub fn respond(
+    fn respond(
         kept: Option<Self>,
         status: u16,
         lines: Vec<Line>,

@@ -15,7 +15,7 @@ use super::body::JsBody;
 use super::origin::ignore;
 use super::pipe::pipe;
 use super::platform::sleep;
-use super::prepared::{Prepared, respond_once};
+use super::prepared::respond_once;
 
 /// Makes a response of an answer.
 ///
@@ -33,10 +33,7 @@ pub fn respond(answer: Answer<JsBody>) -> Result<Response, JsValue> {
             respond_once(status, &headers, &text.into())
         }
         Content::Stored(body) if !has_no_content(status) && !body.is_empty() => {
-            let kept = body.head().take();
-            let (response, head) = Prepared::respond(kept, status, headers, body.array())?;
-            body.head().replace(Some(head));
-            Ok(response)
+            body.head().respond(status, headers, body.array())
         }
         _ => respond_once(status, &headers, &JsValue::UNDEFINED),
     }
