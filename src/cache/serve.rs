@@ -7,7 +7,7 @@ use http::Method;
 use crate::clock::{Timestamp, millis};
 use crate::engine::http_cache::{
     CacheStatus, Condition, Entry, Forward, OnError, Part, Use, WhyRevalidate, client_condition,
-    is_origin_error, goes_with_not_modified, requested_part,
+    goes_with_not_modified, is_origin_error, requested_part,
 };
 use crate::message::answer::{Answer, Content, Line};
 use crate::message::body::Body;

@@ -188,7 +188,13 @@ pub fn domain(prefix: &str) -> String {
 
 /// Bytes in lower-case hexadecimal.
 pub(super) fn hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
-    let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' - 10 + half };
+    let digit = |half: u8| {
+        if half < 10 {
+            b'0' + half
+        } else {
+            b'a' - 10 + half
+        }
+    };
     let mut text = Vec::with_capacity(64);
     for byte in bytes {
         text.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);

@@ -205,12 +205,14 @@ impl Admission {
         let partition = |key| self.partition_key.then(|| subject::partition(key));
         let told = told.map(|(limit, seen)| (limit, seen, partition(seen.key)));
         let told: Vec<_> = told.collect();
-        let items = told.iter().map(|(limit, seen, partition)| limit_fields::Item {
-            name: &limit.name,
-            quota: seen.quota,
-            verdict: seen.verdict,
-            partition: partition.as_deref(),
-        });
+        let items = told
+            .iter()
+            .map(|(limit, seen, partition)| limit_fields::Item {
+                name: &limit.name,
+                quota: seen.quota,
+                verdict: seen.verdict,
+                partition: partition.as_deref(),
+            });
         let items: Vec<_> = items.collect();
         headers.extend(limit_fields::fields(self.style, &items, self.decided_at));
         headers

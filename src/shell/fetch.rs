@@ -167,7 +167,14 @@ async fn exchange(request: &Request<Bytes>, timeout: Duration, max_bytes: usize)
 /// The head of a request as `fetch.js` takes it.
 fn head_of(request: &Request<Bytes>) -> String {
     let uri = request.uri().to_string();
-    let mut head = [request.method().as_str(), "\n", &uri, "\n", SYNC_TOKEN.as_str()].concat();
+    let mut head = [
+        request.method().as_str(),
+        "\n",
+        &uri,
+        "\n",
+        SYNC_TOKEN.as_str(),
+    ]
+    .concat();
     for (name, value) in request.headers() {
         head.extend(["\n", name.as_str(), "\n"]);
         match value.to_str() {

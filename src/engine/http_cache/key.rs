@@ -83,7 +83,9 @@ impl CacheKey {
 
     /// The digest: 128 bits of SHA-256.
     pub fn digest(&self) -> [u8; DIGEST_BYTES] {
-        *self.digest.get_or_init(|| first(&Sha256::digest(self.text.as_bytes())))
+        *self
+            .digest
+            .get_or_init(|| first(&Sha256::digest(self.text.as_bytes())))
     }
 
     /// The digest in lower-case hexadecimal, for the key of the store.

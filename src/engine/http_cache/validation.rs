@@ -86,8 +86,7 @@ fn opaque(tag: &str) -> &str {
 /// The fields of a `304` that is made from a stored response (RFC 9110 §15.4.5): those fields of a
 /// `200` that tell the client how to cache, and no other metadata of the representation.
 pub fn goes_with_not_modified(name: &str) -> bool {
-    !name.starts_with("content-")
-        || matches!(name, "content-location" | "content-security-policy")
+    !name.starts_with("content-") || matches!(name, "content-location" | "content-security-policy")
 }
 
 /// The request fields that ask the origin whether a stored response is still valid (RFC 9111

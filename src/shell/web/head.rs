@@ -9,8 +9,8 @@ use wasm_bindgen::prelude::*;
 use web_sys::{Headers, Request, Response};
 
 use crate::config::Config;
-use crate::engine::sort::sort_by;
 use crate::engine::http_cache::Fields;
+use crate::engine::sort::sort_by;
 use crate::message::head::{Head, OriginHead};
 
 #[wasm_bindgen(module = "/src/shell/web/web.js")]
