@@ -156,12 +156,18 @@ fn push_word(text: &mut String, word: &str) {
 fn first_quotation(text: &str) -> Option<usize> {
     let mut before = ' ';
     for (index, c) in text.char_indices() {
-        if matches!(c, '\'' | '"' | '`') && !before.is_alphanumeric() {
+        if matches!(c, '\'' | '"' | '`') && !is_of_a_word(before) {
             return Some(index);
         }
         before = c;
     }
     None
+}
+
+/// Whether words are written with this character. Without the tables of Unicode, which would make
+/// the Worker larger, every character beyond ASCII counts as a letter.
+fn is_of_a_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || !c.is_ascii()
 }
 
 /// After these, Redis and its proxies quote the command.
