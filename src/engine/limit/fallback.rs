@@ -17,9 +17,9 @@ use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::{Quota as Rate, RateLimiter};
-use quick_cache::unsync::Cache;
 
 use crate::clock::Timestamp;
+use crate::engine::recent::Recent;
 
 use super::sliding_window::TOLERANCE;
 use super::verdict::{Quota, Verdict};
@@ -29,7 +29,7 @@ pub struct Fallback {
     limiters: HashMap<Quota, Limiter>,
     clock: GateClock,
     subjects: Subjects,
-    known: Cache<String, Known>,
+    known: Recent<Known>,
     largest_costs: HashMap<Quota, u64>,
 }
 
@@ -67,8 +67,8 @@ impl Fallback {
         Self {
             limiters: HashMap::new(),
             clock: GateClock::default(),
-            subjects: Subjects(Rc::new(RefCell::new(Cache::new(capacity)))),
-            known: Cache::new(capacity),
+            subjects: Subjects(Rc::new(RefCell::new(Recent::new(capacity)))),
+            known: Recent::new(capacity),
             largest_costs: HashMap::new(),
         }
     }
@@ -206,9 +206,7 @@ impl Fallback {
             // This cannot be refused: `used` is at most what is left.
             let _ = limiter.check_key_n(&owned, used);
         }
-        if let Some(known) = self.known.get_mut(key).as_deref_mut() {
-            known.settled = true;
-        }
+        self.known.change(key, |known| known.settled = true);
     }
 
     /// The limiter of a quota, and the period after which it gives one more permit.
@@ -332,7 +330,7 @@ impl Clock for GateClock {
 /// The state of each subject. Bounded: an evicted subject starts anew. All limiters share it,
 /// because a key already names its limit.
 #[derive(Clone)]
-struct Subjects(Rc<RefCell<Cache<String, u64>>>);
+struct Subjects(Rc<RefCell<Recent<u64>>>);
 
 impl Subjects {
     fn get(&self, key: &str) -> Option<u64> {
@@ -342,9 +340,7 @@ impl Subjects {
     fn put(&self, key: &str, state: Option<u64>) {
         match state {
             Some(state) => self.0.borrow_mut().insert(key.to_owned(), state),
-            None => {
-                self.0.borrow_mut().remove(key);
-            }
+            None => self.0.borrow_mut().remove(key),
         }
     }
 }
