@@ -273,7 +273,7 @@ impl Field {
 
     fn default(&self) -> Option<Value> {
         match self.absent {
-            Absent::Is(json) => serde_json::from_str(json).ok(),
+            Absent::Is(json) => serde_json::from_slice(json.as_bytes()).ok(),
             Absent::Missing | Absent::Otherwise(_) => None,
         }
     }

@@ -2,7 +2,7 @@
 //! fit for logs.
 
 use http::StatusCode;
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::error::{Error, ErrorKind};
 
@@ -181,13 +181,8 @@ const MAX_WORD: usize = 31;
 
 /// The text of `{"error": text}`.
 fn error_text(reply: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Refusal {
-        error: String,
-    }
-    serde_json::from_slice::<Refusal>(reply)
-        .ok()
-        .map(|refusal| refusal.error)
+    let reply: Value = serde_json::from_slice(reply).ok()?;
+    reply.get("error")?.as_str().map(str::to_owned)
 }
 
 #[cfg(test)]
