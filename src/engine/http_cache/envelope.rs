@@ -180,15 +180,9 @@ impl Wire<'static> {
         // One that is not written if it is zero.
         let number = |field: Option<Value>| field.map_or(Some(0), |number| number.as_u64());
         Some(Self {
-            key: text(take("k")?)?.into(),
             status: take("s")?.as_u64()?.try_into().ok()?,
-            headers: pairs(take("h")?, text)?.into(),
             request_time: take("q")?.as_u64()?,
             age: number(take("a"))?,
-            vary: match take("v") {
-                Some(vary) => pairs(vary, optional_text)?.into(),
-                None => Vec::new().into(),
-            },
             decoded: match take("d") {
                 Some(decoded) => decoded.as_bool()?,
                 None => false,
@@ -200,6 +194,12 @@ impl Wire<'static> {
             },
             length: take("l")?.as_u64()?.try_into().ok()?,
             checksum: take("c")?.as_u64()?,
+            key: text(take("k")?)?.into(),
+            headers: pairs(take("h")?, text)?.into(),
+            vary: match take("v") {
+                Some(vary) => pairs(vary, optional_text)?.into(),
+                None => Vec::new().into(),
+            },
         })
     }
 }
