@@ -302,10 +302,10 @@ fn check_table(
                 map.insert(field.name.to_owned(), default);
             }
             (None, None) => {
-                map.remove(field.name);
                 if matches!(field.absent, Absent::Missing) {
                     problems.push(ConfigProblem::missing(&path, &field.shape.expected()));
                 }
+                continue;
             }
         }
         if let Some(value) = map.get_mut(field.name) {
