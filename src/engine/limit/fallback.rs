@@ -18,7 +18,7 @@ use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::{Quota as Rate, RateLimiter};
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, millis};
 use crate::engine::recent::Recent;
 
 use super::sliding_window::TOLERANCE;
@@ -311,8 +311,8 @@ fn cells(permits: u64) -> Option<NonZeroU32> {
 
 /// Rounds up to whole milliseconds, the resolution of the gate's clock.
 fn up_to_ms(wait: Duration) -> Duration {
-    let ms = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-    Duration::from_millis(ms)
+    let begun = u64::from(!wait.subsec_nanos().is_multiple_of(1_000_000));
+    Duration::from_millis(millis(wait).saturating_add(begun))
 }
 
 /// The gate's time, set by the caller.
