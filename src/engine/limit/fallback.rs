@@ -26,11 +26,19 @@ use super::verdict::{Quota, Verdict};
 
 /// Local limiters, one per quota, which share one bounded memory of subjects.
 pub struct Fallback {
-    limiters: HashMap<Quota, Limiter>,
+    quotas: HashMap<Quota, Local>,
     clock: GateClock,
     subjects: Subjects,
     known: Recent<Known>,
-    largest_costs: HashMap<Quota, u64>,
+}
+
+/// What there is for one quota.
+#[derive(Default)]
+struct Local {
+    /// The largest cost that is expected of a request.
+    largest_cost: u64,
+    /// Made for the first request.
+    limiter: Option<Limiter>,
 }
 
 /// The store's last verdict on a subject.
@@ -65,19 +73,18 @@ impl Fallback {
     /// Remembers at most `capacity` subjects.
     pub fn new(capacity: usize) -> Self {
         Self {
-            limiters: HashMap::new(),
+            quotas: HashMap::new(),
             clock: GateClock::default(),
             subjects: Subjects(Rc::new(RefCell::new(Recent::new(capacity)))),
             known: Recent::new(capacity),
-            largest_costs: HashMap::new(),
         }
     }
 
     /// Announces that requests of `cost` will come for `quota`, so that the burst is made large
     /// enough to admit them at some time. Must be called before the first request.
     pub fn expect(&mut self, quota: Quota, cost: u64) {
-        let largest = self.largest_costs.entry(quota).or_default();
-        *largest = cost.max(*largest);
+        let local = self.quotas.entry(quota).or_default();
+        local.largest_cost = cost.max(local.largest_cost);
     }
 
     /// Records the store's verdict on `key`, on a request with a quota of `permits`: the local
@@ -211,16 +218,16 @@ impl Fallback {
 
     /// The limiter of a quota, and the period after which it gives one more permit.
     fn limiter(&mut self, quota: Quota) -> (&Limiter, Duration) {
-        let largest_cost = self.largest_costs.get(&quota).copied().unwrap_or_default();
-        let (burst, period) = split(quota, largest_cost);
+        let local = self.quotas.entry(quota).or_default();
+        let (burst, period) = split(quota, local.largest_cost);
         let new = || limiter(burst, period, &self.subjects, &self.clock);
-        (self.limiters.entry(quota).or_insert_with(new), period)
+        (local.limiter.get_or_insert_with(new), period)
     }
 
     fn check(&mut self, charge: &Take<'_>) -> Verdict {
         let (clock, subjects) = (self.clock.clone(), self.subjects.clone());
-        let largest_cost = self.largest_costs.get(&charge.quota).copied();
-        let (burst, _) = split(charge.quota, largest_cost.unwrap_or_default());
+        let local = self.quotas.get(&charge.quota);
+        let (burst, _) = split(charge.quota, local.map_or(0, |local| local.largest_cost));
         let kept = u64::from(burst.get())
             .saturating_mul(charge.kept)
             .div_ceil(100);
