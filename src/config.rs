@@ -28,7 +28,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use serde_json::Value;
 
-use self::read::{Read, field, tables, words};
+use self::read::{Misread, Read, field, tables, words};
 
 pub use cache::{Cache, Ttl, UnknownQuery};
 pub use cors::Cors;
@@ -124,8 +124,11 @@ impl Config {
             return Err(ConfigError::new(problems));
         }
         // A value that has the right shape can be read.
-        let mut config = Self::read(&value)
-            .ok_or_else(|| ConfigError::of("", "expected what the grammar describes"))?;
+        let misread = Misread::default();
+        let mut config = Self::read(&value, &misread);
+        if !misread.is_none() {
+            return Err(ConfigError::of("", "expected what the grammar describes"));
+        }
         config
             .origin
             .truncate(config.origin.trim_end_matches('/').len());
@@ -186,7 +189,8 @@ impl FromStr for Config {
 }
 
 fn value_of(json: &str) -> Result<Value, ConfigError> {
-    serde_json::from_str(json)
+    // From bytes, as all JSON: a second parser, for texts, would make the Worker larger.
+    serde_json::from_slice(json.as_bytes())
         .map_err(|e| ConfigError::of("", &format!("expected a JSON object: {e}")))
 }
 
@@ -384,50 +388,47 @@ words! {
 }
 
 impl Read for Client {
-    fn read(value: &Value) -> Option<Self> {
-        let keys = value.get("api_key_header")?;
-        Some(Self {
+    fn read(value: &Value, misread: &Misread) -> Self {
+        let keys = &value["api_key_header"];
+        Self {
             api_key_headers: match keys.as_str() {
                 Some(one) => vec![one.to_owned()],
-                None => Vec::read(keys)?,
+                None => Vec::read(keys, misread),
             },
-            jwt: field(value, "jwt")?,
-            ip_header: field(value, "ip_header")?,
-            ipv6_prefix: field(value, "ipv6_prefix")?,
-            keys: field(value, "keys")?,
-        })
+            jwt: field(value, "jwt", misread),
+            ip_header: field(value, "ip_header", misread),
+            ipv6_prefix: field(value, "ipv6_prefix", misread),
+            keys: field(value, "keys", misread),
+        }
     }
 }
 
 impl Read for Route {
-    fn read(value: &Value) -> Option<Self> {
-        let shares = value.get("reserve")?.as_object()?.iter();
-        let shares =
-            shares.map(|(name, share)| Some((name.clone(), parse_share(share.as_str()?)?)));
+    fn read(value: &Value, misread: &Misread) -> Self {
         let mut reserve = BTreeMap::new();
-        for share in shares {
-            let (name, share) = share?;
-            reserve.insert(name, share);
+        for (name, share) in value["reserve"].as_object().into_iter().flatten() {
+            let share = misread.unless(share.as_str().and_then(parse_share));
+            reserve.insert(name.clone(), share);
         }
-        Some(Self {
-            path: field(value, "path")?,
-            methods: field(value, "methods")?,
-            limits: field(value, "limits")?,
-            cost: field(value, "cost")?,
-            refund_on: field(value, "refund_on")?,
+        Self {
+            path: field(value, "path", misread),
+            methods: field(value, "methods", misread),
+            limits: field(value, "limits", misread),
+            cost: field(value, "cost", misread),
+            refund_on: field(value, "refund_on", misread),
             reserve,
-            origin_quota: field(value, "origin_quota")?,
-            origin_timeout: field(value, "origin_timeout")?,
-            cache: field(value, "cache")?,
-        })
+            origin_quota: field(value, "origin_quota", misread),
+            origin_timeout: field(value, "origin_timeout", misread),
+            cache: field(value, "cache", misread),
+        }
     }
 }
 
 impl Read for OriginQuotaOf {
-    fn read(value: &Value) -> Option<Self> {
+    fn read(value: &Value, misread: &Misread) -> Self {
         match value.as_str() {
-            Some(name) => Some(Self::Named(name.to_owned())),
-            None => OriginQuota::read(value).map(Self::Own),
+            Some(name) => Self::Named(name.to_owned()),
+            None => Self::Own(OriginQuota::read(value, misread)),
         }
     }
 }

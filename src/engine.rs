@@ -9,6 +9,7 @@ pub mod limit;
 pub mod limit_fields;
 pub mod location;
 pub mod proxy_names;
+pub mod recent;
 pub mod registry;
 pub mod route;
 pub mod router;

@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use quick_cache::unsync::Cache;
-
 use crate::clock::{Timestamp, millis};
 use crate::config::Sizes;
 use crate::engine::http_cache::{CacheKey, L1, NoVarySearch, envelope};
+use crate::engine::recent::Recent;
 use crate::message::body::Body;
 use crate::store::Write;
 
@@ -35,9 +34,9 @@ pub struct CacheMemory<B: Body> {
     pub sizes: Sizes,
     key_prefix: String,
     random: u64,
-    refreshes: Cache<String, Timestamp>,
+    refreshes: Recent<Timestamp>,
     /// What responses have said about their queries, by path.
-    no_vary_search: Cache<String, NoVarySearch>,
+    no_vary_search: Recent<NoVarySearch>,
 }
 
 impl<B: Body> CacheMemory<B> {
@@ -51,8 +50,8 @@ impl<B: Body> CacheMemory<B> {
             sizes,
             key_prefix: key_prefix.to_owned(),
             random: seed | 1,
-            refreshes: Cache::new(REFRESHES),
-            no_vary_search: Cache::new(PATHS),
+            refreshes: Recent::new(REFRESHES),
+            no_vary_search: Recent::new(PATHS),
         }
     }
 
@@ -77,7 +76,7 @@ impl<B: Body> CacheMemory<B> {
             Some(search) if path.len() <= LONGEST_PATH => {
                 self.no_vary_search.insert(path.to_owned(), search);
             }
-            _ => drop(self.no_vary_search.remove(path)),
+            _ => self.no_vary_search.remove(path),
         }
     }
 

@@ -15,9 +15,8 @@
 
 use std::time::Duration;
 
-use quick_cache::unsync::Cache;
-
 use crate::clock::Timestamp;
+use crate::engine::recent::Recent;
 
 /// The largest number of keys that are remembered.
 const KEYS: usize = 1_000;
@@ -40,7 +39,7 @@ pub const FAILED: Duration = Duration::from_secs(1);
 /// The keys that are being fetched.
 #[derive(Debug)]
 pub struct SingleFlight {
-    keys: Cache<String, Fetch>,
+    keys: Recent<Fetch>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +92,7 @@ impl SingleFlight {
     /// No fetch is under way.
     pub fn new() -> Self {
         Self {
-            keys: Cache::new(KEYS),
+            keys: Recent::new(KEYS),
         }
     }
 
@@ -140,7 +139,7 @@ impl SingleFlight {
     /// more.
     pub fn abandon(&mut self) {
         let keeps = |fetch: &Fetch| matches!(fetch, Fetch::HitForMiss { .. });
-        self.keys.retain(|_, fetch| keeps(fetch));
+        self.keys.retain(keeps);
     }
 
     /// The leader goes to the origin. It may have waited for another isolate until now, so it is

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::duration::parse_duration;
-use super::read::{Read, tables, words};
+use super::read::{Misread, Read, tables, words};
 use crate::engine::http_cache::{Letters, VersionSource};
 
 /// How the responses of a route are cached.
@@ -78,10 +77,10 @@ words! {
 }
 
 impl Read for Ttl {
-    fn read(value: &Value) -> Option<Self> {
-        match value.as_str()? {
-            "candle" => Some(Self::Candle),
-            text => parse_duration(text).map(Self::For),
+    fn read(value: &Value, misread: &Misread) -> Self {
+        match value.as_str() {
+            Some("candle") => Self::Candle,
+            _ => Self::For(Duration::read(value, misread)),
         }
     }
 }

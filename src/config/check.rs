@@ -123,10 +123,12 @@ fn limit_problems(name: &str, limit: &Value, problems: &mut Vec<ConfigProblem>) 
     }
     let penalty = &limit["penalty"];
     let duration = |field: &str| parse_duration(penalty[field].as_str()?);
-    if duration("max").is_some_and(|max| duration("hold").is_some_and(|hold| hold > max)) {
+    if let Some(max) = penalty["max"].as_str()
+        && duration("max").is_some_and(|max| duration("hold").is_some_and(|hold| hold > max))
+    {
         problems.push(ConfigProblem::new(
             &format!("limits.{name}.penalty.hold"),
-            &format!("a duration no longer than `max`, {}", penalty["max"]),
+            &format!("a duration no longer than `max`, \"{max}\""),
             Some(&penalty["hold"]),
         ));
     }

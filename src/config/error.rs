@@ -95,6 +95,6 @@ fn shown(value: &Value) -> String {
             let start: String = text.chars().take(57).collect();
             format!("{:?}", format!("{start}..."))
         }
-        other => other.to_string(),
+        other => serde_json::to_string(other).unwrap_or_default(),
     }
 }

@@ -1,7 +1,7 @@
 //! Lays one configuration over another: the variable `EDGE` over the configuration that the Worker
 //! was built with.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Lays `over` over `base`, by the rules of JSON Merge Patch (RFC 7396): tables are merged field by
 /// field, everything else replaces what is there, and `null` takes it away.
@@ -18,17 +18,22 @@ pub fn laid_over(base: Value, over: Value) -> Value {
     let Value::Object(over) = over else {
         return over;
     };
-    let mut merged = match base {
+    let mut base = match base {
         Value::Object(base) => base,
-        _ => serde_json::Map::new(),
+        _ => Map::new(),
     };
-    for (name, value) in over {
-        if value.is_null() {
-            merged.remove(&name);
-            continue;
+    // A new table: code that removes from one is found nowhere else, and takes 2 kB.
+    let mut merged = Map::new();
+    for (name, below) in &mut base {
+        if !over.contains_key(name) {
+            merged.insert(name.clone(), below.take());
         }
-        let below = merged.remove(&name).unwrap_or_default();
-        merged.insert(name, laid_over(below, value));
+    }
+    for (name, above) in over {
+        if !above.is_null() {
+            let below = base.get_mut(&name).map(Value::take).unwrap_or_default();
+            merged.insert(name, laid_over(below, above));
+        }
     }
     Value::Object(merged)
 }

@@ -2,6 +2,7 @@
 //!
 //! The compiler's derived code for this would be a tenth of the Worker.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,31 +16,49 @@ use crate::engine::limit_fields::Style;
 
 /// What a value can be read as.
 pub(super) trait Read: Sized {
-    /// Reads a value; `None` if it has another shape, which a check has ruled out.
-    fn read(value: &Value) -> Option<Self>;
+    /// Reads a value. If it has another shape, which a check has ruled out, this is noted in
+    /// `misread`, and what is returned means nothing.
+    ///
+    /// So no reading ends early. If each of the fields of a table could end it, dropping the fields
+    /// before that would take most of the code.
+    fn read(value: &Value, misread: &Misread) -> Self;
+}
 
-    /// What an absent field is; `None` if it has to be there.
-    fn absent() -> Option<Self> {
-        None
+/// Whether a value had another shape than expected.
+#[derive(Debug, Default)]
+pub(super) struct Misread(Cell<bool>);
+
+impl Misread {
+    /// Whether all values had the shape that was expected.
+    pub fn is_none(&self) -> bool {
+        !self.0.get()
+    }
+
+    /// Notes that a value had another shape, and returns what stands in for it.
+    pub fn instead<T>(&self, other: T) -> T {
+        self.0.set(true);
+        other
+    }
+
+    /// What was read, if anything was.
+    pub fn unless<T: Default>(&self, read: Option<T>) -> T {
+        read.unwrap_or_else(|| self.instead(T::default()))
     }
 }
 
-/// Reads a field of a table.
-pub(super) fn field<T: Read>(table: &Value, name: &str) -> Option<T> {
-    match table.get(name) {
-        Some(value) => T::read(value),
-        None => T::absent(),
-    }
+/// Reads a field of a table; null if it is absent.
+pub(super) fn field<T: Read>(table: &Value, name: &str, misread: &Misread) -> T {
+    T::read(&table[name], misread)
 }
 
 /// Tables whose fields are called as in the configuration.
 macro_rules! tables {
     ($($table:ident { $($field:ident),+ $(,)? })+) => {$(
         impl $crate::config::read::Read for $table {
-            fn read(value: &serde_json::Value) -> Option<Self> {
-                Some(Self {
-                    $($field: $crate::config::read::field(value, stringify!($field))?),+
-                })
+            fn read(value: &serde_json::Value, misread: &$crate::config::read::Misread) -> Self {
+                Self {
+                    $($field: $crate::config::read::field(value, stringify!($field), misread)),+
+                }
             }
         }
     )+};
@@ -48,19 +67,22 @@ pub(super) use tables;
 
 /// Words, and what each of them stands for.
 macro_rules! words {
-    ($($kind:ident { $($word:literal: $variant:ident),+ $(,)? })+) => {$(
+    ($($kind:ident {
+        $first_word:literal: $first:ident $(, $word:literal: $variant:ident)* $(,)?
+    })+) => {$(
         impl $crate::config::read::Read for $kind {
-            fn read(value: &serde_json::Value) -> Option<Self> {
-                match value.as_str()? {
-                    $($word => Some(Self::$variant),)+
-                    _ => None,
+            fn read(value: &serde_json::Value, misread: &$crate::config::read::Misread) -> Self {
+                match value.as_str() {
+                    Some($first_word) => Self::$first,
+                    $(Some($word) => Self::$variant,)*
+                    _ => misread.instead(Self::$first),
                 }
             }
         }
 
         #[cfg(test)]
         impl $crate::config::read::Words for $kind {
-            const WORDS: &[&str] = &[$($word),+];
+            const WORDS: &[&str] = &[$first_word $(, $word)*];
         }
     )+};
 }
@@ -80,75 +102,71 @@ words! {
 }
 
 impl Read for Arc<VersionSource> {
-    fn read(value: &Value) -> Option<Self> {
-        VersionSource::parse(value.as_str()?).map(Self::new)
+    fn read(value: &Value, misread: &Misread) -> Self {
+        let source = value.as_str().and_then(VersionSource::parse);
+        Self::new(source.unwrap_or_else(|| misread.instead(VersionSource::Json(Vec::new()))))
     }
 }
 
 impl Read for Duration {
-    fn read(value: &Value) -> Option<Self> {
-        parse_duration(value.as_str()?)
+    fn read(value: &Value, misread: &Misread) -> Self {
+        misread.unless(value.as_str().and_then(parse_duration))
     }
 }
 
 impl Read for String {
-    fn read(value: &Value) -> Option<Self> {
-        value.as_str().map(str::to_owned)
+    fn read(value: &Value, misread: &Misread) -> Self {
+        misread.unless(value.as_str().map(str::to_owned))
     }
 }
 
 impl Read for bool {
-    fn read(value: &Value) -> Option<Self> {
-        value.as_bool()
+    fn read(value: &Value, misread: &Misread) -> Self {
+        misread.unless(value.as_bool())
     }
 }
 
 impl Read for u64 {
-    fn read(value: &Value) -> Option<Self> {
-        value.as_u64()
+    fn read(value: &Value, misread: &Misread) -> Self {
+        misread.unless(value.as_u64())
     }
 }
 
 impl Read for u16 {
-    fn read(value: &Value) -> Option<Self> {
-        value.as_u64()?.try_into().ok()
+    fn read(value: &Value, misread: &Misread) -> Self {
+        misread.unless(value.as_u64().and_then(|number| number.try_into().ok()))
     }
 }
 
 impl Read for u8 {
-    fn read(value: &Value) -> Option<Self> {
-        value.as_u64()?.try_into().ok()
+    fn read(value: &Value, misread: &Misread) -> Self {
+        misread.unless(value.as_u64().and_then(|number| number.try_into().ok()))
     }
 }
 
 impl<T: Read> Read for Option<T> {
-    fn read(value: &Value) -> Option<Self> {
-        T::read(value).map(Some)
-    }
-
-    fn absent() -> Option<Self> {
-        Some(None)
+    fn read(value: &Value, misread: &Misread) -> Self {
+        (!value.is_null()).then(|| T::read(value, misread))
     }
 }
 
 impl<T: Read> Read for Vec<T> {
-    fn read(value: &Value) -> Option<Self> {
-        let items = value.as_array()?;
-        let mut list = Self::with_capacity(items.len());
-        for item in items {
-            list.push(T::read(item)?);
-        }
-        Some(list)
+    fn read(value: &Value, misread: &Misread) -> Self {
+        let items = misread.unless(value.as_array().map(Vec::as_slice));
+        items.iter().map(|item| T::read(item, misread)).collect()
     }
 }
 
 impl<T: Read> Read for BTreeMap<String, T> {
-    fn read(value: &Value) -> Option<Self> {
+    fn read(value: &Value, misread: &Misread) -> Self {
         let mut map = Self::new();
-        for (name, item) in value.as_object()? {
-            map.insert(name.clone(), T::read(item)?);
+        match value.as_object() {
+            Some(items) => items.iter().for_each(|(name, item)| {
+                map.insert(name.clone(), T::read(item, misread));
+            }),
+            None => misread.instead(()),
         }
-        Some(map)
+        map
     }
 }
 

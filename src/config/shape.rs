@@ -273,7 +273,7 @@ impl Field {
 
     fn default(&self) -> Option<Value> {
         match self.absent {
-            Absent::Is(json) => serde_json::from_str(json).ok(),
+            Absent::Is(json) => serde_json::from_slice(json.as_bytes()).ok(),
             Absent::Missing | Absent::Otherwise(_) => None,
         }
     }
@@ -302,10 +302,10 @@ fn check_table(
                 map.insert(field.name.to_owned(), default);
             }
             (None, None) => {
-                map.remove(field.name);
                 if matches!(field.absent, Absent::Missing) {
                     problems.push(ConfigProblem::missing(&path, &field.shape.expected()));
                 }
+                continue;
             }
         }
         if let Some(value) = map.get_mut(field.name) {

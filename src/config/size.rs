@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::read::Read;
+use super::read::{Misread, Read};
 
 /// How much the cache stores in each place, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,16 +21,16 @@ pub struct Sizes {
 }
 
 impl Read for Sizes {
-    fn read(value: &Value) -> Option<Self> {
-        let text = |name| value.get(name)?.as_str();
-        Some(Self {
-            l1_size: parse_size(text("l1_size")?)?,
-            max_entry: parse_size(text("max_entry")?)?,
-            compress_from: match text("compress_from")? {
-                "off" => None,
-                size => Some(parse_size(size)?),
+    fn read(value: &Value, misread: &Misread) -> Self {
+        let size = |name| misread.unless(value[name].as_str().and_then(parse_size));
+        Self {
+            l1_size: size("l1_size"),
+            max_entry: size("max_entry"),
+            compress_from: match value["compress_from"].as_str() {
+                Some("off") => None,
+                _ => Some(size("compress_from")),
             },
-        })
+        }
     }
 }
 

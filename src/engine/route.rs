@@ -174,12 +174,32 @@ fn folded(segment: &str) -> Result<String, PathError> {
         return Err(PathError::DotSegment);
     }
     Ok(match std::str::from_utf8(plain) {
-        Ok(text) => text.to_lowercase(),
+        Ok(text) => lower_case(text),
         Err(_) => {
             let text: String = plain.iter().map(|b| char::from(*b)).collect();
-            text.to_lowercase()
+            lower_case(&text)
         }
     })
+}
+
+/// The text in lower case, by the rules of Unicode that hold in every language.
+fn lower_case(text: &str) -> String {
+    match text.is_ascii() {
+        true => text.to_ascii_lowercase(),
+        false => beyond_ascii_in_lower_case(text),
+    }
+}
+
+#[cfg(not(all(target_arch = "wasm32", feature = "fetch")))]
+fn beyond_ascii_in_lower_case(text: &str) -> String {
+    text.to_lowercase()
+}
+
+/// JavaScript follows the same rules (ECMA-262, `String.prototype.toLowerCase`) and has the tables
+/// for them, which would make the Worker 6 kB larger.
+#[cfg(all(target_arch = "wasm32", feature = "fetch"))]
+fn beyond_ascii_in_lower_case(text: &str) -> String {
+    js_sys::JsString::from(text).to_lower_case().into()
 }
 
 /// A segment without percent-escapes.

@@ -10,7 +10,7 @@
 mod names;
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use crate::cache::{Purge, Purged};
 use crate::clock::Timestamp;
@@ -72,7 +72,7 @@ impl<B: Body> Gate<B> {
         let degraded = self.link.exists() && !self.link.is_up();
         let status = if degraded { "degraded" } else { "ok" };
         let body = json!({ "status": status, "store": store });
-        let mut answer = Answer::text(200, "application/json", body.to_string());
+        let mut answer = Answer::json(200, "application/json", &body);
         answer.set("cache-control", "no-store".to_owned());
         answer
     }
@@ -103,8 +103,7 @@ impl<B: Body> Gate<B> {
         }
         self.cache.purge(now);
         if !self.link.exists() {
-            let purged = purge.named().to_json();
-            return told(&json!({ "purged": purged, "scope": "isolate" }));
+            return told(purge.named(), Some("isolate"));
         }
         match self.link.allows(now) {
             true => Step::Purge(purge),
@@ -124,7 +123,7 @@ impl<B: Body> Gate<B> {
         self.link.heard(replies.as_ref().err(), now);
         match replies {
             Ok(replies) => match purge.confirmed(&replies) {
-                (done, true) => told(&json!({ "purged": done.to_json() })),
+                (done, true) => told(done, None),
                 (done, false) => self.unconfirmed(Some(done), now),
             },
             Err(error) => self.unconfirmed((!error.may_have_run()).then(Purged::default), now),
@@ -147,8 +146,14 @@ fn purge_page<B: Body>(head: &impl Head) -> Step<B> {
     }
 }
 
-fn told<B: Body>(body: &serde_json::Value) -> Step<B> {
-    let mut answer = Answer::text(200, "application/json", body.to_string());
+/// The answer that tells what was purged, and if not everywhere, where.
+fn told<B: Body>(purged: Purged, scope: Option<&str>) -> Step<B> {
+    let mut body = Map::new();
+    body.insert("purged".to_owned(), purged.to_json());
+    if let Some(scope) = scope {
+        body.insert("scope".to_owned(), scope.into());
+    }
+    let mut answer = Answer::json(200, "application/json", &body.into());
     answer.set("cache-control", "no-store".to_owned());
     answer.into()
 }

@@ -1,7 +1,5 @@
 //! The gate of one isolate: its configuration and what it remembers.
 
-use std::collections::BTreeSet;
-
 use crate::cache::CacheMemory;
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
@@ -31,7 +29,7 @@ pub struct Gate<B: Body> {
     pub(super) admin_token: Option<AdminToken>,
     notes: Vec<String>,
     /// The lasting failures of the store that have been noted already.
-    told: BTreeSet<String>,
+    told: Vec<String>,
     /// Whether there was a note about the header with the client's address.
     address_noted: bool,
     /// Whether there was a note about keys that the platform cannot use.
@@ -67,7 +65,7 @@ impl<B: Body> Gate<B> {
             plan,
             admin_token: None,
             notes: Vec::new(),
-            told: BTreeSet::new(),
+            told: Vec::new(),
             address_noted: false,
             keys_noted: false,
         })
@@ -156,7 +154,7 @@ impl<B: Body> Gate<B> {
                 return;
             }
             if self.told.len() < MOST_TOLD {
-                self.told.insert(text.clone());
+                self.told.push(text.clone());
             }
         }
         self.note(text);

@@ -114,9 +114,10 @@ impl Plan {
         let unknown = |field: &str, name: &str| {
             ConfigError::of(field, &format!("expected the name \"{name}\" to be there"))
         };
-        let mut shares = BTreeMap::<&str, u64>::new();
+        let mut shares = BTreeMap::<String, u64>::new();
         for (name, share) in config.routes.iter().flat_map(|route| &route.reserve) {
-            *shares.entry(name).or_default() += share;
+            let others = shares.get(name).copied().unwrap_or(0);
+            shares.insert(name.clone(), others + share);
         }
         let reserved = |name: &str| shares.get(name).copied().unwrap_or(0);
         let limits = |names: &[String], own: &BTreeMap<String, u64>| {

@@ -216,7 +216,7 @@ impl Problem {
         if let Value::Object(map) = &mut body {
             self.tell(map);
         }
-        let mut answer = Answer::text(self.status(), "application/problem+json", body.to_string());
+        let mut answer = Answer::json(self.status(), "application/problem+json", &body);
         if let Some(wait) = self.retry_after() {
             answer.set("retry-after", seconds_up(wait).max(1).to_string());
         }

@@ -4,10 +4,9 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use quick_cache::unsync::Cache;
-
 use crate::clock::Timestamp;
 use crate::engine::jwt::{Claims, Key, Token};
+use crate::engine::recent::Recent;
 use crate::engine::subject::{self, Digests};
 
 use super::issuer_keys::{IssuerKeys, KeyReply};
@@ -42,9 +41,9 @@ pub struct Identities {
     needs_keys: bool,
     /// The holders of tokens that have verified, and when the tokens expire, by the digests of the
     /// tokens.
-    known: Cache<String, (Rc<Holder>, Timestamp)>,
+    known: Recent<(Rc<Holder>, Timestamp)>,
     /// Tokens that do not verify, and until when that is believed.
-    refused: Cache<String, Timestamp>,
+    refused: Recent<Timestamp>,
 }
 
 /// The client that a token stands for.
@@ -111,8 +110,8 @@ impl Identities {
             domain: subject::domain(key_prefix),
             keys: IssuerKeys::default(),
             needs_keys: false,
-            known: Cache::new(TOKENS),
-            refused: Cache::new(TOKENS),
+            known: Recent::new(TOKENS),
+            refused: Recent::new(TOKENS),
         }
     }
 
@@ -211,7 +210,7 @@ impl Identities {
         match self.keys.fetched(reply, now) {
             Ok(changed) => {
                 if changed.0 {
-                    self.refused = Cache::new(TOKENS);
+                    self.refused = Recent::new(TOKENS);
                 }
                 Ok(())
             }

@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
-use quick_cache::unsync::Cache;
-
 use crate::clock::Timestamp;
 use crate::engine::limit::deny_cache::DenyCache;
 use crate::engine::limit::fallback::Fallback;
 use crate::engine::limit::lease::Leases;
 use crate::engine::limit::penalty::Penalties;
+use crate::engine::recent::Recent;
 use crate::engine::registry::Standing;
 
 use crate::store::{Granted, LimitReply, Link};
@@ -35,7 +34,7 @@ pub struct LimitMemory {
     pub leases: Leases,
     /// Clients that are held off.
     pub penalties: Penalties,
-    standings: Cache<String, (Standing, Timestamp)>,
+    standings: Recent<(Standing, Timestamp)>,
     /// Until when a task waits to return unspent permits, if one does.
     sweeping_until: Option<Timestamp>,
 }
@@ -48,7 +47,7 @@ impl Default for LimitMemory {
             fallback: Fallback::new(SUBJECTS),
             leases: Leases::new(SUBJECTS),
             penalties: Penalties::new(SUBJECTS),
-            standings: Cache::new(SUBJECTS),
+            standings: Recent::new(SUBJECTS),
             sweeping_until: None,
         }
     }

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use serde_json::Value;
+
 use crate::engine::http_cache::{Fields, Meta};
 
 /// A response that needs no origin.
@@ -74,8 +76,10 @@ pub enum Content<B> {
 }
 
 impl<B> Answer<B> {
-    /// A response with a text as its body.
-    pub fn text(status: u16, media_type: &'static str, text: String) -> Self {
+    /// A response with JSON as its body.
+    pub fn json(status: u16, media_type: &'static str, body: &Value) -> Self {
+        // Any value has a JSON form. `Display` would do the same with a serialiser of its own.
+        let text = serde_json::to_string(body).unwrap_or_default();
         Self {
             status,
             headers: vec![("content-type", media_type.to_owned()).into()],

@@ -2,7 +2,7 @@
 //! fit for logs.
 
 use http::StatusCode;
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::error::{Error, ErrorKind};
 
@@ -156,12 +156,18 @@ fn push_word(text: &mut String, word: &str) {
 fn first_quotation(text: &str) -> Option<usize> {
     let mut before = ' ';
     for (index, c) in text.char_indices() {
-        if matches!(c, '\'' | '"' | '`') && !before.is_alphanumeric() {
+        if matches!(c, '\'' | '"' | '`') && !is_of_a_word(before) {
             return Some(index);
         }
         before = c;
     }
     None
+}
+
+/// Whether words are written with this character. Without the tables of Unicode, which would make
+/// the Worker larger, every character beyond ASCII counts as a letter.
+fn is_of_a_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || !c.is_ascii()
 }
 
 /// After these, Redis and its proxies quote the command.
@@ -175,13 +181,8 @@ const MAX_WORD: usize = 31;
 
 /// The text of `{"error": text}`.
 fn error_text(reply: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Refusal {
-        error: String,
-    }
-    serde_json::from_slice::<Refusal>(reply)
-        .ok()
-        .map(|refusal| refusal.error)
+    let reply: Value = serde_json::from_slice(reply).ok()?;
+    reply.get("error")?.as_str().map(str::to_owned)
 }
 
 #[cfg(test)]

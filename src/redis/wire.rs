@@ -1,14 +1,8 @@
-//! The JSON of Upstash's REST protocol, written and read without an intermediate tree.
-
-use std::fmt;
+//! The JSON of Upstash's REST protocol.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use serde::Deserialize;
-use serde::de::{
-    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
+use serde_json::Value as Json;
 
 use super::arg::Arg;
 use super::failure;
@@ -53,8 +47,7 @@ pub(super) fn push_open_arrays<'a>(out: &mut Vec<u8>, arrays: impl Iterator<Item
 ///
 /// The command's own error, or [`ErrorKind::Protocol`].
 pub(super) fn read_one(reply: &[u8], base64: bool, command: &str) -> Result<Value, Error> {
-    let command = Some(command);
-    read(reply, Answer { base64, command })?
+    answer(read(reply)?, base64, Some(command)).unwrap_or_else(|| Err(other_shape()))
 }
 
 /// Reads the reply to the commands with these names: a value or an error for each.
@@ -67,27 +60,67 @@ pub(super) fn read_many(
     base64: bool,
     commands: &[&str],
 ) -> Result<Vec<Result<Value, Error>>, Error> {
-    let answers = read(reply, Answers { base64, commands })??;
-    if answers.len() == commands.len() {
-        Ok(answers)
-    } else {
-        Err(protocol("as many replies as commands are missing"))
+    let answers = match read(reply)? {
+        Json::Array(answers) => answers,
+        whole => {
+            // One result would be that of a single command.
+            let error = answer(whole, base64, None).and_then(Result::err);
+            return Err(error.unwrap_or_else(other_shape));
+        }
+    };
+    if answers.len() != commands.len() {
+        return Err(protocol("as many replies as commands are missing"));
     }
+    let each = answers.into_iter().zip(commands);
+    each.map(|(json, command)| answer(json, base64, Some(command)))
+        .collect::<Option<_>>()
+        .ok_or_else(other_shape)
 }
 
 /// Reads a whole document. serde_json bounds its depth (128), the transport bounds its length.
-fn read<'de, S: DeserializeSeed<'de>>(reply: &'de [u8], seed: S) -> Result<S::Value, Error> {
-    let mut json = serde_json::Deserializer::from_slice(reply);
-    seed.deserialize(&mut json)
-        .and_then(|value| json.end().map(|()| value))
-        .map_err(|error| {
-            // The text of the error is left out: it may quote the reply.
-            protocol(match error.classify() {
-                serde_json::error::Category::Eof => "the reply ends early",
-                serde_json::error::Category::Data => "the reply has another shape",
-                _ => "the reply is not JSON",
-            })
+fn read(reply: &[u8]) -> Result<Json, Error> {
+    serde_json::from_slice(reply).map_err(|error| {
+        // The text of the error is left out: it may quote the reply.
+        protocol(match error.is_eof() {
+            true => "the reply ends early",
+            false => "the reply is not JSON",
         })
+    })
+}
+
+/// Reads `{"result": …}` or `{"error": "…"}`, the answer to `command`. `None` if it is neither.
+fn answer(json: Json, base64: bool, command: Option<&str>) -> Option<Result<Value, Error>> {
+    let Json::Object(mut fields) = json else {
+        return None;
+    };
+    match fields.get("error") {
+        Some(Json::String(text)) => return Some(Err(failure::from_text(text, command))),
+        Some(Json::Null) | None => {}
+        Some(_) => return None,
+    }
+    value(fields.get_mut("result")?.take(), base64).map(Ok)
+}
+
+/// Reads a reply of Redis: null, a 64-bit integer, a string, an array, or an error in an array.
+fn value(json: Json, base64: bool) -> Option<Value> {
+    match json {
+        Json::Null => Some(Value::Null),
+        Json::Bool(_) => None,
+        Json::Number(number) => number.as_i64().map(Value::Int),
+        Json::String(text) if base64 && text != "OK" => {
+            Some(Value::Bytes(STANDARD.decode(text).ok()?.into()))
+        }
+        Json::String(text) => Some(Value::Bytes(text.into())),
+        Json::Array(values) => {
+            let values = values.into_iter().map(|json| value(json, base64));
+            values.collect::<Option<_>>().map(Value::Array)
+        }
+        Json::Object(_) => Some(answer(json, base64, None)?.unwrap_or_else(Value::Error)),
+    }
+}
+
+fn other_shape() -> Error {
+    protocol("the reply has another shape")
 }
 
 fn protocol(detail: &'static str) -> Error {
@@ -106,172 +139,3 @@ fn push_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
 
 /// The largest integer up to which a double holds every integer exactly.
 const MAX_EXACT: u64 = (1 << 53) - 1;
-
-/// Reads `{"result": …}` or `{"error": "…"}`.
-#[derive(Clone, Copy)]
-struct Answer<'a> {
-    base64: bool,
-    /// Which command it answers.
-    command: Option<&'a str>,
-}
-
-impl<'de> DeserializeSeed<'de> for Answer<'_> {
-    type Value = Result<Value, Error>;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
-        json.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Answer<'_> {
-    type Value = Result<Value, Error>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a result or an error")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut answer = None;
-        while let Some(field) = map.next_key()? {
-            match field {
-                Field::Result => {
-                    let value = map.next_value_seed(Reply {
-                        base64: self.base64,
-                    })?;
-                    answer.get_or_insert(Ok(value));
-                }
-                Field::Error => {
-                    if let Some(text) = map.next_value::<Option<String>>()? {
-                        answer = Some(Err(failure::from_text(&text, self.command)));
-                    }
-                }
-                Field::Other => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        answer.ok_or_else(|| A::Error::custom("neither a result nor an error"))
-    }
-}
-
-/// The fields of an answer.
-#[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "lowercase")]
-enum Field {
-    Result,
-    Error,
-    #[serde(other)]
-    Other,
-}
-
-/// Reads an array of answers, or one error for the whole.
-struct Answers<'a> {
-    base64: bool,
-    commands: &'a [&'a str],
-}
-
-impl<'de> DeserializeSeed<'de> for Answers<'_> {
-    type Value = Result<Vec<Result<Value, Error>>, Error>;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
-        json.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Answers<'_> {
-    type Value = Result<Vec<Result<Value, Error>>, Error>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of results and errors")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut answers = Vec::with_capacity(self.commands.len());
-        while let Some(answer) = seq.next_element_seed(Answer {
-            base64: self.base64,
-            command: self.commands.get(answers.len()).copied(),
-        })? {
-            answers.push(answer);
-        }
-        Ok(Ok(answers))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        match (Answer {
-            base64: self.base64,
-            command: None,
-        })
-        .visit_map(map)?
-        {
-            Err(error) => Ok(Err(error)),
-            Ok(_) => Err(A::Error::custom("one result for several commands")),
-        }
-    }
-}
-
-/// Reads a reply of Redis.
-#[derive(Clone, Copy)]
-struct Reply {
-    base64: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for Reply {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Value, D::Error> {
-        json.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Reply {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("null, a 64-bit integer, a string or an array")
-    }
-
-    fn visit_unit<E: serde::de::Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Value, E> {
-        Ok(Value::Int(number))
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Value, E> {
-        i64::try_from(number).map(Value::Int).map_err(E::custom)
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Value, E> {
-        if self.base64 && text != "OK" {
-            let bytes = STANDARD.decode(text).map_err(|_| E::custom("not base64"))?;
-            return Ok(Value::Bytes(Bytes::from(bytes)));
-        }
-        Ok(Value::from(text))
-    }
-
-    fn visit_string<E: serde::de::Error>(self, text: String) -> Result<Value, E> {
-        if self.base64 {
-            self.visit_str(&text)
-        } else {
-            Ok(Value::Bytes(Bytes::from(text)))
-        }
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut values = Vec::new();
-        while let Some(value) = seq.next_element_seed(self)? {
-            values.push(value);
-        }
-        Ok(Value::Array(values))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
-        let answer = Answer {
-            base64: self.base64,
-            command: None,
-        }
-        .visit_map(map)?;
-        Ok(answer.unwrap_or_else(Value::Error))
-    }
-}

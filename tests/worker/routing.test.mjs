@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ask, problem, rateLimit, setUp } from "./kit.mjs";
 
-const names = ["rest", "recent", "order", "orders", "cancel", "trailing", "any"];
+const names = ["rest", "recent", "order", "orders", "cancel", "trailing", "any", "beyond"];
 
 const { gate, origin } = await setUp({
   edge: {
@@ -16,6 +16,7 @@ const { gate, origin } = await setUp({
       { path: "/api/orders/recent", limits: ["recent"] },
       { path: "/__origin/echo/", limits: ["trailing"] },
       { path: "/any/{one}/{two}", limits: ["any"] },
+      { path: "/ordérs/{id}/ΟΔΌΣ", limits: ["beyond"] },
     ],
   },
 });
@@ -108,6 +109,15 @@ for (const path of [
     assert.equal(origin.counters.get().total, seen);
   });
 }
+
+test("letters beyond ASCII match in either case", async () => {
+  for (const path of ["/ordérs/7/οδός", "/ORDÉRS/7/ΟΔΌΣ", "/Ordérs/7/οΔός"]) {
+    assert.equal(await claimedBy(encodeURI(path)), "beyond", path);
+  }
+  // The first segment is not UTF-8, but É in Latin-1.
+  assert.equal(await claimedBy(`/ord%C9rs/7/${encodeURI("οδός")}`), "beyond");
+  assert.equal(await claimedBy(encodeURI("/orders/7/οδός")), "rest");
+});
 
 test("bytes that are no UTF-8 are a path like another", async () => {
   assert.equal(await claimedBy("/api/orders/%ff%fe"), "order");

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::super::error::ConfigProblem;
 use super::super::shape::texts;
@@ -23,7 +23,8 @@ pub fn problems(
         .flatten()
     {
         let share = text.as_str().and_then(parse_share).unwrap_or(0);
-        *kept.entry(name.as_str()).or_default() += share;
+        let others = kept.get(name).copied().unwrap_or(0);
+        kept.insert(name.clone(), others + share);
     }
     let permits = Permits {
         limits,
@@ -36,8 +37,10 @@ pub fn problems(
         let path = format!("routes[{n}]");
         permits.cost(route, &format!("{path}.limits"), &path, &mut problems);
     }
-    let unclaimed = json!({ "limits": config["default_limits"], "cost": 1 });
-    permits.cost(&unclaimed, "default_limits", "", &mut problems);
+    let mut unclaimed = Map::new();
+    unclaimed.insert("limits".to_owned(), config["default_limits"].clone());
+    unclaimed.insert("cost".to_owned(), 1.into());
+    permits.cost(&unclaimed.into(), "default_limits", "", &mut problems);
     problems
 }
 
@@ -45,7 +48,7 @@ struct Permits<'a> {
     limits: &'a Map<String, Value>,
     routes: &'a [Value],
     /// The hundredths of each limit that all routes together keep for themselves.
-    kept: BTreeMap<&'a str, u64>,
+    kept: BTreeMap<String, u64>,
 }
 
 impl Permits<'_> {

@@ -18,7 +18,8 @@ mod body;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::entry::Meta;
 use super::freshness::Freshness;
@@ -94,7 +95,7 @@ pub fn decode<'a>(envelope: &'a str, key: &CacheKey) -> Result<(Meta, Cow<'a, [u
         _ => return Err(DecodeError::Head),
     };
     let epochs = Some(word()?.to_owned());
-    let wire: Wire<'_> = serde_json::from_str(word()?).map_err(|_| DecodeError::Head)?;
+    let wire = Wire::read(word()?).ok_or(DecodeError::Head)?;
     if !(200..=599).contains(&wire.status) {
         return Err(DecodeError::Head);
     }
@@ -144,7 +145,7 @@ pub enum DecodeError {
 }
 
 /// The JSON in the head.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Wire<'a> {
     #[serde(rename = "k")]
     key: Cow<'a, str>,
@@ -154,20 +155,82 @@ struct Wire<'a> {
     headers: Cow<'a, [(String, String)]>,
     #[serde(rename = "q")]
     request_time: u64,
-    #[serde(rename = "a", default, skip_serializing_if = "is_zero")]
+    #[serde(rename = "a", skip_serializing_if = "is_zero")]
     age: u64,
-    #[serde(rename = "v", default, skip_serializing_if = "<[_]>::is_empty")]
+    #[serde(rename = "v", skip_serializing_if = "<[_]>::is_empty")]
     vary: Cow<'a, [(String, Option<String>)]>,
-    #[serde(rename = "d", default, skip_serializing_if = "is_false")]
+    #[serde(rename = "d", skip_serializing_if = "is_false")]
     decoded: bool,
-    #[serde(rename = "g", default, skip_serializing_if = "is_zero")]
+    #[serde(rename = "g", skip_serializing_if = "is_zero")]
     generation: u64,
-    #[serde(rename = "b", default, skip_serializing_if = "Writing::is_plain")]
+    #[serde(rename = "b", skip_serializing_if = "Writing::is_plain")]
     writing: Writing,
     #[serde(rename = "l")]
     length: usize,
     #[serde(rename = "c")]
     checksum: u64,
+}
+
+impl Wire<'static> {
+    /// Reads the JSON; `None` if it is something else. By hand, because the code that serde derives
+    /// for this would make the Worker 5 kB larger.
+    fn read(json: &str) -> Option<Self> {
+        let mut fields: Value = serde_json::from_slice(json.as_bytes()).ok()?;
+        let mut take = |name: &str| fields.get_mut(name).map(Value::take);
+        // One that is not written if it is zero.
+        let number = |field: Option<Value>| field.map_or(Some(0), |number| number.as_u64());
+        Some(Self {
+            status: take("s")?.as_u64()?.try_into().ok()?,
+            request_time: take("q")?.as_u64()?,
+            age: number(take("a"))?,
+            decoded: match take("d") {
+                Some(decoded) => decoded.as_bool()?,
+                None => false,
+            },
+            generation: number(take("g"))?,
+            writing: match take("b") {
+                Some(writing) => Writing::named(writing.as_str()?)?,
+                None => Writing::Plain,
+            },
+            length: take("l")?.as_u64()?.try_into().ok()?,
+            checksum: take("c")?.as_u64()?,
+            key: text(take("k")?)?.into(),
+            headers: pairs(take("h")?, text)?.into(),
+            vary: match take("v") {
+                Some(vary) => pairs(vary, optional_text)?.into(),
+                None => Vec::new().into(),
+            },
+        })
+    }
+}
+
+/// Names, each with a value that `read` reads.
+fn pairs<T>(list: Value, read: impl Fn(Value) -> Option<T>) -> Option<Vec<(String, T)>> {
+    let Value::Array(list) = list else {
+        return None;
+    };
+    let pair = |pair: Value| match pair {
+        Value::Array(pair) => match <[Value; 2]>::try_from(pair) {
+            Ok([name, value]) => Some((text(name)?, read(value)?)),
+            Err(_) => None,
+        },
+        _ => None,
+    };
+    list.into_iter().map(pair).collect()
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn optional_text(value: Value) -> Option<Option<String>> {
+    match value {
+        Value::Null => Some(None),
+        value => text(value).map(Some),
+    }
 }
 
 /// FNV-1a over words of eight bytes: it detects damage, not forgery.

@@ -101,13 +101,26 @@ fn item(value: &str) -> Option<Item<'_>> {
             _ => None,
         },
         b'0'..=b'9' if value.bytes().all(|b| b.is_ascii_digit()) => Some(Item::Integer(value)),
-        b'-' | b'0'..=b'9' => value.parse::<f64>().ok().map(|_| Item::Other),
+        b'-' | b'0'..=b'9' => is_number(value).then_some(Item::Other),
         b'"' => {
             let content = value.strip_prefix('"')?.strip_suffix('"')?;
             (content.is_ascii() && !content.contains('"')).then_some(Item::Text(content))
         }
         b'a'..=b'z' | b'A'..=b'Z' | b'*' | b':' | b'(' => Some(Item::Other),
         _ => None,
+    }
+}
+
+/// Whether the text is an Integer or a Decimal (RFC 9651 §3.3.1, §3.3.2). Its value does not count:
+/// no directive takes a negative number or a fraction.
+fn is_number(text: &str) -> bool {
+    let text = text.strip_prefix('-').unwrap_or(text);
+    let digits = |text: &str, most: usize| {
+        (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+    };
+    match text.split_once('.') {
+        None => digits(text, 15),
+        Some((whole, fraction)) => digits(whole, 12) && digits(fraction, 3),
     }
 }
 

@@ -94,6 +94,6 @@ fn usable(jwk: &Value) -> Option<Key> {
     Some(Key {
         id: text("kid").map(str::to_owned),
         algorithm,
-        jwk: Value::Object(kept).to_string(),
+        jwk: serde_json::to_string(&kept).ok()?,
     })
 }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use quick_cache::unsync::Cache;
-
 use crate::clock::Timestamp;
+use crate::engine::recent::Recent;
 
 use super::sliding_window::TOLERANCE;
 
@@ -12,7 +11,7 @@ use super::sliding_window::TOLERANCE;
 /// is asked again.
 #[derive(Debug)]
 pub struct DenyCache {
-    refusals: Cache<String, Vec<Refusal>>,
+    refusals: Recent<Vec<Refusal>>,
 }
 
 /// A refusal of requests with this cost and this quota. Requests with another cost may still pass,
@@ -34,7 +33,7 @@ impl DenyCache {
     /// Remembers the refusals of at most `capacity` keys.
     pub fn new(capacity: usize) -> Self {
         Self {
-            refusals: Cache::new(capacity),
+            refusals: Recent::new(capacity),
         }
     }
 
@@ -55,14 +54,15 @@ impl DenyCache {
             until,
             ask_again: until.min(now + believed),
         };
-        if let Some(mut known) = self.refusals.get_mut(key) {
+        let is_known = self.refusals.change(key, |known| {
             known.retain(|other| other.is_true(now) && (other.cost, other.quota) != (cost, quota));
             if known.len() < EACH {
                 known.push(refusal);
             }
-            return;
+        });
+        if is_known.is_none() {
+            self.refusals.insert(key.to_owned(), vec![refusal]);
         }
-        self.refusals.insert(key.to_owned(), vec![refusal]);
     }
 
     /// The instant until which a request of `cost` is refused, with a quota of `quota` permits in

@@ -17,20 +17,28 @@ use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::{Quota as Rate, RateLimiter};
-use quick_cache::unsync::Cache;
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, millis};
+use crate::engine::recent::Recent;
 
 use super::sliding_window::TOLERANCE;
 use super::verdict::{Quota, Verdict};
 
 /// Local limiters, one per quota, which share one bounded memory of subjects.
 pub struct Fallback {
-    limiters: HashMap<Quota, Limiter>,
+    quotas: HashMap<Quota, Local>,
     clock: GateClock,
     subjects: Subjects,
-    known: Cache<String, Known>,
-    largest_costs: HashMap<Quota, u64>,
+    known: Recent<Known>,
+}
+
+/// What there is for one quota.
+#[derive(Default)]
+struct Local {
+    /// The largest cost that is expected of a request.
+    largest_cost: u64,
+    /// Made for the first request.
+    limiter: Option<Limiter>,
 }
 
 /// The store's last verdict on a subject.
@@ -65,19 +73,18 @@ impl Fallback {
     /// Remembers at most `capacity` subjects.
     pub fn new(capacity: usize) -> Self {
         Self {
-            limiters: HashMap::new(),
+            quotas: HashMap::new(),
             clock: GateClock::default(),
-            subjects: Subjects(Rc::new(RefCell::new(Cache::new(capacity)))),
-            known: Cache::new(capacity),
-            largest_costs: HashMap::new(),
+            subjects: Subjects(Rc::new(RefCell::new(Recent::new(capacity)))),
+            known: Recent::new(capacity),
         }
     }
 
     /// Announces that requests of `cost` will come for `quota`, so that the burst is made large
     /// enough to admit them at some time. Must be called before the first request.
     pub fn expect(&mut self, quota: Quota, cost: u64) {
-        let largest = self.largest_costs.entry(quota).or_default();
-        *largest = cost.max(*largest);
+        let local = self.quotas.entry(quota).or_default();
+        local.largest_cost = cost.max(local.largest_cost);
     }
 
     /// Records the store's verdict on `key`, on a request with a quota of `permits`: the local
@@ -206,23 +213,21 @@ impl Fallback {
             // This cannot be refused: `used` is at most what is left.
             let _ = limiter.check_key_n(&owned, used);
         }
-        if let Some(known) = self.known.get_mut(key).as_deref_mut() {
-            known.settled = true;
-        }
+        self.known.change(key, |known| known.settled = true);
     }
 
     /// The limiter of a quota, and the period after which it gives one more permit.
     fn limiter(&mut self, quota: Quota) -> (&Limiter, Duration) {
-        let largest_cost = self.largest_costs.get(&quota).copied().unwrap_or_default();
-        let (burst, period) = split(quota, largest_cost);
+        let local = self.quotas.entry(quota).or_default();
+        let (burst, period) = split(quota, local.largest_cost);
         let new = || limiter(burst, period, &self.subjects, &self.clock);
-        (self.limiters.entry(quota).or_insert_with(new), period)
+        (local.limiter.get_or_insert_with(new), period)
     }
 
     fn check(&mut self, charge: &Take<'_>) -> Verdict {
         let (clock, subjects) = (self.clock.clone(), self.subjects.clone());
-        let largest_cost = self.largest_costs.get(&charge.quota).copied();
-        let (burst, _) = split(charge.quota, largest_cost.unwrap_or_default());
+        let local = self.quotas.get(&charge.quota);
+        let (burst, _) = split(charge.quota, local.map_or(0, |local| local.largest_cost));
         let kept = u64::from(burst.get())
             .saturating_mul(charge.kept)
             .div_ceil(100);
@@ -313,8 +318,8 @@ fn cells(permits: u64) -> Option<NonZeroU32> {
 
 /// Rounds up to whole milliseconds, the resolution of the gate's clock.
 fn up_to_ms(wait: Duration) -> Duration {
-    let ms = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-    Duration::from_millis(ms)
+    let begun = u64::from(!wait.subsec_nanos().is_multiple_of(1_000_000));
+    Duration::from_millis(millis(wait).saturating_add(begun))
 }
 
 /// The gate's time, set by the caller.
@@ -332,7 +337,7 @@ impl Clock for GateClock {
 /// The state of each subject. Bounded: an evicted subject starts anew. All limiters share it,
 /// because a key already names its limit.
 #[derive(Clone)]
-struct Subjects(Rc<RefCell<Cache<String, u64>>>);
+struct Subjects(Rc<RefCell<Recent<u64>>>);
 
 impl Subjects {
     fn get(&self, key: &str) -> Option<u64> {
@@ -342,9 +347,7 @@ impl Subjects {
     fn put(&self, key: &str, state: Option<u64>) {
         match state {
             Some(state) => self.0.borrow_mut().insert(key.to_owned(), state),
-            None => {
-                self.0.borrow_mut().remove(key);
-            }
+            None => self.0.borrow_mut().remove(key),
         }
     }
 }

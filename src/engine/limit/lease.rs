@@ -8,9 +8,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use quick_cache::unsync::Cache;
-
 use crate::clock::{Timestamp, millis};
+use crate::engine::recent::Recent;
 
 use super::sliding_window::Cut;
 use super::verdict::{Lend, Quota, Receipt};
@@ -79,7 +78,7 @@ pub const GRACE: Duration = Duration::from_millis(500);
 /// them until they leave the window.
 #[derive(Debug)]
 pub struct Leases {
-    accounts: Cache<String, Account>,
+    accounts: Recent<Account>,
     /// The keys of the leases by the instant from which on unspent permits are overdue, the
     /// earliest first.
     dues: VecDeque<(Timestamp, String)>,
@@ -142,7 +141,7 @@ impl Leases {
     /// Remembers at most `capacity` subjects.
     pub fn new(capacity: usize) -> Self {
         Self {
-            accounts: Cache::new(capacity),
+            accounts: Recent::new(capacity),
             dues: VecDeque::new(),
         }
     }
@@ -152,7 +151,7 @@ impl Leases {
         if self.accounts.get(key).is_none() {
             self.accounts.insert(key.to_owned(), Account::default());
         }
-        if let Some(mut account) = self.accounts.get_mut(key) {
+        self.accounts.change(key, |account| {
             let (before, lately) = (account.demand(window, now), account.lately(window, now));
             if before < OVER {
                 account.since = now;
@@ -160,46 +159,30 @@ impl Leases {
             account.demand = before + number(cost);
             account.lately = lately + number(cost);
             account.demand_at = now;
-        }
+        });
     }
 
     /// Spends `cost` permits. `None` if fewer are left: then none is spent.
     pub fn spend(&mut self, key: &str, cost: u64, now: Timestamp) -> Option<Spent> {
-        let mut account = self.accounts.get_mut(key)?;
-        let left = account.left(now);
-        if left < cost {
-            return None;
-        }
-        let (mut owed, mut parts) = (cost, Vec::new());
-        for lease in account.leases.iter_mut().filter(|lease| lease.is_live(now)) {
-            let taken = owed.min(lease.left);
-            lease.left -= taken;
-            owed -= taken;
-            if taken > 0 {
-                parts.push((lease.receipt.clone(), taken));
-            }
-        }
-        Some(Spent {
-            parts,
-            left: left - cost,
-        })
+        self.accounts
+            .change(key, |account| account.spend(cost, now))
+            .flatten()
     }
 
     /// Puts up to `permits` of the spent permits back, and returns how many their leases took.
     pub fn put_back(&mut self, key: &str, spent: &mut Spent, permits: u64) -> u64 {
-        let Some(mut account) = self.accounts.get_mut(key) else {
-            return 0;
-        };
         let mut owed = permits;
-        for (receipt, taken) in &mut spent.parts {
-            let same = |lease: &&mut Lease| lease.receipt == *receipt;
-            if let Some(lease) = account.leases.iter_mut().find(same) {
-                let back = owed.min(*taken);
-                lease.left += back;
-                *taken -= back;
-                owed -= back;
+        self.accounts.change(key, |account| {
+            for (receipt, taken) in &mut spent.parts {
+                let same = |lease: &&mut Lease| lease.receipt == *receipt;
+                if let Some(lease) = account.leases.iter_mut().find(same) {
+                    let back = owed.min(*taken);
+                    lease.left += back;
+                    *taken -= back;
+                    owed -= back;
+                }
             }
-        }
+        });
         permits - owed
     }
 
@@ -212,7 +195,7 @@ impl Leases {
 
     /// Records that the store counts `used` permits of a limit with this `window`.
     pub fn counted(&mut self, key: &str, used: u64, window: Duration, now: Timestamp) {
-        if let Some(mut account) = self.accounts.get_mut(key) {
+        self.accounts.change(key, |account| {
             let (this, _) = account.most_at(window, now);
             if account.most_from > now
                 || now.since(account.most_from) >= window.saturating_mul(REMEMBERED)
@@ -221,7 +204,7 @@ impl Leases {
                 account.most_from = now;
             }
             account.most.0 = this.max(used);
-        }
+        });
     }
 
     /// How many permits to fetch ahead, and for how long: none while a fetch is under way or while
@@ -240,10 +223,10 @@ impl Leases {
 
     /// Records that a fetch has begun. It counts as lost after `patience`.
     pub fn fetching(&mut self, key: &str, now: Timestamp, patience: Duration) {
-        if let Some(mut account) = self.accounts.get_mut(key) {
+        self.accounts.change(key, |account| {
             account.is_first = account.is_new();
             account.fetching_until = Some(now + patience);
-        }
+        });
     }
 
     /// Whether the first permits of a new client are on their way.
@@ -254,10 +237,10 @@ impl Leases {
 
     /// Records that a fetch has ended. If it brought no permits, none is tried for a while.
     pub fn fetched(&mut self, key: &str, permits: u64, now: Timestamp) {
-        if let Some(mut account) = self.accounts.get_mut(key) {
+        self.accounts.change(key, |account| {
             account.fetching_until = (permits == 0).then(|| now + PAUSE);
             account.is_first &= permits > 0;
-        }
+        });
     }
 
     /// Adds permits that the store has lent to a call made at `asked`. They become void
@@ -285,9 +268,7 @@ impl Leases {
         if self.accounts.get(key).is_none() {
             self.accounts.insert(key.to_owned(), Account::default());
         }
-        let mut is_first = false;
-        if let Some(mut account) = self.accounts.get_mut(key) {
-            is_first = std::mem::take(&mut account.is_first);
+        let is_first = self.accounts.change(key, |account| {
             account.window = window;
             let same = |other: &&mut Lease| other.receipt == lease.receipt && other.is_live(asked);
             match account.leases.iter_mut().find(same) {
@@ -300,13 +281,14 @@ impl Leases {
                 }
                 None => account.leases.push(lease),
             }
-        }
+            std::mem::take(&mut account.is_first)
+        });
         // A client that comes only once is not worth a call that returns its few permits: nobody
         // else misses them.
-        if !is_first {
+        if is_first != Some(true) {
             let later = self.dues.partition_point(|(at, _)| *at <= due);
             self.dues.insert(later, (due, key.to_owned()));
-            if self.dues.len() > self.accounts.capacity() as usize {
+            if self.dues.len() > self.accounts.capacity() {
                 self.dues.pop_front();
             }
         }
@@ -320,12 +302,12 @@ impl Leases {
 
     /// Takes the unspent permits of the leases of `key` that are `over`, and forgets these leases.
     fn take_out(&mut self, key: &str, over: impl Fn(&Lease) -> bool) -> Vec<(Receipt, u64)> {
-        let Some(mut account) = self.accounts.get_mut(key) else {
-            return Vec::new();
-        };
-        let gone = account.leases.extract_if(.., |lease| over(lease));
-        let unspent = gone.filter(|lease| lease.left > 0);
-        unspent.map(|lease| (lease.receipt, lease.left)).collect()
+        let unspent = self.accounts.change(key, |account| {
+            let gone = account.leases.extract_if(.., |lease| over(lease));
+            let unspent = gone.filter(|lease| lease.left > 0);
+            unspent.map(|lease| (lease.receipt, lease.left)).collect()
+        });
+        unspent.unwrap_or_default()
     }
 
     /// The earliest instant at which [`overdue`](Self::overdue) may find something.
@@ -357,6 +339,27 @@ impl Leases {
 }
 
 impl Account {
+    /// Spends `cost` permits. `None` if fewer are left: then none is spent.
+    fn spend(&mut self, cost: u64, now: Timestamp) -> Option<Spent> {
+        let left = self.left(now);
+        if left < cost {
+            return None;
+        }
+        let (mut owed, mut parts) = (cost, Vec::new());
+        for lease in self.leases.iter_mut().filter(|lease| lease.is_live(now)) {
+            let taken = owed.min(lease.left);
+            lease.left -= taken;
+            owed -= taken;
+            if taken > 0 {
+                parts.push((lease.receipt.clone(), taken));
+            }
+        }
+        Some(Spent {
+            parts,
+            left: left - cost,
+        })
+    }
+
     /// The demand at `now`, in permits.
     fn demand(&self, window: Duration, now: Timestamp) -> f64 {
         let passed = number(millis(now.since(self.demand_at)));

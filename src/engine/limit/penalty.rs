@@ -7,9 +7,8 @@
 
 use std::time::Duration;
 
-use quick_cache::unsync::Cache;
-
 use crate::clock::Timestamp;
+use crate::engine::recent::Recent;
 
 use super::sliding_window::TOLERANCE;
 
@@ -38,7 +37,7 @@ impl Penalty {
 /// client starts anew.
 #[derive(Debug)]
 pub struct Penalties {
-    records: Cache<String, Record>,
+    records: Recent<Record>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +55,7 @@ impl Penalties {
     /// Remembers at most `capacity` clients.
     pub fn new(capacity: usize) -> Self {
         Self {
-            records: Cache::new(capacity),
+            records: Recent::new(capacity),
         }
     }
 

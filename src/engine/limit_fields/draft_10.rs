@@ -49,7 +49,7 @@ const USUAL_LENGTH: usize = 64;
 fn push_partition(text: &mut String, item: &Item<'_>) {
     if let Some(partition) = item.partition {
         text.push_str(";pk=:");
-        STANDARD.encode_string(partition, text);
+        text.push_str(&STANDARD.encode(partition));
         text.push(':');
     }
 }

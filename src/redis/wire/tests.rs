@@ -1,7 +1,8 @@
+use bytes::Bytes;
 use http::StatusCode;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use super::*;
 use crate::redis::Command;

@@ -11,16 +11,15 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use miniz_oxide::{deflate, inflate};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// The largest body that an envelope may hold, in bytes: 16 MB.
 pub const LARGEST_BODY: usize = 16 << 20;
 
 /// The form in which a body is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Writing {
     /// Unchanged; the body is UTF-8.
-    #[default]
     #[serde(rename = "p")]
     Plain,
     /// In base64.
@@ -32,6 +31,16 @@ pub enum Writing {
 }
 
 impl Writing {
+    /// The form with this name in the head of an envelope.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "p" => Some(Self::Plain),
+            "b" => Some(Self::Base64),
+            "z" => Some(Self::Deflate),
+            _ => None,
+        }
+    }
+
     /// Whether the body is written unchanged.
     pub fn is_plain(&self) -> bool {
         *self == Self::Plain

@@ -270,6 +270,18 @@ mod targeted {
         assert_eq!(cdn("max-age=\"10\"").max_age, Delta::Invalid);
         assert_eq!(cdn("max-age=1.5").max_age, Delta::Invalid);
         assert_eq!(cdn("max-age=-1").max_age, Delta::Invalid);
+        for not_a_number in [
+            "1.",
+            "-.5",
+            "-",
+            "1e3",
+            "-inf",
+            "1.2345",
+            "-1234567890123456",
+        ] {
+            let text = format!("public, x={not_a_number}");
+            assert!(!of(&[("cdn-cache-control", &text)]).targeted, "{text}");
+        }
         assert_eq!(cdn("max-age=1, max-age=2;x=y").max_age, seconds(2));
         assert!(!cdn("no-store=?0, public").no_store);
         assert!(cdn("no-store=?1").no_store);

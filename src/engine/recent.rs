@@ -1,0 +1,118 @@
+//! A bounded memory of values by name.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+
+use quick_cache::unsync::Cache;
+
+/// At most so many values of one type by name. If there are more, those that are seldom used are
+/// evicted.
+///
+/// The cache below is the same for all types of values, because a dozen of it would make the Worker
+/// 5 kB larger.
+pub struct Recent<T> {
+    values: Cache<String, Box<dyn Any>>,
+    of: PhantomData<T>,
+}
+
+impl<T: 'static> Recent<T> {
+    /// Remembers at most `capacity` values.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            values: Cache::new(capacity),
+            of: PhantomData,
+        }
+    }
+
+    /// The value of a name. This counts as use.
+    pub fn get(&self, name: &str) -> Option<&T> {
+        self.values.get(name)?.downcast_ref()
+    }
+
+    /// The same, but this does not count as use.
+    pub fn peek(&self, name: &str) -> Option<&T> {
+        self.values.peek(name)?.downcast_ref()
+    }
+
+    /// Changes the value of a name, if it has one, and returns what `change` returns. This counts
+    /// as use.
+    pub fn change<R>(&mut self, name: &str, change: impl FnOnce(&mut T) -> R) -> Option<R> {
+        self.values.get_mut(name)?.downcast_mut().map(change)
+    }
+
+    /// Sets the value of a name.
+    pub fn insert(&mut self, name: String, value: T) {
+        self.values.insert(name, Box::new(value));
+    }
+
+    /// Forgets the value of a name.
+    pub fn remove(&mut self, name: &str) {
+        self.values.remove(name);
+    }
+
+    /// Keeps the values for which this is true, and forgets all others.
+    pub fn retain(&mut self, keeps: impl Fn(&T) -> bool) {
+        self.values
+            .retain(|_, value| value.downcast_ref().is_some_and(&keeps));
+    }
+
+    /// Forgets all values.
+    pub fn clear(&mut self) {
+        self.values.clear();
+    }
+
+    /// How many values are remembered.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether no value is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many values can be remembered.
+    pub fn capacity(&self) -> usize {
+        usize::try_from(self.values.capacity()).unwrap_or(usize::MAX)
+    }
+}
+
+impl<T> fmt::Debug for Recent<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recent")
+            .field("len", &self.values.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_found_changed_and_forgotten_by_its_name() {
+        let mut recent = Recent::new(10);
+        recent.insert("a".to_owned(), 1);
+        recent.insert("b".to_owned(), 2);
+        assert_eq!((recent.get("a"), recent.peek("b")), (Some(&1), Some(&2)));
+        let before = recent.change("a", |value| std::mem::replace(value, 3));
+        assert_eq!((before, recent.get("a")), (Some(1), Some(&3)));
+        assert_eq!(recent.change("c", |value| *value), None);
+        recent.retain(|value| *value == 3);
+        assert_eq!((recent.len(), recent.get("b")), (1, None));
+        recent.remove("a");
+        assert!(recent.is_empty() && recent.get("a").is_none());
+    }
+
+    #[test]
+    fn more_values_than_the_capacity_are_not_remembered() {
+        let mut recent = Recent::new(100);
+        for n in 0..1_000 {
+            recent.insert(n.to_string(), n);
+        }
+        assert!((1..=100).contains(&recent.len()) && recent.capacity() <= 100);
+        recent.clear();
+        assert!(recent.is_empty());
+    }
+}
