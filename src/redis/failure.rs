@@ -156,18 +156,14 @@ fn push_word(text: &mut String, word: &str) {
 fn first_quotation(text: &str) -> Option<usize> {
     let mut before = ' ';
     for (index, c) in text.char_indices() {
-        if matches!(c, '\'' | '"' | '`') && !is_of_a_word(before) {
+        // After a letter, it is an apostrophe. The messages are English: what follows another letter
+        // may be left out.
+        if matches!(c, '\'' | '"' | '`') && !before.is_ascii_alphanumeric() {
             return Some(index);
         }
         before = c;
     }
     None
-}
-
-/// Whether words are written with this character. Without the tables of Unicode, which would make
-/// the Worker larger, every character beyond ASCII counts as a letter.
-fn is_of_a_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || !c.is_ascii()
 }
 
 /// After these, Redis and its proxies quote the command.
