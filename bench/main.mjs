@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: measures the gate and its peers side by side, and prints what it measured.
  *
- *     npm run bench -- [PART…] [--json]     the parts named, or all of them
+ *     npm run bench -- [PART…] [OPTION…]     the parts named, or all of them
  */
 import { parseArgs } from "node:util";
 import { buildWorker } from "../scripts/build.mjs";
@@ -30,21 +30,33 @@ const PARTS = {
 };
 
 /**
+ * @typedef {object} Settings what the options say; each part has defaults of its own
+ * @property {number} [rounds]
+ * @property {number} [seconds]
+ * @property {string[]} [only]
+ */
+
+/**
  * @typedef {(
- *   ground: import("./lib/ground.mjs").Ground
+ *   ground: import("./lib/ground.mjs").Ground, settings: Settings
  * ) => Promise<import("./lib/report.mjs").Table>} Measure
  */
 
-const USAGE = `usage: npm run bench -- [PART…] [--json]
+const USAGE = `usage: npm run bench -- [PART…] [OPTION…]
 
   PART      ${Object.entries(PARTS)
     .map(([name, { about }]) => `${name.padEnd(12)} ${about}`)
     .join("\n            ")}
             without one: all of them
-  --json    one JSON document in place of the tables`;
+  --json    one JSON document in place of the tables
+
+  speed:
+  --rounds N         how many rounds (7)
+  --seconds S        how long each contestant is under load in a round (1)
+  --only NAME,…      only these contestants, and the ratios between them`;
 
 await main(async () => {
-  const { names, json } = options();
+  const { names, json, settings } = options();
   await bootstrap();
   const problem = await ensureRedisServer();
   if (problem) throw new Failure(`the measurements need a redis-server: ${problem}`);
@@ -64,7 +76,7 @@ await main(async () => {
     for (const name of names) {
       console.error(`bench: ${name}: ${PARTS[name].about}`);
       const { measure } = await PARTS[name].load();
-      tables[name] = await measure(ground);
+      tables[name] = await measure(ground, settings);
     }
     printReport({ machine, tables }, json);
   } finally {
@@ -76,7 +88,13 @@ function options() {
   try {
     const { values, positionals } = parseArgs({
       allowPositionals: true,
-      options: { json: { type: "boolean", default: false }, help: { type: "boolean" } },
+      options: {
+        json: { type: "boolean", default: false },
+        help: { type: "boolean" },
+        rounds: { type: "string" },
+        seconds: { type: "string" },
+        only: { type: "string" },
+      },
     });
     if (values.help) {
       console.log(USAGE);
@@ -84,8 +102,27 @@ function options() {
     }
     const unknown = positionals.find((name) => !Object.hasOwn(PARTS, name));
     if (unknown !== undefined) throw new Error(`no part is called "${unknown}"`);
-    return { names: positionals.length ? positionals : Object.keys(PARTS), json: values.json };
+    const settings = {
+      rounds: count("rounds", values.rounds),
+      seconds: positive("seconds", values.seconds),
+      only: values.only?.split(","),
+    };
+    return { names: positionals.length ? positionals : Object.keys(PARTS), json: values.json, settings };
   } catch (error) {
     throw new Failure(`${/** @type {Error} */ (error).message}\n\n${USAGE}`);
   }
+}
+
+/** @param {string} name @param {string | undefined} text */
+function positive(name, text) {
+  const number = text === undefined ? undefined : Number(text);
+  if (number !== undefined && !(number > 0)) throw new Error(`--${name}: "${text}" is not a number above 0`);
+  return number;
+}
+
+/** @param {string} name @param {string | undefined} text */
+function count(name, text) {
+  const number = positive(name, text);
+  if (number !== undefined && !Number.isInteger(number)) throw new Error(`--${name}: "${text}" is not a whole number`);
+  return number;
 }

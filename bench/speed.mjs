@@ -1,80 +1,232 @@
-/** Speed: requests per second, latency, and processor time in workerd. */
-import { ceiling, ours, peer } from "./lib/contestants.mjs";
-import { load, ratio } from "./lib/loading.mjs";
+/** Speed: requests per second, latency, processor time and memory, beside JavaScript Workers. */
+import { join } from "node:path";
+import { Failure, root, spawnServer } from "../scripts/lib/process.mjs";
+import { ratiosOf, startGenerator } from "./lib/loading.mjs";
+import { residentMemory } from "./lib/processes.mjs";
+import { median, spread } from "./lib/report.mjs";
+import { get, openConnection } from "./load/connection.mjs";
+import { pairs, racers } from "./speed/contestants.mjs";
+import { count, REQUESTS } from "./speed/counted.mjs";
 
-const ROUNDS = 5;
-const SECONDS = 2;
 /** Both JavaScript and WebAssembly are compiled better while they run. */
-const WARM_UP_SECONDS = 3;
+const WARM_UP_SECONDS = 2;
+/**
+ * What precedes each round of a contestant: its permits are void after the rounds of the others,
+ * and a real client does not pause.
+ */
+const LEAD_IN_SECONDS = 0.3;
 const CONNECTIONS = 16;
 const CLIENTS = 100;
+/** How many answers of a contestant are looked at until one comes from where it should. */
+const LOOKS = 20;
 
-const symbols = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"];
-const depths = [50, 100];
-const path = "/api/v1/market-data/orderbook";
-const paths = symbols.flatMap((symbol) => depths.map((depth) => `${path}?symbol=${symbol}&limit=${depth}`));
-const job = {
-  limits: { "per-client": { by: "client", window: "60s", quota: 1_000_000 } },
-  routes: [
-    {
-      path,
-      limits: ["per-client"],
-      cache: { ttl: "500ms", stale_while_revalidate: "2s", query: ["symbol", "limit"] },
-    },
-  ],
-};
+/** @typedef {import("./speed/contestants.mjs").Racer} Racer */
+/** @typedef {import("./lib/loading.mjs").Loaded} Loaded */
 
-/** @typedef {import("./lib/loading.mjs").Loaded} Result */
+/**
+ * @typedef {object} Result of a contestant
+ * @property {import("./speed/counted.mjs").Counted} counted
+ * @property {(Loaded & { scripts: number })[]} rounds `scripts`: calls of scripts in Redis, per
+ *   request
+ * @property {number | null} memory of its workerd afterwards, in bytes
+ */
 
-/** @param {import("./lib/ground.mjs").Ground} ground */
-export async function measure({ start }) {
-  const contestants = [ours, peer, ceiling];
-  const gates = [];
-  /** @type {Record<string, Result[]>} */
-  const results = Object.fromEntries(contestants.map(({ name }) => [name, []]));
+/** @typedef {{ racer: Racer, gate: import("./lib/ground.mjs").Gate, result: Result }} Started */
+
+/**
+ * @param {import("./lib/ground.mjs").Ground} ground
+ * @param {import("./main.mjs").Settings} settings
+ */
+export async function measure(ground, { rounds = 7, seconds = 1, only }) {
+  const unknown = only?.find((name) => !racers.some((racer) => racer.name === name));
+  if (unknown) throw new Failure(`speed: "${unknown}" is none of ${racers.map(({ name }) => name).join(", ")}`);
+  const running = racers.filter(({ name }) => only?.includes(name) ?? true);
+  const origin = await startOrigin();
   try {
-    for (const contestant of contestants) gates.push(await start(contestant, job));
-    for (const gate of gates) await loadFor(gate, WARM_UP_SECONDS);
-    for (let round = 0; round < ROUNDS; round++) {
-      for (const [index, { name }] of contestants.entries()) results[name].push(await loadFor(gates[index], SECONDS));
-    }
+    const results = await race(running, ground, origin.url, { rounds, seconds });
+    return report(running, results, { rounds, seconds });
   } finally {
-    await Promise.all(gates.map((gate) => gate.stop()));
+    await origin.stop();
   }
+}
 
-  /** @type {[string, (result: Result) => number | null][]} */
-  const measures = [
-    ["requests per second", ({ requests, seconds }) => requests / seconds],
-    ["latency, p50 (less is better)", ({ p50 }) => p50],
-    ["latency, p99 (less is better)", ({ p99 }) => p99],
-    ["processor time of workerd per request (less is better)", ({ cpuMs }) => cpuMs],
-  ];
-  const pairs = [
-    [ours, peer],
-    [ours, ceiling],
-    [peer, ceiling],
-  ];
-  return {
-    title: "Speed on the same load, as a ratio",
-    columns: pairs.map(([one, other]) => `${one.title} : ${other.title}`),
-    rows: measures.map(([name, of]) => ({
-      name,
-      cells: pairs.map(([one, other]) => ratio(results[one.name].map(of), results[other.name].map(of))),
-    })),
-    notes: [
-      `GET ${path}, ${paths.length} different ones, fresh for 500 ms, of ${CLIENTS} clients with API keys, one limit, none refused.`,
-      "omnitrade-edge may serve them for 2 s more while it refreshes them behind the answer; @upstash fetches them again.",
-      `${CONNECTIONS} connections; ${ROUNDS} rounds of ${SECONDS} s each in turns; medians of the rounds' ratios.`,
-      "ceiling: a JavaScript Worker that answers at once, without limit, cache or origin.",
-    ],
-    data: { connections: CONNECTIONS, secondsPerRound: SECONDS, rounds: results },
-  };
+async function startOrigin() {
+  const program = join(root, "bench/speed/origin.mjs");
+  const { ready, stop } = await spawnServer(process.execPath, [program], { ready: /^origin on (http:\S+)$/ });
+  return { url: ready[0][1], stop };
 }
 
 /**
- * @param {import("./lib/ground.mjs").Gate} gate
- * @param {number} seconds
+ * @param {Racer[]} running
+ * @param {import("./lib/ground.mjs").Ground} ground
+ * @param {string} origin
+ * @param {{ rounds: number, seconds: number }} times
+ * @returns {Promise<Map<Racer, Result>>}
  */
-function loadFor({ url, pid }, seconds) {
-  return load({ urls: [url], paths, keys: CLIENTS, connections: CONNECTIONS, seconds }, [pid]);
+async function race(running, ground, origin, { rounds, seconds }) {
+  const generator = startGenerator();
+  /** @type {Started[]} */
+  const started = [];
+  try {
+    for (const racer of running) {
+      const { counted, worker } = await prepare(racer, ground, origin);
+      const gate = await ground.start(worker, racer.job(origin), racer.withoutStore ? { restUrl: null } : {});
+      started.push({ racer, gate, result: { counted, rounds: [], memory: null } });
+    }
+    /** @type {(one: Started, seconds: number, status?: number | null) => Promise<Loaded>} */
+    const load = ({ racer, gate }, seconds, status = racer.status) => {
+      const { path, headers } = racer;
+      const job = { urls: [gate.url], paths: [path], keys: CLIENTS, headers, connections: CONNECTIONS, seconds };
+      return generator.load(job, [gate.pid], status);
+    };
+    for (const one of started) {
+      // The first answers may be others: nobody is refused at once.
+      await load(one, WARM_UP_SECONDS, null);
+      await check(one.racer, one.gate.url);
+    }
+    for (let round = 0; round < rounds; round++) {
+      console.error(`bench: speed: round ${round + 1} of ${rounds}`);
+      // There and back, so that a machine that becomes slower or faster favours none.
+      for (const one of round % 2 ? started.toReversed() : started) {
+        await load(one, LEAD_IN_SECONDS);
+        const before = await scriptCalls(ground);
+        const loaded = await load(one, seconds);
+        one.result.rounds.push({ ...loaded, scripts: ((await scriptCalls(ground)) - before) / loaded.requests });
+      }
+    }
+    for (const { gate, result } of started) result.memory = residentMemory(gate.pid);
+    return new Map(started.map(({ racer, result }) => [racer, result]));
+  } finally {
+    generator.stop();
+    await Promise.all(started.map(({ gate }) => gate.stop()));
+  }
+}
+
+/** @param {import("./lib/ground.mjs").Ground} ground */
+async function scriptCalls({ redis }) {
+  const calls = await redis.calls();
+  return (calls.get("evalsha") ?? 0) + (calls.get("eval") ?? 0);
+}
+
+/**
+ * Counts what a contestant does per request, and gives a floor what it repeats.
+ * @param {Racer} racer
+ * @param {import("./lib/ground.mjs").Ground} ground
+ * @param {string} origin
+ */
+async function prepare({ floorOf, ...racer }, ground, origin) {
+  if (floorOf === undefined) {
+    const { counted } = await count(racer, ground, origin);
+    return { counted, worker: racer.worker };
+  }
+  const { counted, floor } = await count(floorOf, ground, origin);
+  const worker = { ...racer.worker, vars: { FLOOR: floor } };
+  return { counted: { imports: null, exports: null, calls: Math.round(counted.calls) }, worker };
+}
+
+/**
+ * Fails unless the answers come from where they should.
+ * @param {Racer} racer
+ * @param {string} url
+ */
+async function check({ title, path, headers, status, from = [] }, url) {
+  const connection = await openConnection(url);
+  let head = "";
+  for (let look = 0; look < LOOKS; look++) {
+    const reply = await connection.exchange(get(path, "key-1", headers));
+    if (reply.status === status && from.every((pattern) => pattern.test(reply.head))) return connection.close();
+    head = reply.head;
+  }
+  throw new Failure(`speed: "${title}" is not what is measured:\n${head}`);
+}
+
+/**
+ * @param {Racer[]} running
+ * @param {Map<Racer, Result>} results
+ * @param {{ rounds: number, seconds: number }} times
+ * @returns {import("./lib/report.mjs").Table}
+ */
+function report(running, results, { rounds, seconds }) {
+  const resultOf = (/** @type {Racer} */ racer) => /** @type {Result} */ (results.get(racer));
+  const perSecond = (/** @type {Loaded} */ { requests, seconds: took }) => requests / took;
+  const of = (/** @type {Racer} */ racer, /** @type {(round: Loaded) => number | null} */ figure) =>
+    resultOf(racer).rounds.map(figure);
+  const middle = (/** @type {(number | null)[]} */ figures) => {
+    const known = figures.filter((figure) => figure !== null);
+    return known.length ? median(known) : null;
+  };
+  const compared = pairs
+    .filter((pair) => pair.every((racer) => running.includes(racer)))
+    .map(([one, other]) => ({
+      name: `${one.title} : ${other.title}`,
+      speed: ratiosOf(of(one, perSecond), of(other, perSecond)),
+      cpu: ratiosOf(
+        of(one, ({ cpuMs }) => cpuMs),
+        of(other, ({ cpuMs }) => cpuMs),
+      ),
+      pair: [one.name, other.name],
+    }));
+  const digits = (/** @type {number | null} */ number, /** @type {number} */ count) => number?.toFixed(count) ?? null;
+  return {
+    title: "Speed, as a ratio: medians of the rounds' ratios, and their quartiles",
+    columns: ["requests per second", "processor time per request (less is better)"],
+    rows: compared.map(({ name, speed, cpu }) => ({ name, cells: [spread(speed), spread(cpu)] })),
+    notes: [
+      `${CONNECTIONS} connections, ${CLIENTS} clients with API keys; ${rounds} rounds of ${seconds} s each in turns.`,
+      "Bodies have 1 KB, unless the row says 250 KB. @upstash reads the limit and the body from Redis.",
+      "I/O of …: JavaScript that reads and sets the same headers and sends the same call, and does nothing else.",
+      "Cloudflare's rate limiting binding is not here: workerd has none, and what wrangler puts in its place",
+      "is a database in a Durable Object, whose speed says nothing about Cloudflare's.",
+    ],
+    more: [
+      {
+        title: "Each by itself: medians of the rounds",
+        columns: [
+          ...[
+            "requests/s",
+            "p50 ms",
+            "p99 ms",
+            "CPU µs",
+            "imports/exports",
+            "store calls",
+            "under load",
+            "memory MB",
+            "generator",
+          ],
+        ],
+        rows: running.map((racer) => {
+          const { counted, memory } = resultOf(racer);
+          const { imports, exports, calls } = counted;
+          const cpu = middle(of(racer, ({ cpuMs }) => cpuMs));
+          const generator = median(resultOf(racer).rounds.map((round) => round.generatorMs / round.seconds / 10));
+          return {
+            name: racer.title,
+            cells: [
+              digits(middle(of(racer, perSecond)), 0),
+              digits(middle(of(racer, ({ p50 }) => p50)), 2),
+              digits(middle(of(racer, ({ p99 }) => p99)), 2),
+              digits(cpu && cpu * 1000, 0),
+              imports === null ? null : `${imports}/${exports}`,
+              `${Number(calls.toFixed(2))}`,
+              digits(median(resultOf(racer).rounds.map(({ scripts }) => scripts)), 3),
+              digits(memory && memory / 1e6, 0),
+              `${generator.toFixed(0)} %`,
+            ],
+          };
+        }),
+        notes: [
+          "CPU: of workerd, per request. Imports/exports: calls from wasm to JavaScript and back, per request, counted",
+          `in a run of their own, as the calls of the store are: ${REQUESTS} requests of one client. Under load: calls of`,
+          "scripts in Redis, per request. Generator: its share of one core.",
+        ],
+      },
+    ],
+    data: {
+      connections: CONNECTIONS,
+      clients: CLIENTS,
+      secondsPerRound: seconds,
+      ratios: compared,
+      contestants: Object.fromEntries(running.map((racer) => [racer.name, resultOf(racer)])),
+    },
+  };
 }

@@ -13,7 +13,7 @@ import { scratchFolder } from "../../scripts/lib/servers.mjs";
  * @property {string} title
  * @property {string} [source] of a JavaScript Worker that has to be bundled first
  * @property {string} [script] of a Worker that is ready, from the root of the repository
- * @property {Record<string, string>} [vars] bindings of its own
+ * @property {Record<string, unknown>} [vars] bindings of its own
  */
 
 /** @type {Contestant} */
@@ -29,9 +29,6 @@ export const peerWithoutBlock = {
   title: "@upstash, ephemeralCache: false",
   vars: { EPHEMERAL_CACHE: "off" },
 };
-
-/** The most that workerd can do: a Worker that only answers. @type {Contestant} */
-export const ceiling = { name: "ceiling", title: "ceiling", source: "bench/peer/ceiling.mjs" };
 
 /** @type {Map<string, Promise<string>>} */
 const bundles = new Map();

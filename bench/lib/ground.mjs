@@ -19,15 +19,19 @@ import { connectToRedis } from "./redis-info.mjs";
  */
 
 /**
- * What all contestants are asked to do: `EDGE` without the origin. The peers use only
- * `default_limits`, `window`, `quota` and `by` of a limit, and `path`, `methods`, `limits`, and the
- * cache's `ttl` and `query` of a route.
- * @typedef {{ limits: Record<string, object>, routes: object[], default_limits?: string[] }} Job
+ * What all contestants are asked to do: `EDGE`, with the ground's origin unless it names another.
+ * The peers use only `default_limits`, `window`, `quota` and `by` of a limit, and `path`, `methods`,
+ * `limits`, and the cache's `ttl` and `query` of a route.
+ * @typedef {{
+ *   origin?: string, limits: Record<string, object>, routes: object[], default_limits?: string[],
+ *   cache?: object
+ * }} Job
  */
 
 /**
- * @typedef {{ isolates?: number, restUrl?: string }} StartOptions `restUrl`: another address for
- *   the store
+ * @typedef {object} StartOptions
+ * @property {number} [isolates]
+ * @property {string | null} [restUrl] another address for the store; `null`: without a store
  */
 
 /** @typedef {import("../../tests/support/gate.mjs").Gate} Gate */
@@ -55,11 +59,12 @@ export async function layGround(restServer) {
     origin,
     start: async (contestant, job, { isolates, restUrl = rest.url } = {}) => {
       const edge = { origin: origin.url, redis: { timeout: STORE_TIMEOUT, key_prefix: contestant.name }, ...job };
+      const store = restUrl === null ? {} : { UPSTASH_REDIS_REST_URL: restUrl, UPSTASH_REDIS_REST_TOKEN: rest.token };
       return startGate({
         script: await scriptOf(contestant),
         edge,
         isolates,
-        vars: { UPSTASH_REDIS_REST_URL: restUrl, UPSTASH_REDIS_REST_TOKEN: rest.token, ...contestant.vars },
+        vars: { ...store, ...contestant.vars },
       });
     },
     another: () => layGround(restServer),

@@ -1,9 +1,14 @@
 /** Puts a server under load, from a separate process, and measures what that costs the server. */
-import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { fork } from "node:child_process";
+import { once } from "node:events";
 import { join } from "node:path";
 import { Failure, root, run } from "../../scripts/lib/process.mjs";
+import { processorTime } from "./processes.mjs";
 import { median } from "./report.mjs";
+
+const PROGRAM = join(root, "bench/load/main.mjs");
+
+/** @typedef {import("../load/main.mjs").Load} Load */
 
 /**
  * @typedef {import("../load/main.mjs").Result & { cpuMs: number | null }} Loaded `cpuMs`: of the
@@ -12,48 +17,73 @@ import { median } from "./report.mjs";
 
 /**
  * Fails unless every answer was 200.
- * @param {import("../load/main.mjs").Load} load
+ * @param {Load} load
  * @param {number[]} [pids] the server's processes
  * @returns {Promise<Loaded>}
  */
 export async function load(load, pids = []) {
+  const generate = async () => {
+    const { text } = await run(process.execPath, [PROGRAM, JSON.stringify(load)], { output: "quiet" });
+    return JSON.parse(text);
+  };
+  return measured(generate, pids, 200);
+}
+
+/**
+ * @typedef {object} Generator
+ * @property {(load: Load, pids: number[], status?: number | null) => Promise<Loaded>} load fails
+ *   unless every answer has this status (200; `null`: any)
+ * @property {() => void} stop
+ */
+
+/**
+ * Starts a generator for one load after the other.
+ * @returns {Generator}
+ */
+export function startGenerator() {
+  const child = fork(PROGRAM);
+  const stop = () => void child.kill("SIGKILL");
+  process.once("exit", stop);
+  const generate = async (/** @type {Load} */ load) => {
+    child.send(load);
+    const waiting = new AbortController();
+    const events = ["message", "exit"].map((event) => once(child, event, { signal: waiting.signal }));
+    const [answer] = await Promise.race(events);
+    // What will not happen any more is not waited for.
+    for (const event of events) event.catch(() => {});
+    waiting.abort();
+    if (!answer?.result) throw new Failure(`the load failed: ${answer?.problem ?? `its generator ended (${answer})`}`);
+    return answer.result;
+  };
+  return { load: (load, pids, status = 200) => measured(() => generate(load), pids, status), stop };
+}
+
+/**
+ * @param {() => Promise<import("../load/main.mjs").Result>} generate
+ * @param {number[]} pids
+ * @param {number | null} status of every answer
+ * @returns {Promise<Loaded>}
+ */
+async function measured(generate, pids, status) {
   const before = processorTime(pids);
-  const { text } = await run(process.execPath, [join(root, "bench/load/main.mjs"), JSON.stringify(load)], {
-    output: "quiet",
-  });
+  const result = await generate();
   const after = processorTime(pids);
-  /** @type {import("../load/main.mjs").Result} */
-  const result = JSON.parse(text);
-  const { 200: ok = 0, ...others } = result.statuses;
-  if (ok !== result.requests) throw new Failure(`under load not every answer was 200: ${JSON.stringify(others)}`);
+  if (status !== null && (result.statuses[status] ?? 0) !== result.requests) {
+    throw new Failure(`under load not every answer was ${status}: ${JSON.stringify(result.statuses)}`);
+  }
   return { ...result, cpuMs: before === null || after === null ? null : (after - before) / result.requests };
 }
 
 /**
- * The processor time that processes have used, in ms; `null` if the system does not report it this
- * way.
- * @param {number[]} pids
+ * The ratios of all rounds that have both numbers.
+ * @param {(number | null)[]} one by round
+ * @param {(number | null)[]} other
  */
-function processorTime(pids) {
-  if (pids.length === 0) return null;
-  try {
-    return pids.map(ticksOf).reduce((sum, ticks) => sum + ticks, 0) * (1000 / ticksPerSecond());
-  } catch {
-    return null;
-  }
-}
-
-/** @param {number} pid */
-function ticksOf(pid) {
-  // The program's name may contain spaces; the fields that count follow it.
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
-    .replace(/^.*\) /s, "")
-    .split(" ");
-  return Number(fields[11]) + Number(fields[12]);
-}
-
-function ticksPerSecond() {
-  return Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
+export function ratiosOf(one, other) {
+  return one.flatMap((value, round) => {
+    const against = other[round];
+    return value === null || !against ? [] : [value / against];
+  });
 }
 
 /**
@@ -62,9 +92,6 @@ function ticksPerSecond() {
  * @param {(number | null)[]} other
  */
 export function ratio(one, other) {
-  const ratios = one.flatMap((value, round) => {
-    const against = other[round];
-    return value === null || !against ? [] : [value / against];
-  });
+  const ratios = ratiosOf(one, other);
   return ratios.length ? median(ratios).toFixed(2) : null;
 }

@@ -8,6 +8,7 @@
  *   machine
  * @property {string[]} notes how it was measured
  * @property {unknown} data the figures behind it, for machines
+ * @property {Omit<Table, "data">[]} [more] further tables of the same figures
  */
 
 /**
@@ -22,10 +23,12 @@ export function printReport({ machine, tables }, json) {
   }
   const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
   console.log(`${versions.join(", ")}; ${machine.cores} cores`);
-  for (const table of Object.values(tables)) console.log(`\n${lines(table).join("\n")}`);
+  for (const table of Object.values(tables).flatMap((table) => [table, ...(table.more ?? [])])) {
+    console.log(`\n${lines(table).join("\n")}`);
+  }
 }
 
-/** @param {Table} table */
+/** @param {Omit<Table, "data">} table */
 function lines({ title, columns, rows, notes }) {
   const grid = [["", ...columns], ...rows.map(({ name, cells }) => [name, ...cells.map((cell) => cell ?? "-")])];
   const widths = grid[0].map((_, column) => Math.max(...grid.map((row) => row[column].length)));
@@ -43,7 +46,28 @@ function lines({ title, columns, rows, notes }) {
  * @param {number[]} numbers
  */
 export function median(numbers) {
+  return quantile(numbers, 0.5);
+}
+
+/**
+ * The number below which this part of the numbers lies; between two of them, in proportion.
+ * @param {number[]} numbers
+ * @param {number} part from 0 to 1
+ */
+export function quantile(numbers, part) {
   const sorted = numbers.toSorted((a, b) => a - b);
-  const half = (sorted.length - 1) / 2;
-  return (sorted[Math.floor(half)] + sorted[Math.ceil(half)]) / 2;
+  const at = (sorted.length - 1) * part;
+  const [low, high] = [sorted[Math.floor(at)], sorted[Math.ceil(at)]];
+  return low + (high - low) * (at - Math.floor(at));
+}
+
+/**
+ * The median, and the quartiles around it.
+ * @param {number[]} numbers
+ * @returns {string | null} `null`: there are no numbers
+ */
+export function spread(numbers) {
+  if (numbers.length === 0) return null;
+  const [low, middle, high] = [0.25, 0.5, 0.75].map((part) => quantile(numbers, part).toFixed(2));
+  return `${middle} (${low} to ${high})`;
 }

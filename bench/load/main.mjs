@@ -4,7 +4,9 @@
  *     node bench/load/main.mjs '{"urls":[…], "paths":[…], "keys":…, "connections":…, "seconds":…}'
  *
  * Prints a `Result` as JSON. Each connection requests all paths in turn, and each request is that
- * of another client; the connections are distributed over the addresses.
+ * of another client; the connections are distributed over the addresses. Without an argument, it
+ * takes one `Load` after the other as messages of the process that forked it, and answers each with
+ * a `Result`: its code is then compiled once, and not for each load.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { stampOf } from "../cache/stamp.mjs";
@@ -15,8 +17,10 @@ import { get, openConnection } from "./connection.mjs";
  * @property {string[]} urls
  * @property {string[]} paths
  * @property {number} keys how many clients
+ * @property {[string, string][]} [headers] of each request, besides those that name the client
  * @property {number} connections
  * @property {number} seconds
+ * @property {number} [most] how many requests are sent, if `seconds` allow them
  * @property {number} [pace] how many requests each connection sends in a second; by default, as
  *   many as it can
  * @property {number} [slow] count the answers that took at least this many ms
@@ -36,6 +40,7 @@ import { get, openConnection } from "./connection.mjs";
  *   they were requested
  * @property {number} oldest ms: the greatest age that an answer had when it was requested
  * @property {Record<string, number>} statuses how many answers had each status
+ * @property {number} generatorMs processor time of this generator
  */
 
 /**
@@ -43,15 +48,19 @@ import { get, openConnection } from "./connection.mjs";
  * @returns {Promise<Result>}
  */
 async function generate(load) {
-  const { urls, paths, keys, connections, seconds, pace, slow = Number.POSITIVE_INFINITY, stamped = false } = load;
-  const requests = paths.flatMap((path) => Array.from({ length: keys }, (_, key) => get(path, `key-${key}`)));
-  const pool = await Promise.all(Array.from({ length: connections }, (_, n) => openConnection(urls[n % urls.length])));
+  const { urls, paths, keys, headers, connections, seconds, pace, stamped = false } = load;
+  const { most = Number.POSITIVE_INFINITY, slow = Number.POSITIVE_INFINITY } = load;
+  const requests = paths.flatMap((path) => Array.from({ length: keys }, (_, key) => get(path, `key-${key}`, headers)));
+  const pool = await Promise.all(
+    Array.from({ length: connections }, (_, n) => openConnection(urls[n % urls.length], { bodies: stamped })),
+  );
   /** @type {number[]} */
   const latencies = [];
   /** @type {Record<string, number>} */
   const statuses = {};
-  let [waited, oldest] = [0, 0];
+  let [waited, oldest, count] = [0, 0, 0];
 
+  const processorTime = process.cpuUsage();
   const started = performance.now();
   const end = started + seconds * 1000;
   // A step that shares no factor with the number of keys reaches all of them, and mixes paths with
@@ -64,7 +73,8 @@ async function generate(load) {
       let due = performance.now() + (gap * index) / pool.length;
       if (gap) await sleep(due - performance.now());
       let sent = performance.now();
-      for (let next = index * step; sent < end; next += step) {
+      for (let next = index * step; sent < end && count < most; next += step) {
+        count++;
         const sentAt = Date.now();
         const { status, body } = await connection.exchange(requests[next % requests.length]);
         const now = performance.now();
@@ -82,6 +92,7 @@ async function generate(load) {
     }),
   );
   const took = (performance.now() - started) / 1000;
+  const { user, system } = process.cpuUsage(processorTime);
   for (const connection of pool) connection.close();
 
   latencies.sort((a, b) => a - b);
@@ -97,7 +108,17 @@ async function generate(load) {
     waited,
     oldest,
     statuses,
+    generatorMs: (user + system) / 1000,
   };
 }
 
-console.log(JSON.stringify(await generate(JSON.parse(process.argv[2]))));
+if (process.argv[2] !== undefined) {
+  console.log(JSON.stringify(await generate(JSON.parse(process.argv[2]))));
+} else {
+  process.on("message", (/** @type {Load} */ load) => {
+    generate(load).then(
+      (result) => process.send?.({ result }),
+      (error) => process.send?.({ problem: `${error?.stack ?? error}` }),
+    );
+  });
+}

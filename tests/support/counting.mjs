@@ -5,7 +5,7 @@ import { root } from "../../scripts/lib/process.mjs";
 import { scratchFolder } from "../../scripts/lib/servers.mjs";
 
 /**
- * With a probe that counts the bytes copied between JavaScript and wasm.
+ * With a probe that counts the calls and the bytes copied between JavaScript and wasm.
  * @returns {Promise<string>} the script, from the root of the repository
  */
 export function bundleCountingWorker() {

@@ -34,8 +34,8 @@ import { readWranglerConfig } from "../../scripts/lib/wrangler.mjs";
  * address.
  * @param {object} options
  * @param {unknown} [options.edge] the `EDGE` binding; a text is bound as a text; absent: no binding
- * @param {Record<string, string>} [options.vars] the other bindings: the store's address and token,
- *   …
+ * @param {Record<string, unknown>} [options.vars] the other bindings, texts or JSON: the store's
+ *   address and token, …
  * @param {number} [options.isolates] how many copies of the Worker run side by side
  * @param {string} [options.script] another Worker than the built one; from the root of the
  *   repository. A module beside it, `index_bg.wasm`, takes the place of the built one

@@ -1,20 +1,27 @@
 /**
- * Counts the bytes that are copied between JavaScript and wasm. It runs before the Worker, so that
- * the Worker's glue code uses the counting versions of everything that copies: typed arrays, text
- * codecs, and bodies.
+ * Counts the calls between JavaScript and wasm, and the bytes that are copied. It runs before the
+ * Worker, so that the Worker's glue code uses the counting versions of everything that is called or
+ * copies: imports and exports, typed arrays, text codecs, and bodies.
  *
  * @typedef {object} Crossings
  * @property {number} bytes copied, in either direction
  * @property {number} memory how large wasm's memory is
+ * @property {number} imports how often wasm called JavaScript
+ * @property {number} exports how often JavaScript called wasm
+ * @property {string[]} read the names of the headers that were read since this was last asked
  */
 
 /** @type {{ buffer: ArrayBuffer } | undefined} */
 let memory;
-let bytes = 0;
+let [bytes, imports, exports] = [0, 0, 0];
+/** @type {Set<string>} */
+let read = new Set();
 
 /** @returns {Crossings} */
 export function crossings() {
-  return { bytes, memory: memory?.buffer.byteLength ?? 0 };
+  const names = [...read];
+  read = new Set();
+  return { bytes, memory: memory?.buffer.byteLength ?? 0, imports, exports, read: names };
 }
 
 const isWasms = (/** @type {unknown} */ value) =>
@@ -24,11 +31,33 @@ const sizeOf = (/** @type {any} */ value) => value.byteLength ?? value.length;
 
 const { WebAssembly } = /** @type {any} */ (globalThis);
 WebAssembly.Instance = new Proxy(WebAssembly.Instance, {
-  construct(target, args) {
-    const instance = Reflect.construct(target, args);
+  construct(target, [module, imported]) {
+    const counting = mapped(Object.entries(imported), (functions) =>
+      mapped(Object.entries(functions), (value) => counted(value, () => imports++)),
+    );
+    const instance = Reflect.construct(target, [module, counting]);
     memory = instance.exports.memory;
-    return instance;
+    return { exports: mapped(Object.entries(instance.exports), (value) => counted(value, () => exports++)) };
   },
+});
+
+/** @param {[string, any][]} entries @param {(value: any) => unknown} change */
+function mapped(entries, change) {
+  return Object.fromEntries(entries.map(([name, value]) => [name, change(value)]));
+}
+
+/** @param {unknown} value @param {() => void} count */
+function counted(value, count) {
+  if (typeof value !== "function") return value;
+  return (/** @type {unknown[]} */ ...args) => {
+    count();
+    return value(...args);
+  };
+}
+
+watch(Headers.prototype, "get", (_, [name]) => {
+  read.add(name);
+  return 0;
 });
 
 /**

@@ -1,5 +1,5 @@
 /**
- * The built Worker, and at `/__counting` how many bytes were copied between JavaScript and wasm.
+ * The built Worker, and at `/__counting` what crossed between JavaScript and wasm.
  */
 // @ts-expect-error Only the bundler knows where it is.
 import gate from "built-worker";
