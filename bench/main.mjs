@@ -33,6 +33,7 @@ const PARTS = {
  * @typedef {object} Settings what the options say; each part has defaults of its own
  * @property {number} [rounds]
  * @property {number} [seconds]
+ * @property {number} [clients]
  * @property {string[]} [only]
  */
 
@@ -53,6 +54,7 @@ const USAGE = `usage: npm run bench -- [PART…] [OPTION…]
   speed:
   --rounds N         how many rounds (7)
   --seconds S        how long each contestant is under load in a round (1)
+  --clients N        how many clients send the requests (10)
   --only NAME,…      only these contestants, and the ratios between them`;
 
 await main(async () => {
@@ -93,6 +95,7 @@ function options() {
         help: { type: "boolean" },
         rounds: { type: "string" },
         seconds: { type: "string" },
+        clients: { type: "string" },
         only: { type: "string" },
       },
     });
@@ -105,6 +108,7 @@ function options() {
     const settings = {
       rounds: count("rounds", values.rounds),
       seconds: positive("seconds", values.seconds),
+      clients: count("clients", values.clients),
       only: values.only?.split(","),
     };
     return { names: positionals.length ? positionals : Object.keys(PARTS), json: values.json, settings };

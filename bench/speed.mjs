@@ -14,9 +14,8 @@ const WARM_UP_SECONDS = 2;
  * What precedes each round of a contestant: its permits are void after the rounds of the others,
  * and a real client does not pause.
  */
-const LEAD_IN_SECONDS = 0.3;
+const LEAD_IN_SECONDS = 0.5;
 const CONNECTIONS = 16;
-const CLIENTS = 100;
 /** How many answers of a contestant are looked at until one comes from where it should. */
 const LOOKS = 20;
 
@@ -37,14 +36,14 @@ const LOOKS = 20;
  * @param {import("./lib/ground.mjs").Ground} ground
  * @param {import("./main.mjs").Settings} settings
  */
-export async function measure(ground, { rounds = 7, seconds = 1, only }) {
+export async function measure(ground, { rounds = 7, seconds = 1, clients = 10, only }) {
   const unknown = only?.find((name) => !racers.some((racer) => racer.name === name));
   if (unknown) throw new Failure(`speed: "${unknown}" is none of ${racers.map(({ name }) => name).join(", ")}`);
   const running = racers.filter(({ name }) => only?.includes(name) ?? true);
   const origin = await startOrigin();
   try {
-    const results = await race(running, ground, origin.url, { rounds, seconds });
-    return report(running, results, { rounds, seconds });
+    const results = await race(running, ground, origin.url, { rounds, seconds, clients });
+    return report(running, results, { rounds, seconds, clients });
   } finally {
     await origin.stop();
   }
@@ -60,10 +59,10 @@ async function startOrigin() {
  * @param {Racer[]} running
  * @param {import("./lib/ground.mjs").Ground} ground
  * @param {string} origin
- * @param {{ rounds: number, seconds: number }} times
+ * @param {{ rounds: number, seconds: number, clients: number }} load
  * @returns {Promise<Map<Racer, Result>>}
  */
-async function race(running, ground, origin, { rounds, seconds }) {
+async function race(running, ground, origin, { rounds, seconds, clients }) {
   const generator = startGenerator();
   /** @type {Started[]} */
   const started = [];
@@ -76,7 +75,7 @@ async function race(running, ground, origin, { rounds, seconds }) {
     /** @type {(one: Started, seconds: number, status?: number | null) => Promise<Loaded>} */
     const load = ({ racer, gate }, seconds, status = racer.status) => {
       const { path, headers } = racer;
-      const job = { urls: [gate.url], paths: [path], keys: CLIENTS, headers, connections: CONNECTIONS, seconds };
+      const job = { urls: [gate.url], paths: [path], keys: clients, headers, connections: CONNECTIONS, seconds };
       return generator.load(job, [gate.pid], status);
     };
     for (const one of started) {
@@ -143,10 +142,10 @@ async function check({ title, path, headers, status, from = [] }, url) {
 /**
  * @param {Racer[]} running
  * @param {Map<Racer, Result>} results
- * @param {{ rounds: number, seconds: number }} times
+ * @param {{ rounds: number, seconds: number, clients: number }} load
  * @returns {import("./lib/report.mjs").Table}
  */
-function report(running, results, { rounds, seconds }) {
+function report(running, results, { rounds, seconds, clients }) {
   const resultOf = (/** @type {Racer} */ racer) => /** @type {Result} */ (results.get(racer));
   const perSecond = (/** @type {Loaded} */ { requests, seconds: took }) => requests / took;
   const of = (/** @type {Racer} */ racer, /** @type {(round: Loaded) => number | null} */ figure) =>
@@ -172,7 +171,7 @@ function report(running, results, { rounds, seconds }) {
     columns: ["requests per second", "processor time per request (less is better)"],
     rows: compared.map(({ name, speed, cpu }) => ({ name, cells: [spread(speed), spread(cpu)] })),
     notes: [
-      `${CONNECTIONS} connections, ${CLIENTS} clients with API keys; ${rounds} rounds of ${seconds} s each in turns.`,
+      `${CONNECTIONS} connections, ${clients} clients with API keys; ${rounds} rounds of ${seconds} s each in turns.`,
       "Bodies have 1 KB, unless the row says 250 KB. @upstash reads the limit and the body from Redis.",
       "I/O of …: JavaScript that reads and sets the same headers and sends the same call, and does nothing else.",
       "Cloudflare's rate limiting binding is not here: workerd has none, and what wrangler puts in its place",
@@ -223,7 +222,7 @@ function report(running, results, { rounds, seconds }) {
     ],
     data: {
       connections: CONNECTIONS,
-      clients: CLIENTS,
+      clients,
       secondsPerRound: seconds,
       ratios: compared,
       contestants: Object.fromEntries(running.map((racer) => [racer.name, resultOf(racer)])),
