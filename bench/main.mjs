@@ -26,7 +26,7 @@ const PARTS = {
   speed: { about: "requests per second and latency", load: () => import("./speed.mjs") },
   routing: { about: "what it takes to find a request's route, of 8 and of 500", load: () => import("./routing.mjs") },
   compression: { about: "what compression saves in Redis", load: () => import("./compression.mjs") },
-  size: { about: "how large the Workers are", load: () => import("./size.mjs") },
+  size: { about: "how large the Workers are, and what of ours is how large", load: () => import("./size.mjs") },
 };
 
 /**

@@ -1,6 +1,7 @@
 /** Reads and changes the sections of WebAssembly modules. */
 
 const CUSTOM = 0;
+const CODE = 10;
 /** The length of what stands before the first section: a magic number and the version. */
 const HEADER = 8;
 /** In the section "name": the names of functions. */
@@ -34,6 +35,31 @@ export function functionNames(module) {
     }
   }
   return names;
+}
+
+/** The names of the sections in the specification, by their ids. */
+const SECTIONS = [
+  ...["custom", "type", "import", "function", "table", "memory", "global", "export"],
+  ...["start", "element", "code", "data", "data count", "tag"],
+];
+
+/**
+ * The sections of a module, with their names and their bytes.
+ * @param {Buffer} module
+ */
+export function namedSections(module) {
+  return [...sectionsOf(module)].map(({ id, whole }) => ({ name: SECTIONS[id] ?? `section ${id}`, whole }));
+}
+
+/**
+ * The bodies of a module's functions, in their order; those that are imported have none.
+ * @param {Buffer} module
+ * @returns {Buffer[]}
+ */
+export function functionBodies(module) {
+  const code = [...sectionsOf(module)].find(({ id }) => id === CODE);
+  const reader = new Reader(code?.content ?? Buffer.of(0));
+  return Array.from({ length: reader.number() }, () => reader.bytes());
 }
 
 /** @param {Buffer} module */
