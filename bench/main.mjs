@@ -24,6 +24,7 @@ const PARTS = {
   limiter: { about: "how well it limits, beside @upstash/ratelimit and governor", load: () => import("./limiter.mjs") },
   cache: { about: "how well it caches, beside nginx and Varnish", load: () => import("./cache.mjs") },
   speed: { about: "requests per second and latency", load: () => import("./speed.mjs") },
+  start: { about: "how long the first answer takes after workerd has started", load: () => import("./start.mjs") },
   routing: { about: "what it takes to find a request's route, of 8 and of 500", load: () => import("./routing.mjs") },
   compression: { about: "what compression saves in Redis", load: () => import("./compression.mjs") },
   size: { about: "how large the Workers are, and what of ours is how large", load: () => import("./size.mjs") },
@@ -34,6 +35,7 @@ const PARTS = {
  * @property {number} [rounds]
  * @property {number} [seconds]
  * @property {number} [clients]
+ * @property {number} [starts]
  * @property {string[]} [only]
  */
 
@@ -55,7 +57,10 @@ const USAGE = `usage: npm run bench -- [PART…] [OPTION…]
   --rounds N         how many rounds (7)
   --seconds S        how long each contestant is under load in a round (1)
   --clients N        how many clients send the requests (10)
-  --only NAME,…      only these contestants, and the ratios between them`;
+  --only NAME,…      only these contestants, and the ratios between them
+
+  start:
+  --starts N         how often each contestant is started (21)`;
 
 await main(async () => {
   const { names, json, settings } = options();
@@ -96,6 +101,7 @@ function options() {
         rounds: { type: "string" },
         seconds: { type: "string" },
         clients: { type: "string" },
+        starts: { type: "string" },
         only: { type: "string" },
       },
     });
@@ -109,6 +115,7 @@ function options() {
       rounds: count("rounds", values.rounds),
       seconds: positive("seconds", values.seconds),
       clients: count("clients", values.clients),
+      starts: count("starts", values.starts),
       only: values.only?.split(","),
     };
     return { names: positionals.length ? positionals : Object.keys(PARTS), json: values.json, settings };

@@ -15,7 +15,8 @@ export function originOf(name) {
   // `core::ptr::drop_in_place<Type>` drops a value of the type, and `<Type as Trait>` is of the type.
   const isGeneric = name.startsWith("<") || name.startsWith("core::ptr::drop_in_place");
   const path = (isGeneric && paths.find(([crate]) => !LANGUAGE.has(crate))) || paths[0];
-  if (path === undefined) return "others";
+  // `<str>::find`: the language's own types have no crate in their names.
+  if (path === undefined) return name.startsWith("<") ? "core" : "exports and the allocator";
   const [crate, module] = path;
   return crate.startsWith("omnitrade_edge") && module ? `${crate}: ${module}` : crate;
 }

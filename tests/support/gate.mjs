@@ -22,11 +22,12 @@ import { readWranglerConfig } from "../../scripts/lib/wrangler.mjs";
  * @typedef {Isolate & {
  *   isolates: Isolate[],
  *   pid: number,
+ *   times: { spawned: number, listening: number },
  *   logs: () => string[],
  *   clearLogs: () => void,
- *   stop: () => Promise<void>,
- * }} Gate the first isolate's address and `fetch`, all isolates, their process, and what the
- *   Worker logged
+ *   stop: (signal?: NodeJS.Signals) => Promise<void>,
+ * }} Gate the first isolate's address and `fetch`, all isolates, their process, when it was spawned
+ *   and when it listened by `performance.now()`, and what the Worker logged
  */
 
 /**
@@ -83,6 +84,7 @@ const gate :Workerd.Worker = (
 
   /** @type {string[]} */
   let logs = [];
+  const spawned = performance.now();
   const server = await spawnServer(
     join(root, "node_modules/.bin/workerd"),
     ["serve", "--control-fd=1", join(folder, "config.capnp")],
@@ -93,6 +95,7 @@ const gate :Workerd.Worker = (
       onLine: (line) => line.startsWith('{"event":"listen"') || logs.push(line),
     },
   );
+  const times = { spawned, listening: performance.now() };
   const running = server.ready
     .toSorted((a, b) => Number(a[1]) - Number(b[1]))
     .map(([, , port]) => isolateAt(`http://127.0.0.1:${port}`));
@@ -100,6 +103,7 @@ const gate :Workerd.Worker = (
     ...running[0],
     isolates: running,
     pid: server.pid,
+    times,
     logs: () => logs,
     clearLogs: () => {
       logs = [];
