@@ -25,6 +25,7 @@ const PARTS = {
   cache: { about: "how well it caches, beside nginx and Varnish", load: () => import("./cache.mjs") },
   speed: { about: "requests per second and latency", load: () => import("./speed.mjs") },
   start: { about: "how long the first answer takes after workerd has started", load: () => import("./start.mjs") },
+  scale: { about: "time and memory with many clients, entries and routes", load: () => import("./scale.mjs") },
   routing: { about: "what it takes to find a request's route, of 8 and of 500", load: () => import("./routing.mjs") },
   compression: { about: "what compression saves in Redis", load: () => import("./compression.mjs") },
   size: { about: "how large the Workers are, and what of ours is how large", load: () => import("./size.mjs") },
@@ -36,6 +37,7 @@ const PARTS = {
  * @property {number} [seconds]
  * @property {number} [clients]
  * @property {number} [starts]
+ * @property {number} [requests]
  * @property {string[]} [only]
  */
 
@@ -58,6 +60,10 @@ const USAGE = `usage: npm run bench -- [PART…] [OPTION…]
   --seconds S        how long each contestant is under load in a round (1)
   --clients N        how many clients send the requests (10)
   --only NAME,…      only these contestants, and the ratios between them
+
+  scale:
+  --rounds N, --seconds S
+  --requests N       how many requests the memory is measured after (1000000)
 
   start:
   --starts N         how often each contestant is started (21)`;
@@ -102,6 +108,7 @@ function options() {
         seconds: { type: "string" },
         clients: { type: "string" },
         starts: { type: "string" },
+        requests: { type: "string" },
         only: { type: "string" },
       },
     });
@@ -116,6 +123,7 @@ function options() {
       seconds: positive("seconds", values.seconds),
       clients: count("clients", values.clients),
       starts: count("starts", values.starts),
+      requests: count("requests", values.requests),
       only: values.only?.split(","),
     };
     return { names: positionals.length ? positionals : Object.keys(PARTS), json: values.json, settings };

@@ -1,12 +1,12 @@
 /** Speed: requests per second, latency, processor time and memory, beside JavaScript Workers. */
-import { join } from "node:path";
-import { Failure, root, spawnServer } from "../scripts/lib/process.mjs";
+import { Failure } from "../scripts/lib/process.mjs";
 import { ratiosOf, startGenerator } from "./lib/loading.mjs";
 import { residentMemory } from "./lib/processes.mjs";
 import { median, spread } from "./lib/report.mjs";
 import { get, openConnection } from "./load/connection.mjs";
 import { pairs, racers } from "./speed/contestants.mjs";
 import { count, REQUESTS } from "./speed/counted.mjs";
+import { startOrigin } from "./speed/origin.mjs";
 
 /** Both JavaScript and WebAssembly are compiled better while they run. */
 const WARM_UP_SECONDS = 2;
@@ -47,12 +47,6 @@ export async function measure(ground, { rounds = 7, seconds = 1, clients = 10, o
   } finally {
     await origin.stop();
   }
-}
-
-async function startOrigin() {
-  const program = join(root, "bench/speed/origin.mjs");
-  const { ready, stop } = await spawnServer(process.execPath, [program], { ready: /^origin on (http:\S+)$/ });
-  return { url: ready[0][1], stop };
 }
 
 /**

@@ -20,6 +20,8 @@ import { get, openConnection } from "./connection.mjs";
  * @property {[string, string][]} [headers] of each request, besides those that name the client
  * @property {number} connections
  * @property {number} seconds
+ * @property {number} [from] the connections share one sequence of requests, which begins with this
+ *   number; by default, each goes through all of them
  * @property {number} [most] how many requests are sent, if `seconds` allow them
  * @property {number} [pace] how many requests each connection sends in a second; by default, as
  *   many as it can
@@ -43,14 +45,17 @@ import { get, openConnection } from "./connection.mjs";
  * @property {number} generatorMs processor time of this generator
  */
 
+/** How many different requests are made in advance; of more, each is made when it is sent. */
+const MOST_PREPARED = 200_000;
+
 /**
  * @param {Load} load
  * @returns {Promise<Result>}
  */
 async function generate(load) {
-  const { urls, paths, keys, headers, connections, seconds, pace, stamped = false } = load;
-  const { most = Number.POSITIVE_INFINITY, slow = Number.POSITIVE_INFINITY } = load;
-  const requests = paths.flatMap((path) => Array.from({ length: keys }, (_, key) => get(path, `key-${key}`, headers)));
+  const { urls, keys, connections, seconds, pace, stamped = false } = load;
+  const { from, most = Number.POSITIVE_INFINITY, slow = Number.POSITIVE_INFINITY } = load;
+  const request = requestsOf(load);
   const pool = await Promise.all(
     Array.from({ length: connections }, (_, n) => openConnection(urls[n % urls.length], { bodies: stamped })),
   );
@@ -73,10 +78,11 @@ async function generate(load) {
       let due = performance.now() + (gap * index) / pool.length;
       if (gap) await sleep(due - performance.now());
       let sent = performance.now();
-      for (let next = index * step; sent < end && count < most; next += step) {
+      for (let own = index; sent < end && count < most; own++) {
+        const next = (from === undefined ? own : from + count) * step;
         count++;
         const sentAt = Date.now();
-        const { status, body } = await connection.exchange(requests[next % requests.length]);
+        const { status, body } = await connection.exchange(request(next));
         const now = performance.now();
         if (stamped && status === 200) {
           const { asked, made } = stampOf(body);
@@ -110,6 +116,19 @@ async function generate(load) {
     statuses,
     generatorMs: (user + system) / 1000,
   };
+}
+
+/**
+ * The requests by their numbers; each client and each path in turns.
+ * @param {Load} load
+ * @returns {(n: number) => Buffer}
+ */
+function requestsOf({ paths, keys, headers }) {
+  const make = (/** @type {number} */ n) => get(paths[Math.floor(n / keys) % paths.length], `key-${n % keys}`, headers);
+  const count = paths.length * keys;
+  if (count > MOST_PREPARED) return make;
+  const prepared = Array.from({ length: count }, (_, n) => make(n));
+  return (n) => prepared[n % count];
 }
 
 if (process.argv[2] !== undefined) {

@@ -7,11 +7,19 @@
  */
 import { once } from "node:events";
 import { createServer } from "node:net";
+import { spawnServer } from "../../scripts/lib/process.mjs";
 
 export const SMALL = 1_000;
 export const LARGE = 250_000;
 
 const HEAD_END = Buffer.from("\r\n\r\n");
+
+/** Starts it. */
+export async function startOrigin() {
+  const ready = /^origin on (http:\S+)$/;
+  const server = await spawnServer(process.execPath, [import.meta.filename], { ready, name: "the origin" });
+  return { url: server.ready[0][1], stop: server.stop };
+}
 
 /** @param {number} bytes */
 function answerOf(bytes) {

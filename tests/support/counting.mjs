@@ -15,6 +15,14 @@ export function bundleCountingWorker() {
 }
 
 /**
+ * With a probe that tells how large wasm's memory is.
+ * @returns {Promise<string>} the script, from the root of the repository
+ */
+export function bundleWithMemory() {
+  return bundle("memory/worker.mjs", ["memory/probe.mjs"]);
+}
+
+/**
  * In a runtime that refuses what a request tells it to refuse.
  * @returns {Promise<string>} the script, from the root of the repository
  */

@@ -1,0 +1,189 @@
+/** Scale: what many clients, entries and routes add to a request's time and to the memory. */
+import { bundleWithMemory } from "../tests/support/counting.mjs";
+import { ours } from "./lib/contestants.mjs";
+import { ratiosOf, startGenerator } from "./lib/loading.mjs";
+import { residentMemory } from "./lib/processes.mjs";
+import { median, spread } from "./lib/report.mjs";
+import { cases, jobOf, pathsOf } from "./scale/cases.mjs";
+import { SMALL, startOrigin } from "./speed/origin.mjs";
+
+const CONNECTIONS = 16;
+/** Both JavaScript and WebAssembly are compiled better while they run. */
+const WARM_UP_REQUESTS = 10_000;
+/** As many as a small machine needs for the requests of a load that is bounded by their number. */
+const LONGEST_SECONDS = 3_600;
+
+/** The load after which the memory is measured. */
+const CLIENTS = 100_000;
+const ENTRIES = 10;
+const ROUTES = 8;
+/** A load of permits fetched ahead has so many fewer requests: each of its clients asks the store. */
+const FEWER = 10;
+
+/** @typedef {import("./lib/loading.mjs").Loaded} Loaded */
+/** @typedef {{ rss: number | null, wasm: number | null }} Memory in bytes */
+/** @typedef {{ name: string, rounds: Loaded[], memory: Memory }} Scaled */
+/** @typedef {{ name: string, requests: number, memory: Memory }} Filled */
+
+/**
+ * @param {import("./lib/ground.mjs").Ground} ground
+ * @param {import("./main.mjs").Settings} settings
+ * @returns {Promise<import("./lib/report.mjs").Table>}
+ */
+export async function measure(ground, { rounds = 7, seconds = 1, requests = 1_000_000 }) {
+  const origin = await startOrigin();
+  const generator = startGenerator();
+  try {
+    const setting = { ground, generator, origin: origin.url, script: await bundleWithMemory() };
+    const scaled = await scale(setting, { rounds, seconds });
+    const filled = await fill(setting, requests);
+    return report({ scaled, filled, rounds, seconds });
+  } finally {
+    generator.stop();
+    await origin.stop();
+  }
+}
+
+/**
+ * @typedef {object} Setting
+ * @property {import("./lib/ground.mjs").Ground} ground
+ * @property {import("./lib/loading.mjs").Generator} generator
+ * @property {string} origin
+ * @property {string} script of the gate
+ */
+
+/**
+ * @param {Setting} setting
+ * @param {{ rounds: number, seconds: number }} times
+ * @returns {Promise<Scaled[]>}
+ */
+async function scale({ ground, generator, origin, script }, { rounds, seconds }) {
+  /** @type {{ gate: import("./lib/ground.mjs").Gate, load: (bound: object) => Promise<Loaded>, result: Scaled }[]} */
+  const started = [];
+  try {
+    for (const { name, clients, entries, routes } of cases) {
+      const contestant = { ...ours, name: `scale-${clients}-${entries}-${routes}`, script };
+      // Without a store, because it takes most of the time of a client's first request.
+      const gate = await ground.start(contestant, jobOf({ origin, routes }), { restUrl: null });
+      const [paths, urls] = [pathsOf(entries), [gate.url]];
+      let from = 0;
+      const load = async (/** @type {object} */ bound) => {
+        const job = { urls, paths, keys: clients, connections: CONNECTIONS, seconds, from, ...bound };
+        const loaded = await generator.load(job, [gate.pid]);
+        // The next load goes on with the clients that come then.
+        from += loaded.requests;
+        return loaded;
+      };
+      started.push({ gate, load, result: { name, rounds: [], memory: { rss: null, wasm: null } } });
+      console.error(`bench: scale: ${name}`);
+      await load({ most: Math.max(WARM_UP_REQUESTS, clients, entries), seconds: LONGEST_SECONDS });
+    }
+    for (let round = 0; round < rounds; round++) {
+      console.error(`bench: scale: round ${round + 1} of ${rounds}`);
+      for (const { load, result } of round % 2 ? started.toReversed() : started) result.rounds.push(await load({}));
+    }
+    for (const { gate, result } of started) result.memory = await memoryOf(gate, true);
+    return started.map(({ result }) => result);
+  } finally {
+    await Promise.all(started.map(({ gate }) => gate.stop()));
+  }
+}
+
+/**
+ * The memory after a load of many clients: of a bare Worker, and of the gate with limits of the
+ * isolate and with permits fetched ahead.
+ * @param {Setting} setting
+ * @param {number} requests
+ * @returns {Promise<Filled[]>}
+ */
+async function fill({ ground, generator, origin, script }, requests) {
+  const bare = {
+    ...{ name: "bare", title: "JavaScript, constant" },
+    ...{ source: "bench/peer/constant.mjs", vars: { BYTES: `${SMALL}` } },
+  };
+  const local = { ...ours, name: "filled-local", title: "local", script };
+  const leased = { ...ours, name: "filled-leased", title: "leased", script };
+  const fewer = Math.ceil(requests / FEWER);
+  const loads = [
+    { contestant: bare, isOurs: false, count: requests, strategy: "exact" },
+    { contestant: local, isOurs: true, count: requests, strategy: "exact" },
+    { contestant: bare, isOurs: false, count: fewer, strategy: "exact" },
+    { contestant: leased, isOurs: true, count: fewer, strategy: "lease" },
+  ];
+  /** @type {Filled[]} */
+  const filled = [];
+  for (const { contestant, isOurs, count, strategy } of loads) {
+    console.error(`bench: scale: ${contestant.title}, ${count} requests`);
+    const job = jobOf({ origin, routes: ROUTES, strategy: /** @type {"exact" | "lease"} */ (strategy) });
+    const gate = await ground.start(contestant, job, strategy === "lease" ? {} : { restUrl: null });
+    try {
+      const paths = pathsOf(ENTRIES);
+      const load = { urls: [gate.url], paths, keys: CLIENTS, connections: CONNECTIONS, from: 0, most: count };
+      await generator.load({ ...load, seconds: LONGEST_SECONDS }, []);
+      filled.push({ name: contestant.title, requests: count, memory: await memoryOf(gate, isOurs) });
+    } finally {
+      await gate.stop();
+    }
+  }
+  return filled;
+}
+
+/**
+ * @param {import("./lib/ground.mjs").Gate} gate
+ * @param {boolean} isOurs
+ * @returns {Promise<Memory>}
+ */
+async function memoryOf(gate, isOurs) {
+  const rss = residentMemory(gate.pid);
+  return { rss, wasm: isOurs ? Number(await (await gate.fetch("/__memory")).text()) : null };
+}
+
+/**
+ * @param {{ scaled: Scaled[], filled: Filled[], rounds: number, seconds: number }} measured
+ * @returns {import("./lib/report.mjs").Table}
+ */
+function report({ scaled, filled, rounds, seconds }) {
+  const [smallest] = scaled;
+  const perSecond = (/** @type {Scaled} */ one) => one.rounds.map((round) => round.requests / round.seconds);
+  const cpu = (/** @type {Scaled} */ one) => one.rounds.map(({ cpuMs }) => cpuMs ?? 0);
+  const megabytes = (/** @type {number | null} */ bytes) => (bytes === null ? null : (bytes / 1e6).toFixed(1));
+  const beyond = (/** @type {Filled} */ { requests, memory: { rss } }) => {
+    const bare = filled.find((other) => other.requests === requests)?.memory.rss;
+    return rss === null || !bare ? null : megabytes(rss - bare);
+  };
+  return {
+    title: `Many clients, entries and routes, as a ratio to ${smallest.name}: medians and quartiles`,
+    columns: ["requests per second", "processor time per request", "CPU µs", "memory MB", "of it wasm's MB"],
+    rows: scaled.map((one) => ({
+      name: one.name,
+      cells: [
+        spread(ratiosOf(perSecond(one), perSecond(smallest))),
+        spread(ratiosOf(cpu(one), cpu(smallest))),
+        (1000 * median(cpu(one))).toFixed(0),
+        megabytes(one.memory.rss),
+        megabytes(one.memory.wasm),
+      ],
+    })),
+    notes: [
+      `Hits in the isolate's memory, local limits, ${CONNECTIONS} connections; ${rounds} rounds of ${seconds} s each in turns, after all`,
+      "clients have sent a request and all entries are stored. Each of many clients comes back when all others have come.",
+    ],
+    more: [
+      {
+        title: `The memory of workerd in MB after the requests of ${CLIENTS.toLocaleString("en")} clients`,
+        columns: ["requests", "memory", "beyond bare JavaScript's", "wasm's"],
+        rows: filled.map((one) => ({
+          name: one.name,
+          cells: [
+            one.requests.toLocaleString("en"),
+            megabytes(one.memory.rss),
+            beyond(one),
+            megabytes(one.memory.wasm),
+          ],
+        })),
+        notes: ["Permits fetched ahead: each client's first request asks the store, and so there are fewer requests."],
+      },
+    ],
+    data: { scaled, filled },
+  };
+}
