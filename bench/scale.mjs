@@ -9,7 +9,7 @@ import { SMALL, startOrigin } from "./speed/origin.mjs";
 
 const CONNECTIONS = 16;
 /** Both JavaScript and WebAssembly are compiled better while they run. */
-const WARM_UP_REQUESTS = 10_000;
+const WARM_UP_REQUESTS = 30_000;
 /** As many as a small machine needs for the requests of a load that is bounded by their number. */
 const LONGEST_SECONDS = 3_600;
 
@@ -80,7 +80,8 @@ async function scale({ ground, generator, origin, script }, { rounds, seconds })
     }
     for (let round = 0; round < rounds; round++) {
       console.error(`bench: scale: round ${round + 1} of ${rounds}`);
-      for (const { load, result } of round % 2 ? started.toReversed() : started) result.rounds.push(await load({}));
+      const turns = started.map((_, n) => started[(n + round) % started.length]);
+      for (const { load, result } of turns) result.rounds.push(await load({}));
     }
     for (const { gate, result } of started) result.memory = await memoryOf(gate, true);
     return started.map(({ result }) => result);

@@ -160,6 +160,7 @@ function report(running, results, { rounds, seconds, clients }) {
       pair: [one.name, other.name],
     }));
   const digits = (/** @type {number | null} */ number, /** @type {number} */ count) => number?.toFixed(count) ?? null;
+  const share = (/** @type {(number | null)[]} */ msPerSecond) => digits((middle(msPerSecond) ?? 0) / 10, 0);
   return {
     title: "Speed, as a ratio: medians of the rounds' ratios, and their quartiles",
     columns: ["requests per second", "processor time per request (less is better)"],
@@ -174,24 +175,13 @@ function report(running, results, { rounds, seconds, clients }) {
     more: [
       {
         title: "Each by itself: medians of the rounds",
-        columns: [
-          ...[
-            "requests/s",
-            "p50 ms",
-            "p99 ms",
-            "CPU µs",
-            "imports/exports",
-            "store calls",
-            "under load",
-            "memory MB",
-            "generator",
-          ],
-        ],
+        columns: ["requests/s", "p50 ms", "p99 ms", "CPU µs", "imports/exports", "calls", "scripts", "MB", "busy"],
         rows: running.map((racer) => {
           const { counted, memory } = resultOf(racer);
           const { imports, exports, calls } = counted;
           const cpu = middle(of(racer, ({ cpuMs }) => cpuMs));
-          const generator = median(resultOf(racer).rounds.map((round) => round.generatorMs / round.seconds / 10));
+          const generator = share(of(racer, ({ generatorMs, seconds: took }) => generatorMs / took));
+          const workerd = share(of(racer, ({ cpuMs, requests, seconds: took }) => cpuMs && (cpuMs * requests) / took));
           return {
             name: racer.title,
             cells: [
@@ -203,14 +193,15 @@ function report(running, results, { rounds, seconds, clients }) {
               `${Number(calls.toFixed(2))}`,
               digits(median(resultOf(racer).rounds.map(({ scripts }) => scripts)), 3),
               digits(memory && memory / 1e6, 0),
-              `${generator.toFixed(0)} %`,
+              `${workerd} / ${generator} %`,
             ],
           };
         }),
         notes: [
-          "CPU: of workerd, per request. Imports/exports: calls from wasm to JavaScript and back, per request, counted",
-          `in a run of their own, as the calls of the store are: ${REQUESTS} requests of one client. Under load: calls of`,
-          "scripts in Redis, per request. Generator: its share of one core.",
+          "CPU: of workerd, per request. Imports/exports: calls from wasm to JavaScript and back, per request. Calls: HTTP",
+          `calls of the store, per request. Both are counted in a run of their own, ${REQUESTS} requests of one client.`,
+          "Scripts: calls of scripts in Redis under this load, per request. MB: workerd's memory after the rounds.",
+          "Busy: how much of one core workerd and the generator of the load take.",
         ],
       },
     ],

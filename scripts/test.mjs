@@ -92,6 +92,10 @@ const steps = [
     command: [...nodeTest, "examples/origin/**/*.test.mjs"],
   },
   {
+    name: "bench",
+    command: [...nodeTest, "tests/bench/**/*.test.mjs"],
+  },
+  {
     name: "docs",
     needs: [buildCommandLine],
     command: [...nodeTest, "tests/docs/**/*.test.mjs"],
