@@ -28,6 +28,7 @@ const LOOKS = 20;
  * @property {(Loaded & { scripts: number })[]} rounds `scripts`: calls of scripts in Redis, per
  *   request
  * @property {number | null} memory of its workerd afterwards, in bytes
+ * @property {object} [repeats] what a floor repeats, of the headers
  */
 
 /** @typedef {{ racer: Racer, gate: import("./lib/ground.mjs").Gate, result: Result }} Started */
@@ -62,9 +63,9 @@ async function race(running, ground, origin, { rounds, seconds, clients }) {
   const started = [];
   try {
     for (const racer of running) {
-      const { counted, worker } = await prepare(racer, ground, origin);
+      const { counted, worker, repeats } = await prepare(racer, ground, origin);
       const gate = await ground.start(worker, racer.job(origin), racer.withoutStore ? { restUrl: null } : {});
-      started.push({ racer, gate, result: { counted, rounds: [], memory: null } });
+      started.push({ racer, gate, result: { counted, rounds: [], memory: null, repeats } });
     }
     /** @type {(one: Started, seconds: number, status?: number | null) => Promise<Loaded>} */
     const load = ({ racer, gate }, seconds, status = racer.status) => {
@@ -110,11 +111,12 @@ async function scriptCalls({ redis }) {
 async function prepare({ floorOf, ...racer }, ground, origin) {
   if (floorOf === undefined) {
     const { counted } = await count(racer, ground, origin);
-    return { counted, worker: racer.worker };
+    return { counted, worker: racer.worker, repeats: undefined };
   }
   const { counted, floor } = await count(floorOf, ground, origin);
   const worker = { ...racer.worker, vars: { FLOOR: floor } };
-  return { counted: { imports: null, exports: null, calls: Math.round(counted.calls) }, worker };
+  const repeats = floor && { read: floor.read, headers: floor.headers, changing: floor.changing };
+  return { counted: { imports: null, exports: null, calls: Math.round(counted.calls) }, worker, repeats };
 }
 
 /**

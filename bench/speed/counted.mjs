@@ -98,15 +98,10 @@ function floorOf(first, last) {
 /** The headers that the Worker sets, and not the platform. @param {Reply} reply */
 function headersOf({ head }) {
   const lines = head.split("\r\n").slice(1);
-  const fields = lines.map(
-    (line) =>
-      /** @type {[string, string]} */ (
-        line
-          .toLowerCase()
-          .split(/: (.*)/s)
-          .slice(0, 2)
-      ),
-  );
+  const fields = lines.map((line) => {
+    const [name, value] = line.split(/: (.*)/s);
+    return /** @type {[string, string]} */ ([name.toLowerCase(), value]);
+  });
   return fields.filter(([name]) => !["connection", "content-length", "transfer-encoding"].includes(name));
 }
 
