@@ -17,13 +17,20 @@ const LONGEST_SECONDS = 3_600;
 const CLIENTS = 100_000;
 const ENTRIES = 10;
 const ROUTES = 8;
-/** A load of permits fetched ahead has so many fewer requests: each of its clients asks the store. */
+/** A load with permits fetched ahead has fewer requests, because each client asks the store. */
 const FEWER = 10;
 
 /** @typedef {import("./lib/loading.mjs").Loaded} Loaded */
 /** @typedef {{ rss: number | null, wasm: number | null }} Memory in bytes */
 /** @typedef {{ name: string, rounds: Loaded[], memory: Memory }} Scaled */
 /** @typedef {{ name: string, requests: number, memory: Memory }} Filled */
+
+/**
+ * @typedef {object} Started
+ * @property {import("./lib/ground.mjs").Gate} gate
+ * @property {(bound: object) => Promise<Loaded>} load
+ * @property {Scaled} result
+ */
 
 /**
  * @param {import("./lib/ground.mjs").Ground} ground
@@ -58,7 +65,7 @@ export async function measure(ground, { rounds = 7, seconds = 1, requests = 1_00
  * @returns {Promise<Scaled[]>}
  */
 async function scale({ ground, generator, origin, script }, { rounds, seconds }) {
-  /** @type {{ gate: import("./lib/ground.mjs").Gate, load: (bound: object) => Promise<Loaded>, result: Scaled }[]} */
+  /** @type {Started[]} */
   const started = [];
   try {
     for (const { name, clients, entries, routes } of cases) {

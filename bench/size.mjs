@@ -86,7 +86,10 @@ function sizesOfCrates(module) {
     .toSorted((a, b) => b.bytes - a.bytes);
 }
 
-/** How many functions a module imports: their indices come before those of its own. @param {Buffer} module */
+/**
+ * How many functions a module imports: their indices come before those of its own.
+ * @param {Buffer} module
+ */
 function importedFunctions(module) {
   const { Module } = /** @type {any} */ (globalThis).WebAssembly;
   return Module.imports(new Module(module)).filter((/** @type {any} */ { kind }) => kind === "function").length;

@@ -20,8 +20,8 @@ import { connectToRedis } from "./redis-info.mjs";
 
 /**
  * What all contestants are asked to do: `EDGE`, with the ground's origin unless it names another.
- * The peers use only `default_limits`, `window`, `quota` and `by` of a limit, and `path`, `methods`,
- * `limits`, and the cache's `ttl` and `query` of a route.
+ * The peers use only `default_limits`, `window`, `quota` and `by` of a limit, and `path`,
+ * `methods`, `limits`, and the cache's `ttl` and `query` of a route.
  * @typedef {{
  *   origin?: string, limits: Record<string, object>, routes: object[], default_limits?: string[],
  *   cache?: object

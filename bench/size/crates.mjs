@@ -12,7 +12,8 @@ export function originOf(name) {
   if (name === undefined) return "without a name";
   if (name.endsWith("externref shim")) return "wasm-bindgen: shims";
   const paths = pathsIn(name);
-  // `core::ptr::drop_in_place<Type>` drops a value of the type, and `<Type as Trait>` is of the type.
+  // `core::ptr::drop_in_place<Type>` drops a value of the type, and `<Type as Trait>::method` is a
+  // method of it.
   const isGeneric = name.startsWith("<") || name.startsWith("core::ptr::drop_in_place");
   const path = (isGeneric && paths.find(([crate]) => !LANGUAGE.has(crate))) || paths[0];
   // `<str>::find`: the language's own types have no crate in their names.

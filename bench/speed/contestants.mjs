@@ -26,8 +26,10 @@ const ONCE = { by: "client", window: "1d", quota: 1 };
 /** In seconds, because the peer knows no larger unit. */
 const LONG = "3600s";
 
-/** What a browser sends beside what names the client: 18, and so 20 without `Host`. */
-/** @type {[string, string][]} */
+/**
+ * What a browser sends beside what names the client: 18, and so 20 without `Host`.
+ * @type {[string, string][]}
+ */
 const HEADERS_OF_A_BROWSER = [
   ["accept", "application/json, text/plain, */*"],
   ["accept-encoding", "gzip, deflate, br, zstd"],

@@ -1,7 +1,7 @@
 /**
- * The origin for the measurements of speed, in a process of its own. It is as cheap as it can be, so
- * that it takes little of a small machine: one that answers every complete request with bytes that
- * are ready, `/large…` with 250 KB and every other path with 1 KB.
+ * The origin for the measurements of speed, in a process of its own. So that it takes little of a
+ * small machine, it reads of a request only the path, and its answers are ready: `/large…` gets
+ * 250 KB, and every other path 1 KB.
  *
  *     node bench/speed/origin.mjs
  */
