@@ -32,6 +32,7 @@ import { connectToRedis } from "./redis-info.mjs";
  * @typedef {object} StartOptions
  * @property {number} [isolates]
  * @property {string | null} [restUrl] another address for the store; `null`: without a store
+ * @property {string[]} [v8Flags] for the JavaScript engine
  */
 
 /** @typedef {import("../../tests/support/gate.mjs").Gate} Gate */
@@ -57,13 +58,14 @@ export async function layGround(restServer) {
     redis,
     rest,
     origin,
-    start: async (contestant, job, { isolates, restUrl = rest.url } = {}) => {
+    start: async (contestant, job, { isolates, restUrl = rest.url, v8Flags } = {}) => {
       const edge = { origin: origin.url, redis: { timeout: STORE_TIMEOUT, key_prefix: contestant.name }, ...job };
       const store = restUrl === null ? {} : { UPSTASH_REDIS_REST_URL: restUrl, UPSTASH_REDIS_REST_TOKEN: rest.token };
       return startGate({
         script: await scriptOf(contestant),
         edge,
         isolates,
+        v8Flags,
         vars: { ...store, ...contestant.vars },
       });
     },

@@ -16,10 +16,11 @@ export function bundleCountingWorker() {
 
 /**
  * With a probe that tells how large wasm's memory is.
+ * @param {string} [worker] another Worker than the built one; from the root of the repository
  * @returns {Promise<string>} the script, from the root of the repository
  */
-export function bundleWithMemory() {
-  return bundle("memory/worker.mjs", ["memory/probe.mjs"]);
+export function bundleWithMemory(worker) {
+  return bundle("memory/worker.mjs", ["memory/probe.mjs"], worker);
 }
 
 /**
@@ -33,14 +34,15 @@ export function bundleRefusingWorker() {
 /**
  * @param {string} entry in this folder, as are the files that run first
  * @param {string[]} first
+ * @param {string} [worker] from the root of the repository
  */
-async function bundle(entry, first) {
+async function bundle(entry, first, worker = "build/index.js") {
   const outfile = join(scratchFolder(), "index.js");
   const here = (/** @type {string} */ file) => join(root, "tests/support", file);
   await build({
     entryPoints: [here(entry)],
     inject: first.map(here),
-    alias: { "built-worker": join(root, "build/index.js") },
+    alias: { "built-worker": join(root, worker) },
     outfile,
     bundle: true,
     format: "esm",

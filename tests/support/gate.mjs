@@ -40,9 +40,10 @@ import { readWranglerConfig } from "../../scripts/lib/wrangler.mjs";
  * @param {number} [options.isolates] how many copies of the Worker run side by side
  * @param {string} [options.script] another Worker than the built one; from the root of the
  *   repository. A module beside it, `index_bg.wasm`, takes the place of the built one
+ * @param {string[]} [options.v8Flags] for the JavaScript engine
  * @returns {Promise<Gate>}
  */
-export async function startGate({ edge, vars = {}, isolates = 1, script = "build/index.js" }) {
+export async function startGate({ edge, vars = {}, isolates = 1, script = "build/index.js", v8Flags = [] }) {
   const { compatibility_date, compatibility_flags } = readWranglerConfig();
   const folder = scratchFolder();
   cpSync(resolve(root, script), join(folder, "index.js"));
@@ -65,6 +66,7 @@ const config :Workerd.Config = (
       allow = ["public", "private"], tlsOptions = (trustBrowserCas = true)
     )),
   ],
+  v8Flags = ${JSON.stringify(v8Flags)},
   sockets = [
     ${names.map((name) => `(name = "${name}", address = "127.0.0.1:0", http = (), service = "${name}"),`).join("\n    ")}
   ],

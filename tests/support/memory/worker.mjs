@@ -1,8 +1,9 @@
 /**
- * The built Worker, and at `/__memory` how many bytes wasm's memory has.
+ * The built Worker, and at `/__memory` how many bytes wasm's memory has, once JavaScript's has been
+ * collected (with the flag `--expose-gc`).
  */
 // @ts-expect-error Only the bundler knows where it is.
-import gate from "built-worker";
+import worker from "built-worker";
 import { memorySize } from "./probe.mjs";
 
 export default {
@@ -11,6 +12,9 @@ export default {
    * @param {unknown} env
    * @param {unknown} context
    */
-  fetch: (request, env, context) =>
-    request.url.endsWith("/__memory") ? Response.json(memorySize()) : gate.fetch(request, env, context),
+  fetch(request, env, context) {
+    if (!request.url.endsWith("/__memory")) return worker.fetch(request, env, context);
+    /** @type {any} */ (globalThis).gc?.();
+    return Response.json(memorySize());
+  },
 };
