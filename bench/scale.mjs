@@ -10,12 +10,12 @@ import { SMALL, startOrigin } from "./speed/origin.mjs";
 const CONNECTIONS = 16;
 /** Both JavaScript and WebAssembly are compiled better while they run. */
 const WARM_UP_REQUESTS = 30_000;
-/** As many as a small machine needs for the requests of a load that is bounded by their number. */
+/** Long enough for each load that is bounded by its number of requests. */
 const LONGEST_SECONDS = 3_600;
 
 /**
- * With little room for young objects, because what platform objects hold outside of V8 is given free
- * only with them: it grows to hundreds of MB in any Worker, and hides what is to be measured.
+ * There is little room for young objects. What they hold outside of V8 is freed only with them:
+ * with more room it grows to hundreds of MB in any Worker, and hides what is to be measured.
  */
 const v8Flags = ["--expose-gc", "--max-semi-space-size=2"];
 const COLLECTIONS = 3;
