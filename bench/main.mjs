@@ -23,7 +23,10 @@ const PARTS = {
   accuracy: { about: "how much an adversary gets", load: () => import("./accuracy.mjs") },
   limiter: { about: "how well it limits, beside @upstash/ratelimit and governor", load: () => import("./limiter.mjs") },
   cache: { about: "how well it caches, beside nginx and Varnish", load: () => import("./cache.mjs") },
-  speed: { about: "requests per second, latency and memory, beside JavaScript Workers", load: () => import("./speed.mjs") },
+  speed: {
+    about: "requests per second, latency and memory, beside JavaScript Workers",
+    load: () => import("./speed.mjs"),
+  },
   start: { about: "how long the first answer takes after workerd has started", load: () => import("./start.mjs") },
   scale: { about: "time and memory with many clients, entries and routes", load: () => import("./scale.mjs") },
   routing: { about: "what it takes to find a request's route, of 8 and of 500", load: () => import("./routing.mjs") },
