@@ -68,7 +68,15 @@ async function compileWorker({ feature, folder, names }) {
 
   // The other levels make it smaller as it is, and larger when it is compressed.
   const named = join(scratch, "named.wasm");
-  await run(join(root, "node_modules/.bin/wasm-opt"), ["-O3", "-aimfs", "12", "-g", join(scratch, "index_bg.wasm"), "-o", named]);
+  await run(join(root, "node_modules/.bin/wasm-opt"), [
+    "-O3",
+    "-aimfs",
+    "12",
+    "-g",
+    join(scratch, "index_bg.wasm"),
+    "-o",
+    named,
+  ]);
   const withNames = await readFile(named);
 
   await rm(folder, { recursive: true, force: true });
