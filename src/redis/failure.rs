@@ -156,8 +156,7 @@ fn push_word(text: &mut String, word: &str) {
 fn first_quotation(text: &str) -> Option<usize> {
     let mut before = ' ';
     for (index, c) in text.char_indices() {
-        // After a letter, it is an apostrophe. The messages are English: what follows another letter
-        // may be left out.
+        // After a letter of the English alphabet it is an apostrophe, elsewhere a quotation mark.
         if matches!(c, '\'' | '"' | '`') && !before.is_ascii_alphanumeric() {
             return Some(index);
         }

@@ -31,6 +31,10 @@ extern "C" {
 const MOST: usize = 4_096;
 
 thread_local! {
+    /// The places of the heads of answers without a stored body, by status. Refusals of one route
+    /// differ in a few lines.
+    static BY_STATUS: RefCell<Vec<(u16, Slot)>> = const { RefCell::new(Vec::new()) };
+
     /// The places that have a head, the oldest first.
     static KEPT: RefCell<VecDeque<Weak<RefCell<Option<Prepared>>>>> =
         const { RefCell::new(VecDeque::new()) };
@@ -114,13 +118,28 @@ impl Prepared {
     }
 }
 
-/// Makes a response with these header lines.
+/// Makes a response with these header lines and a body that is not a stored one.
 ///
 /// # Errors
 ///
-/// If the runtime refuses the status or a header.
-pub fn respond_once(status: u16, lines: &[Line], body: &JsValue) -> Result<Response, JsValue> {
-    js_answer(status, &JsValue::UNDEFINED, &text(lines)?, true, body)
+/// As [`Slot::respond`].
+pub fn respond_unstored(
+    status: u16,
+    lines: Vec<Line>,
+    body: &JsValue,
+) -> Result<Response, JsValue> {
+    let slot = BY_STATUS.with_borrow_mut(|slots| {
+        let known = slots.iter().find(|(of, _)| *of == status);
+        match known {
+            Some((_, slot)) => slot.clone(),
+            None => {
+                let slot = Slot::default();
+                slots.push((status, slot.clone()));
+                slot
+            }
+        }
+    });
+    slot.respond(status, lines, body)
 }
 
 /// The lines that replace those that a head shows, if setting them one by one makes the one of the

@@ -15,7 +15,7 @@ use super::body::JsBody;
 use super::origin::ignore;
 use super::pipe::pipe;
 use super::platform::sleep;
-use super::prepared::respond_once;
+use super::prepared::respond_unstored;
 
 /// Makes a response of an answer.
 ///
@@ -30,12 +30,12 @@ pub fn respond(answer: Answer<JsBody>) -> Result<Response, JsValue> {
     } = answer;
     match body {
         Content::Text(text) if !has_no_content(status) => {
-            respond_once(status, &headers, &text.into())
+            respond_unstored(status, headers, &text.into())
         }
         Content::Stored(body) if !has_no_content(status) && !body.is_empty() => {
             body.head().respond(status, headers, body.array())
         }
-        _ => respond_once(status, &headers, &JsValue::UNDEFINED),
+        _ => respond_unstored(status, headers, &JsValue::UNDEFINED),
     }
 }
 

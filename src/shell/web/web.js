@@ -17,14 +17,13 @@ export function headOf({ method, url, headers }, names) {
 /**
  * A response with these headers, once they are changed.
  * @param {number} status
- * @param {Headers | undefined} kept
+ * @param {Headers} headers
  * @param {string} changes names and values in turns, apart by line feeds
  * @param {boolean} isNew whether the headers are empty still; else each name stands for the value
  *   that it has now
  * @param {Uint8Array | string | undefined} body
  */
-export function answer(status, kept, changes, isNew, body) {
-  const headers = kept ?? new Headers();
+export function answer(status, headers, changes, isNew, body) {
   const lines = changes === "" ? [] : changes.split("\n");
   for (let at = 0; at + 1 < lines.length; at += 2) {
     if (isNew) headers.append(lines[at], lines[at + 1]);
