@@ -51,6 +51,8 @@ const steps = [
       "omnitrade-edge",
       "--package",
       "omnitrade-edge-wasm",
+      "--package",
+      "omnitrade-edge-worker-rust",
       "--lib",
       ...wasm,
       ...warnings,

@@ -3,13 +3,10 @@
 //! The exchange itself is JavaScript, `fetch.js`: what it does there in a dozen steps would be a
 //! dozen calls from here.
 
-use std::cell::RefCell;
-use std::future::poll_fn;
-use std::rc::Rc;
-use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_channel::oneshot;
 use http::{HeaderValue, Request, Response, StatusCode};
 use js_sys::{Date, Function, Math, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -107,31 +104,18 @@ struct Reply {
     body: Bytes,
 }
 
-/// What the waiting future and the callback of `fetch.js` share.
-#[derive(Default)]
-struct Shared {
-    reply: Option<Reply>,
-    waiting: Option<Waker>,
-}
-
 async fn exchange(request: &Request<Bytes>, timeout: Duration, max_bytes: usize) -> Reply {
-    let shared = Rc::new(RefCell::new(Shared::default()));
-    let told = Rc::clone(&shared);
+    let (tell, told) = oneshot::channel();
     // JavaScript alone holds it, so it is freed there if it is never called.
     let done = Closure::once_into_js(
         move |status: u16, field: Option<String>, body: Option<Uint8Array>| {
             let body = body.map_or_else(Bytes::new, |body| body.to_vec().into());
-            let mut shared = told.borrow_mut();
-            shared.reply = Some(Reply {
+            // Nobody waits any more if the request was dropped.
+            let _ = tell.send(Reply {
                 status,
                 field,
                 body,
             });
-            let waiting = shared.waiting.take();
-            drop(shared);
-            if let Some(waiting) = waiting {
-                waiting.wake();
-            }
         },
     );
     let body = match std::str::from_utf8(request.body()) {
@@ -151,17 +135,11 @@ async fn exchange(request: &Request<Bytes>, timeout: Duration, max_bytes: usize)
         &done,
     );
     drop(done);
-    poll_fn(|context| {
-        let mut shared = shared.borrow_mut();
-        match shared.reply.take() {
-            Some(reply) => Poll::Ready(reply),
-            None => {
-                shared.waiting = Some(context.waker().clone());
-                Poll::Pending
-            }
-        }
+    told.await.unwrap_or(Reply {
+        status: BROKEN,
+        field: None,
+        body: Bytes::new(),
     })
-    .await
 }
 
 /// The head of a request as `fetch.js` takes it.
