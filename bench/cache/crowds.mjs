@@ -89,6 +89,8 @@ export async function troubledCrowd({ urls: [url] }, origin, what, name) {
   const told = await waiting;
   trouble.fault = null;
   trouble.latency = 0;
+  // A failure that several requests met is shared with those that come within a second.
+  if (what !== "leaves") await sleep(SHARED_MS + 100);
   const next = await askOnce(url, path);
   leave();
   return {

@@ -122,14 +122,14 @@ function troubleLines({ leaves, reset, hang }) {
     line("who asked hangs up: followers, longest, origin calls", leaves, text, within(ORIGIN_TIMEOUT_MS, "200")),
     line("  the next request", leaves, next, clean),
     line("the origin resets: followers, longest, origin calls", reset, text, within(ORIGIN_TIMEOUT_MS, "answered")),
-    line("  the next request", reset, next, clean),
+    line("  the next request, after 1.1 s", reset, next, clean),
     line(
       "the origin hangs, then heals: followers, longest, origin calls",
       hang,
       text,
       within(ORIGIN_TIMEOUT_MS + 1_000, "answered"),
     ),
-    line("  the next request", hang, next, clean),
+    line("  the next request, after 1.1 s", hang, next, clean),
   ];
 }
 
