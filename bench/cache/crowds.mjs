@@ -65,6 +65,9 @@ export async function coldCosts({ urls }, origin, counts) {
   return { commands, calls };
 }
 
+/** For how long a failure is shared: docs/cache.md, "Failures of the origin". */
+const SHARED_MS = 1_000;
+
 /**
  * One client asks, ten more wait for the same response, and something happens to that request.
  * @param {Front} front
