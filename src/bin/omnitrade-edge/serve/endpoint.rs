@@ -128,7 +128,7 @@ fn tls() -> Result<TlsConnector, String> {
         return Err("the system has no trusted certificates; name some in SSL_CERT_FILE".into());
     }
     // The provider is named because there is no default if the build contains two.
-    let provider = Arc::new(crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("TLS cannot be set up: {error}"))?
