@@ -11,6 +11,9 @@ interface PlatformFunctions {
 }
 
 declare namespace WebAssembly {
+  class Module {
+    constructor(bytes: Uint8Array);
+  }
   class Instance {
     constructor(module: unknown, imports: object);
     readonly exports: Record<string, unknown> & { __wbindgen_start(): void };
