@@ -176,22 +176,40 @@ impl Head for RequestHead {
 #[derive(Debug)]
 pub struct ResponseHead {
     status: u16,
-    /// What JavaScript has told: the names and values of the headers in turns, each with a line
-    /// feed at its end.
+    /// What JavaScript has told: the names and values of the headers in turns.
     text: String,
+    /// Where the names and the values are in the text.
+    lines: Vec<(Range<usize>, Range<usize>)>,
 }
 
 impl ResponseHead {
-    /// The head with this status and these lines.
-    pub const fn of(status: u16, text: String) -> Self {
-        Self { status, text }
+    /// The head with this status and these names and values, each with a line feed at its end.
+    pub fn of(status: u16, text: String) -> Self {
+        let mut lines = Vec::with_capacity(16);
+        let mut from = 0;
+        let mut name = None;
+        for (at, byte) in text.bytes().enumerate() {
+            if byte == b'\n' {
+                match name.take() {
+                    Some(name) => lines.push((name, from..at)),
+                    None => name = Some(from..at),
+                }
+                from = at + 1;
+            }
+        }
+        Self {
+            status,
+            text,
+            lines,
+        }
     }
 
     /// The header lines. A name that is repeated is that of `Set-Cookie`: the platform joins the
     /// others.
     fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
-        let mut lines = self.text.split('\n');
-        std::iter::from_fn(move || Some((lines.next()?, lines.next()?)))
+        let text = |at: &Range<usize>| self.text.get(at.clone()).unwrap_or_default();
+        let lines = self.lines.iter();
+        lines.map(move |(name, value)| (text(name), text(value)))
     }
 }
 

@@ -27,13 +27,11 @@ extern "C" {
     pub fn set_timeout(callback: &JsValue, ms: f64) -> JsValue;
 
     /// A promise, and the function that resolves it.
+    #[derive(Clone)]
     pub type Resolvers;
 
     #[wasm_bindgen(js_namespace = Promise, js_name = withResolvers)]
     pub fn with_resolvers() -> Resolvers;
-
-    #[wasm_bindgen(method, getter)]
-    pub fn promise(this: &Resolvers) -> JsValue;
 
     #[wasm_bindgen(method)]
     pub fn resolve(this: &Resolvers, value: &JsValue);

@@ -71,7 +71,8 @@ impl Isolate {
         }))
     }
 
-    /// Answers a request: at once with a response where memory suffices, else with a promise.
+    /// Answers a request: at once with a response where memory suffices, else with a promise
+    /// and the function that resolves it.
     pub fn handle(self: &Rc<Self>, request: Request, context: ExecutionContext) -> JsValue {
         let head = RequestHead::of(request, &self.usual);
         let now = now();
@@ -87,17 +88,17 @@ impl Isolate {
         };
         match step {
             Step::Respond(respond) => run.answer(respond).into(),
-            step => promise(async move { run.carry_out(step).await.into() }),
+            step => later(async move { run.carry_out(step).await.into() }),
         }
     }
 }
 
-/// A promise of what a future gives.
-fn promise(future: impl Future<Output = JsValue> + 'static) -> JsValue {
+/// A promise of what a future gives, and the function that resolves it.
+fn later(future: impl Future<Output = JsValue> + 'static) -> JsValue {
     let resolvers = with_resolvers();
-    let promise = resolvers.promise();
+    let later = resolvers.clone();
     task::start(async move { resolvers.resolve(&future.await) });
-    promise
+    later.into()
 }
 
 /// One request on its way.
