@@ -26,20 +26,12 @@ export async function send(client, plan, ms, done) {
   let lines = "";
   let response;
   try {
-    const [url, ...changes] = plan.split("\n");
-    /** @type {RequestInit & { cf?: unknown }} */
+    const request = forwarded(client, plan);
+    /** @type {RequestInit} */
     const init = { redirect: "manual", signal: alarm.signal };
-    const { body } = client;
-    // `fetch` makes a copy, too. Only a body needs this one: it stays the same stream.
-    const request = body ? new Request(url, client) : undefined;
-    // Headers that do not change are copied without being read: as JavaScript strings, their octets
-    // that are not UTF-8 would become U+FFFD.
-    const headers = request?.headers ?? new Headers(client.headers);
-    change(headers, changes);
-    const upload = request && uploadOf(request);
+    const upload = uploadOf(request);
     if (upload) init.body = upload.readable;
-    if (!request) Object.assign(init, { method: client.method, headers, cf: /** @type {any} */ (client).cf });
-    const answered = fetch(request ?? url, init);
+    const answered = fetch(request, init);
     // The upload goes on if the origin answers before it has the whole body.
     if (upload) pass(upload, alarm);
     response = await answered;
@@ -54,10 +46,17 @@ export async function send(client, plan, ms, done) {
 }
 
 /**
- * @param {Headers} headers
- * @param {string[]} changes the lines of a plan after the first, as of `send`
+ * The client's request with another URL and other headers. Its body stays the same stream.
+ *
+ * Headers that do not change are copied without being read: as JavaScript strings, their octets
+ * that are not UTF-8 would become U+FFFD. Nor is `cf` read, which would be parsed first.
+ * @param {Request} client
+ * @param {string} plan as of `send`
  */
-function change(headers, [keep, remove, ...set]) {
+function forwarded(client, plan) {
+  const [url, keep, remove, ...set] = plan.split("\n");
+  const request = new Request(url, client);
+  const { headers } = request;
   if (keep !== "*") {
     const kept = keep.split(",");
     for (const name of [...headers.keys()]) if (!kept.includes(name)) headers.delete(name);
@@ -65,6 +64,7 @@ function change(headers, [keep, remove, ...set]) {
   const removed = remove.split(",");
   for (let at = 0; at + 1 < removed.length; at++) headers.delete(removed[at]);
   for (let at = 0; at + 1 < set.length; at += 2) headers.set(set[at], set[at + 1]);
+  return request;
 }
 
 /** Aborts a request when its time is over. Each chunk that is passed on starts the time again. */
