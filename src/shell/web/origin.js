@@ -13,13 +13,14 @@ const LARGEST_CHUNK = 65_536;
  * Redirects are left to the client.
  *
  * @param {Request} client
- * @param {string} plan in lines: the URL, the names of the only headers that are kept (or `*` if all
- *   are), the names of those that are removed, and the names and values of those that are set, in
- *   turns. Each of the names in one line has a comma at its end.
+ * @param {string} plan in lines: the URL, the names of the only headers that are kept (or `*` if
+ *   all are), the names of those that are removed, and the names and values of those that are set,
+ *   in turns. Each of the names in one line has a comma at its end.
  * @param {number} ms the time that the origin has for its response. It starts when the whole
  *   request has been sent. Until then, it starts again with each chunk that the client sends.
- * @param {(status: number, lines: string, response?: Response) => void} done `status`: of
- *   the response, or why there is none; `lines`: the names and values of its headers, in turns
+ * @param {(status: number, lines: string, response?: Response) => void} done `status`: of the
+ *   response, or why there is none; `lines`: the names and values of its headers, in turns, each
+ *   with a line feed at its end
  */
 export async function send(client, plan, ms, done) {
   const alarm = new Alarm(ms);
