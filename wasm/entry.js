@@ -80,20 +80,18 @@ class Instance {
   }
 
   /**
-   * The answer that a promise gives, or a 500 as soon as the instance breaks down. Each request
-   * makes its own response, because the platform lets none use objects of another.
-   * @param {Promise<Response>} promise
+   * The answer that comes later, or a 500 as soon as the instance breaks down. Each request makes
+   * its own response, because the platform lets none use objects of another.
+   * @param {Later} later
    * @returns {Promise<Response>}
    */
-  answer(promise) {
-    return new Promise((resolve) => {
-      const end = () => resolve(undefined);
-      this.#waiting.add(end);
-      promise.then((response) => {
-        this.#waiting.delete(end);
-        resolve(response);
-      });
-    }).then((response) => response ?? failed());
+  answer({ promise, resolve }) {
+    const end = () => resolve(undefined);
+    this.#waiting.add(end);
+    return promise.then((response) => {
+      this.#waiting.delete(end);
+      return response ?? failed();
+    });
   }
 }
 
@@ -140,7 +138,10 @@ function rehearse() {
     },
   });
   const headers = { "cf-connecting-ip": "192.0.2.1" };
-  const ask = () => instance.fetch(new Request("https://gate.invalid/", { headers }), { waitUntil: nothing });
+  const ask = () => {
+    const answer = instance.fetch(new Request("https://gate.invalid/", { headers }), { waitUntil: nothing });
+    return "promise" in answer ? answer.promise : answer;
+  };
   // What fails here fails again in a request, where it is noticed.
   Promise.resolve(ask()).then(ask).catch(nothing);
 }

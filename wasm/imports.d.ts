@@ -10,6 +10,12 @@ interface PlatformFunctions {
   Response: typeof Response;
 }
 
+/** An answer that comes later, and what gives another one in its place. */
+interface Later {
+  promise: Promise<Response | undefined>;
+  resolve(response: Response | undefined): void;
+}
+
 declare namespace WebAssembly {
   class Module {
     constructor(bytes: Uint8Array);
@@ -28,7 +34,7 @@ declare module "omnitrade-edge:glue" {
   export function makeGlue(functions: PlatformFunctions): {
     __wbg_set_wasm(exports: Record<string, unknown>): void;
     prepare(env: object): void;
-    fetch(request: Request, context: unknown): Response | Promise<Response>;
+    fetch(request: Request, context: unknown): Response | Later;
   };
 }
 

@@ -75,17 +75,20 @@ impl Reserved<'_> {
 /// Whether servers that fold names may take one header for another: the names differ in more than
 /// letter case, but are equal once folded.
 pub fn is_another_spelling(name: &str, of: &str) -> bool {
-    !name.eq_ignore_ascii_case(of) && folded(name) == folded(of)
+    !name.eq_ignore_ascii_case(of) && fold(name).eq(fold(of))
 }
 
 /// The name in the form that the rule's lists use: lower case, with `-` for each character that is
 /// neither a letter nor a digit.
 fn folded(name: &str) -> String {
-    let fold = |c: char| match c.is_ascii_alphanumeric() {
+    fold(name).collect()
+}
+
+fn fold(name: &str) -> impl Iterator<Item = char> {
+    name.chars().map(|c| match c.is_ascii_alphanumeric() {
         true => c.to_ascii_lowercase(),
         false => '-',
-    };
-    name.chars().map(fold).collect()
+    })
 }
 
 /// Whether folding changes more than the case of a name.

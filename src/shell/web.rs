@@ -3,6 +3,7 @@
 
 mod body;
 mod head;
+mod lines;
 mod origin;
 mod pipe;
 mod platform;

@@ -53,7 +53,8 @@ pub fn prepare(env: &JsValue) {
 }
 
 /// The Worker's `fetch` handler, once the bindings were read. It returns a response if it can
-/// answer at once, and a promise of one otherwise.
+/// answer at once, and otherwise what `Promise.withResolvers` returns: the caller may resolve the
+/// promise, too, if the module breaks down before it does.
 pub fn handle(request: Request, context: ExecutionContext) -> JsValue {
     let isolate = ISOLATE.with(|isolate| isolate.get_or_init(start).clone());
     match isolate {

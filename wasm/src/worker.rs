@@ -24,8 +24,8 @@ extern "C" {
     fn log_error(message: &str);
 }
 
-/// The `fetch` handler. It returns a response if it can answer at once, and a promise if it has to
-/// wait.
+/// The `fetch` handler. It returns a response if it can answer at once, and if it has to wait,
+/// what `Promise.withResolvers` returns.
 #[wasm_bindgen]
 pub fn fetch(request: Request, context: ExecutionContext) -> JsValue {
     #[cfg(feature = "panics")]

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::rc::Rc;
 
-use js_sys::{Array, try_iter};
+use js_sys::Array;
 use wasm_bindgen::prelude::*;
-use web_sys::{Headers, Request, Response};
+use web_sys::{Headers, Request};
 
 use crate::config::Config;
 use crate::engine::http_cache::Fields;
@@ -17,6 +17,9 @@ use crate::message::head::{Head, OriginHead};
 extern "C" {
     #[wasm_bindgen(js_name = headOf)]
     fn head_of(request: &Request, names: &Array) -> String;
+
+    #[wasm_bindgen(js_name = namesOf)]
+    fn names_of(request: &Request) -> String;
 }
 
 /// The names of the headers that are read together, because a decision asks for them in most
@@ -162,53 +165,93 @@ impl Head for RequestHead {
     }
 
     fn names(&self) -> Vec<String> {
-        names(&self.request.headers())
+        let names = names_of(&self.request);
+        // An empty text has one line, too.
+        let names = names.split('\n').filter(|name| !name.is_empty());
+        names.map(str::to_owned).collect()
     }
 }
 
 /// The head of the origin's answer.
 #[derive(Debug)]
-pub struct ResponseHead<'a>(pub &'a Response);
+pub struct ResponseHead {
+    status: u16,
+    /// What JavaScript has told: the names and values of the headers in turns.
+    text: String,
+    /// Where the names and the values are in the text.
+    lines: Vec<(Range<usize>, Range<usize>)>,
+}
 
-impl Fields for ResponseHead<'_> {
-    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
-        value(&self.0.headers(), name)
+impl ResponseHead {
+    /// The head with this status and these names and values, each with a line feed at its end.
+    pub fn of(status: u16, text: String) -> Self {
+        let mut lines = Vec::with_capacity(16);
+        let mut from = 0;
+        let mut name = None;
+        for (at, byte) in text.bytes().enumerate() {
+            if byte == b'\n' {
+                match name.take() {
+                    Some(name) => lines.push((name, from..at)),
+                    None => name = Some(from..at),
+                }
+                from = at + 1;
+            }
+        }
+        Self {
+            status,
+            text,
+            lines,
+        }
     }
 
-    fn has(&self, name: &str) -> bool {
-        self.0.headers().has(name).unwrap_or(false)
+    /// The header lines. A name that is repeated is that of `Set-Cookie`: the platform joins the
+    /// others.
+    fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
+        let text = |at: &Range<usize>| self.text.get(at.clone()).unwrap_or_default();
+        let lines = self.lines.iter();
+        lines.map(move |(name, value)| (text(name), text(value)))
     }
 }
 
-impl OriginHead for ResponseHead<'_> {
+impl Fields for ResponseHead {
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        let named = self
+            .lines()
+            .filter(|(own, _)| own.eq_ignore_ascii_case(name));
+        let mut values = named.map(|(_, value)| value);
+        let first = Cow::Borrowed(values.next()?);
+        Some(values.fold(first, |all, value| Cow::Owned([&all, ", ", value].concat())))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.lines().any(|(own, _)| own.eq_ignore_ascii_case(name))
+    }
+}
+
+impl OriginHead for ResponseHead {
     fn status(&self) -> u16 {
-        self.0.status()
+        self.status
     }
 
     fn names(&self) -> Vec<String> {
-        names(&self.0.headers())
+        let mut names: Vec<String> = Vec::new();
+        for (name, _) in self.lines() {
+            // Equal names stand together.
+            if names.last().is_none_or(|last| last != name) {
+                names.push(name.to_owned());
+            }
+        }
+        names
     }
 
     /// `Headers` joins repeated fields, but for `Set-Cookie`, with commas, as RFC 9110 §5.3 allows.
     fn headers(&self) -> Vec<(String, String)> {
-        let unread = || char::REPLACEMENT_CHARACTER.to_string();
-        let Ok(Some(pairs)) = try_iter(&self.0.headers()) else {
-            return vec![(String::new(), unread())];
-        };
-        let lines = pairs.flatten().map(|pair| {
-            let pair: Array = pair.unchecked_into();
-            let text = |at| pair.get(at).as_string().unwrap_or_else(unread);
-            (text(0), text(1))
-        });
-        lines.collect()
+        let lines = self.lines();
+        lines.map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
     }
 }
 
-fn value(headers: &Headers, name: &str) -> Option<Cow<'static, str>> {
+/// The value of a header.
+pub fn value(headers: &Headers, name: &str) -> Option<Cow<'static, str>> {
     headers.get(name).ok().flatten().map(Cow::Owned)
-}
-
-fn names(headers: &Headers) -> Vec<String> {
-    let names = headers.keys().into_iter().flatten();
-    names.filter_map(|name| name.as_string()).collect()
 }

@@ -26,6 +26,16 @@ extern "C" {
     #[wasm_bindgen(js_name = setTimeout)]
     pub fn set_timeout(callback: &JsValue, ms: f64) -> JsValue;
 
+    /// A promise, and the function that resolves it.
+    #[derive(Clone)]
+    pub type Resolvers;
+
+    #[wasm_bindgen(js_namespace = Promise, js_name = withResolvers)]
+    pub fn with_resolvers() -> Resolvers;
+
+    #[wasm_bindgen(method)]
+    pub fn resolve(this: &Resolvers, value: &JsValue);
+
     /// Cancels a timer that has not fired yet.
     #[wasm_bindgen(js_name = clearTimeout)]
     pub fn clear_timeout(id: &JsValue);

@@ -3,19 +3,28 @@
 use std::time::Duration;
 
 use js_sys::Uint8Array;
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{ReadableStream, Response, ResponseInit};
+use web_sys::{ReadableStream, Response};
 
+use crate::engine::http_cache::Fields;
 use crate::gateway::Relay;
 use crate::message::answer::{Answer, Content};
 use crate::message::body::Body;
 
 use super::body::JsBody;
-use super::origin::ignore;
+use super::head::ResponseHead;
+use super::lines::Lines;
+use super::origin::{Answered, ignore};
 use super::pipe::pipe;
 use super::platform::sleep;
 use super::prepared::respond_unstored;
+
+#[wasm_bindgen(module = "/src/shell/web/web.js")]
+extern "C" {
+    #[wasm_bindgen(catch, js_name = relay)]
+    fn js_relay(origin: &Response, body: &JsValue, changes: &str) -> Result<Response, JsValue>;
+}
 
 /// Makes a response of an answer.
 ///
@@ -40,37 +49,41 @@ pub fn respond(answer: Answer<JsBody>) -> Result<Response, JsValue> {
 }
 
 /// The origin's response with the gate's headers, and the gate's member at the end of
-/// `Cache-Status`. Its `body` stays the same stream. Fields that do not change are copied without
-/// being read: as JavaScript strings, their octets that are not UTF-8 would become U+FFFD.
+/// `Cache-Status`. `body`: in place of its own; `None` is none.
 ///
 /// # Errors
 ///
 /// If the runtime refuses it.
 pub fn relay(
-    origin: &Response,
-    body: Option<ReadableStream>,
+    origin: &Answered,
+    body: Option<Option<ReadableStream>>,
     relay: &Relay<JsBody>,
     cache_status: Option<&str>,
 ) -> Result<Response, JsValue> {
-    // 101: the other protocol has begun, and its socket belongs to this very object.
-    if origin.status() == 101 {
-        return Ok(Clone::clone(origin));
-    }
-    let response = copy(origin, body)?;
-    let headers = response.headers();
-    for name in &relay.remove {
-        headers.delete(name)?;
-    }
-    for (name, value) in &relay.set {
-        headers.set(name, value)?;
-    }
-    for (name, value) in &relay.append {
-        headers.append(name, value)?;
+    let changes = changes(&origin.head, relay, cache_status).ok_or(JsValue::UNDEFINED)?;
+    let body = body.map_or(JsValue::UNDEFINED, |body| {
+        body.map_or(JsValue::NULL, Into::into)
+    });
+    js_relay(&origin.response, &body, &changes)
+}
+
+/// The changes to the origin's head as `web.js` takes them; `None` if a header cannot be one.
+fn changes(
+    origin: &ResponseHead,
+    relay: &Relay<JsBody>,
+    cache_status: Option<&str>,
+) -> Option<String> {
+    // To remove what is not there would cost as much.
+    let removed = relay.remove.iter().filter(|name| origin.has(name));
+    let mut lines = Lines::beginning_with_names(removed)?;
+    lines.line(&relay.set.len().to_string())?;
+    for (name, value) in relay.set.iter().chain(&relay.append) {
+        lines.field(name, value)?;
     }
     if let Some(member) = cache_status {
-        headers.append("cache-status", member)?;
+        lines.field("cache-status", member)?;
     }
-    Ok(response)
+    Some(lines.into())
 }
 
 /// How the head of a response waits for the end of its body, while a copy of the body is read.
@@ -89,8 +102,8 @@ pub enum Wait {
 /// with the next ones. A pipe, put in before the wait, passes them on. But a pipe would remove a
 /// content coding. So a coded response waits only if it has a `Content-Length`: then the origin had
 /// the whole body before it sent any of it, and the body comes at once.
-pub fn prepare(origin: &Response, body: &mut Option<ReadableStream>) -> Wait {
-    let field = |name| origin.headers().get(name).ok().flatten();
+pub fn prepare(origin: &ResponseHead, body: &mut Option<ReadableStream>) -> Wait {
+    let field = |name| origin.value(name);
     let length = field("content-length").and_then(|length| length.parse().ok());
     let is_coded = field("content-encoding").is_some_and(|coding| !coding.trim().is_empty());
     let Some(from) = body.as_ref() else {
@@ -128,22 +141,6 @@ pub fn broken_off(length: Option<u64>, part: &[u8]) -> Result<ReadableStream, Js
         ignore(to.abort());
     });
     Ok(readable)
-}
-
-/// A copy of the response that may be changed.
-fn copy(origin: &Response, body: Option<ReadableStream>) -> Result<Response, JsValue> {
-    let body = body.filter(|_| !has_no_content(origin.status()));
-    // The second argument may be a response: status, text and headers are copied from it. Each
-    // `Set-Cookie` stays a line of its own.
-    let init: &ResponseInit = origin.unchecked_ref();
-    Response::new_with_opt_readable_stream_and_init(body.as_ref(), init).or_else(|_| {
-        // RFC 9112 §4 allows a tab in the reason phrase, the Fetch Standard does not. "A client
-        // SHOULD ignore the reason-phrase content".
-        let init = ResponseInit::new();
-        init.set_status(origin.status());
-        init.set_headers(&origin.headers());
-        Response::new_with_opt_readable_stream_and_init(body.as_ref(), &init)
-    })
 }
 
 /// Whether responses with this status have no body (Fetch Standard, "null body status").

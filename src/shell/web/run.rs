@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use js_sys::{Math, Promise};
+use js_sys::Math;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{ReadableStream, Request, Response};
@@ -24,9 +24,11 @@ use crate::shell::FetchTransport;
 use crate::store::{ADMIT, Ask, KEEP, Write};
 
 use super::body::JsBody;
-use super::head::{RequestHead, ResponseHead, Usual};
-use super::origin::Part;
-use super::platform::{ExecutionContext, Hold, Signal, Timer, keep_alive, now, sleep, warn};
+use super::head::{RequestHead, Usual};
+use super::origin::{Answered, Part};
+use super::platform::{
+    ExecutionContext, Hold, Signal, Timer, keep_alive, now, sleep, warn, with_resolvers,
+};
 use super::respond::Wait;
 use super::{origin, respond, task, token};
 
@@ -69,7 +71,8 @@ impl Isolate {
         }))
     }
 
-    /// Answers a request: at once with a response where memory suffices, else with a promise.
+    /// Answers a request: at once with a response where memory suffices, else with a promise
+    /// and the function that resolves it.
     pub fn handle(self: &Rc<Self>, request: Request, context: ExecutionContext) -> JsValue {
         let head = RequestHead::of(request, &self.usual);
         let now = now();
@@ -85,23 +88,17 @@ impl Isolate {
         };
         match step {
             Step::Respond(respond) => run.answer(respond).into(),
-            step => promise(async move { run.carry_out(step).await.into() }),
+            step => later(async move { run.carry_out(step).await.into() }),
         }
     }
 }
 
-/// A promise of what a future gives.
-fn promise(future: impl Future<Output = JsValue> + 'static) -> JsValue {
-    let mut keep = None;
-    let promise = Promise::new(&mut |resolve, _| keep = Some(resolve));
-    task::start(async move {
-        let value = future.await;
-        if let Some(resolve) = keep {
-            // It does not throw.
-            let _ = resolve.call1(&JsValue::UNDEFINED, &value);
-        }
-    });
-    promise.into()
+/// A promise of what a future gives, and the function that resolves it.
+fn later(future: impl Future<Output = JsValue> + 'static) -> JsValue {
+    let resolvers = with_resolvers();
+    let later = resolvers.clone();
+    task::start(async move { resolvers.resolve(&future.await) });
+    later.into()
 }
 
 /// One request on its way.
@@ -130,7 +127,7 @@ enum Advance {
     /// An answer.
     Respond(Respond<JsBody>),
     /// The origin's response, and how it is relayed.
-    Relay(Response, Relay<JsBody>),
+    Relay(Answered, Relay<JsBody>),
     /// There is no response.
     Failed,
 }
@@ -166,9 +163,10 @@ impl Run {
                     self.isolate.write_all(relay.after.writes).await;
                     self.call(relay.after.calls);
                     let Some(fill) = relay.fill else {
-                        return origin::let_go(&origin);
+                        return origin::let_go(&origin.response);
                     };
-                    let (inserted, _) = self.isolate.fill(*fill, origin.body()).await;
+                    let body = origin.response.body();
+                    let (inserted, _) = self.isolate.fill(*fill, body).await;
                     return self.isolate.write_all(inserted.write).await;
                 }
                 Advance::Failed => return,
@@ -239,7 +237,8 @@ impl Run {
                 let answered = origin::fetch(self.head.request(), &fetch).await;
                 match (self.origin_answered(context, &answered), answered) {
                     (Handoff::Step(step), answered) => {
-                        answered.iter().for_each(origin::let_go);
+                        let origin = answered.iter().map(|origin| &origin.response);
+                        origin.for_each(origin::let_go);
                         Advance::Step(step)
                     }
                     (Handoff::Relay(relay), Ok(origin)) => Advance::Relay(origin, relay),
@@ -252,11 +251,11 @@ impl Run {
     fn origin_answered(
         &self,
         context: Context<JsBody>,
-        answered: &Result<Response, Failure>,
+        answered: &Result<Answered, Failure>,
     ) -> Handoff<JsBody> {
-        let head = answered.as_ref().map(ResponseHead);
+        let head = answered.as_ref().map(|origin| &origin.head);
         let mut gate = self.isolate.gate.borrow_mut();
-        gate.origin_answered(&self.head, context, head.as_ref().map_err(|e| **e), now())
+        gate.origin_answered(&self.head, context, head.map_err(|e| *e), now())
     }
 
     /// Answers, and starts the work that follows the response.
@@ -277,21 +276,23 @@ impl Run {
     }
 
     /// Relays the origin's response, and keeps a copy if one is to be stored.
-    async fn hand_on(&self, origin: &Response, mut relay: Relay<JsBody>) -> Response {
+    async fn hand_on(&self, origin: &Answered, mut relay: Relay<JsBody>) -> Response {
         let written = self.write_later(std::mem::take(&mut relay.after.writes));
         self.call(std::mem::take(&mut relay.after.calls));
-        let mut body = origin.body();
+        let mut body = None;
         let mut kept = false;
         if let Some(fill) = relay.fill.take() {
+            let response = &origin.response;
+            let mut own = response.body();
             let (copy, wait) = match &relay.instead {
                 // Only the client reads the body.
-                Some(_) => (Ok(body.take()), Wait::Yes),
+                Some(_) => (Ok(own.take()), Wait::Yes),
                 None => {
                     // One stream for the client, one for the cache.
-                    let copy = origin.clone().map(|copy| copy.body());
-                    body = origin.body();
+                    let copy = response.clone().map(|copy| copy.body());
+                    own = response.body();
                     let wait = match relay.tells() {
-                        true => respond::prepare(origin, &mut body),
+                        true => respond::prepare(&origin.head, &mut own),
                         false => Wait::No,
                     };
                     (copy, wait)
@@ -300,10 +301,11 @@ impl Run {
             match (self.store_copy(*fill, copy, written, &wait).await, wait) {
                 (Copy::Kept, _) => kept = true,
                 (Copy::Broken(part), Wait::Piped(length)) => {
-                    body = respond::broken_off(length, &part).ok();
+                    own = respond::broken_off(length, &part).ok();
                 }
                 _ => {}
             }
+            body = Some(own);
         }
         let cache_status = relay.cache_status.take().map(|said| said.when(kept));
         let response = match relay.instead.take() {

@@ -5,11 +5,10 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, RequestInit, RequestRedirect, Response};
 
-use crate::engine::http_cache::Fields;
 use crate::engine::jwt::{Algorithm, Key};
 use crate::identity::{FETCH_TIMEOUT, KeyReply, LONGEST_KEY_SET, Outcome, Verification};
 
-use super::head::ResponseHead;
+use super::head::value;
 use super::origin::{let_go, read};
 use super::platform::Timer;
 
@@ -95,8 +94,8 @@ pub async fn fetch_keys(url: &str) -> Option<KeyReply> {
         .await
         .ok()?
         .unchecked_into();
-    let head = ResponseHead(&response);
-    let field = |name: &str| Some((name.to_owned(), head.value(name)?.into_owned()));
+    let headers = response.headers();
+    let field = |name: &str| Some((name.to_owned(), value(&headers, name)?.into_owned()));
     let fields = ["cache-control", "age", "expires"]
         .into_iter()
         .filter_map(field);
