@@ -19,13 +19,8 @@ pub struct Recent<T> {
 }
 
 /// The standard library's hasher takes a twentieth of the time of a request.
-type Values = Cache<
-    String,
-    Box<dyn Any>,
-    UnitWeighter,
-    RandomState,
-    DefaultLifecycle<String, Box<dyn Any>>,
->;
+type Values =
+    Cache<String, Box<dyn Any>, UnitWeighter, RandomState, DefaultLifecycle<String, Box<dyn Any>>>;
 
 impl<T: 'static> Recent<T> {
     /// Remembers at most `capacity` values.

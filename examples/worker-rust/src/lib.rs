@@ -27,7 +27,9 @@ thread_local! {
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
     let limiter = limiter(&env)?;
     let address = request.headers().get("cf-connecting-ip")?;
-    let limited = limiter.limit(address.as_deref().unwrap_or("unknown"), 1).await;
+    let limited = limiter
+        .limit(address.as_deref().unwrap_or("unknown"), 1)
+        .await;
     if let Some(pending) = limited.pending {
         let limiter = Rc::clone(&limiter);
         context.wait_until(async move { limiter.finish(pending).await });
