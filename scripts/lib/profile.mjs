@@ -42,8 +42,8 @@ const env = {
 };
 
 /**
- * What Redis replies to a command, if the cache is empty, and only limits with a large quota are
- * met: see `src/store/admit.lua`.
+ * What Redis replies to a command, if the cache is empty, and each limit met that has a large quota:
+ * see `src/store/admit.lua`.
  * @param {string[]} command
  */
 function reply([name, , keys, ...rest]) {

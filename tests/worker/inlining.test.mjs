@@ -31,7 +31,7 @@ test("names in quotes stay names", () => {
   assert.deepEqual(callsIn(markCalls(module, [1], 100)), ['(call $"a (b) \\" c#twin"']);
 });
 
-test("the most calls for the least code come first, as far as there is room", () => {
+test("what adds the least code for the most calls comes first, as far as there is room", () => {
   const calls = ["  (call $large", "  )", "  (call $small", "  )"];
   const module = moduleOf({ large: LARGE, small: ["  (nop)"], hot: calls });
   assert.deepEqual(callsIn(markCalls(module, [9, 1], 50)), ["(call $large", "(call $small#twin"]);
@@ -50,7 +50,7 @@ test("a function that is inlined twice brings what it inlines twice", () => {
   assert.deepEqual(inlined(152), ["(call $inner#twin", "(call $outer#twin", "(call $outer#twin"]);
 });
 
-test("functions that call each other are not inlined without end", () => {
+test("functions that call each other, or themselves, are not inlined without end", () => {
   const module = moduleOf({ a: ["  (call $b", "  )"], b: ["  (call $a", "  )"], c: ["  (call $c", "  )"] });
   const marked = markCalls(module, [2, 1, 1], 100).slice(0, module.length);
   assert.deepEqual(callsIn(marked), ["(call $b#twin", "(call $a", "(call $c"]);
