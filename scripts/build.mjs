@@ -8,7 +8,6 @@ import { dirname, join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { bootstrap } from "./lib/bootstrap.mjs";
 import { compileConfiguration } from "./lib/edge-toml.mjs";
-import { optimize } from "./lib/inlining.mjs";
 import { Failure, main, root, run } from "./lib/process.mjs";
 import { scratchFolder } from "./lib/servers.mjs";
 import { ensureBindgen, ensureWasmTarget, WASM_TARGET } from "./lib/toolchain.mjs";
@@ -16,11 +15,8 @@ import { withoutCustomSections } from "./lib/wasm.mjs";
 
 const WORKER_SOURCES = [
   ...["src", "wasm", "tools/bindgen", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml"],
-  ...["scripts/build.mjs", "scripts/lib/inlining.mjs", "scripts/lib/profile.mjs", "scripts/lib/wasm.mjs"],
-  "package-lock.json",
+  ...["scripts/build.mjs", "scripts/lib/wasm.mjs", "package-lock.json"],
 ];
-/** How many instructions inlining may add. Half of it is slower; twice as much adds size, not speed. */
-const HOT_INSTRUCTIONS = 8000;
 const target = resolve(root, process.env.CARGO_TARGET_DIR ?? "target");
 
 /** The module in `build/` with the names of its functions, for `scripts/trace.mjs`. */
@@ -70,7 +66,18 @@ async function compileWorker({ feature, folder, names }) {
   const [bindgen] = await Promise.all([ensureBindgen(), compileModule(feature)]);
   await run(bindgen, [join(target, WASM_TARGET, "release/omnitrade_edge_wasm.wasm"), scratch]);
 
-  const withNames = await optimize(scratch, HOT_INSTRUCTIONS);
+  // The other levels make it smaller as it is, and larger when it is compressed.
+  const named = join(scratch, "named.wasm");
+  await run(join(root, "node_modules/.bin/wasm-opt"), [
+    "-O3",
+    "-aimfs",
+    "12",
+    "-g",
+    join(scratch, "index_bg.wasm"),
+    "-o",
+    named,
+  ]);
+  const withNames = await readFile(named);
 
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });

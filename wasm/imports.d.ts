@@ -17,9 +17,6 @@ interface Later {
 }
 
 declare namespace WebAssembly {
-  class Module {
-    constructor(bytes: Uint8Array);
-  }
   class Instance {
     constructor(module: unknown, imports: object);
     readonly exports: Record<string, unknown> & { __wbindgen_start(): void };
