@@ -66,7 +66,7 @@ async function compileWorker({ feature, folder, names }) {
   const [bindgen] = await Promise.all([ensureBindgen(), compileModule(feature)]);
   await run(bindgen, [join(target, WASM_TARGET, "release/omnitrade_edge_wasm.wasm"), scratch]);
 
-  // The other levels make it smaller as it is, and larger when it is compressed.
+  // Small functions take the place of their calls: CONTRIBUTING.md says what that gives.
   const named = join(scratch, "named.wasm");
   await run(join(root, "node_modules/.bin/wasm-opt"), [
     "-O3",

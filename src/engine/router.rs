@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use super::route::{Pattern, Segment};
 
 /// Values by the patterns of paths, as a tree of segments: a lookup takes as many steps as the path
@@ -34,7 +36,7 @@ pub struct Router<T> {
 #[derive(Debug)]
 struct Node<T> {
     /// Those that go on with this literal.
-    literals: HashMap<String, Node<T>>,
+    literals: HashMap<String, Node<T>, RandomState>,
     /// Those that go on with `{name}`.
     one: Option<Box<Node<T>>>,
     /// The values of the pattern that ends here.
@@ -111,7 +113,7 @@ impl<T> Default for Router<T> {
 impl<T> Default for Node<T> {
     fn default() -> Self {
         Self {
-            literals: HashMap::new(),
+            literals: HashMap::default(),
             one: None,
             ends: Vec::new(),
             rest: Vec::new(),

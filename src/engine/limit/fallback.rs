@@ -12,6 +12,7 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use governor::clock::Clock;
 use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;
@@ -26,7 +27,7 @@ use super::verdict::{Quota, Verdict};
 
 /// Local limiters, one per quota, which share one bounded memory of subjects.
 pub struct Fallback {
-    quotas: HashMap<Quota, Local>,
+    quotas: HashMap<Quota, Local, RandomState>,
     clock: GateClock,
     subjects: Subjects,
     known: Recent<Known>,
@@ -73,7 +74,7 @@ impl Fallback {
     /// Remembers at most `capacity` subjects.
     pub fn new(capacity: usize) -> Self {
         Self {
-            quotas: HashMap::new(),
+            quotas: HashMap::default(),
             clock: GateClock::default(),
             subjects: Subjects(Rc::new(RefCell::new(Recent::new(capacity)))),
             known: Recent::new(capacity),
