@@ -7,6 +7,8 @@ mod reqwest;
 pub use self::reqwest::ReqwestTransport;
 
 #[cfg(all(target_arch = "wasm32", feature = "fetch"))]
+mod callback;
+#[cfg(all(target_arch = "wasm32", feature = "fetch"))]
 mod fetch;
 
 #[cfg(all(target_arch = "wasm32", feature = "fetch"))]

@@ -16,6 +16,8 @@ use crate::clock::{Timestamp, millis};
 use crate::redis::SYNC_TOKEN;
 use crate::transport::{Transport, TransportError};
 
+use super::callback;
+
 /// A transport over the platform's `fetch`: in Workers, in browsers, in Node and the like.
 ///
 /// It does not follow redirects, so that the token reaches no other address. The platform does not
@@ -135,11 +137,7 @@ async fn exchange(request: &Request<Bytes>, timeout: Duration, max_bytes: usize)
         &done,
     );
     drop(done);
-    told.await.unwrap_or(Reply {
-        status: BROKEN,
-        field: None,
-        body: Bytes::new(),
-    })
+    callback::told(told).await
 }
 
 /// The head of a request as `fetch.js` takes it.

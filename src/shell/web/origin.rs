@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_channel::oneshot;
 use js_sys::{Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
@@ -12,11 +13,11 @@ use web_sys::{ReadableStream, ReadableStreamDefaultReader, Request, Response};
 
 use crate::message::body::BodyError;
 use crate::message::forward::{Failure, Fetch};
+use crate::shell::callback;
 
 use super::head::ResponseHead;
 use super::lines::Lines;
 use super::platform::{Timer, timeout};
-use super::task::Waiting;
 
 #[wasm_bindgen(module = "/src/shell/web/origin.js")]
 extern "C" {
@@ -39,17 +40,17 @@ pub struct Answered {
 /// Sends the client's request on, changed as `plan` says. Redirects are left to the client.
 pub async fn fetch(client: &Request, plan: &Fetch) -> Result<Answered, Failure> {
     let text = text_of(plan).ok_or(Failure::Failed)?;
-    let waiting = Waiting::new();
-    let told = waiting.clone();
+    let (tell, told) = oneshot::channel();
     // JavaScript alone holds it, so it is freed there if it is never called.
     let done = Closure::once_into_js(
         move |status: u16, lines: String, response: Option<Response>| {
-            told.tell((status, lines, response));
+            // Nobody waits any more if the request was dropped.
+            let _ = tell.send((status, lines, response));
         },
     );
     start_sending(client, &text, timeout(plan.timeout), &done);
     drop(done);
-    match waiting.await {
+    match callback::told(told).await {
         (status, lines, Some(response)) => Ok(Answered {
             response,
             head: ResponseHead::of(status, lines),

@@ -7,7 +7,6 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -74,50 +73,6 @@ fn run(place: &Arc<Place>) {
         };
         if TASKS.with_borrow_mut(put_back) != Some(true) {
             return;
-        }
-    }
-}
-
-/// A future of what a callback is told. All clones share it.
-#[derive(Debug)]
-pub struct Waiting<T>(Rc<RefCell<(Option<T>, Option<Waker>)>>);
-
-impl<T> Waiting<T> {
-    /// A future of what is not told yet.
-    pub fn new() -> Self {
-        Self(Rc::new(RefCell::new((None, None))))
-    }
-
-    /// Ends the wait.
-    pub fn tell(&self, told: T) {
-        let waker = {
-            let (place, waker) = &mut *self.0.borrow_mut();
-            *place = Some(told);
-            waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-impl<T> Clone for Waiting<T> {
-    fn clone(&self) -> Self {
-        Self(Rc::clone(&self.0))
-    }
-}
-
-impl<T> Future for Waiting<T> {
-    type Output = T;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let (told, waker) = &mut *self.0.borrow_mut();
-        match told.take() {
-            Some(told) => Poll::Ready(told),
-            None => {
-                *waker = Some(context.waker().clone());
-                Poll::Pending
-            }
         }
     }
 }
