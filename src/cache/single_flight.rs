@@ -143,8 +143,12 @@ impl SingleFlight {
     }
 
     /// The leader goes to the origin. It may have waited for another isolate until now, so it is
-    /// given up for lost only `max_wait` from now on.
+    /// given up for lost only `max_wait` from now on. If the leader before it has found out in the
+    /// meantime that nothing can be stored, no request waits for this one.
     pub fn start(&mut self, key: &str, max_wait: Duration, now: Timestamp) {
+        if matches!(self.keys.peek(key), Some(Fetch::HitForMiss { until }) if now < *until) {
+            return;
+        }
         let fetch = Fetch::under_way(max_wait, true, now).and_awaited(self.is_awaited(key));
         self.keys.insert(key.to_owned(), fetch);
     }
