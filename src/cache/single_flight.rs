@@ -302,6 +302,18 @@ mod tests {
     }
 
     #[test]
+    fn nobody_waits_for_a_leader_that_starts_after_a_response_was_given_up() {
+        let mut fetches = SingleFlight::new();
+        join(&mut fetches, 0, 0);
+        assert_eq!(join(&mut fetches, 3_000, 0), Role::Leader, "a second one");
+        fetches.give_up("k", NotStored::Uncacheable, at(3_010));
+        fetches.start("k", TIMEOUT, at(3_020));
+        assert_eq!(join(&mut fetches, 3_030, 0), Role::Independent);
+        fetches.start("k", TIMEOUT, at(20_000));
+        assert_eq!(join(&mut fetches, 20_001, 0), Role::Follower, "it is over");
+    }
+
+    #[test]
     fn a_leader_with_little_time_is_given_up_for_lost_the_sooner() {
         let mut fetches = SingleFlight::new();
         let timeout = Duration::from_millis(500);
