@@ -5,18 +5,26 @@
 
 // - `LimitMemory` is what an isolate remembers between requests: plain data with deadlines.
 // - `Check` takes one request through memory and store, as a state machine without I/O: the gateway
-//   drives it together with the cache, `RateLimiter` by itself.
+//   drives it together with the cache.
+// - `Limits` drives it by itself, still without I/O, for the limiters of programs: those of
+//   `RateLimiter`, and those of the npm package.
 mod check;
+mod limits;
 mod memory;
 mod rate_limiter;
+mod rule;
 
 #[doc(hidden)]
 pub use check::settle::Work;
 #[doc(hidden)]
 pub use check::{Check, LimitView, Refusal};
+pub use limits::Reason;
+#[doc(hidden)]
+pub use limits::{Asking, Decided, Limits, Recalled, Taking, Told};
 #[doc(hidden)]
 pub use memory::LimitMemory;
-pub use rate_limiter::{Limited, Pending, RateLimiter, Reason, Rule};
+pub use rate_limiter::{Limited, Pending, RateLimiter};
+pub use rule::Rule;
 
 // Types of the signatures above, from a module that is hidden.
 #[doc(inline)]

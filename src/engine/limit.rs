@@ -7,6 +7,7 @@ pub mod lease;
 pub mod penalty;
 pub mod sliding_window;
 mod verdict;
+pub mod windows;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

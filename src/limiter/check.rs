@@ -265,9 +265,11 @@ impl Check {
             .iter()
             .filter_map(|n| self.slots.get(*n)?.take_here());
         let takes: Vec<_> = takes.collect();
-        let verdicts = memory
-            .fallback
-            .admit(&takes.iter().collect::<Vec<_>>(), now);
+        let all: Vec<_> = takes.iter().collect();
+        let verdicts = match (&mut memory.windows, down_for) {
+            (Some(windows), None) => windows.admit(&all, now),
+            _ => memory.fallback.admit(&all, now),
+        };
         let admitted = takes
             .iter()
             .zip(&verdicts)

@@ -8,6 +8,7 @@ use crate::engine::limit::deny_cache::DenyCache;
 use crate::engine::limit::fallback::Fallback;
 use crate::engine::limit::lease::Leases;
 use crate::engine::limit::penalty::Penalties;
+use crate::engine::limit::windows::Windows;
 use crate::engine::recent::Recent;
 use crate::engine::registry::Standing;
 
@@ -15,6 +16,10 @@ use crate::store::{Granted, LimitReply, Link};
 
 /// How many subjects each part remembers.
 const SUBJECTS: usize = 10_000;
+
+/// How many subjects have windows of their own in a process without a store, which has nothing else
+/// to go by.
+const WINDOWS: usize = 50_000;
 
 /// How long a key's standing is used without asking the store: a revoked key counts as registered
 /// for so long.
@@ -30,6 +35,8 @@ pub struct LimitMemory {
     pub denied: DenyCache,
     /// The local limits.
     pub fallback: Fallback,
+    /// The windows that decide in place of the local limits if there is no store.
+    pub windows: Option<Windows>,
     /// Permits that were fetched ahead.
     pub leases: Leases,
     /// Clients that are held off.
@@ -45,6 +52,7 @@ impl Default for LimitMemory {
         Self {
             denied: DenyCache::new(SUBJECTS),
             fallback: Fallback::new(SUBJECTS),
+            windows: None,
             leases: Leases::new(SUBJECTS),
             penalties: Penalties::new(SUBJECTS),
             standings: Recent::new(SUBJECTS),
@@ -54,6 +62,15 @@ impl Default for LimitMemory {
 }
 
 impl LimitMemory {
+    /// An empty memory for a process without a store, in which windows decide that are as exact as
+    /// the store's.
+    pub fn exact() -> Self {
+        Self {
+            windows: Some(Windows::new(WINDOWS)),
+            ..Self::default()
+        }
+    }
+
     /// How long to wait before unspent permits are returned that no call has taken back by then;
     /// `None` if there are none, if a task is waiting for that already, or if it would take longer
     /// than `patience`: then a later request returns them ([`is_sweep_due`](Self::is_sweep_due)).
@@ -124,6 +141,9 @@ impl LimitMemory {
     pub fn forget(&mut self, key: &str) {
         self.denied.forget(key);
         self.fallback.forget(key);
+        if let Some(windows) = &mut self.windows {
+            windows.forget(key);
+        }
         self.leases.forget(key);
         self.penalties.forget(key);
     }

@@ -112,7 +112,7 @@ impl LimitCheck {
         let mut verdict = said.verdict;
         if !verdict.met {
             let what = (self.charge.cost, self.enough(&bucket));
-            let until = now + verdict.retry_after;
+            let until = asked_at + verdict.retry_after;
             // Permits that another isolate was lent and does not spend come back when they become
             // void, which may be at any time.
             let believed = match self.charge.leased {

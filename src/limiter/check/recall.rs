@@ -8,6 +8,7 @@ use crate::engine::limit::{Role, Source, Verdict};
 
 use super::super::memory::LimitMemory;
 use super::Check;
+use super::limit_check::LimitCheck;
 use super::refusal::Refusal;
 
 impl Check {
@@ -41,6 +42,25 @@ impl Check {
         Ok(self.slots.iter().any(|slot| slot.is_open(sure)))
     }
 
+    /// Whether memory decides about the request now, so that [`recall`](Self::recall) leaves nothing
+    /// to ask.
+    pub fn settles(&self, memory: &LimitMemory, now: Timestamp) -> bool {
+        let sure = self.standing_known;
+        let at_hand = |slot: &LimitCheck| match &slot.bucket {
+            Some(bucket) if slot.charge.leased => {
+                (sure || slot.charge.is_settled())
+                    && memory.leases.left(&bucket.key, now) >= slot.charge.cost
+            }
+            _ => false,
+        };
+        !self.holds(memory, now).is_empty()
+            || !self.denials(memory, now).is_empty()
+            || self
+                .slots
+                .iter()
+                .all(|slot| !slot.is_open(sure) || at_hand(slot))
+    }
+
     /// Whether memory will decide about the request as soon as the first permits of a new client
     /// are there, for which another request of the client has asked.
     pub fn awaits_first_permits(&self, memory: &LimitMemory, now: Timestamp) -> bool {
@@ -59,16 +79,8 @@ impl Check {
     }
 
     fn refused_before(&mut self, memory: &mut LimitMemory, now: Timestamp) -> Result<(), Refusal> {
-        let sure = self.standing_known;
         let held = self.holds(memory, now);
-        let denied = self.slots.iter().enumerate().filter_map(|(n, slot)| {
-            let bucket = slot.enforced_bucket(sure)?;
-            let (cost, enough) = (slot.charge.cost, slot.enough(bucket));
-            let denied = &memory.denied;
-            let until = denied.refused_until(&bucket.key, cost, enough, now)?;
-            Some((n, until.since(now)))
-        });
-        let denied: Vec<_> = denied.collect();
+        let denied = self.denials(memory, now);
         if held.is_empty() && denied.is_empty() {
             return Ok(());
         }
@@ -119,6 +131,19 @@ impl Check {
             violated,
             retry_after: wait(&denied).max(hold).unwrap_or_default(),
         })
+    }
+
+    /// The limits whose earlier refusal still applies, and for how long.
+    fn denials(&self, memory: &LimitMemory, now: Timestamp) -> Vec<(usize, Duration)> {
+        let sure = self.standing_known;
+        let denied = self.slots.iter().enumerate().filter_map(|(n, slot)| {
+            let bucket = slot.enforced_bucket(sure)?;
+            let (cost, enough) = (slot.charge.cost, slot.enough(bucket));
+            let denied = &memory.denied;
+            let until = denied.refused_until(&bucket.key, cost, enough, now)?;
+            Some((n, until.since(now)))
+        });
+        denied.collect()
     }
 
     /// The limits for which the client is held off, and for how long; only those for which it is

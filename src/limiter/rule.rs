@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use crate::engine::limit::{Bucket, Charge, OnFailure, Quota, penalty};
+use crate::engine::limit::{Bucket, Charge, OnFailure, Quota, Role, penalty};
+use crate::engine::subject::{Digests, domain};
 
 /// A limit.
 ///
@@ -24,6 +25,8 @@ pub struct Rule {
     leased: bool,
     on_failure: OnFailure,
     penalty: Option<penalty::Penalty>,
+    shadow: bool,
+    digests: Digests,
 }
 
 impl Rule {
@@ -39,6 +42,8 @@ impl Rule {
             leased: false,
             on_failure: OnFailure::Local,
             penalty: None,
+            shadow: false,
+            digests: Digests::new(&domain("ot")),
         }
     }
 
@@ -54,8 +59,10 @@ impl Rule {
     /// Sets the prefix of all key names in Redis; the default is `ot`.
     #[must_use]
     pub fn prefixed(self, key_prefix: impl Into<String>) -> Self {
+        let key_prefix = key_prefix.into();
         Self {
-            key_prefix: key_prefix.into(),
+            digests: Digests::new(&domain(&key_prefix)),
+            key_prefix,
             ..self
         }
     }
@@ -86,6 +93,15 @@ impl Rule {
         }
     }
 
+    /// Counts and reports, and refuses nobody (`mode = "shadow"`).
+    #[must_use]
+    pub fn shadow(self) -> Self {
+        Self {
+            shadow: true,
+            ..self
+        }
+    }
+
     /// The quota of each subject.
     pub const fn quota(&self) -> Quota {
         self.quota
@@ -95,13 +111,25 @@ impl Rule {
         &self.name
     }
 
-    pub(super) fn key_prefix(&self) -> &str {
-        &self.key_prefix
+    pub(super) const fn is_shadow(&self) -> bool {
+        self.shadow
     }
 
-    pub(super) fn charge(&self, key: String, cost: u64) -> Charge {
-        let permits = self.quota.permits;
+    /// The key of a subject's state.
+    pub(super) fn key(&self, id: &str) -> String {
+        let parts = [&self.key_prefix, ":l:", &self.name, ":"];
+        let mut key = parts.concat();
+        key.push_str(&self.digests.of_api_key(id));
+        key
+    }
+
+    /// A request for `cost` of `permits` that the state under `key` has in a window.
+    pub(super) fn charge(&self, key: String, cost: u64, permits: u64) -> Charge {
         Charge {
+            role: match self.shadow {
+                true => Role::Shadow,
+                false => Role::Enforce,
+            },
             leased: self.leased,
             on_failure: self.on_failure,
             penalty: self.penalty,
