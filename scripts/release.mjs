@@ -5,9 +5,8 @@
  *     node scripts/release.mjs crate --tag v1.2.3  publishes one part; without names: all parts
  *
  * With `--tag` the tag must name the version, and CHANGELOG.md must have a section for it. With
- * `--verify` a dry run also builds the packed crate, as its publication does. The npm package is
- * skipped until it exists (`pkg/package.json`). `.github/workflows/release.yml` runs this for each
- * tag, and has the tokens.
+ * `--verify` a dry run also builds the packed crate, as its publication does.
+ * `.github/workflows/release.yml` runs this for each tag, and has the tokens.
  */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
@@ -25,7 +24,7 @@ const LICENCES = ["LICENSE-APACHE", "LICENSE-MIT"];
  * @typedef {object} Sources what the files of a tree say about its version
  * @property {string} cargo the text of Cargo.toml
  * @property {string} npm the text of package.json
- * @property {string} [pkg] the text of pkg/package.json, if there is one
+ * @property {string} pkg the text of pkg/package.json
  * @property {string} changelog the text of CHANGELOG.md
  */
 
@@ -52,8 +51,8 @@ export function plan({ cargo, npm, pkg, changelog }, tag) {
     ["package.json", npm],
     ["pkg/package.json", pkg],
   ])) {
-    const other = text && JSON.parse(text).version;
-    if (text && other !== version) problems.push(`${file} has version ${other}, Cargo.toml ${version}`);
+    const other = JSON.parse(text).version;
+    if (other !== version) problems.push(`${file} has version ${other}, Cargo.toml ${version}`);
   }
   if (tag !== undefined && tag !== `v${version}`) problems.push(`the tag is ${tag}, Cargo.toml has version ${version}`);
   const notes = section(changelog, version) ?? (tag === undefined ? section(changelog, "Unreleased") : undefined);
@@ -120,12 +119,12 @@ async function releaseCrate({ version, isDry, verifies }) {
 
 /** @param {Release} release */
 async function releasePackage({ isDry }) {
-  const file = join(root, "pkg/package.json");
-  if (!existsSync(file)) {
-    console.log("\npackage: there is no pkg/package.json yet, so no npm package is published");
+  const { name, version } = JSON.parse(readFileSync(join(root, "pkg/package.json"), "utf8"));
+  if (!existsSync(join(root, "pkg/dist/index.js"))) {
+    if (!isDry) throw new Failure("there is no pkg/dist: run `npm run build` first");
+    console.log("\npackage: there is no pkg/dist, so nothing was packed; `npm run build` makes it");
     return;
   }
-  const { name, version } = JSON.parse(readFileSync(file, "utf8"));
   console.log(`\npackage: ${name} ${version} to npm`);
   const args = isDry ? ["pack", "--dry-run"] : ["publish", "--access", "public", "--provenance"];
   await run("npm", args, { cwd: join(root, "pkg") });
@@ -169,8 +168,12 @@ if (process.argv[1] === import.meta.filename) {
     if (!isDry && values.tag === undefined) throw new Failure("name the tag: --tag v1.2.3 (or try it: --dry-run)");
 
     const text = (/** @type {string} */ name) => readFileSync(join(root, name), "utf8");
-    const pkg = existsSync(join(root, "pkg/package.json")) ? text("pkg/package.json") : undefined;
-    const sources = { cargo: text("Cargo.toml"), npm: text("package.json"), pkg, changelog: text("CHANGELOG.md") };
+    const sources = {
+      cargo: text("Cargo.toml"),
+      npm: text("package.json"),
+      pkg: text("pkg/package.json"),
+      changelog: text("CHANGELOG.md"),
+    };
     const { version, notes, problems } = plan(sources, values.tag);
     if (problems.length) throw new Failure(problems.join("\n       "));
 

@@ -8,7 +8,7 @@ import { bootstrap } from "./lib/bootstrap.mjs";
 import { ensureChromium } from "./lib/chromium.mjs";
 import { Failure, main } from "./lib/process.mjs";
 import { ensureRedisServer } from "./lib/redis-server.mjs";
-import { ensureBindgen, ensureLinters, ensureNextest, ensureWasmTarget } from "./lib/toolchain.mjs";
+import { ensureBindgen, ensureLinters, ensureNextest, ensureWasmPack, ensureWasmTarget } from "./lib/toolchain.mjs";
 
 /** @type {Record<string, () => Promise<unknown>>} */
 const parts = {
@@ -16,6 +16,11 @@ const parts = {
   worker: async () => {
     await ensureWasmTarget();
     await ensureBindgen();
+  },
+  package: async () => {
+    await ensureWasmTarget();
+    await ensureBindgen();
+    await ensureWasmPack();
   },
   linters: ensureLinters,
   nextest: ensureNextest,

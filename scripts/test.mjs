@@ -21,7 +21,7 @@ import { ensureLinters, ensureNextest, ensureRust, ensureWasmTarget } from "./li
  */
 
 const warnings = ["--", "-D", "warnings"];
-const wasm = ["--target", "wasm32-unknown-unknown", "--features", "panics"];
+const wasm = ["--target", "wasm32-unknown-unknown", "--features", "panics,sdk"];
 const doc = { command: ["cargo", "doc", "--all-features", "--no-deps"], env: { RUSTDOCFLAGS: "-D warnings" } };
 // The tests spend more time waiting than computing.
 const nodeTest = ["node", "--test", "--test-reporter=spec", "--test-timeout=120000", "--test-concurrency=2"];
@@ -61,7 +61,10 @@ const steps = [
   {
     name: "native",
     needs: [ensureNextest, requireRedis],
-    command: ["cargo", "nextest", "run", "--all-features", "--no-fail-fast"],
+    command: [
+      ...["cargo", "nextest", "run", "--package", "omnitrade-edge", "--package", "omnitrade-edge-bindgen"],
+      ...["--all-features", "--no-fail-fast"],
+    ],
   },
   {
     name: "doctest",

@@ -25,7 +25,7 @@ declare namespace WebAssembly {
 
 declare module "omnitrade-edge:glue" {
   /**
-   * The functions between JavaScript and an instance of the module: `scripts/build.mjs` makes it of
+   * The functions between JavaScript and an instance of the module: `scripts/lib/modules.mjs` makes it of
    * what wasm-bindgen writes. Each call returns functions and variables of their own.
    */
   export function makeGlue(functions: PlatformFunctions): {

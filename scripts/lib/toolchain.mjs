@@ -48,12 +48,13 @@ export async function ensureLinters() {
   }
 }
 
-/** @type {Promise<string> | undefined} */
+/** @type {Promise<{ bindgen: string, wasmBindgen: string }> | undefined} */
 let bindgen;
 
 /**
- * `tools/bindgen`, which is built from this repository.
- * @returns {Promise<string>} its path
+ * The programs of `tools/bindgen`, which are built from this repository.
+ * @returns {Promise<{ bindgen: string, wasmBindgen: string }>} their paths; `wasmBindgen` stands
+ *   alone in its folder, so that the folder can be put on the PATH
  */
 export function ensureBindgen() {
   bindgen ??= buildBindgen();
@@ -63,20 +64,37 @@ export function ensureBindgen() {
 async function buildBindgen() {
   await ensureRust();
   const name = "omnitrade-edge-bindgen";
-  // All that decides what it does.
+  // All that decides what they do.
   const hash = createHash("sha256").update(lockedVersion("wasm-bindgen-cli-support"));
-  for (const source of ["Cargo.toml", "src/main.rs"]) hash.update(readFileSync(join(root, "tools/bindgen", source)));
-  const path = join(toolFolder(`bindgen-${hash.digest("hex").slice(0, 16)}`), name);
-  if (existsSync(path)) return path;
+  for (const source of ["Cargo.toml", "src/main.rs", "src/web.rs"]) {
+    hash.update(readFileSync(join(root, "tools/bindgen", source)));
+  }
+  const folder = toolFolder(`bindgen-${hash.digest("hex").slice(0, 16)}`);
+  const paths = { bindgen: join(folder, name), wasmBindgen: join(folder, "web/wasm-bindgen") };
+  if (Object.values(paths).every((path) => existsSync(path))) return paths;
 
   console.error("setup: building tools/bindgen (half a minute, once)");
   await run("cargo", ["build", "--quiet", "--package", name]);
-  await mkdir(dirname(path), { recursive: true });
-  // Under its name it is complete, whoever else builds it at the same time.
-  const copy = `${path}.${process.pid}`;
-  await copyFile(join(resolve(root, process.env.CARGO_TARGET_DIR ?? "target"), "debug", name), copy);
-  await rename(copy, path);
-  return path;
+  for (const [built, path] of [
+    [name, paths.bindgen],
+    [`${name}-web`, paths.wasmBindgen],
+  ]) {
+    await mkdir(dirname(path), { recursive: true });
+    // Under its name it is complete, whoever else builds it at the same time.
+    const copy = `${path}.${process.pid}`;
+    await copyFile(join(resolve(root, process.env.CARGO_TARGET_DIR ?? "target"), "debug", built), copy);
+    await rename(copy, path);
+  }
+  return paths;
+}
+
+/**
+ * `wasm-pack`, which makes the modules of the npm package.
+ * @returns {Promise<string>} its path or its name
+ */
+export async function ensureWasmPack() {
+  await ensureRust();
+  return ensureCargoTool("wasm-pack", { version: "0.15.1", minutes: 2 });
 }
 
 /** `cargo nextest`, in any version; it is put on the PATH of child processes. */

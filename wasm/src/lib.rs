@@ -4,5 +4,7 @@
 #[cfg(all(target_arch = "wasm32", feature = "panics"))]
 #[allow(clippy::panic, reason = "that is what it is for")]
 mod panics;
+#[cfg(all(target_arch = "wasm32", feature = "sdk"))]
+mod sdk;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 mod worker;

@@ -1,0 +1,34 @@
+/** The modules that `scripts/lib/package.mjs` makes for the sources of the package. */
+
+declare module "omnitrade-edge:wasm/edge" {
+  /** The compiled module. Each call returns the same one. */
+  export function wasmModule(): WebAssembly.Module;
+}
+
+declare module "omnitrade-edge:wasm/gate" {
+  /** The compiled module. Each call returns the same one. */
+  export function wasmModule(): WebAssembly.Module;
+}
+
+/** What the glue of every module has, which wasm-bindgen writes for `--target web`. */
+interface Glue {
+  /** Makes the instance that the functions of this glue call. */
+  initSync(options: { module: WebAssembly.Module }): Record<string, unknown>;
+  /** What an instance imports, for those who make it by themselves. */
+  __wbg_get_imports(): Record<string, Record<string, unknown>>;
+  /** Takes an instance, or an object with replaced `exports`, in place of `initSync`. */
+  __wbg_finalize_init(instance: { exports: Record<string, unknown> }, module: WebAssembly.Module): void;
+}
+
+declare module "omnitrade-edge:glue/edge" {
+  /** The functions between JavaScript and an instance. Each call returns functions and variables of their own. */
+  export function makeGlue(): Glue & { version(): string };
+}
+
+declare module "omnitrade-edge:glue/gate" {
+  /** The same for the gate. The globals that not every instance may use are parameters. */
+  export function makeGlue(functions: PlatformFunctions): Glue & {
+    prepare(env: object): void;
+    fetch(request: Request, context: unknown): Response | Later;
+  };
+}

@@ -1,0 +1,118 @@
+/** What the builds of the Worker and of the npm package share: modules, their JavaScript, their age. */
+import { readdir, readFile, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { root, run } from "./process.mjs";
+
+/** Cargo's folder for what it builds. */
+export const target = resolve(root, process.env.CARGO_TARGET_DIR ?? "target");
+
+/** What decides what the modules of `wasm/` are, and how they are built. */
+export const MODULE_SOURCES = [
+  ...["src", "wasm", "tools/bindgen", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml"],
+  ...["scripts/build.mjs", "scripts/lib/modules.mjs", "scripts/lib/wasm.mjs", "package-lock.json"],
+];
+
+/**
+ * What of the platform not every instance of the gate may use: `wasm/entry.js` runs a rehearsal
+ * with others.
+ */
+export const GATE_GLOBALS = ["fetch", "setTimeout", "clearTimeout", "console", "Math", "Response"];
+
+/**
+ * Optimizes a module. The names of its functions stay in it.
+ * @param {string} from
+ * @param {string} to
+ * @returns {Promise<Buffer>} the new module
+ */
+export async function optimize(from, to) {
+  // Small functions take the place of their calls: CONTRIBUTING.md says what that gives.
+  await run(join(root, "node_modules/.bin/wasm-opt"), ["-O3", "-aimfs", "12", "-g", from, "-o", to]);
+  return readFile(to);
+}
+
+/**
+ * What wasm-bindgen wrote and the JavaScript beside the Rust sources, as a module with a function
+ * `makeGlue`, so that each instance can have functions and variables of its own.
+ * @param {{ file: string, globals?: string[], also?: string[] }} options `globals`: what is global
+ *   in the glue, but a parameter of `makeGlue`; `also`: functions that `makeGlue` returns with the
+ *   exports of the glue
+ */
+export async function wrapGlue({ file, globals = [], also = [] }) {
+  // Imported here, because it exists only after `bootstrap`.
+  const { build } = await import("esbuild");
+  const bundled = await build({
+    entryPoints: [file],
+    plugins: [
+      {
+        name: "also",
+        setup: ({ onLoad }) => {
+          onLoad({ filter: /\.js$/ }, async ({ path }) => {
+            if (path !== file || also.length === 0) return undefined;
+            return { contents: `${await readFile(file, "utf8")}\nexport { ${also.join(", ")} };` };
+          });
+        },
+      },
+    ],
+    bundle: true,
+    format: "cjs",
+    write: false,
+    logLevel: "warning",
+  });
+  return `export function makeGlue({ ${globals.join(", ")} } = {}) {
+    const module = { exports: {} };
+    ${bundled.outputFiles[0].text}
+    return module.exports;
+  }`;
+}
+
+/**
+ * A plugin of esbuild: modules that exist only in a build, each under the name by which it is
+ * imported.
+ * @param {Record<string, () => string | Promise<string>>} modules by the part of the name after
+ *   `omnitrade-edge:`
+ * @returns {import("esbuild").Plugin}
+ */
+export function virtualModules(modules) {
+  return {
+    name: "omnitrade-edge",
+    setup: ({ onResolve, onLoad }) => {
+      const namespace = "omnitrade-edge";
+      onResolve({ filter: /^omnitrade-edge:/ }, ({ path }) => {
+        const name = path.slice(namespace.length + 1);
+        if (!(name in modules)) return { errors: [{ text: `this build has no ${path}` }] };
+        return { path: name, namespace };
+      });
+      onLoad({ filter: /.*/, namespace }, async ({ path }) => ({ contents: await modules[path](), resolveDir: root }));
+    },
+  };
+}
+
+/**
+ * The latest modification time of these files and of everything in these folders; 0 if none exists.
+ * @param {string[]} paths from the root of the repository
+ * @returns {Promise<number>}
+ */
+export async function newest(paths) {
+  const times = paths.map(async (path) => {
+    const found = await stat(resolve(root, path)).catch(() => undefined);
+    if (!found?.isDirectory()) return found?.mtimeMs ?? 0;
+    const inside = await readdir(resolve(root, path));
+    return Math.max(found.mtimeMs, await newest(inside.map((name) => join(path, name))));
+  });
+  return Math.max(0, ...(await Promise.all(times)));
+}
+
+/**
+ * Whether each of these files exists and is newer than all sources.
+ * @param {string[]} files
+ * @param {string[]} sources
+ */
+export async function areCurrent(files, sources) {
+  const oldest = Math.min(...(await Promise.all(files.map((file) => newest([file])))));
+  return (await newest(sources)) < oldest;
+}
+
+/** @param {number} bytes */
+export function kilobytes(bytes) {
+  return `${(bytes / 1000).toFixed(1)} kB`;
+}
