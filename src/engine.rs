@@ -16,3 +16,4 @@ pub mod router;
 pub mod sort;
 pub mod subject;
 pub mod url;
+pub mod value;

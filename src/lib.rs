@@ -124,7 +124,8 @@
 // on in every test, bench and build of ours, and would leave code without a caller when it is off.
 
 // The layers from the top: each uses only those below it (tests/layering.rs). `limiter`,
-// `cache` and `identity` do not know each other; `gateway` asks them in turn.
+// `cache` and `identity` do not know each other; `gateway` asks them in turn. `values` is for
+// programs, as is `limiter::RateLimiter`.
 
 pub mod shell;
 
@@ -136,6 +137,8 @@ pub mod cache;
 #[doc(hidden)]
 pub mod identity;
 pub mod limiter;
+#[doc(hidden)]
+pub mod values;
 
 #[doc(hidden)]
 pub mod store;

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each layer, and the other layers that it may import.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("clock", &[]),
     ("transport", &["clock"]),
     ("error", &["transport"]),
@@ -29,6 +29,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
         &["clock", "config", "engine", "message", "redis", "store"],
     ),
     ("identity", &["clock", "config", "engine", "message"]),
+    ("values", &["clock", "engine", "error", "redis", "store"]),
     (
         "gateway",
         &[

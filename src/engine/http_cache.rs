@@ -48,6 +48,7 @@ mod tests;
 pub use candle::{Candle, Candles, Interval, end_time};
 pub use control::{Delta, MaxStale, RequestDirectives, ResponseDirectives, Scope};
 pub use entry::{DIGESTS, Meta};
+pub(in crate::engine) use envelope::checksum;
 pub use exchange::{BodyCoding, Exchange};
 pub use fields::{Elements, Fields, date, elements, http_date, is_exact, is_token, lines, tokens};
 pub use freshness::{Freshness, Lifetime, LifetimeSource, StaleForbidden};

@@ -234,7 +234,7 @@ fn optional_text(value: Value) -> Option<Option<String>> {
 }
 
 /// FNV-1a over words of eight bytes: it detects damage, not forgery.
-fn checksum(body: &[u8]) -> u64 {
+pub(in crate::engine) fn checksum(body: &[u8]) -> u64 {
     let (words, rest) = body.as_chunks::<8>();
     let add = |sum: u64, word: u64| (sum ^ word).wrapping_mul(FNV_PRIME).rotate_left(29);
     let sum = words
