@@ -11,7 +11,7 @@ mod said;
 /// The error that an HTTP reply other than 2xx means, to the command with this name or to several.
 ///
 /// Quota and size errors have no documented status, so the text comes first where there is one.
-pub(super) fn from_reply(status: StatusCode, body: &[u8], command: Option<&str>) -> Error {
+pub fn from_reply(status: StatusCode, body: &[u8], command: Option<&str>) -> Error {
     let text = error_text(body);
     let said = text.as_deref().map(|text| from_text(text, command));
     let Some(error) = said else {
@@ -73,7 +73,7 @@ pub(super) const NO_SCRIPT: &str = "NOSCRIPT";
 
 /// Whether the store rejected the first line of
 /// [`Script::locking_lua`](super::Script::locking_lua), and so has run nothing.
-pub(super) fn is_first_line_refusal(error: &Error) -> bool {
+pub fn is_first_line_refusal(error: &Error) -> bool {
     error.kind() == ErrorKind::Command && error.detail() == FIRST_LINE
 }
 

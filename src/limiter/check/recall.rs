@@ -42,8 +42,8 @@ impl Check {
         Ok(self.slots.iter().any(|slot| slot.is_open(sure)))
     }
 
-    /// Whether memory decides about the request now, so that [`recall`](Self::recall) leaves nothing
-    /// to ask.
+    /// Whether memory decides about the request now, so that [`recall`](Self::recall) leaves
+    /// nothing to ask.
     pub fn settles(&self, memory: &LimitMemory, now: Timestamp) -> bool {
         let sure = self.standing_known;
         let at_hand = |slot: &LimitCheck| match &slot.bucket {
