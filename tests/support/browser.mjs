@@ -35,8 +35,9 @@ const FLAGS = [
 /**
  * Starts the browser that the variable `CHROMIUM` names (without it, `chromium`), with an empty
  * profile.
- * @returns {Promise<{ open: () => Promise<Page>, stop: () => Promise<void> }>} `open` opens an
- *   empty page, each on a port of its own and so of another origin
+ * @returns {Promise<{ open: (address?: string) => Promise<Page>, stop: () => Promise<void> }>}
+ *   `open` opens the page at this address, or an empty one, each on a port of its own and so of
+ *   another origin
  */
 export async function startBrowser() {
   const browser = await spawnServer(
@@ -47,20 +48,24 @@ export async function startBrowser() {
   const protocol = await connect(browser.ready[0][1]);
   /** @type {import("node:http").Server[]} */
   const servers = [];
-  const open = async () => {
+  const serveEmptyPage = async () => {
     const server = createServer((_, response) => {
       response.setHeader("content-type", "text/html").end("<!doctype html><title>page</title>");
     });
     servers.push(server.listen(0, "127.0.0.1"));
     await once(server, "listening");
     const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
-    const origin = `http://127.0.0.1:${port}`;
+    return `http://127.0.0.1:${port}`;
+  };
+  const open = async (/** @type {string | undefined} */ address) => {
+    const url = address ?? (await serveEmptyPage());
+    const { origin } = new URL(url);
 
     const { targetId } = await protocol.call("Target.createTarget", { url: "about:blank" });
     const { sessionId } = await protocol.call("Target.attachToTarget", { targetId, flatten: true });
     await protocol.call("Page.enable", {}, sessionId);
     const loaded = protocol.next("Page.loadEventFired", sessionId);
-    await protocol.call("Page.navigate", { url: origin }, sessionId);
+    await protocol.call("Page.navigate", { url }, sessionId);
     await loaded;
 
     /** @type {Page["run"]} */

@@ -1,0 +1,27 @@
+/** The packed package runs everywhere where its documentation says that it runs. */
+import assert from "node:assert/strict";
+import { after, describe, test } from "node:test";
+import { startRedis, startRestRedis } from "../support/servers.mjs";
+import { PARTS } from "./assertions.mjs";
+import { PLATFORMS } from "./platforms.mjs";
+import { makeProject } from "./project.mjs";
+
+const redis = await startRedis();
+const store = await startRestRedis({ redisUrl: redis.url });
+after(async () => {
+  await store.stop();
+  await redis.stop();
+});
+const project = await makeProject();
+
+describe("the packed package runs in", { concurrency: 2 }, () => {
+  for (const { name, local, missing, run } of PLATFORMS) {
+    test(name, async (t) => {
+      const problem = await missing?.();
+      if (problem) return t.skip(problem);
+      const { parts, isOneClass } = await run(project, { url: store.url, token: store.token });
+      assert.deepEqual(parts, local ? PARTS.local : PARTS.all);
+      assert.notEqual(isOneClass, false, "import and require give two classes");
+    });
+  }
+});
