@@ -22,10 +22,10 @@ pub use client::RestClient;
 pub(crate) use client::SYNC_TOKEN;
 pub use command::Command;
 #[doc(hidden)]
-pub use failure::{from_reply as failure_of, from_text as meaning_of, is_first_line_refusal};
+pub use failure::{
+    from_status_and_text as meaning_of_status, from_text as meaning_of, is_first_line_refusal,
+};
 pub use options::{Options, Token};
 pub use retry::RetryPolicy;
 pub use script::Script;
 pub use value::Value;
-#[doc(hidden)]
-pub use wire::read_reply;

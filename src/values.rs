@@ -86,6 +86,7 @@ pub struct Asking {
     /// The call of the script.
     pub ask: Ask,
     key: String,
+    tags: Vec<String>,
     purges: u64,
 }
 
@@ -103,10 +104,23 @@ pub struct Answer {
 /// What was known when a load began. What is purged after that is not kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origin {
-    /// The epochs of the key and its tags; `None` if the store did not tell them: then the value is
-    /// not written there.
-    pub epochs: Option<String>,
+    /// The epochs of the key and these tags; `None` if the store did not tell them: then the value
+    /// is not written there.
+    epochs: Option<String>,
+    tags: Vec<String>,
     purges: u64,
+}
+
+impl Origin {
+    /// Whether the epochs of these tags were known.
+    pub fn is_for(&self, tags: &[String]) -> bool {
+        self.tags == tags
+    }
+
+    /// Takes the epochs of other tags, which were named while the value was made.
+    pub fn retag(&mut self, other: Self) {
+        (self.epochs, self.tags) = (other.epochs, other.tags);
+    }
 }
 
 impl Values {
@@ -173,12 +187,12 @@ impl Values {
             return None;
         }
         let held = self.entries.get(key).map(|held| &held.entry);
-        let tags = held.map_or(tags, |entry| &entry.tags);
+        let tags = held.map_or(tags, |entry| &entry.tags).to_vec();
         let digest = digest(key);
         let query = EntryQuery {
             entry: self.key("v", &digest),
             lease: self.key("f", &digest),
-            epochs: epoch_keys(&self.prefix, &digest, tags),
+            epochs: epoch_keys(&self.prefix, &digest, &tags),
             lease_for: loads.then_some(self.lease_for),
             early: Duration::ZERO,
             known: held.and_then(Entry::head),
@@ -188,6 +202,7 @@ impl Values {
         Some(Asking {
             ask,
             key: key.to_owned(),
+            tags,
             purges: self.purges,
         })
     }
@@ -237,6 +252,7 @@ impl Values {
             lease,
             origin: Origin {
                 epochs: Some(told.epochs),
+                tags: asking.tags.clone(),
                 purges: asking.purges,
             },
         }
@@ -248,13 +264,13 @@ impl Values {
         Answer {
             found: self.remembered(key, now),
             lease: Lease::Granted,
-            origin: self.origin(None),
+            origin: self.origin(None, &[]),
         }
     }
 
-    /// What a value is kept with that is about to be made. `epochs`: the values of its
-    /// [`epoch_keys`](Self::epoch_keys), as far as they are known.
-    pub fn origin(&self, epochs: Option<&[Value]>) -> Origin {
+    /// What a value with these tags is kept with that is about to be made. `epochs`: the values of
+    /// its [`epoch_keys`](Self::epoch_keys), if they are known.
+    pub fn origin(&self, epochs: Option<&[Value]>, tags: &[String]) -> Origin {
         let word = |value: &Value| match value.as_bytes() {
             // As in the script.
             Some(text) => text
@@ -273,6 +289,7 @@ impl Values {
         let join = |all: &[Value]| all.iter().map(word).collect::<Vec<_>>().join(",");
         Origin {
             epochs: epochs.map(join),
+            tags: tags.to_vec(),
             purges: self.purges,
         }
     }
@@ -293,7 +310,9 @@ impl Values {
         local_now: Timestamp,
     ) -> Option<Write> {
         let now = self.link.now(local_now);
-        let entry = Entry::new(content, rules, origin.epochs, now);
+        let is_for = origin.is_for(&rules.tags);
+        let epochs = origin.epochs.filter(|_| is_for);
+        let entry = Entry::new(content, rules, epochs, now);
         let ttl_ms = millis(entry.keep_until.since(now));
         if ttl_ms == 0 {
             self.entries.remove(key);
@@ -358,7 +377,7 @@ impl Values {
             }
         };
         let all: Vec<_> = std::iter::once(own).chain(of_tags).cloned().collect();
-        if self.origin(Some(&all)).epochs != entry.epochs {
+        if self.origin(Some(&all), &[]).epochs != entry.epochs {
             return Peeked::Nothing;
         }
         self.hold(key, entry.clone(), now);

@@ -22,7 +22,19 @@ interface Glue {
 
 declare module "omnitrade-edge:glue/edge" {
   /** The functions between JavaScript and an instance. Each call returns functions and variables of their own. */
-  export function makeGlue(): Glue & { version(): string };
+  // biome-ignore lint/suspicious/noExplicitAny: the verbs are many, and wasm-bindgen types none of them
+  export function makeGlue(): Glue & Record<string, (...args: any[]) => any>;
+}
+
+declare module "omnitrade-edge:platform" {
+  /** Keeps the request going until some work is done, which must not reject. */
+  export function waitUntil(work: Promise<unknown>): void;
+  /** The bindings, or the variables of the process. */
+  export function environment(): Record<string, unknown>;
+  /** How long work may go on after a request, in milliseconds. */
+  export const PATIENCE: number;
+  /** The header that the platform sets to the client's address. */
+  export function addressHeader(): string;
 }
 
 declare module "omnitrade-edge:glue/gate" {

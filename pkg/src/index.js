@@ -1,9 +1,6 @@
 /** The entry `.`: limiter, cache, Redis client. */
-import { makeGlue } from "omnitrade-edge:glue/edge";
-import { wasmModule } from "omnitrade-edge:wasm/edge";
-
-const glue = makeGlue();
-glue.initSync({ module: wasmModule() });
-
-/** The version of the package. */
-export const version = glue.version();
+export { Cache } from "./cache.js";
+export { EdgeError } from "./errors.js";
+export { clientAddress, rateLimitHeaders, tooManyRequests } from "./headers.js";
+export { RateLimiter } from "./limiter.js";
+export { Redis } from "./redis.js";

@@ -10,6 +10,7 @@ export type ErrorCode =
   | "aborted"
   | "unreachable"
   | "unauthorised"
+  | "forbidden"
   | "quota_exhausted"
   | "server"
   | "protocol"
@@ -27,8 +28,8 @@ export declare class EdgeError extends Error {
 
 // ───── Redis ─────
 export type RedisArg = string | number | Uint8Array;
-/** Never parsed as JSON. Integers beyond 2^53 stay text. */
-export type RedisValue = string | number | null | RedisValue[];
+/** Never parsed as JSON. Integers beyond 2^53 stay text; what is not UTF-8 comes as octets. */
+export type RedisValue = string | number | Uint8Array | null | RedisValue[];
 export type RedisCommand = readonly [name: string, ...args: RedisArg[]];
 export interface CallOptions {
   signal?: AbortSignal /** may run twice, so may be retried */;

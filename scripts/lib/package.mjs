@@ -6,7 +6,8 @@
  *
  * | form | files | how the module gets in |
  * |---|---|---|
- * | platforms that load modules | `*.module.js`, `worker.js` | `import module from "./edge.wasm?module"` |
+ * | Workers | `*.workerd.js`, `worker.js` | `import module from "./edge.wasm?module"` |
+ * | other platforms that load modules | `*.module.js` | the same |
  * | all others | `*.js` | compiled from the base64 in `edge.wasm.js` |
  * | all others, CommonJS | `*.cjs` | compiled from the base64 in `edge.wasm.cjs` |
  *
@@ -74,6 +75,7 @@ export async function buildPackage() {
   const inlined = await bundle("inlined");
   await writeCommonJs(inlined);
   await bundle("module");
+  await bundle("workerd");
   await writeDeclarations();
   for (const licence of LICENCES) await cp(join(root, licence), join(packageFolder, licence));
 
@@ -141,7 +143,7 @@ async function writeModule(name) {
   await writeFile(join(dist, `${name}.wasm.cjs`), `module.exports = ${text};\n`);
 }
 
-/** @typedef {"inlined" | "module"} Form how the module gets in */
+/** @typedef {"inlined" | "module" | "workerd"} Form how the module gets in */
 
 /**
  * The source of `omnitrade-edge:wasm/NAME`.
@@ -149,7 +151,7 @@ async function writeModule(name) {
  * @param {Form} form
  */
 function loader(name, form) {
-  if (form === "module") {
+  if (form !== "inlined") {
     return `import module from "./${name}.wasm?module";
       export const wasmModule = () => module;`;
   }
@@ -169,9 +171,9 @@ const EXTERNAL = ["*.wasm?module", "./edge.wasm.js", "./gate.wasm.js", "cloudfla
  */
 async function bundle(form) {
   const { build } = await import("esbuild");
-  const entries = ENTRIES.filter((name) => name !== FOR_WORKERS || form === "module");
-  const nameOf = (/** @type {string} */ name) =>
-    form === "module" && name !== FOR_WORKERS && name !== WITHOUT_MODULE ? `${name}.module` : name;
+  const entries = ENTRIES.filter((name) => name !== FOR_WORKERS || form === "workerd");
+  const nameOf = (/** @type {string} */ name) => (form === "inlined" || name === FOR_WORKERS ? name : `${name}.${form}`);
+  const platform = form === "workerd" ? "workerd" : "others";
   const { outputFiles } = await build({
     entryPoints: entries.map((name) => ({ in: join(packageFolder, "src", `${name}.js`), out: nameOf(name) })),
     plugins: [
@@ -180,7 +182,7 @@ async function bundle(form) {
           NAMES.flatMap((name) => [
             [`wasm/${name}`, () => loader(name, form)],
             [`glue/${name}`, () => readFile(built(name).glue, "utf8")],
-          ]),
+          ]).concat([["platform", () => `export * from "./pkg/src/platform/${platform}.js";`]]),
         ),
       ),
     ],

@@ -1,20 +1,19 @@
 //! A value in the cache of a program: its freshness, and its text in the store.
 //!
 //! ```text
-//! 2 <fresh_until_ms> <usable_until_ms> <stamp_ms> - <epochs> {"k":…}\n
-//! <content>
+//! 2 <fresh_until_ms> <usable_until_ms> <stamp_ms> - <epochs> <keep_until_ms> <checksum> <lengths>\n
+//! <key><tags><content>
 //! ```
 //!
-//! The words before the JSON are those of a stored response (`http_cache/envelope.rs`), because the
-//! same script reads them. The values lie under other keys, so neither is ever taken for the other.
+//! The words up to the epochs are those of a stored response (`http_cache/envelope.rs`), because
+//! the same script reads them. The values lie under other keys, so neither is ever taken for the
+//! other. The lengths, in bytes: of the key, the tags, and the content, with `j` (JSON) or `b`
+//! (base64) before that.
 
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::http_cache::{Tag, checksum, tag_key};
@@ -23,11 +22,11 @@ use crate::clock::Timestamp;
 
 /// What a value is made of.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Content {
-    /// JSON, as text.
-    Json(String),
-    /// Bytes.
-    Bytes(Vec<u8>),
+pub struct Content {
+    /// JSON, or octets in base64.
+    pub text: String,
+    /// Whether it is octets.
+    pub is_octets: bool,
 }
 
 /// How long a value is used, and with which others it is purged.
@@ -107,7 +106,7 @@ impl Entry {
     pub fn size(&self) -> usize {
         let tags: usize = self.tags.iter().map(String::len).sum();
         let epochs = self.epochs.as_ref().map_or(0, String::len);
-        self.content.len() + tags + epochs
+        self.content.text.len() + tags + epochs
     }
 
     /// The beginning of its text: if a text in the store begins the same, it is the same value.
@@ -122,25 +121,27 @@ impl Entry {
     /// Its text in the store; `None` if the epochs are not known.
     pub fn encode(&self, key: &str) -> Option<String> {
         let mut text = self.head()?;
-        let content = self.content.text();
-        let meta = json!({
-            "k": key,
-            "e": self.keep_until.as_millis(),
-            "t": *self.tags,
-            "b": matches!(*self.content, Content::Bytes(_)),
-            "l": content.len(),
-            "c": checksum(content.as_bytes()),
-        });
-        text.push_str(&meta.to_string());
+        let parts = std::iter::once(key).chain(self.tags.iter().map(String::as_str));
+        let mut body: String = parts.clone().collect();
+        body.push_str(&self.content.text);
+        text.push_str(&self.keep_until.as_millis().to_string());
+        text.push(' ');
+        text.push_str(&checksum(body.as_bytes()).to_string());
+        for part in parts {
+            text.push(' ');
+            text.push_str(&part.len().to_string());
+        }
+        text.push_str(if self.content.is_octets { " b" } else { " j" });
+        text.push_str(&self.content.text.len().to_string());
         text.push('\n');
-        text.push_str(&content);
+        text.push_str(&body);
         Some(text)
     }
 
     /// Reads a text; `None` if it is anything else than a whole value of this key.
     pub fn decode(text: &str, key: &str) -> Option<Self> {
-        let (head, content) = text.split_once('\n')?;
-        let mut words = head.splitn(7, ' ');
+        let (head, mut body) = text.split_once('\n')?;
+        let mut words = head.split(' ');
         if words.next()? != VERSION {
             return None;
         }
@@ -150,49 +151,50 @@ impl Entry {
             return None;
         }
         let epochs = words.next()?.to_owned();
-        let meta: Value = serde_json::from_str(words.next()?).ok()?;
-        let tags = meta.get("t")?.as_array()?.iter();
-        let tags = tags.map(|tag| tag.as_str().map(str::to_owned));
-        let whole = meta.get("k")?.as_str()? == key
-            && meta.get("l")?.as_u64()? == u64::try_from(content.len()).ok()?
-            && meta.get("c")?.as_u64()? == checksum(content.as_bytes());
-        whole.then_some(())?;
+        let mut number = || words.next()?.parse::<u64>().ok();
+        let (keep_until, sum) = (number()?, number()?);
+        if sum != checksum(body.as_bytes()) {
+            return None;
+        }
+        let mut part = |length: &str| {
+            let (part, rest) = body.split_at_checked(length.parse().ok()?)?;
+            body = rest;
+            Some(part)
+        };
+        if part(words.next()?)? != key {
+            return None;
+        }
+        let mut tags = Vec::new();
+        let content = loop {
+            let length = words.next()?;
+            match (length.strip_prefix('j'), length.strip_prefix('b')) {
+                (Some(length), _) => break (part(length)?, false),
+                (_, Some(length)) => break (part(length)?, true),
+                (None, None) => tags.push(part(length)?.to_owned()),
+            }
+        };
+        if words.next().is_some() || !body.is_empty() {
+            return None;
+        }
         Some(Self {
-            content: Rc::new(match meta.get("b")?.as_bool()? {
-                true => Content::Bytes(STANDARD_NO_PAD.decode(content).ok()?),
-                false => Content::Json(content.to_owned()),
+            content: Rc::new(Content {
+                text: content.0.to_owned(),
+                is_octets: content.1,
             }),
             stamp,
             fresh_until,
             usable_until,
-            keep_until: Timestamp::from_millis(meta.get("e")?.as_u64()?),
-            tags: tags.collect::<Option<Vec<_>>>()?.into(),
+            keep_until: Timestamp::from_millis(keep_until),
+            tags: tags.into(),
             epochs: Some(epochs),
         })
-    }
-}
-
-impl Content {
-    fn len(&self) -> usize {
-        match self {
-            Self::Json(text) => text.len(),
-            Self::Bytes(bytes) => bytes.len(),
-        }
-    }
-
-    /// As text: bytes in base64.
-    fn text(&self) -> std::borrow::Cow<'_, str> {
-        match self {
-            Self::Json(text) => text.into(),
-            Self::Bytes(bytes) => STANDARD_NO_PAD.encode(bytes).into(),
-        }
     }
 }
 
 /// Shows only how long it is.
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Content({} bytes)", self.len())
+        write!(f, "Content({} bytes)", self.text.len())
     }
 }
 
@@ -238,7 +240,14 @@ mod tests {
     }
 
     fn json() -> Content {
-        Content::Json(r#"{"a":"ü\n"}"#.to_owned())
+        content(r#"{"a":"ü\n"}"#, false)
+    }
+
+    fn content(text: &str, is_octets: bool) -> Content {
+        Content {
+            text: text.to_owned(),
+            is_octets,
+        }
     }
 
     #[test]
@@ -258,11 +267,7 @@ mod tests {
 
     #[test]
     fn what_is_read_is_what_was_written() {
-        for content in [
-            json(),
-            Content::Bytes(vec![0, 255, 10, 13]),
-            Content::Json(String::new()),
-        ] {
+        for content in [json(), content("AP8=", true), content("", false)] {
             let entry = entry(content, &rules(5, Some(20)));
             let text = entry.encode("k\u{1F600}\n").unwrap();
             assert!(text.starts_with(&entry.head().unwrap()));

@@ -235,6 +235,21 @@ impl Check {
         Err(refusal.with_hold(hold))
     }
 
+    /// Whether the windows of a process without a store would let the request pass. Nothing is
+    /// charged.
+    pub fn would_pass(&self, memory: &mut LimitMemory, now: Timestamp) -> bool {
+        let takes: Vec<_> = self
+            .slots
+            .iter()
+            .filter_map(LimitCheck::take_here)
+            .collect();
+        let all: Vec<_> = takes.iter().collect();
+        let windows = &mut memory.windows;
+        windows
+            .as_mut()
+            .is_none_or(|windows| windows.would_admit(&all, now))
+    }
+
     /// Decides everything that is undecided without the store, which is absent, or fails and is
     /// asked again only after `down_for`.
     ///

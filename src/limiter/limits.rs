@@ -125,6 +125,13 @@ impl Limits {
         down || Check::new(charges(takings), None, &self.memory, now).settles(&self.memory, now)
     }
 
+    /// Whether a request would pass, in a process without a store. Nothing is charged.
+    pub fn would_pass(&mut self, takings: &[Taking<'_>], local_now: Timestamp) -> bool {
+        let now = self.link.now(local_now);
+        let check = Check::new(charges(takings), None, &self.memory, now);
+        !check.is_refused_before(&self.memory, now) && check.would_pass(&mut self.memory, now)
+    }
+
     /// Decides as far as memory can. If the store is absent or must not be asked now, the local
     /// limits decide.
     pub fn recall(&mut self, takings: &[Taking<'_>], local_now: Timestamp) -> Recalled {

@@ -9,12 +9,19 @@ use crate::error::{Error, ErrorKind};
 mod said;
 
 /// The error that an HTTP reply other than 2xx means, to the command with this name or to several.
+pub(super) fn from_reply(status: StatusCode, body: &[u8], command: Option<&str>) -> Error {
+    from_status_and_text(status, error_text(body).as_deref(), command)
+}
+
+/// The same, with what the server says in the reply.
 ///
 /// Quota and size errors have no documented status, so the text comes first where there is one.
-pub fn from_reply(status: StatusCode, body: &[u8], command: Option<&str>) -> Error {
-    let text = error_text(body);
-    let said = text.as_deref().map(|text| from_text(text, command));
-    let Some(error) = said else {
+pub fn from_status_and_text(
+    status: StatusCode,
+    text: Option<&str>,
+    command: Option<&str>,
+) -> Error {
+    let Some(error) = text.map(|text| from_text(text, command)) else {
         return from_status(status, None);
     };
     if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
@@ -30,7 +37,7 @@ pub fn from_reply(status: StatusCode, body: &[u8], command: Option<&str>) -> Err
     if known || status == StatusCode::BAD_REQUEST {
         error
     } else {
-        from_status(status, text.as_deref())
+        from_status(status, text)
     }
 }
 

@@ -91,12 +91,6 @@ impl Options {
     }
 
     /// Checks the settings and prepares what every request needs.
-    /// What is wrong with these options, if anything is.
-    #[doc(hidden)]
-    pub fn problem(&self) -> Option<Error> {
-        self.endpoint().err()
-    }
-
     pub(super) fn endpoint(&self) -> Result<Endpoint, Error> {
         if self.timeout.is_zero() {
             return Err(config("timeout: expected more than zero"));

@@ -50,16 +50,6 @@ pub(super) fn read_one(reply: &[u8], base64: bool, command: &str) -> Result<Valu
     answer(read(reply)?, base64, Some(command)).unwrap_or_else(|| Err(other_shape()))
 }
 
-/// Reads the reply to a single command whose strings are text, for callers that reach the store
-/// with a client of their own.
-///
-/// # Errors
-///
-/// As [`read_one`].
-pub fn read_reply(reply: &str) -> Result<Value, Error> {
-    answer(read(reply.as_bytes())?, false, None).unwrap_or_else(|| Err(other_shape()))
-}
-
 /// Reads the reply to the commands with these names: a value or an error for each.
 ///
 /// # Errors

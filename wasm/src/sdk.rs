@@ -1,81 +1,58 @@
-//! The verbs of the npm package: what its JavaScript asks, without waiting for anything. It makes
-//! the calls of the store itself and brings the replies.
+//! The verbs of the npm package: what its JavaScript (`pkg/src/`) asks, without waiting for
+//! anything. It makes the calls of the store itself, and brings the replies.
 //!
-//! What JavaScript holds of this module are numbers, which stand for objects here. It gives them
-//! back when its own objects are no longer used ([`Shelf`]). An answer of several parts is left in
-//! a place of its own, from which JavaScript takes it at once.
+//! Every function costs JavaScript some lines of glue, so there are few, and those that are seldom
+//! called share one. What JavaScript holds of this module are numbers that stand for objects here;
+//! it gives them back when its own objects are gone ([`give_back`]). Texts of several parts are
+//! lines (`lines.rs`). An answer of several parts is left in [`text`] and [`results`], from where
+//! JavaScript takes it at once.
 
-mod call;
 mod fields;
 mod limiter;
-mod redis;
+mod lines;
+mod place;
 mod values;
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-
-use omnitrade_edge::clock::Timestamp;
+use place::{numbers, put_numbers, take_text};
 use wasm_bindgen::prelude::*;
 
-/// The version of the package.
+/// The next text of the latest answer.
 #[wasm_bindgen]
-pub fn version() -> String {
-    env!("CARGO_PKG_VERSION").to_owned()
+pub fn text() -> Option<String> {
+    take_text()
 }
 
-/// Objects by number. No number is ever used twice, so one that was given back stands for nothing.
-struct Shelf<T>(RefCell<(u32, HashMap<u32, T>)>);
+/// Where the numbers of the latest answer lie, as 64-bit floats.
+#[wasm_bindgen]
+pub fn results() -> *const f64 {
+    numbers()
+}
 
-impl<T> Default for Shelf<T> {
-    fn default() -> Self {
-        // Zero stands for nothing.
-        Self(RefCell::new((1, HashMap::new())))
+/// Gives an object back. `kind`: 0: the memory of a store, 1: a limit, 2: a cache, 3: what was
+/// known when a load began.
+#[wasm_bindgen]
+pub fn give_back(kind: u32, number: u32) {
+    match kind {
+        0 => limiter::forget_limits(number),
+        1 => limiter::forget_rule(number),
+        2 => values::forget_cache(number),
+        _ => values::forget_origin(number),
     }
 }
 
-impl<T> Shelf<T> {
-    fn put(&self, object: T) -> u32 {
-        let (next, objects) = &mut *self.0.borrow_mut();
-        let number = *next;
-        *next = next.wrapping_add(1).max(1);
-        objects.insert(number, object);
-        number
-    }
-
-    fn take(&self, number: u32) -> Option<T> {
-        self.0.borrow_mut().1.remove(&number)
-    }
-
-    fn with<R>(&self, number: u32, f: impl FnOnce(&mut T) -> R) -> Option<R> {
-        self.0.borrow_mut().1.get_mut(&number).map(f)
-    }
+/// What to ask in a call: the number of keys, the keys and the arguments, in lines. After them the
+/// script wants one argument more, which says whether the call was sent before: `0` or `1`.
+#[wasm_bindgen]
+pub fn call_text(number: u32) -> Option<String> {
+    limiter::ask_of(number, lines::call).or_else(|| values::ask_of(number, lines::call))
 }
 
-/// An instant as JavaScript has it, in Unix milliseconds.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a cast of a float saturates"
-)]
-fn instant(ms: f64) -> Timestamp {
-    Timestamp::from_millis(ms as u64)
-}
-
-/// A whole number as JavaScript has it.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a cast of a float saturates"
-)]
-const fn whole(number: f64) -> u64 {
-    number as u64
-}
-
-/// A number for JavaScript.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "beyond 2^53 JavaScript has no more exact one"
-)]
-const fn number(number: u64) -> f64 {
-    number as f64
+/// Takes the reply to a call, as `lines.rs` reads it. The result: as [`limiter::act`] or
+/// [`values::value`], whichever the call is of.
+#[wasm_bindgen]
+pub fn answer(number: u32, reply: &str, now: f64) -> f64 {
+    put_numbers(&[]);
+    let reply = lines::reply(reply);
+    limiter::answered(number, reply, now)
+        .unwrap_or_else(|reply| values::answered(number, reply, now))
 }

@@ -26,38 +26,47 @@ impl Windows {
     /// Checks all charges. If an enforced one is refused, charges none; otherwise charges all that
     /// are met. Several charges on one state count together.
     pub fn admit(&mut self, charges: &[&Take<'_>], now: Timestamp) -> Vec<Verdict> {
-        let before: Vec<_> = charges
-            .iter()
-            .map(|c| self.state(c.key, c.quota, now))
-            .collect();
-        let mut refused = false;
+        self.try_all(charges, true, now).0
+    }
+
+    /// Whether [`admit`](Self::admit) would charge these. It charges nothing.
+    pub fn would_admit(&mut self, charges: &[&Take<'_>], now: Timestamp) -> bool {
+        self.try_all(charges, false, now).1
+    }
+
+    fn try_all(
+        &mut self,
+        charges: &[&Take<'_>],
+        keeps: bool,
+        now: Timestamp,
+    ) -> (Vec<Verdict>, bool) {
+        let state =
+            |windows: &Self, charge: &Take<'_>| windows.state(charge.key, charge.quota, now);
+        let before: Vec<_> = charges.iter().map(|charge| state(self, charge)).collect();
+        let mut admitted = true;
         let mut verdicts = Vec::with_capacity(charges.len());
         for charge in charges {
-            let mut state = self.state(charge.key, charge.quota, now);
-            let quota = charge.quota.without(charge.kept);
-            let verdict = state.admit(quota, charge.cost, now);
-            refused |= charge.enforced && !verdict.met;
+            let mut state = state(self, charge);
+            let verdict = state.admit(charge.quota.without(charge.kept), charge.cost, now);
+            admitted &= verdict.met || !charge.enforced;
             if verdict.met && charge.cost > 0 {
                 self.states.insert(charge.key.to_owned(), state);
             }
             verdicts.push(verdict);
         }
-        if refused {
+        if !admitted || !keeps {
             // The first copy of a state that several charges share is the one before all of them.
             for (charge, state) in charges.iter().zip(before).rev() {
                 self.put(charge.key, state);
             }
             for (charge, verdict) in charges.iter().zip(&mut verdicts) {
                 if verdict.met {
-                    let state = self.state(charge.key, charge.quota, now);
-                    *verdict = Verdict {
-                        met: true,
-                        ..state.check(charge.quota.without(charge.kept), 0, now)
-                    };
+                    let quota = charge.quota.without(charge.kept);
+                    *verdict = state(self, charge).check(quota, 0, now);
                 }
             }
         }
-        verdicts
+        (verdicts, admitted)
     }
 
     /// The verdict on a request for one permit of `key`, without taking it.

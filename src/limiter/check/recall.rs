@@ -53,12 +53,16 @@ impl Check {
             }
             _ => false,
         };
-        !self.holds(memory, now).is_empty()
-            || !self.denials(memory, now).is_empty()
+        self.is_refused_before(memory, now)
             || self
                 .slots
                 .iter()
                 .all(|slot| !slot.is_open(sure) || at_hand(slot))
+    }
+
+    /// Whether the client is held off, or an earlier refusal still applies.
+    pub fn is_refused_before(&self, memory: &LimitMemory, now: Timestamp) -> bool {
+        !self.holds(memory, now).is_empty() || !self.denials(memory, now).is_empty()
     }
 
     /// Whether memory will decide about the request as soon as the first permits of a new client

@@ -1,0 +1,63 @@
+/** Time that passes. */
+import { EdgeError } from "./errors.js";
+
+/**
+ * Calls back later, without keeping a process alive.
+ * @param {() => void} callback
+ * @param {number} ms
+ */
+export function later(callback, ms) {
+  const timer = /** @type {any} */ (setTimeout(callback, Math.min(ms, 0x7fff_ffff)));
+  timer?.unref?.();
+  return timer;
+}
+
+/**
+ * @param {number} ms
+ * @param {AbortSignal} [signal] ends the wait: then the promise rejects
+ * @returns {Promise<void>}
+ */
+export function sleep(ms, signal) {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(aborted(false));
+    const end = () => {
+      clearTimeout(timer);
+      reject(aborted(false));
+    };
+    const timer = setTimeout(
+      () => {
+        signal?.removeEventListener("abort", end);
+        resolve();
+      },
+      Math.min(ms, 0x7fff_ffff),
+    );
+    signal?.addEventListener("abort", end, { once: true });
+  });
+}
+
+/** @param {boolean} mayHaveRun */
+export function aborted(mayHaveRun) {
+  return new EdgeError("aborted", mayHaveRun, "the call was aborted");
+}
+
+/**
+ * A promise, or a rejection with code `timeout` after some time. What it does after that is of no
+ * interest.
+ * @template T
+ * @param {Promise<T>} work
+ * @param {number} ms
+ * @param {() => void} [late] called when the time is over
+ * @returns {Promise<T>}
+ */
+export function within(work, ms, late) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => {
+        late?.();
+        reject(new EdgeError("timeout", true, `no result within ${ms} ms`));
+      },
+      Math.min(ms, 0x7fff_ffff),
+    );
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
