@@ -31,7 +31,10 @@ const PARTS = {
   scale: { about: "time and memory with many clients, entries and routes", load: () => import("./scale.mjs") },
   routing: { about: "what it takes to find a request's route, of 8 and of 500", load: () => import("./routing.mjs") },
   compression: { about: "what compression saves in Redis", load: () => import("./compression.mjs") },
-  size: { about: "how large the Workers are, and what of ours is how large", load: () => import("./size.mjs") },
+  size: {
+    about: "how large the Workers and the npm package are, and what of ours is how large",
+    load: () => import("./size.mjs"),
+  },
 };
 
 /**

@@ -1,9 +1,13 @@
-/** How large the Workers are, as they are uploaded, and what makes ours as large as it is. */
+/**
+ * How large the Workers are, as they are uploaded, and the npm package, and what makes ours as
+ * large as they are.
+ */
 import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { namesFile } from "../scripts/build.mjs";
-import { root } from "../scripts/lib/process.mjs";
+import { buildPackage, namesOf, packageSizes } from "../scripts/lib/package.mjs";
+import { root, run } from "../scripts/lib/process.mjs";
 import { functionBodies, functionNames, namedSections, withoutCustomSections } from "../scripts/lib/wasm.mjs";
 import { ours, peer, scriptOf } from "./lib/contestants.mjs";
 import { originOf } from "./size/crates.mjs";
@@ -27,10 +31,9 @@ export async function measure() {
     peer: sizeOf(ofPeer),
     sections: namedSections(withoutCustomSections(named)).map(({ name, whole }) => ({ name, ...sizeOf(whole) })),
     crates: sizesOfCrates(named),
+    package: await sizesOfPackage(),
   };
-  const code = sizes.crates.reduce((all, { bytes }) => all + bytes, 0);
-  const listed = sizes.crates.filter(({ bytes }) => bytes >= code * LEAST_PART);
-  const others = sizes.crates.filter((crate) => !listed.includes(crate));
+  const ofPackage = sizes.package;
   return {
     title: "Size of the Workers, minified",
     columns: ["gzipped", "as it is"],
@@ -49,21 +52,50 @@ export async function measure() {
         rows: sizes.sections.map(({ name, ...size }) => row(name, size)),
         notes: ["Each section gzipped by itself."],
       },
+      byCrate("Its code, by crate, and ours by module", sizes.crates),
       {
-        title: "Its code, by crate, and ours by module",
-        columns: ["gzipped", "as it is", "part of the code", "functions"],
+        title: "Size of the npm package",
+        columns: ["gzipped", "as it is"],
         rows: [
-          ...listed,
-          { name: `${others.length} others`, functions: total(others, "functions"), ...sum(others) },
-        ].map(({ name, functions, ...size }) => {
-          const { cells } = row(name, size);
-          return { name, cells: [...cells, `${((100 * size.bytes) / code).toFixed(1)} %`, `${functions}`] };
-        }),
-        notes: [
-          "A function belongs to the crate that its name begins with; if it implements a trait or drops a value, to",
-          "the crate of the type. What the compiler has inlined belongs to where it stands. Each row gzipped by itself.",
+          row("all of it, packed", { gzipped: ofPackage.packed, bytes: ofPackage.unpacked }),
+          ...Object.entries(ofPackage.files).map(([name, size]) => row(`  ${name}`, size)),
         ],
+        notes: ["The JavaScript of an entry with all that it imports, without the inlined WebAssembly."],
       },
+      byCrate("The code of edge.wasm, by crate, and ours by module", ofPackage.crates),
+    ],
+  };
+}
+
+/** What the npm package weighs, and the code of the module that limits and caches. */
+async function sizesOfPackage() {
+  await buildPackage();
+  const { text } = await run("npm", ["pack", "--json", "--dry-run"], { cwd: join(root, "pkg"), output: "quiet" });
+  const [{ size, unpackedSize }] = JSON.parse(text.slice(text.indexOf("[")));
+  const crates = sizesOfCrates(await readFile(namesOf("edge")));
+  return { packed: size, unpacked: unpackedSize, files: await packageSizes(), crates };
+}
+
+/**
+ * @param {string} title
+ * @param {ReturnType<typeof sizesOfCrates>} crates
+ */
+function byCrate(title, crates) {
+  const code = crates.reduce((all, { bytes }) => all + bytes, 0);
+  const listed = crates.filter(({ bytes }) => bytes >= code * LEAST_PART);
+  const others = crates.filter((crate) => !listed.includes(crate));
+  return {
+    title,
+    columns: ["gzipped", "as it is", "part of the code", "functions"],
+    rows: [...listed, { name: `${others.length} others`, functions: total(others, "functions"), ...sum(others) }].map(
+      ({ name, functions, ...size }) => {
+        const { cells } = row(name, size);
+        return { name, cells: [...cells, `${((100 * size.bytes) / code).toFixed(1)} %`, `${functions}`] };
+      },
+    ),
+    notes: [
+      "A function belongs to the crate that its name begins with; if it implements a trait or drops a value, to",
+      "the crate of the type. What the compiler has inlined belongs to where it stands. Each row gzipped by itself.",
     ],
   };
 }

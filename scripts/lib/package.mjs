@@ -9,7 +9,7 @@
  * | Workers | `*.workerd.js`, `worker.js` | `import module from "./edge.wasm?module"` |
  * | other platforms that load modules | `*.module.js` | the same |
  * | all others | `*.js` | compiled from the base64 in `edge.wasm.js` |
- * | all others, CommonJS | `*.cjs` | compiled from the base64 in `edge.wasm.cjs` |
+ * | all others, CommonJS | `*.cjs` | the same, in `edge.wasm.cjs` |
  *
  * What several entries use lies in files of its own, so that a class is the same one in all of them.
  */
@@ -102,6 +102,14 @@ function built(name) {
 }
 
 /**
+ * The file of a built module with the names of its functions.
+ * @param {Name} name
+ */
+export function namesOf(name) {
+  return built(name).names;
+}
+
+/**
  * Makes a module and the glue that belongs to it, unless no source has changed.
  * @param {Name} name
  */
@@ -140,7 +148,27 @@ async function writeModule(name) {
   const text = JSON.stringify(module.toString("base64"));
   await writeFile(join(dist, `${name}.wasm`), module);
   await writeFile(join(dist, `${name}.wasm.js`), `export default ${text};\n`);
-  await writeFile(join(dist, `${name}.wasm.cjs`), `module.exports = ${text};\n`);
+  await writeFile(join(dist, `${name}.wasm.cjs`), name === "gate" ? fromBeside(name) : `module.exports = ${text};\n`);
+}
+
+/**
+ * The CommonJS form of a module whose base64 is too large for two copies: that of the ES module in
+ * bundles and in Node; where no ES module can be required, as in Jest, that of the module's file.
+ * @param {Name} name
+ */
+function fromBeside(name) {
+  return `let text;
+try {
+  text = require("./${name}.wasm.js").default;
+} catch (error) {
+  try {
+    text = require("node:fs").readFileSync(require("node:path").join(__dirname, "${name}.wasm"), "base64");
+  } catch {
+    throw error;
+  }
+}
+module.exports = text;
+`;
 }
 
 /** @typedef {"inlined" | "module" | "workerd"} Form how the module gets in */

@@ -58,6 +58,10 @@ export const PLATFORMS = [
     name: "esbuild, CommonJS",
     run: (project, store) => runBundle(project, store, { platform: "node", format: "cjs" }),
   },
+  {
+    name: "esbuild, require",
+    run: (project, store) => runBundle(project, store, { platform: "node", format: "cjs", requires: true }),
+  },
   { name: "Vite, development", local: true, missing: ensureChromium, run: runViteServer },
   { name: "Vite, build", local: true, missing: ensureChromium, run: runViteBuild },
   { name: "Vitest", run: runVitest },
@@ -302,27 +306,22 @@ async function runBrowserBundle(project) {
  * A bundle, moved away from the installed package.
  * @param {Project} project
  * @param {Store} store
- * @param {{ platform: "node" | "neutral", format: "esm" | "cjs" }} options
+ * @param {{ platform: "node" | "neutral", format: "esm" | "cjs", requires?: boolean }} options
  * @returns {Promise<Ran>}
  */
-async function runBundle(project, store, { platform, format }) {
-  const name = `esbuild-${platform}-${format}`;
+async function runBundle(project, store, { platform, format, requires = false }) {
+  const name = ["esbuild", platform, format, ...(requires ? ["require"] : [])].join("-");
   const entry = await project.write(
-    `${name}.mjs`,
-    `${IMPORTS}
-    import { assertPackage } from "./assertions.mjs";
+    `${name}.${requires ? "cjs" : "mjs"}`,
+    `${requires ? REQUIRES : IMPORTS}
+    ${requires ? 'const { assertPackage } = require("./assertions.mjs");' : 'import { assertPackage } from "./assertions.mjs";'}
     assertPackage(${ENTRIES}, ${JSON.stringify(store)}).then((parts) => console.log(JSON.stringify({ parts })));
     `,
   );
   const outfile = join(scratchFolder(), `${name}.${format === "esm" ? "mjs" : "cjs"}`);
   const mainFields = platform === "neutral" ? { mainFields: ["module", "main"] } : {};
   await esbuild.build({
-    entryPoints: [entry],
-    outfile,
-    bundle: true,
-    platform,
-    format,
-    logLevel: "error",
+    ...{ entryPoints: [entry], outfile, bundle: true, platform, format, logLevel: "error" },
     ...mainFields,
   });
   return ran(process.execPath, [outfile]);
