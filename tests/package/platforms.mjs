@@ -202,20 +202,26 @@ async function runWorker(project, store) {
  * @param {string} main the Worker's file
  * @param {object} [more] of the configuration
  */
-export async function startWrangler(project, main, more) {
+async function startWrangler(project, main, more) {
   const name = main.replaceAll(/\W/g, "-");
   const config = { name, main, compatibility_date: "2026-10-01", ...more };
   const file = await project.write(`${name}.json`, JSON.stringify(config));
-  return spawnServer(
-    join(binaries, "wrangler"),
-    ["dev", "--config", file, "--port", `${await freePort()}`, "--inspector-port", `${await freePort()}`],
-    {
-      cwd: project.folder,
-      env: { WRANGLER_SEND_METRICS: "false", CI: "1" },
-      ready: /Ready on (http:\/\/\S+)/,
-      name: "wrangler dev",
-    },
-  );
+  return spawnServer(join(binaries, "wrangler"), ["dev", "--config", file, ...(await wranglerArguments())], {
+    cwd: project.folder,
+    env: { WRANGLER_SEND_METRICS: "false", CI: "1" },
+    ready: /Ready on (http:\/\/\S+)/,
+    name: "wrangler dev",
+  });
+}
+
+/** Arguments of `wrangler dev` with ports that are free. */
+export async function wranglerArguments() {
+  return ["--port", `${await freePort()}`, "--inspector-port", `${await freePort()}`];
+}
+
+/** Arguments of `vite` with a port that is free. */
+export async function viteArguments() {
+  return ["--host", "127.0.0.1", "--port", `${await freePort()}`, "--strictPort", "--clearScreen", "false"];
 }
 
 /**
@@ -343,12 +349,9 @@ async function viteProject(project, name) {
  */
 async function runViteServer(project) {
   const folder = await viteProject(project, "vite-dev");
-  const port = await freePort();
-  const server = await spawnServer(
-    join(binaries, "vite"),
-    ["--host", "127.0.0.1", "--port", `${port}`, "--strictPort", "--clearScreen", "false"],
-    { cwd: folder, env: { NO_COLOR: "1" }, ready: /Local:\s+(http:\S+)/, name: "vite" },
-  );
+  const server = await spawnServer(join(binaries, "vite"), await viteArguments(), {
+    ...{ cwd: folder, env: { NO_COLOR: "1" }, ready: /Local:\s+(http:\S+)/, name: "vite" },
+  });
   try {
     return await runPage(server.ready[0][1]);
   } finally {

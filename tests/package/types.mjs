@@ -22,7 +22,7 @@ export const SETTINGS = {
 export async function compile(project, { name, files, settings }) {
   for (const linked of ["@types/node", "@cloudflare/workers-types", "undici-types"]) await project.link(linked);
   const options = {
-    ...{ target: "es2022", lib: ["es2022"], strict: true, noEmit: true, types: [] },
+    ...{ target: "es2022", lib: ["es2022"], strict: true, noEmit: true, types: [], allowJs: true, checkJs: true },
     // The declarations are checked as well.
     ...{ skipLibCheck: false, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true },
     ...{ verbatimModuleSyntax: false, isolatedModules: true, ...SETTINGS[settings] },
