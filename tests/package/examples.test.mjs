@@ -12,13 +12,20 @@ import { makeProject, PACKAGE } from "./project.mjs";
 import { compile } from "./types.mjs";
 
 const project = await makeProject();
-const redis = await startRedis();
-const store = await startRestRedis({ redisUrl: redis.url });
-after(async () => {
-  await store.stop();
-  await redis.stop();
-});
-const secrets = { UPSTASH_REDIS_REST_URL: store.url, UPSTASH_REDIS_REST_TOKEN: store.token };
+
+/** Starts a store, which is empty, and returns the variables that name it. */
+async function secrets() {
+  const redis = await startRedis();
+  const store = await startRestRedis({ redisUrl: redis.url });
+  after(async () => {
+    await store.stop();
+    await redis.stop();
+  });
+  return { UPSTASH_REDIS_REST_URL: store.url, UPSTASH_REDIS_REST_TOKEN: store.token };
+}
+
+/** What tells an example of no store. */
+const nothing = async () => ({});
 
 /**
  * Copies an example into the project, where it finds the installed package.
@@ -51,13 +58,13 @@ test("the examples ask for the version that is built", async () => {
   }
 });
 
-for (const [name, env, processes] of /** @type {const} */ ([
-  ["a process of its own", {}, 1],
+for (const [name, variables, processes] of /** @type {const} */ ([
+  ["a process of its own", nothing, 1],
   ["all processes together, over Redis", secrets, 2],
 ])) {
   test(`examples/node limits the clients of ${name}`, async () => {
     const cwd = await copy("node");
-    const options = { cwd, env: { ...env, PORT: "0" }, ready: /listening on (\S+)/ };
+    const options = { cwd, env: { ...(await variables()), PORT: "0" }, ready: /listening on (\S+)/ };
     const servers = await Promise.all(
       Array.from({ length: processes }, () => spawnServer("npm", ["start"], { ...options, name: "examples/node" })),
     );
@@ -68,7 +75,7 @@ for (const [name, env, processes] of /** @type {const} */ ([
       }
       assert.deepEqual(found, LIMITED);
       const refused = await fetch(servers[0].ready[0][1]);
-      assert.match(refused.headers.get("retry-after") ?? "", /^([1-9]|10)$/);
+      assert.match(refused.headers.get("retry-after") ?? "", /^\d+$/);
       assert.ok(refused.headers.has("ratelimit"), "it tells its limits");
     } finally {
       for (const server of servers) await server.stop();
@@ -76,13 +83,13 @@ for (const [name, env, processes] of /** @type {const} */ ([
   });
 }
 
-for (const [name, vars] of /** @type {const} */ ([
-  ["an isolate", {}],
+for (const [name, variables] of /** @type {const} */ ([
+  ["an isolate", nothing],
   ["all isolates, over Redis", secrets],
 ])) {
   test(`examples/worker-js limits and caches for ${name}`, async () => {
     const cwd = await copy("worker-js");
-    const bindings = Object.entries(vars).flatMap(([name, value]) => ["--var", `${name}:${value}`]);
+    const bindings = Object.entries(await variables()).flatMap(([name, value]) => ["--var", `${name}:${value}`]);
     const server = await spawnServer("npm", ["run", "dev", "--", ...(await wranglerArguments()), ...bindings], {
       ...{ cwd, env: { WRANGLER_SEND_METRICS: "false", CI: "1" } },
       ...{ ready: /Ready on (http:\/\/\S+)/, name: "examples/worker-js" },

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { Cache, clientAddress, RateLimiter, Redis, rateLimitHeaders, tooManyRequests } from "@omnitrade/edge";
 
 // Without Upstash's two secrets, each isolate has limits and entries of its own.
-const redis = env.UPSTASH_REDIS_REST_URL ? { redis: Redis.fromEnv(env) } : {};
+const redis = "UPSTASH_REDIS_REST_URL" in env ? { redis: Redis.fromEnv(env) } : {};
 const limiter = new RateLimiter({ quota: 5, window: "10s", name: "per-address", ...redis });
 const cache = new Cache(redis);
 
