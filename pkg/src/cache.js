@@ -305,7 +305,7 @@ export class Cache {
       this.#later(this.#write());
       throw error;
     }
-    if (content === undefined || kept === false) {
+    if (content === undefined || !kept) {
       engine().give_back(ORIGIN, origin);
       this.#value(UNSTORED, key);
     } else {

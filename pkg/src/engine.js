@@ -12,7 +12,7 @@ export const [LIMITS, RULE, CACHE, ORIGIN] = [0, 1, 2, 3];
 
 /** @type {Glue | undefined} */
 let running;
-/** @type {WebAssembly.Memory} */
+/** @type {{ buffer: ArrayBuffer }} */
 let memory;
 
 /**

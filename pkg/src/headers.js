@@ -31,7 +31,7 @@ const KINDS = {
  * @param {LimitResult | readonly LimitResult[]} results
  * @returns {readonly LimitResult[]}
  */
-const all = (results) => (Array.isArray(results) ? results : [results]);
+const all = (results) => (Array.isArray(results) ? results : [/** @type {LimitResult} */ (results)]);
 
 /** The time by which a result was given. @param {LimitResult} result */
 const nowOf = (result) => (clocks.get(result) ?? Date.now)();

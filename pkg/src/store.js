@@ -4,7 +4,8 @@ import { isFirstLineRefusal, storeError } from "./errors.js";
 import { REST } from "./redis.js";
 import { aborted, within } from "./timers.js";
 
-/** @import { EdgeError, Store } from "@omnitrade/edge" */
+/** @import { Store } from "@omnitrade/edge" */
+/** @import { EdgeError } from "./errors.js" */
 
 /** What a call gets that has no deadline of its own, in milliseconds. */
 export const TIMEOUT = 150;

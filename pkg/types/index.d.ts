@@ -32,7 +32,8 @@ export type RedisArg = string | number | Uint8Array;
 export type RedisValue = string | number | Uint8Array | null | RedisValue[];
 export type RedisCommand = readonly [name: string, ...args: RedisArg[]];
 export interface CallOptions {
-  signal?: AbortSignal /** may run twice, so may be retried */;
+  signal?: AbortSignal;
+  /** It may run twice, so it may be retried. */
   idempotent?: boolean;
 }
 /** All that a limiter or a cache asks of a store: `Redis`, or `fromIoredis(client)` and the like in "./clients". */
@@ -48,10 +49,13 @@ export interface Store {
 export interface RedisOptions {
   url: string;
   token: string;
-  /** The whole call, retries included. @default "2s" */ timeout?: Duration;
-  /** @default 2 */ retries?: number;
+  /** The whole call, retries included. @default "2s" */
+  timeout?: Duration;
+  /** @default 2 */
+  retries?: number;
   fetch?: typeof globalThis.fetch;
-  /** A factory makes a new one for each call. */ signal?: () => AbortSignal;
+  /** A factory makes a new one for each call. */
+  signal?: () => AbortSignal;
 }
 export declare class Redis implements Store {
   constructor(options: RedisOptions);
@@ -79,35 +83,50 @@ export interface Script<T> {
 export interface LimiterOptions {
   quota: number;
   window: Duration;
-  /** None: an exact window in this process, the full quota. (governor decides only where a store fails.) */ redis?: Store;
-  /** Two of one name and prefix count together. @default "{window in ms}-{quota}", so that two unnamed limiters of different rules never share a state */ name?: string;
-  /** @default "ot" */ keyPrefix?: string;
-  /** `"lease"`: permits are fetched ahead, most calls make no request. @default "exact" */ strategy?:
-    | "exact"
-    | "lease";
-  /** @default "local" */ onFailure?: "local" | "open" | "closed";
+  /** None: an exact window in this process, the full quota. (governor decides only where a store fails.) */
+  redis?: Store;
+  /** Two of one name and prefix count together. @default "{window in ms}-{quota}", so that two unnamed limiters of different rules never share a state */
+  name?: string;
+  /** @default "ot" */
+  keyPrefix?: string;
+  /** `"lease"`: permits are fetched ahead, most calls make no request. @default "exact" */
+  strategy?: "exact" | "lease";
+  /** @default "local" */
+  onFailure?: "local" | "open" | "closed";
   penalty?: true | { after?: number; hold?: Duration; max?: Duration };
-  /** Count and report, refuse nobody. @default "enforce" */ mode?: "enforce" | "shadow";
-  /** Deadline of a store call. @default "150ms" */ timeout?: Duration;
-  /** @default the platform's: Workers and Vercel are found, elsewhere nothing is needed */ waitUntil?: WaitUntil;
-  /** For tests. @default Date.now */ now?: () => number;
-  /** Store failures, which no result rejects with. */ onError?: (error: EdgeError) => void;
+  /** Count and report, refuse nobody. @default "enforce" */
+  mode?: "enforce" | "shadow";
+  /** Deadline of a store call. @default "150ms" */
+  timeout?: Duration;
+  /** @default the platform's: Workers and Vercel are found, elsewhere nothing is needed */
+  waitUntil?: WaitUntil;
+  /** For tests. @default Date.now */
+  now?: () => number;
+  /** Store failures, which no result rejects with. */
+  onError?: (error: EdgeError) => void;
   onDecision?: (result: LimitResult, id: string) => void;
 }
 export interface LimitOptions {
-  /** @default 1 */ cost?: number /** in place of the limiter's: a customer's plan */;
+  /** @default 1 */
+  cost?: number;
+  /** In place of the limiter's: a customer's plan. */
   quota?: number;
   signal?: AbortSignal;
 }
 interface Verdict {
   limit: number;
   remaining: number;
-  /** Unix ms at which more is back; refused: at which the same call passes. Exact. */ reset: number;
-  /** As in RateLimit-Policy: `"name";q=5;w=60`. */ policy: string;
-  /** In `mode: "shadow"`: it would have been refused. */ shadowed?: true;
+  /** Unix ms at which more is back; refused: at which the same call passes. Exact. */
+  reset: number;
+  /** As in RateLimit-Policy: `"name";q=5;w=60`. */
+  policy: string;
+  /** In `mode: "shadow"`: it would have been refused. */
+  shadowed?: true;
   source: "redis" | "lease" | "local" | "blocked" | "none";
-  /** `denyList`: held off by a penalty. */ reason?: "timeout" | "cacheBlock" | "denyList";
-  /** Already given to `waitUntil`; await it only where there is none. */ pending: Promise<void>;
+  /** `denyList`: held off by a penalty. */
+  reason?: "timeout" | "cacheBlock" | "denyList";
+  /** Already given to `waitUntil`; await it only where there is none. */
+  pending: Promise<void>;
 }
 /** `retryAfter` in ms. */
 export type LimitResult = Verdict & ({ success: true; retryAfter: 0 } | { success: false; retryAfter: number });
@@ -148,16 +167,21 @@ export declare function clientAddress(
 // ───── Cache ─────
 export interface CacheOptions {
   redis?: Store;
-  keyPrefix?: string /** bytes @default 16 MiB */;
+  keyPrefix?: string;
+  /** In bytes. @default 16 MiB */
   l1Size?: number;
+  /** Deadline of a store call. @default "150ms" */
   timeout?: Duration;
+  /** What a loader has. After that nobody waits for it. @default "10s" */
+  loadTimeout?: Duration;
   waitUntil?: WaitUntil;
   now?: () => number;
   onError?: (error: EdgeError) => void;
 }
 export interface EntryOptions {
   ttl: Duration;
-  staleWhileRevalidate?: Duration /** a hard ceiling */;
+  staleWhileRevalidate?: Duration;
+  /** A hard ceiling: nothing older than `ttl` and this is ever served. */
   staleIfError?: Duration;
   tags?: readonly string[];
 }

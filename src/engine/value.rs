@@ -1,14 +1,14 @@
 //! A value in the cache of a program: its freshness, and its text in the store.
 //!
 //! ```text
-//! 2 <fresh_until_ms> <usable_until_ms> <stamp_ms> - <epochs> <keep_until_ms> <checksum> <lengths>\n
+//! 2 <fresh_until> <usable_until> <stamp> - <epochs> <keep_until> <checksum> <lengths>\n
 //! <key><tags><content>
 //! ```
 //!
 //! The words up to the epochs are those of a stored response (`http_cache/envelope.rs`), because
 //! the same script reads them. The values lie under other keys, so neither is ever taken for the
-//! other. The lengths, in bytes: of the key, the tags, and the content, with `j` (JSON) or `b`
-//! (base64) before that.
+//! other. Instants are in Unix milliseconds. The lengths, in bytes: of the key, the tags, and the
+//! content, with `j` (JSON) or `b` (base64) before that.
 
 use std::fmt;
 use std::rc::Rc;

@@ -22,12 +22,12 @@ use super::place::{instant, whole};
 ///   what follows, if `b` is 1, what the server says.
 /// - 2: the client of an address, IPv6 by its first `a` bits.
 /// - 3: the SHA-1 of a script, in hexadecimal.
-/// - 4: the script of limiter and cache; `a` 1: with the line by which Upstash locks the keys alone.
+/// - 4: the script of limiter and cache; `a` 1: with the line by which Upstash locks its keys only.
 /// - 5: whether the command of this name only reads: some text.
 /// - 6: the headers that tell limits, names and values in turns, in lines. In the text each limit
-///   has a line: its quota, its window in milliseconds, whether it passes (0 or 1), what remains, in
-///   how many milliseconds it resets, and its name. `a`: 0: draft-10, 1: draft-7, else the legacy
-///   ones; `b`: now.
+///   has a line: its quota, its window in milliseconds, whether it passes (0 or 1), what remains,
+///   in how many milliseconds it resets, and its name. `a`: 0: draft-10, 1: draft-7, else the
+///   legacy ones; `b`: now.
 ///
 /// An error is in lines: its code, whether it may have run (0 or 1), Redis's code or nothing,
 /// whether it refuses the first line of a script (0 or 1), and the message.

@@ -1,5 +1,5 @@
-//! Texts of several parts, in lines: a form that both sides read with a few instructions. JSON would
-//! make the module a third larger.
+//! Texts of several parts, in lines: a form that both sides read with a few instructions. JSON
+//! would make the module a third larger.
 
 use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::redis::Value;

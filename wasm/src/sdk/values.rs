@@ -89,10 +89,10 @@ pub fn value(cache: u32, verb: u32, key: &str, tags: &str, now: f64) -> f64 {
     result.unwrap_or_default()
 }
 
-/// What may be done with the value that was found: 1: it is fresh, 2: it is to be loaded anew, 3: it
-/// is only for failures. 0: none was found. The first text is the value. The numbers: whether it is
-/// octets in base64 (1 or 0), its age, and for how long it may be used if it cannot be loaded, in
-/// milliseconds.
+/// What may be done with the value that was found: 1: it is fresh, 2: it is to be loaded anew, 3:
+/// it is only for failures. 0: none was found. The first text is the value. The numbers: whether it
+/// is octets in base64 (1 or 0), its age, and for how long it may be used if it cannot be loaded,
+/// in milliseconds.
 fn tell(found: Option<Found>) -> u8 {
     let Some(Found { entry, age, usable }) = found else {
         put_texts([]);
@@ -244,8 +244,8 @@ pub fn next_write() -> f64 {
 }
 
 /// Takes the reply to a read of the value and its epoch and, if its tags are known, of their
-/// epochs. What may be done with the value, as [`tell`] gives it; -1: the first text are the keys of
-/// those epochs, in lines.
+/// epochs. What may be done with the value, as [`tell`] gives it; -1: the first text are the keys
+/// of those epochs, in lines.
 #[wasm_bindgen]
 pub fn peeked(cache: u32, key: &str, reply: &str, of_tags: &str, now: f64) -> f64 {
     let array = |text: &str| lines::reply(text).ok().and_then(Value::into_array);
