@@ -181,7 +181,8 @@ export class RateLimiter {
     if (signal?.aborted) throw aborted(false);
     const result = await this.limit(id, options);
     if (result.success || result.retryAfter > patience) return result;
-    await sleep(result.retryAfter, signal);
+    // A timer may end up to a millisecond before the clock has moved as far.
+    await sleep(result.retryAfter + 1, signal);
     return this.limit(id, options);
   }
 
