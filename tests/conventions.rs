@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders of the project's own sources.
-const FOLDERS: [&str; 6] = ["bench", "examples", "scripts", "src", "tests", "wasm"];
+const FOLDERS: [&str; 8] = [
+    "bench", "examples", "pkg/src", "scripts", "src", "tests", "tools", "wasm",
+];
 
 /// The longest name of a test, in characters.
 const LONGEST_NAME: usize = 70;

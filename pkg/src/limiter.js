@@ -7,6 +7,7 @@ import { bounded, ScriptCaller, TIMEOUT } from "./store.js";
 import { aborted, later, sleep } from "./timers.js";
 
 /** @import { LimitOptions, LimitResult, LimiterOptions, Store } from "@omnitrade/edge" */
+/** @typedef {readonly [limiter: RateLimiter, id: string, options?: LimitOptions]} Check */
 
 const SOURCES = /** @type {const} */ (["none", "redis", "lease", "local", "blocked"]);
 const REASONS = /** @type {const} */ ([undefined, "timeout", "cacheBlock", "denyList"]);
@@ -26,12 +27,15 @@ const PENALTY = { after: 20, hold: 60_000, max: 3_600_000 };
 /** Stands for the store of limiters that have none. */
 const NO_STORE = {};
 
-/** The clock by which results of another clock than the platform's were given. @type {WeakMap<object, () => number>} */
+/**
+ * The clock by which results of another clock than the platform's were given.
+ * @type {WeakMap<object, () => number>}
+ */
 export const clocks = new WeakMap();
 
 /**
- * What is remembered of one store: limiters of one store, clock and deadline share it, so that those
- * of one name count together.
+ * What is remembered of one store: limiters of one store, clock and deadline share it, so that
+ * those of one name count together.
  */
 class Memory {
   /**
@@ -187,7 +191,7 @@ export class RateLimiter {
   }
 
   /**
-   * @param {readonly (readonly [limiter: RateLimiter, id: string, options?: LimitOptions])[]} checks
+   * @param {readonly Check[]} checks
    */
   static async limitAll(checks) {
     if (!Array.isArray(checks)) throw misuse("checks", "an array of [limiter, id]");
@@ -212,7 +216,7 @@ export class RateLimiter {
 
   /**
    * Takes from all or from none.
-   * @param {readonly (readonly [limiter: RateLimiter, id: string, options?: LimitOptions])[]} checks
+   * @param {readonly Check[]} checks
    * @returns {Promise<LimitResult[]>}
    */
   static async #takeAll(checks) {
@@ -299,7 +303,7 @@ export class RateLimiter {
 
   /**
    * The results of a request, after a call of the store if one decides.
-   * @param {readonly (readonly [limiter: RateLimiter, id: string, options?: LimitOptions])[]} checks
+   * @param {readonly Check[]} checks
    * @param {number} said as `decide` returns it
    * @returns {Promise<LimitResult[]>}
    */

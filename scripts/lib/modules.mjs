@@ -1,4 +1,4 @@
-/** What the builds of the Worker and of the npm package share: modules, their JavaScript, their age. */
+/** What the builds of the Worker and of the npm package share: modules, and their JavaScript. */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { root, run } from "./process.mjs";

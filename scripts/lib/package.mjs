@@ -11,7 +11,7 @@
  * | all others | `*.js` | compiled from the base64 in `edge.wasm.js` |
  * | all others, CommonJS | `*.cjs` | the same, in `edge.wasm.cjs` |
  *
- * What several entries use lies in files of its own, so that a class is the same one in all of them.
+ * What several entries use lies in files of its own, so that a class is the same in all of them.
  */
 import { existsSync } from "node:fs";
 import { cp, mkdir, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
@@ -45,7 +45,7 @@ const MODULES = {
 /** @typedef {keyof typeof MODULES} Name */
 const NAMES = /** @type {Name[]} */ (Object.keys(MODULES));
 
-/** The functions of the glue by which its caller can make the instance, and so can wrap what it exports. */
+/** The functions of the glue by which its caller can make an instance with wrapped exports. */
 const ALSO = ["__wbg_get_imports", "__wbg_finalize_init"];
 
 /** The entries that exist in each form. */
@@ -200,7 +200,8 @@ const EXTERNAL = ["*.wasm?module", "./edge.wasm.js", "./gate.wasm.js", "cloudfla
 async function bundle(form) {
   const { build } = await import("esbuild");
   const entries = ENTRIES.filter((name) => name !== FOR_WORKERS || form === "workerd");
-  const nameOf = (/** @type {string} */ name) => (form === "inlined" || name === FOR_WORKERS ? name : `${name}.${form}`);
+  const nameOf = (/** @type {string} */ name) =>
+    form === "inlined" || name === FOR_WORKERS ? name : `${name}.${form}`;
   const platform = form === "workerd" ? "workerd" : "others";
   const { outputFiles } = await build({
     entryPoints: entries.map((name) => ({ in: join(packageFolder, "src", `${name}.js`), out: nameOf(name) })),

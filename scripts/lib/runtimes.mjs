@@ -1,4 +1,4 @@
-/** Finds the Nodes of other majors in which the npm package is tested, and installs missing ones. */
+/** Finds or installs the Nodes of several majors in which the npm package is tested. */
 import { join } from "node:path";
 import { capture, run } from "./process.mjs";
 import { toolFolder } from "./toolchain.mjs";

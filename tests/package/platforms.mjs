@@ -16,13 +16,16 @@ import { PACKAGE } from "./project.mjs";
 
 /** @typedef {import("./project.mjs").Project} Project */
 /** @typedef {import("./assertions.mjs").Store} Store */
-/** @typedef {{ parts: string[], isOneClass?: boolean }} Ran the parts of the assertions that have run */
+/**
+ * @typedef {{ parts: string[], isOneClass?: boolean }} Ran the parts of the assertions that have
+ *   run, and whether `import` and `require` give one class
+ */
 
 /**
  * @typedef {object} Platform
  * @property {string} name
  * @property {boolean} [local] whether programs have no store here
- * @property {() => Promise<string | undefined>} [missing] why it cannot be installed on this machine
+ * @property {() => Promise<string | undefined>} [missing] why it cannot be installed here
  * @property {(project: Project, store: Store) => Promise<Ran>} run
  */
 
