@@ -7,7 +7,11 @@ import { duration, integer, keyPrefix, optional, store as storeOf } from "./sett
 import { bounded, ScriptCaller, TIMEOUT } from "./store.js";
 import { sleep } from "./timers.js";
 
-/** @import { CacheOptions, Entry, EntryOptions, LoadContext, RedisValue, Store } from "@omnitrade/edge" */
+/**
+ * @import {
+ *   CacheOptions, Entry, EntryOptions, LoadContext, RedisValue, Store
+ * } from "@omnitrade/edge"
+ */
 
 /** The verbs of `value`: see `wasm/src/sdk/values.rs`. */
 const [RECALL, ASK, UNASKED, EPOCH_KEYS, READ_KEYS, FAILED, UNSTORED] = [0, 1, 2, 3, 4, 5, 6];
@@ -19,7 +23,7 @@ const WHILE_REVALIDATED = 2;
 /** Who is to load a value, as the module tells it. */
 const ANOTHER = 2;
 
-/** How often the store is asked again while another process loads, in milliseconds: longer each time. */
+/** While another process loads, the store is asked again after so many milliseconds. */
 const FIRST_PAUSE = 20;
 const LONGEST_PAUSE = 250;
 
@@ -51,7 +55,10 @@ const LONGEST = 30 * 86_400_000;
  * @typedef {{ content: Content, age: number, until: number }} Found
  */
 
-/** @typedef {{ ttl: number, swr: number, sie: number, tags: string[] }} Rules in milliseconds; `sie` -1: none */
+/**
+ * @typedef {{ ttl: number, swr: number, sie: number, tags: string[] }} Rules in milliseconds;
+ *   `sie` -1: none
+ */
 
 export class Cache {
   #cache;

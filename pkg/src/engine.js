@@ -37,7 +37,7 @@ export function numbers() {
   return floats;
 }
 
-/** Gives back what numbers of the module stand for, once the objects here that hold them are gone. */
+/** Gives back what numbers of the module stand for, once the objects that hold them are gone. */
 const registry =
   typeof FinalizationRegistry === "function"
     ? new FinalizationRegistry((/** @type {[kind: number, number: number]} */ held) => engine().give_back(...held))

@@ -6,7 +6,11 @@ import { EdgeError, misuse, serverError, statusError } from "./errors.js";
 import { duration, integer, optional } from "./settings.js";
 import { aborted, sleep } from "./timers.js";
 
-/** @import { CallOptions, RedisArg, RedisCommand, RedisOptions, RedisValue } from "@omnitrade/edge" */
+/**
+ * @import {
+ *   CallOptions, RedisArg, RedisCommand, RedisOptions, RedisValue
+ * } from "@omnitrade/edge"
+ */
 
 /** The most bytes of a reply. */
 const MOST_BYTES = 8 << 20;

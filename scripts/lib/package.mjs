@@ -52,8 +52,6 @@ const ALSO = ["__wbg_get_imports", "__wbg_finalize_init"];
 const ENTRIES = ["index", "gate", "clients", "worker"].filter((name) => existsSync(join(root, `pkg/src/${name}.js`)));
 /** The only one that has no `require`: it imports `cloudflare:workers`. */
 const FOR_WORKERS = "worker";
-/** The only one without a module, which has the same file in both forms of ESM. */
-const WITHOUT_MODULE = "clients";
 
 const LICENCES = ["LICENSE-APACHE", "LICENSE-MIT"];
 

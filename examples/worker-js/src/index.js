@@ -1,4 +1,4 @@
-/** A Worker that limits its clients, computes what is asked for only once, and has a route of its own. */
+/** A Worker that limits its clients, caches what is slow, and has a route of its own. */
 import { env } from "cloudflare:workers";
 import { Cache, clientAddress, RateLimiter, Redis, rateLimitHeaders, tooManyRequests } from "@omnitrade/edge";
 
