@@ -31,6 +31,8 @@ declare module "omnitrade-edge:platform" {
   export function waitUntil(work: Promise<unknown>): void;
   /** The bindings, or the variables of the process. */
   export function environment(): Record<string, unknown>;
+  /** Whether requests may share an exchange with the store. */
+  export const BATCHES: boolean;
   /** How long work may go on after a request, in milliseconds. */
   export const PATIENCE: number;
   /** The header that the platform sets to the client's address. */

@@ -1,5 +1,5 @@
 /** A client of Upstash's REST protocol. */
-import { environment } from "omnitrade-edge:platform";
+import { BATCHES, environment } from "omnitrade-edge:platform";
 import { fromBase64 } from "./base64.js";
 import { engine, READS, SHA1 } from "./engine.js";
 import { EdgeError, misuse, serverError, statusError } from "./errors.js";
@@ -24,6 +24,17 @@ const NEVER_SENT = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_CONNECT_T
 /** Under this name our gate finds what a store is reached by. */
 export const REST = Symbol.for("@omnitrade/edge.rest");
 
+/** @typedef {{ timeout?: number, batch?: boolean }} OwnOptions what limiter and cache ask for, besides */
+
+/**
+ * A command on its way out.
+ * @typedef {object} Batched
+ * @property {string} json
+ * @property {AbortSignal} signal
+ * @property {(reply: any) => void} resolve
+ * @property {(error: unknown) => void} reject
+ */
+
 /** One call, with all its attempts. */
 class Call {
   mayHaveRun = false;
@@ -36,9 +47,11 @@ class Call {
   /**
    * @param {number} timeout
    * @param {(AbortSignal | undefined)[]} signals
+   * @param {boolean} isBatched whether it may go out with others
    */
-  constructor(timeout, signals) {
+  constructor(timeout, signals, isBatched) {
     this.#end += timeout;
+    this.isBatched = isBatched;
     this.timer = setTimeout(() => {
       this.#isLate = true;
       this.#controller.abort();
@@ -86,6 +99,8 @@ export class Redis {
   #signal;
   /** @type {string | undefined} */
   #syncToken;
+  /** What goes out together. @type {Batched[]} */
+  #batch = [];
 
   /** @param {RedisOptions} options */
   constructor({ url, token, timeout = 2_000, retries = 2, fetch, signal }) {
@@ -204,11 +219,13 @@ export class Redis {
     }
     const tail = [keys.length, ...keys.map((key, n) => text(key, `keys[${n}]`)), ...words];
     return this.#within(options, async (call) => {
+      const run = async (/** @type {string} */ name, /** @type {string} */ text) =>
+        result(await this.#send(call, "/", [name, text, ...tail], idempotent, name), name);
       try {
-        return result(await this.#send(call, "/", ["EVALSHA", sha1, ...tail], idempotent, "EVALSHA"), "EVALSHA");
+        return await run("EVALSHA", sha1);
       } catch (error) {
         if (/** @type {EdgeError} */ (error).redisCode !== "NOSCRIPT") throw error;
-        return result(await this.#send(call, "/", ["EVAL", lua, ...tail], idempotent, "EVAL"), "EVAL");
+        return run("EVAL", lua);
       }
     });
   }
@@ -262,11 +279,11 @@ export class Redis {
 
   /**
    * @template T
-   * @param {CallOptions & { timeout?: number }} options
+   * @param {CallOptions & OwnOptions} options
    * @param {(call: Call) => Promise<T>} work
    */
-  async #within({ signal, timeout = this.#timeout }, work) {
-    const call = new Call(timeout, [signal, this.#signal?.()]);
+  async #within({ signal, timeout = this.#timeout, batch = false }, work) {
+    const call = new Call(timeout, [signal, this.#signal?.()], batch && BATCHES);
     try {
       if (call.signal.aborted) throw aborted(false);
       return await work(call);
@@ -293,7 +310,7 @@ export class Redis {
     const json = JSON.stringify(body);
     for (let retry = 0; ; retry++) {
       try {
-        return await this.#exchange(call, path, json, command);
+        return await (call.isBatched ? this.#together(call, json) : this.#exchange(call.signal, path, json, command));
       } catch (cause) {
         const error = call.failed(cause);
         if (retry >= this.#retries || call.signal.aborted || !error.retryIsSafe(idempotent)) throw error;
@@ -308,12 +325,51 @@ export class Redis {
   }
 
   /**
+   * Sends a command with those that others send in the same turn: an exchange costs a server that
+   * makes it more than what it brings.
    * @param {Call} call
+   * @param {string} json
+   */
+  #together({ signal }, json) {
+    return new Promise((resolve, reject) => {
+      signal.addEventListener("abort", reject, { once: true });
+      const { length } = this.#batch;
+      this.#batch.push({ json, signal, resolve, reject });
+      if (length === 0) this.#flush();
+    });
+  }
+
+  async #flush() {
+    // Who goes on after the same reply gets this far in a few steps.
+    for (let step = 0; step < 4; step++) await undefined;
+    const batch = this.#batch.splice(0);
+    const controller = new AbortController();
+    let waiting = batch.length;
+    for (const { signal } of batch) {
+      signal.addEventListener("abort", () => --waiting || controller.abort(), { once: true });
+    }
+    try {
+      const isOne = batch.length === 1;
+      const body = batch.map(({ json }) => json).join();
+      const reply = await this.#exchange(controller.signal, isOne ? "/" : "/pipeline", isOne ? body : `[${body}]`);
+      const replies = isOne ? [reply] : reply;
+      if (replies.length !== batch.length)
+        throw typeof reply.error === "string" ? serverError(reply.error) : otherShape();
+      batch.forEach(({ resolve }, n) => {
+        resolve(replies[n]);
+      });
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+    }
+  }
+
+  /**
+   * @param {AbortSignal} signal
    * @param {string} path
    * @param {string} body
    * @param {string} [command]
    */
-  async #exchange(call, path, body, command) {
+  async #exchange(signal, path, body, command) {
     /** @type {Record<string, string>} */
     const headers = {
       authorization: `Bearer ${this.#token}`,
@@ -323,7 +379,7 @@ export class Redis {
     if (this.#syncToken !== undefined) headers["upstash-sync-token"] = this.#syncToken;
     const fetch = this.#fetch ?? globalThis.fetch;
     // A redirect would take the token elsewhere.
-    const init = /** @type {const} */ ({ method: "POST", headers, body, redirect: "manual", signal: call.signal });
+    const init = /** @type {const} */ ({ method: "POST", headers, body, redirect: "manual", signal });
     const response = await fetch(this.#url + path, init);
     const token = response.headers.get("upstash-sync-token");
     if (token !== null && token.length <= 1_024) this.#syncToken = token;

@@ -72,7 +72,7 @@ export class ScriptCaller {
  */
 export async function bounded(store, timeout, signal, call) {
   if (signal?.aborted) throw aborted(false);
-  if (REST in store) return call({ timeout, signal });
+  if (REST in store) return call({ timeout, signal, batch: true });
   const controller = new AbortController();
   const abort = () => controller.abort();
   signal?.addEventListener("abort", abort, { once: true });

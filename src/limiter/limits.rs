@@ -28,8 +28,8 @@ pub struct Limits {
 pub struct Taking<'a> {
     /// The limit.
     pub rule: &'a Rule,
-    /// Whom it counts.
-    pub id: &'a str,
+    /// The key of the state of whom it counts: [`Rule::key`].
+    pub key: &'a str,
     /// Permits.
     pub cost: u64,
     /// Permits in a window, in place of the rule's.
@@ -118,13 +118,6 @@ impl Limits {
         }
     }
 
-    /// Whether memory decides about a request now: then [`recall`](Self::recall) does not ask.
-    pub fn settles(&self, takings: &[Taking<'_>], local_now: Timestamp) -> bool {
-        let now = self.link.now(local_now);
-        let down = self.link.down_for(now).is_none_or(|wait| !wait.is_zero());
-        down || Check::new(charges(takings), None, &self.memory, now).settles(&self.memory, now)
-    }
-
     /// Whether a request would pass, in a process without a store. Nothing is charged.
     pub fn would_pass(&mut self, takings: &[Taking<'_>], local_now: Timestamp) -> bool {
         let now = self.link.now(local_now);
@@ -136,8 +129,26 @@ impl Limits {
     /// limits decide.
     pub fn recall(&mut self, takings: &[Taking<'_>], local_now: Timestamp) -> Recalled {
         let now = self.link.now(local_now);
+        let check = Check::new(charges(takings), None, &self.memory, now);
+        self.recall_check(check, local_now)
+    }
+
+    /// The same if memory suffices; nothing happens otherwise.
+    pub fn recall_at_once(
+        &mut self,
+        takings: &[Taking<'_>],
+        local_now: Timestamp,
+    ) -> Option<Recalled> {
+        let now = self.link.now(local_now);
+        let check = Check::new(charges(takings), None, &self.memory, now);
+        let is_down = || self.link.down_for(now).is_none_or(|wait| !wait.is_zero());
+        let settles = check.settles(&self.memory, now) || is_down();
+        settles.then(|| self.recall_check(check, local_now))
+    }
+
+    fn recall_check(&mut self, mut check: Check, local_now: Timestamp) -> Recalled {
+        let now = self.link.now(local_now);
         let memory = &mut self.memory;
-        let mut check = Check::new(charges(takings), None, memory, now);
         let (refusal, reason) = match check.recall(memory, now) {
             Ok(true) if self.link.allows(now) => {
                 let ask = check.ask(false, memory, &mut self.link, now);
@@ -246,10 +257,10 @@ impl Limits {
         let now = self.link.now(local_now);
         let mut charge = taking.charge();
         if !self.link.exists() {
-            let (key, quota) = (taking.rule.key(taking.id), taking.quota());
+            let (key, quota) = (taking.key, taking.quota());
             let verdict = match &self.memory.windows {
-                Some(windows) => windows.look(&key, quota, now),
-                None => self.memory.fallback.look(&key, quota, now),
+                Some(windows) => windows.look(key, quota, now),
+                None => self.memory.fallback.look(key, quota, now),
             };
             return Err(looked(&taking, &verdict, Source::Local, local_now));
         }
@@ -276,7 +287,7 @@ impl Limits {
             .ok_or_else(|| Error::from(ErrorKind::Protocol))?
             .verdict;
         let now = self.link.now(local_now);
-        let left = self.memory.leases.left(&taking.rule.key(taking.id), now);
+        let left = self.memory.leases.left(taking.key, now);
         if left > 0 {
             verdict.met = true;
             verdict.remaining = verdict.remaining.saturating_add(left);
@@ -296,14 +307,14 @@ impl Limits {
         local_now: Timestamp,
     ) -> Option<Ask> {
         let now = self.link.now(local_now);
-        let (key, quota) = (taking.rule.key(taking.id), taking.quota());
-        self.memory.denied.forget(&key);
+        let (key, quota) = (taking.key, taking.quota());
+        self.memory.denied.forget(key);
         if !self.link.exists() {
             match &mut self.memory.windows {
-                Some(windows) => windows.give_back(&key, quota, permits, now),
+                Some(windows) => windows.give_back(key, quota, permits, now),
                 None => {
                     let by = i64::try_from(permits).unwrap_or(i64::MAX);
-                    self.memory.fallback.correct(&key, quota, -by, now);
+                    self.memory.fallback.correct(key, quota, -by, now);
                 }
             }
             return None;
@@ -331,10 +342,9 @@ impl Limits {
     }
 
     /// Forgets everything about a subject. Returns the key to delete in the store, if there is one.
-    pub fn reset(&mut self, rule: &Rule, id: &str) -> Option<String> {
-        let key = rule.key(id);
-        self.memory.forget(&key);
-        self.link.exists().then_some(key)
+    pub fn reset(&mut self, key: &str) -> Option<String> {
+        self.memory.forget(key);
+        self.link.exists().then(|| key.to_owned())
     }
 
     /// Takes the outcome of a call other than one of the script.
@@ -347,7 +357,7 @@ impl Limits {
 impl Taking<'_> {
     fn charge(&self) -> Charge {
         let quota = self.quota().permits;
-        self.rule.charge(self.rule.key(self.id), self.cost, quota)
+        self.rule.charge(self.key.to_owned(), self.cost, quota)
     }
 
     fn quota(&self) -> crate::engine::limit::Quota {

@@ -111,8 +111,11 @@ impl<T: Transport> RateLimiter<T> {
     /// Takes permits of several subjects in one store call: from all of them or, if one has too few
     /// left, from none. The results are in the order of the subjects.
     pub async fn limit_many(&self, subjects: &[(&str, u64)]) -> Vec<Limited> {
-        let takings = subjects.iter().map(|(id, cost)| self.taking(id, *cost));
-        let takings: Vec<_> = takings.collect();
+        let keys: Vec<_> = subjects.iter().map(|(id, _)| self.rule.key(id)).collect();
+        let takings = keys.iter().zip(subjects);
+        let takings: Vec<_> = takings
+            .map(|(key, (_, cost))| self.taking(key, *cost))
+            .collect();
         let recalled = self.limits.borrow_mut().recall(&takings, self.now());
         let decided = match (recalled, &self.redis) {
             (Recalled::Decided(decided), _) => decided,
@@ -143,7 +146,8 @@ impl<T: Transport> RateLimiter<T> {
     ///
     /// Those of [`RestClient::script`]; none for a limiter without a store.
     pub async fn peek(&self, id: &str) -> Result<Limited, Error> {
-        let taking = self.taking(id, 1);
+        let key = self.rule.key(id);
+        let taking = self.taking(&key, 1);
         let asked = self.limits.borrow_mut().peek(taking, self.now());
         let told = match (asked, &self.redis) {
             (Err(told), _) => told,
@@ -164,7 +168,8 @@ impl<T: Transport> RateLimiter<T> {
     /// Those of [`RestClient::script`]; none for a limiter without a store. After an error of a
     /// call that may have run, it is unknown whether the permits were given back.
     pub async fn refund(&self, id: &str, permits: u64) -> Result<(), Error> {
-        let taking = self.taking(id, 0);
+        let key = self.rule.key(id);
+        let taking = self.taking(&key, 0);
         let asked: Option<Ask> = self.limits.borrow_mut().refund(taking, permits, self.now());
         let (Some(ask), Ok(redis)) = (asked, &self.redis) else {
             return Ok(());
@@ -180,7 +185,7 @@ impl<T: Transport> RateLimiter<T> {
     ///
     /// Those of [`RestClient::command`]; none for a limiter without a store.
     pub async fn reset(&self, id: &str) -> Result<(), Error> {
-        let key = self.limits.borrow_mut().reset(&self.rule, id);
+        let key = self.limits.borrow_mut().reset(&self.rule.key(id));
         if let (Some(key), Ok(redis)) = (key, &self.redis) {
             let delete = Command::new("DEL").arg(&key).idempotent(true);
             redis.command(&delete).await?;
@@ -208,10 +213,10 @@ impl<T: Transport> RateLimiter<T> {
         }
     }
 
-    fn taking<'a>(&'a self, id: &'a str, cost: u64) -> Taking<'a> {
+    fn taking<'a>(&'a self, key: &'a str, cost: u64) -> Taking<'a> {
         Taking {
             rule: &self.rule,
-            id,
+            key,
             cost,
             quota: None,
         }

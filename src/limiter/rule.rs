@@ -116,7 +116,8 @@ impl Rule {
     }
 
     /// The key of a subject's state.
-    pub(super) fn key(&self, id: &str) -> String {
+    #[doc(hidden)]
+    pub fn key(&self, id: &str) -> String {
         let parts = [&self.key_prefix, ":l:", &self.name, ":"];
         let mut key = parts.concat();
         key.push_str(&self.digests.of_api_key(id));

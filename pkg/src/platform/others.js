@@ -15,6 +15,9 @@ export function environment() {
   return process?.env ?? {};
 }
 
+/** Whether requests may share an exchange with the store. */
+export const BATCHES = true;
+
 /** How long work may go on after a request, in milliseconds. */
 export const PATIENCE = 60_000;
 

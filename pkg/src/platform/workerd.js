@@ -18,6 +18,9 @@ export function environment() {
   return /** @type {any} */ (workers).env ?? {};
 }
 
+/** No: none may wait for what belongs to another. */
+export const BATCHES = false;
+
 /** How long work may go on after a request, in milliseconds: the platform ends it after 30 s. */
 export const PATIENCE = 25_000;
 

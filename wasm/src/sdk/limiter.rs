@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use omnitrade_edge::clock::millis;
+use omnitrade_edge::engine::recent::Recent;
 use omnitrade_edge::error::Error;
 use omnitrade_edge::limiter::{
     Asking, Decided, LimitMemory, Limits, OnFailure, Penalty, Reason, Recalled, Rule, Source,
@@ -19,11 +20,21 @@ use super::place::{Shelf, add_numbers, instant, number, put_numbers, put_texts, 
 thread_local! {
     /// What is remembered of each store.
     static LIMITS: Shelf<Limits> = Shelf::default();
-    static RULES: Shelf<Rc<Rule>> = Shelf::default();
+    static RULES: Shelf<Limit> = Shelf::default();
     static CALLS: Shelf<Call> = Shelf::default();
     /// What the next request takes.
     static TAKEN: RefCell<Vec<Taken>> = const { RefCell::new(Vec::new()) };
 }
+
+/// A limit, and the keys of the subjects that came lately: to digest a name takes longer than all
+/// else that memory does.
+struct Limit {
+    rule: Rc<Rule>,
+    keys: Recent<Rc<str>>,
+}
+
+/// How many keys of subjects a limit remembers.
+const KEYS: usize = 4_096;
 
 /// A call that JavaScript makes, and the memory of the store that it is of.
 struct Call {
@@ -41,7 +52,7 @@ enum What {
 /// What is taken of one limit.
 struct Taken {
     rule: Rc<Rule>,
-    id: String,
+    key: Rc<str>,
     cost: u64,
     quota: Option<u64>,
 }
@@ -50,7 +61,7 @@ impl Taken {
     fn taking(&self) -> Taking<'_> {
         Taking {
             rule: &self.rule,
-            id: &self.id,
+            key: &self.key,
             cost: self.cost,
             quota: self.quota,
         }
@@ -109,7 +120,11 @@ pub fn rule_new(
     if after > 0.0 {
         rule = rule.with_penalty(Penalty::new(whole(after), ms(hold), ms(max)));
     }
-    RULES.with(|rules| rules.put(Rc::new(rule)))
+    let limit = Limit {
+        rule: Rc::new(rule),
+        keys: Recent::new(KEYS),
+    };
+    RULES.with(|rules| rules.put(limit))
 }
 
 pub fn forget_rule(rule: u32) {
@@ -119,11 +134,23 @@ pub fn forget_rule(rule: u32) {
 /// Adds to what the next verb is about. `quota`: in place of the limit's own; 0: that one.
 #[wasm_bindgen]
 pub fn take(rule: u32, id: String, cost: f64, quota: f64) {
-    let rule = RULES.with(|rules| rules.with(rule, |rule| Rc::clone(rule)));
-    let Some(rule) = rule else { return };
+    let found = RULES.with(|rules| {
+        rules.with(rule, |limit| {
+            let key = match limit.keys.get(&id) {
+                Some(key) => Rc::clone(key),
+                None => {
+                    let key: Rc<str> = limit.rule.key(&id).into();
+                    limit.keys.insert(id, Rc::clone(&key));
+                    key
+                }
+            };
+            (Rc::clone(&limit.rule), key)
+        })
+    });
+    let Some((rule, key)) = found else { return };
     let taken = Taken {
         rule,
-        id,
+        key,
         cost: whole(cost),
         quota: (quota > 0.0).then(|| whole(quota)),
     };
@@ -176,7 +203,7 @@ pub fn act(limits: u32, verb: u32, amount: f64, now: f64) -> f64 {
                     call_for(limits, ask.map(What::Refund))
                 }
                 _ => {
-                    put_texts(memory.reset(&taken.rule, &taken.id));
+                    put_texts(memory.reset(&taken.key));
                     0.0
                 }
             }),
@@ -193,12 +220,15 @@ fn decide(
     now: omnitrade_edge::clock::Timestamp,
 ) -> f64 {
     let takings: Vec<_> = taken.iter().map(Taken::taking).collect();
-    if at_once && !memory.settles(&takings, now) {
-        return 0.0;
-    }
-    match memory.recall(&takings, now) {
-        Recalled::Ask(asking) => call_for(limits, Some(What::Decide(asking))),
-        Recalled::Decided(decided) => after(&decided, memory, limits, now),
+    let recalled = if at_once {
+        memory.recall_at_once(&takings, now)
+    } else {
+        Some(memory.recall(&takings, now))
+    };
+    match recalled {
+        None => 0.0,
+        Some(Recalled::Ask(asking)) => call_for(limits, Some(What::Decide(asking))),
+        Some(Recalled::Decided(decided)) => after(&decided, memory, limits, now),
     }
 }
 
