@@ -1,7 +1,7 @@
 /** The value cache: asks the module, loads, and makes the calls of the store that it wants. */
 import { waitUntil as keepAlive } from "omnitrade-edge:platform";
 import { fromBase64, toBase64 } from "./base64.js";
-import { CACHE, engine, holds, lined, numbers, ORIGIN, seed } from "./engine.js";
+import { CACHE, engine, holds, lined, numbers, ORIGIN, put, seed, text } from "./engine.js";
 import { EdgeError, misuse, storeError } from "./errors.js";
 import { duration, integer, keyPrefix, optional, store as storeOf } from "./settings.js";
 import { bounded, ScriptCaller, TIMEOUT } from "./store.js";
@@ -34,7 +34,7 @@ const LONGEST = 30 * 86_400_000;
 
 /**
  * A value as text or octets, of which each caller makes a copy of its own. Neither: `undefined`.
- * @typedef {{ text?: string, bytes?: Uint8Array }} Content
+ * @typedef {{ json?: string, bytes?: Uint8Array }} Content
  */
 
 /**
@@ -83,7 +83,7 @@ export class Cache {
     this.#onError = optional(options.onError, "onError");
     this.#script = new ScriptCaller(store, this.#timeout);
     const timeout = store === undefined ? 0 : this.#timeout;
-    this.#cache = holds(this, CACHE, engine().cache_new(prefix, size, timeout, this.#loadTimeout, seed()));
+    this.#cache = holds(this, CACHE, put(prefix).cache_new(size, timeout, this.#loadTimeout, seed()));
   }
 
   /**
@@ -153,7 +153,7 @@ export class Cache {
     const content = contentOf(value);
     if (content === undefined) throw misuse("value", "JSON or a Uint8Array, not undefined");
     const epochs = await this.#epochs(key, rules.tags);
-    const origin = engine().origin(this.#cache, 0, lined(rules.tags), epochs);
+    const origin = put(lined(rules.tags), epochs).origin(this.#cache, 0);
     this.#keep(key, content, rules, origin);
     await this.#write();
   }
@@ -171,7 +171,7 @@ export class Cache {
     const tags = tagsOf(what.tags ?? [], Number.POSITIVE_INFINITY);
     const keys = [...(what.keys ?? [])];
     for (const key of keys) keyOf(key);
-    engine().purge(this.#cache, lined(tags), lined(keys));
+    put(lined(tags), lined(keys)).purge(this.#cache);
     await this.#write();
   }
 
@@ -289,7 +289,7 @@ export class Cache {
     /** @type {Promise<unknown> | undefined} */
     let retagged;
     const retag = () => {
-      if (!kept || engine().origin_is_for(origin, lined(kept.tags))) return;
+      if (!kept || put(lined(kept.tags)).origin_is_for(origin)) return;
       retagged = this.#retag(key, kept.tags, origin);
     };
     const context = {
@@ -346,7 +346,7 @@ export class Cache {
    */
   async #retag(key, tags, origin) {
     const epochs = await this.#epochs(key, tags).catch(() => "");
-    engine().origin(this.#cache, origin, lined(tags), epochs);
+    put(lined(tags), epochs).origin(this.#cache, origin);
   }
 
   /**
@@ -357,7 +357,7 @@ export class Cache {
   async #epochs(key, tags) {
     if (this.#script.store === undefined) return "";
     this.#value(EPOCH_KEYS, key, tags);
-    return this.#valuesUnder(engine().text());
+    return this.#valuesUnder(text());
   }
 
   /**
@@ -366,27 +366,27 @@ export class Cache {
    * @returns {Promise<number>}
    */
   async #read(key) {
-    const peeked = (/** @type {string} */ text, /** @type {string} */ epochs) =>
-      engine().peeked(this.#cache, key, text, epochs, this.#now());
+    const peeked = (/** @type {string} */ read, /** @type {string} */ epochs) =>
+      put(key, read, epochs).peeked(this.#cache, this.#now());
     this.#value(READ_KEYS, key);
-    let text;
+    let read;
     try {
-      text = await this.#valuesUnder(engine().text());
+      read = await this.#valuesUnder(text());
     } catch {
       const said = this.#value(UNASKED, key);
       engine().give_back(ORIGIN, Math.floor(said / 16));
       return said % 4;
     }
-    const said = peeked(text, "");
+    const said = peeked(read, "");
     if (said >= 0) return said;
-    return peeked(text, await this.#valuesUnder(engine().text()).catch(() => lined([])));
+    return peeked(read, await this.#valuesUnder(text()).catch(() => lined([])));
   }
 
   /**
    * What lies under some keys, as the module reads it.
-   * @param {string} keys in lines
+   * @param {string | undefined} keys in lines
    */
-  async #valuesUnder(keys) {
+  async #valuesUnder(keys = "") {
     return lined(await this.#command(["MGET", ...keys.split("\n")]));
   }
 
@@ -398,7 +398,7 @@ export class Cache {
    * @returns {number}
    */
   #value(verb, key, tags) {
-    return engine().value(this.#cache, verb, key, tags === undefined ? "" : lined(tags), this.#now());
+    return put(key, tags === undefined ? "" : lined(tags)).value(this.#cache, verb, this.#now());
   }
 
   /**
@@ -407,9 +407,10 @@ export class Cache {
    * @param {Rules} rules
    * @param {number} origin
    */
-  #keep(key, { text, bytes }, { ttl, swr, sie, tags }, origin) {
-    const [written, isOctets] = bytes === undefined ? [text, false] : [toBase64(bytes), true];
-    engine().keep(this.#cache, key, written, isOctets, ttl, swr, sie, lined(tags), origin, this.#now());
+  #keep(key, { json, bytes }, { ttl, swr, sie, tags }, origin) {
+    const written = json ?? toBase64(/** @type {Uint8Array} */ (bytes));
+    const isOctets = Number(json === undefined);
+    put(key, written, lined(tags)).keep(this.#cache, isOctets, ttl, swr, sie, origin, this.#now());
   }
 
   /** Runs the commands that the module has left. */
@@ -419,8 +420,8 @@ export class Cache {
     for (;;) {
       const ttl = engine().next_write();
       if (ttl < 0) break;
-      const keys = engine().text();
-      commands.push(ttl > 0 ? ["SET", keys, engine().text(), "PX", ttl] : ["DEL", ...keys.split("\n")]);
+      const keys = text() ?? "";
+      commands.push(ttl > 0 ? ["SET", keys, text() ?? "", "PX", ttl] : ["DEL", ...keys.split("\n")]);
     }
     await Promise.all(commands.map((command) => this.#command(command)));
   }
@@ -455,17 +456,17 @@ export class Cache {
    * @returns {Promise<number>} what the module says
    */
   async #ask(call) {
-    const [reply, error] = await this.#script.run(engine().call_text(call));
+    engine().call(call);
+    const [reply, error] = await this.#script.run(text());
     if (error) this.#failed(error);
-    return engine().answer(call, reply, this.#now());
+    return put(reply).answer(call, this.#now());
   }
 
   /** The value that the module has found. @returns {Found} */
   #found() {
-    const text = engine().text();
-    const at = engine().results() / 8;
-    const [isOctets, age, left] = numbers().subarray(at, at + 3);
-    const content = isOctets === 1 ? { bytes: fromBase64(text) } : { text };
+    const found = text() ?? "";
+    const [isOctets, age, left] = numbers();
+    const content = isOctets === 1 ? { bytes: fromBase64(found) } : { json: found };
     return { content, age, until: this.#now() + left };
   }
 
@@ -501,8 +502,8 @@ async function waited({ outcome, until }, leads) {
  * @param {Content} content
  * @returns {any}
  */
-function copy({ text, bytes }) {
-  if (text !== undefined) return JSON.parse(text);
+function copy({ json, bytes }) {
+  if (json !== undefined) return JSON.parse(json);
   return bytes && new Uint8Array(bytes);
 }
 
@@ -514,14 +515,14 @@ function copy({ text, bytes }) {
 function contentOf(value) {
   if (value instanceof Uint8Array) return { bytes: new Uint8Array(value) };
   if (value === undefined) return undefined;
-  let text;
+  let json;
   try {
-    text = JSON.stringify(value);
+    json = JSON.stringify(value);
   } catch {
     // A circle, or a BigInt.
   }
-  if (text === undefined) throw misuse("value", "JSON or a Uint8Array");
-  return { text };
+  if (json === undefined) throw misuse("value", "JSON or a Uint8Array");
+  return { json };
 }
 
 /**

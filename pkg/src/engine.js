@@ -2,7 +2,10 @@
 import { makeGlue } from "omnitrade-edge:glue/edge";
 import { wasmModule } from "omnitrade-edge:wasm/edge";
 
-/** @typedef {ReturnType<typeof makeGlue>} Glue */
+/**
+ * What the module exports: functions that take and return numbers.
+ * @typedef {Record<string, (...numbers: number[]) => number> & { memory: { buffer: ArrayBuffer } }} Exports
+ */
 
 /** The verbs of `say`: see `wasm/src/sdk/fields.rs`. */
 export const [MEANING, STATUS, ADDRESS, SHA1, SCRIPT, READS, FIELDS] = [0, 1, 2, 3, 4, 5, 6];
@@ -10,31 +13,74 @@ export const [MEANING, STATUS, ADDRESS, SHA1, SCRIPT, READS, FIELDS] = [0, 1, 2,
 /** The kinds of objects of the module: see `give_back` in `wasm/src/sdk.rs`. */
 export const [LIMITS, RULE, CACHE, ORIGIN] = [0, 1, 2, 3];
 
-/** @type {Glue | undefined} */
+/** @type {Exports | undefined} */
 let running;
-/** @type {{ buffer: ArrayBuffer }} */
-let memory;
 
 /**
  * The module. It is compiled when it is first needed, so that importing the package takes no time.
- * @returns {Glue}
+ * @returns {Exports}
  */
 export function engine() {
-  if (running === undefined) {
-    const glue = makeGlue();
-    memory = /** @type {any} */ (glue.initSync({ module: wasmModule() })).memory;
-    running = glue;
-  }
-  return running;
+  running ??= /** @type {any} */ (makeGlue().initSync({ module: wasmModule() }));
+  return /** @type {Exports} */ (running);
 }
 
-/** @type {Float64Array} */
+let octets = new Uint8Array(0);
 let floats = new Float64Array(0);
 
-/** The memory of the module as numbers. Take it anew after each call: the memory may have grown. */
+/** The views of the module's memory are void once it has grown. */
+function look() {
+  const { buffer } = engine().memory;
+  octets = new Uint8Array(buffer);
+  floats = new Float64Array(buffer);
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/**
+ * Hands texts to the next verb.
+ * @param {string[]} texts
+ */
+export function put(...texts) {
+  for (const text of texts) {
+    const most = text.length * 3;
+    const at = engine().room(most);
+    if (octets.length === 0) look();
+    engine().put(encoder.encodeInto(text, octets.subarray(at, at + most)).written);
+  }
+  return engine();
+}
+
+/**
+ * The next text of the answer to a verb.
+ * @returns {string | undefined}
+ */
+export function text() {
+  const length = engine().text();
+  if (length < 0) return undefined;
+  const at = engine().text_at();
+  if (octets.length === 0) look();
+  return decoder.decode(octets.subarray(at, at + length));
+}
+
+/**
+ * What the module says about a text.
+ * @param {number} verb
+ * @param {string} about
+ * @param {number} [a]
+ * @param {number} [b]
+ */
+export function say(verb, about, a = 0, b = 0) {
+  put(about).say(verb, a, b);
+  return text();
+}
+
+/** The numbers of the answer to a verb, from a place on. Take them at once. */
 export function numbers() {
-  if (floats.length === 0) floats = new Float64Array(memory.buffer);
-  return floats;
+  const at = engine().results() / 8;
+  if (floats.length === 0) look();
+  return floats.subarray(at);
 }
 
 /** Gives back what numbers of the module stand for, once the objects that hold them are gone. */

@@ -1,5 +1,5 @@
 /** What promises of this package reject with. */
-import { engine, MEANING, STATUS } from "./engine.js";
+import { MEANING, STATUS, say } from "./engine.js";
 
 /** The codes after which the same call may succeed a little later. */
 const TRANSIENT = ["timeout", "unreachable", "server"];
@@ -48,8 +48,8 @@ export function isFirstLineRefusal(error) {
   return refusals.has(error);
 }
 
-/** @param {string} text as the module writes errors */
-function read(text) {
+/** @param {string} [text] as the module writes errors */
+function read(text = "") {
   const [code, mayHaveRun, redisCode, isRefusal, ...message] = text.split("\n");
   const error = new EdgeError(/** @type {any} */ (code), mayHaveRun === "1", message.join(" "), redisCode || undefined);
   if (isRefusal === "1") refusals.add(error);
@@ -62,7 +62,7 @@ function read(text) {
  * @param {string} [command] the name of the command that it is the reply to
  */
 export function serverError(text, command = "") {
-  return read(engine().say(MEANING, `${command}\n${text}`, 0, 0));
+  return read(say(MEANING, `${command}\n${text}`));
 }
 
 /**
@@ -72,7 +72,7 @@ export function serverError(text, command = "") {
  * @param {string} [command]
  */
 export function statusError(status, text, command = "") {
-  return read(engine().say(STATUS, `${command}\n${text ?? ""}`, status, text === undefined ? 0 : 1));
+  return read(say(STATUS, `${command}\n${text ?? ""}`, status, text === undefined ? 0 : 1));
 }
 
 /**

@@ -1,6 +1,6 @@
 /** What clients are told. */
 import { addressHeader } from "omnitrade-edge:platform";
-import { ADDRESS, engine, FIELDS } from "./engine.js";
+import { ADDRESS, FIELDS, say } from "./engine.js";
 import { misuse } from "./errors.js";
 import { clocks } from "./limiter.js";
 import { integer, oneOf } from "./settings.js";
@@ -58,9 +58,8 @@ export function rateLimitHeaders(results, style) {
   /** @type {Record<string, string>} */
   const headers = {};
   if (limits.length === 0) return headers;
-  const lines = engine()
-    .say(FIELDS, limits.join("\n"), STYLES.indexOf(told), nowOf(all(results)[0]))
-    .split("\n");
+  const said = say(FIELDS, limits.join("\n"), STYLES.indexOf(told), nowOf(all(results)[0]));
+  const lines = /** @type {string} */ (said).split("\n");
   for (let at = 0; at < lines.length; at += 2) headers[usual(lines[at])] = lines[at + 1];
   return headers;
 }
@@ -109,5 +108,5 @@ export function tooManyRequests(results, { style, ...init } = {}) {
 export function clientAddress({ headers }, { header = addressHeader(), ipv6Prefix = 64 } = {}) {
   const prefix = integer(ipv6Prefix, "ipv6Prefix", 1, 128);
   const text = headers.get(header);
-  return text === null ? undefined : engine().say(ADDRESS, text, prefix, 0);
+  return text === null ? undefined : say(ADDRESS, text, prefix);
 }

@@ -22,8 +22,7 @@ interface Glue {
 
 declare module "omnitrade-edge:glue/edge" {
   /** The functions between JavaScript and an instance. Each call returns functions and variables of their own. */
-  // biome-ignore lint/suspicious/noExplicitAny: the verbs are many, and wasm-bindgen types none of them
-  export function makeGlue(): Glue & Record<string, (...args: any[]) => any>;
+  export function makeGlue(): Pick<Glue, "initSync">;
 }
 
 declare module "omnitrade-edge:platform" {

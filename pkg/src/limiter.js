@@ -1,6 +1,6 @@
 /** The limiter: asks the module, and makes the calls of the store that it wants. */
 import { waitUntil as keepAlive, PATIENCE } from "omnitrade-edge:platform";
-import { engine, holds, LIMITS, numbers, RULE, seed } from "./engine.js";
+import { engine, holds, LIMITS, numbers, put, RULE, seed, text } from "./engine.js";
 import { EdgeError, misuse, storeError } from "./errors.js";
 import { duration, integer, keyPrefix, oneOf, optional, store as storeOf } from "./settings.js";
 import { bounded, ScriptCaller, TIMEOUT } from "./store.js";
@@ -66,7 +66,8 @@ class Memory {
    * @param {AbortSignal} [signal]
    */
   run(call, signal) {
-    return this.script.run(engine().call_text(call), signal);
+    engine().call(call);
+    return this.script.run(text(), signal);
   }
 }
 
@@ -144,7 +145,7 @@ export class RateLimiter {
     this.#policy = `${this.#head}${quota}${this.#tail}`;
     const flags =
       Number(leased) + Number(shadow) * 2 + Number(onFailure === "open") * 4 + Number(onFailure === "closed") * 8;
-    this.#rule = holds(this, RULE, engine().rule_new(quota, window, name, prefix, flags, after, hold, max));
+    this.#rule = holds(this, RULE, put(name, prefix).rule_new(quota, window, flags, after, hold, max));
   }
 
   /**
@@ -268,7 +269,7 @@ export class RateLimiter {
     const { store, timeout } = this.#memory;
     this.#take(id);
     this.#memory.act(RESET, 0, this.#now());
-    const key = engine().text();
+    const key = text();
     if (key === undefined || store === undefined) return;
     try {
       await bounded(store, timeout, undefined, (options) =>
@@ -284,9 +285,9 @@ export class RateLimiter {
    * @param {LimitOptions} [options]
    */
   #take(id, options) {
-    if (options === undefined) return engine().take(this.#rule, subject(id), 1, 0);
+    if (options === undefined) return put(subject(id)).take(this.#rule, 1, 0);
     const [cost, quota] = [costOf(options), quotaOf(options)];
-    engine().take(this.#rule, subject(id), cost, quota);
+    put(subject(id)).take(this.#rule, cost, quota);
   }
 
   /**
@@ -296,7 +297,7 @@ export class RateLimiter {
   async #ask(call) {
     if (call <= 0) return;
     const [reply, error] = await this.#memory.run(call);
-    const said = engine().answer(call, reply, this.#now());
+    const said = put(reply).answer(call, this.#now());
     if (error !== undefined) throw this.#failed(error);
     if (said === 0) throw new EdgeError("protocol", true, "the store's reply has another shape");
   }
@@ -313,7 +314,7 @@ export class RateLimiter {
       const signals = checks.flatMap(([, , options]) => options?.signal ?? []);
       const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0];
       const [reply, error] = await first.#memory.run(said, signal);
-      said = engine().answer(said, reply, first.#now());
+      said = put(reply).answer(said, first.#now());
       if (error) first.#failed(error);
       for (const [limiter] of checks) limiter.#sweepLater();
     }
@@ -347,7 +348,7 @@ export class RateLimiter {
   /** @param {number} call */
   async #work(call) {
     const [reply, error] = await this.#memory.run(call);
-    engine().answer(call, reply, this.#now());
+    put(reply).answer(call, this.#now());
     if (error) this.#failed(error);
     this.#sweepLater();
   }
@@ -375,8 +376,8 @@ export class RateLimiter {
    * @returns {LimitResult}
    */
   #result(n, pending, id, quota) {
-    const at = engine().results() / 8 + n * WORDS;
     const words = numbers();
+    const at = n * WORDS;
     const source = SOURCES[words[at + 6]];
     const reason = REASONS[words[at + 7]];
     /** @type {any} */

@@ -1,7 +1,7 @@
 /** A client of Upstash's REST protocol. */
 import { BATCHES, environment } from "omnitrade-edge:platform";
 import { fromBase64 } from "./base64.js";
-import { engine, READS, SHA1 } from "./engine.js";
+import { READS, SHA1, say } from "./engine.js";
 import { EdgeError, misuse, serverError, statusError } from "./errors.js";
 import { duration, integer, optional } from "./settings.js";
 import { aborted, sleep } from "./timers.js";
@@ -187,7 +187,7 @@ export class Redis {
    */
   script(lua, { idempotent = false } = {}) {
     if (typeof lua !== "string") throw misuse("script", "a text");
-    const sha1 = engine().say(SHA1, lua, 0, 0);
+    const sha1 = /** @type {string} */ (say(SHA1, lua));
     return {
       sha1,
       /**
@@ -214,7 +214,7 @@ export class Redis {
     let words = args.map((arg, n) => word(arg, `args[${n}]`));
     if (words.some(isBinary)) {
       lua = decoding(lua);
-      sha1 = engine().say(SHA1, lua, 0, 0);
+      sha1 = /** @type {string} */ (say(SHA1, lua));
       words = words.map(hex);
     }
     const tail = [keys.length, ...keys.map((key, n) => text(key, `keys[${n}]`)), ...words];
@@ -271,7 +271,7 @@ export class Redis {
     const [name, ...args] = command;
     text(name, `${field}[0]`);
     const words = args.map((arg, n) => word(arg, `${field}[${n + 1}]`));
-    const may = idempotent ?? engine().say(READS, name, 0, 0) !== undefined;
+    const may = idempotent ?? say(READS, name) !== undefined;
     if (!words.some(isBinary)) return [[name, ...words], may];
     // JSON has no octets that are not text.
     return [["EVAL", decoding("return redis.call(unpack(ARGV))"), 0, hex(name), ...words.map(hex)], may];

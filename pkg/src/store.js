@@ -1,5 +1,5 @@
 /** Calls of any store, within a deadline. */
-import { engine, lined, SCRIPT, SHA1 } from "./engine.js";
+import { lined, SCRIPT, SHA1, say } from "./engine.js";
 import { isFirstLineRefusal, storeError } from "./errors.js";
 import { REST } from "./redis.js";
 import { aborted, within } from "./timers.js";
@@ -90,8 +90,8 @@ const scripts = [];
 function scriptOf(locking) {
   const at = Number(locking);
   if (scripts[at] === undefined) {
-    const lua = engine().say(SCRIPT, "", at, 0);
-    scripts[at] = { lua, sha1: engine().say(SHA1, lua, 0, 0) };
+    const lua = /** @type {string} */ (say(SCRIPT, "", at));
+    scripts[at] = { lua, sha1: /** @type {string} */ (say(SHA1, lua)) };
   }
   return scripts[at];
 }

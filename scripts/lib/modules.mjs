@@ -33,15 +33,17 @@ export async function optimize(from, to) {
 /**
  * What wasm-bindgen wrote and the JavaScript beside the Rust sources, as a module with a function
  * `makeGlue`, so that each instance can have functions and variables of its own.
- * @param {{ file: string, globals?: string[], also?: string[] }} options `globals`: what is global
- *   in the glue, but a parameter of `makeGlue`; `also`: functions that `makeGlue` returns with the
- *   exports of the glue
+ * @param {{ file: string, globals?: string[], also?: string[], only?: string[] }} options `globals`:
+ *   what is global in the glue, but a parameter of `makeGlue`; `also`: functions that `makeGlue`
+ *   returns with the exports of the glue; `only`: the exports that it returns, if not all
  */
-export async function wrapGlue({ file, globals = [], also = [] }) {
+export async function wrapGlue({ file, globals = [], also = [], only }) {
   // Imported here, because it exists only after `bootstrap`.
   const { build } = await import("esbuild");
   const bundled = await build({
-    entryPoints: [file],
+    ...(only
+      ? { stdin: { contents: `export { ${only.join(", ")} } from ${JSON.stringify(file)};`, resolveDir: root } }
+      : { entryPoints: [file] }),
     plugins: [
       {
         name: "also",

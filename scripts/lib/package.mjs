@@ -37,16 +37,17 @@ const SOURCES = [
   ...["pkg/src", "pkg/types", "pkg/README.md", "pkg/package.json", "scripts/lib/package.mjs"],
 ];
 
-/** The modules: the feature of `wasm/` that each is built with, and the parameters of its glue. */
+/** The functions of the glue by which its caller can make the instance, and so can wrap what it exports. */
+const ALSO = ["__wbg_get_imports", "__wbg_finalize_init"];
+
+/** The modules: the feature of `wasm/` that each is built with, and how its glue is wrapped. */
 const MODULES = {
-  edge: { feature: "sdk", globals: /** @type {string[]} */ ([]) },
-  gate: { feature: "worker", globals: GATE_GLOBALS },
+  // Its functions take numbers, and so need no glue.
+  edge: { feature: "sdk", glue: { only: ["initSync"] } },
+  gate: { feature: "worker", glue: { globals: GATE_GLOBALS, also: ALSO } },
 };
 /** @typedef {keyof typeof MODULES} Name */
 const NAMES = /** @type {Name[]} */ (Object.keys(MODULES));
-
-/** The functions of the glue by which its caller can make an instance with wrapped exports. */
-const ALSO = ["__wbg_get_imports", "__wbg_finalize_init"];
 
 /** The entries that exist in each form. */
 const ENTRIES = ["index", "gate", "clients", "worker"].filter((name) => existsSync(join(root, `pkg/src/${name}.js`)));
@@ -118,7 +119,7 @@ async function makeModule(name) {
 
   const [wasmPack, { wasmBindgen }] = await Promise.all([ensureWasmPack(), ensureBindgen(), ensureWasmTarget()]);
   const scratch = scratchFolder();
-  const { feature, globals } = MODULES[name];
+  const { feature, glue: wrapping } = MODULES[name];
   await run(
     wasmPack,
     [
@@ -133,7 +134,7 @@ async function makeModule(name) {
   await mkdir(folder, { recursive: true });
   await writeFile(names, withNames);
   await writeFile(module, withoutCustomSections(withNames));
-  await writeFile(glue, await wrapGlue({ file: join(scratch, "index.js"), globals, also: ALSO }));
+  await writeFile(glue, await wrapGlue({ file: join(scratch, "index.js"), ...wrapping }));
   for (const file of [names, module, glue]) await utimes(file, started, started);
 }
 

@@ -1,11 +1,13 @@
 //! The verbs of the npm package: what its JavaScript (`pkg/src/`) asks, without waiting for
 //! anything. It makes the calls of the store itself, and brings the replies.
 //!
-//! Every function costs JavaScript some lines of glue, so there are few, and those that are seldom
-//! called share one. What JavaScript holds of this module are numbers that stand for objects here;
-//! it gives them back when its own objects are gone ([`give_back`]). Texts of several parts are
-//! lines (`lines.rs`). An answer of several parts is left in [`text`] and [`results`], from where
-//! JavaScript takes it at once.
+//! All functions take numbers and return one, so that they need no glue: it would be a third of the
+//! package's JavaScript. Texts go in by [`room`] and [`put`] before a verb is called, which says
+//! how many it takes, and come out by [`text`] and [`text_at`] after it. Numbers come out by
+//! [`results`]. Texts of several parts are lines (`lines.rs`).
+//!
+//! What JavaScript holds of this module are numbers that stand for objects here; it gives them back
+//! when its own objects are gone ([`give_back`]).
 
 mod fields;
 mod limiter;
@@ -13,13 +15,31 @@ mod lines;
 mod place;
 mod values;
 
-use place::{numbers, put_numbers, take_text};
+use place::{given, make_room, numbers, put_given, put_numbers, put_texts, show_text, shown};
 use wasm_bindgen::prelude::*;
 
-/// The next text of the latest answer.
+/// Room for a text of at most so many bytes of UTF-8.
 #[wasm_bindgen]
-pub fn text() -> Option<String> {
-    take_text()
+pub fn room(bytes: usize) -> *const u8 {
+    make_room(bytes)
+}
+
+/// The text in that room has so many bytes. It is the next one that the next verb takes.
+#[wasm_bindgen]
+pub fn put(bytes: usize) {
+    put_given(bytes);
+}
+
+/// The length in bytes of the next text of the latest answer; negative: there is none.
+#[wasm_bindgen]
+pub fn text() -> i32 {
+    show_text()
+}
+
+/// Where that text lies.
+#[wasm_bindgen]
+pub fn text_at() -> *const u8 {
+    shown()
 }
 
 /// Where the numbers of the latest answer lie, as 64-bit floats.
@@ -40,19 +60,21 @@ pub fn give_back(kind: u32, number: u32) {
     }
 }
 
-/// What to ask in a call: the number of keys, the keys and the arguments, in lines. After them the
-/// script wants one argument more, which says whether the call was sent before: `0` or `1`.
+/// What to ask in a call is in the first text: the number of keys, the keys and the arguments, in
+/// lines. After them the script wants one argument more, which says whether the call was sent
+/// before: `0` or `1`.
 #[wasm_bindgen]
-pub fn call_text(number: u32) -> Option<String> {
-    limiter::ask_of(number, lines::call).or_else(|| values::ask_of(number, lines::call))
+pub fn call(number: u32) {
+    let text = limiter::ask_of(number, lines::call);
+    put_texts(text.or_else(|| values::ask_of(number, lines::call)));
 }
 
-/// Takes the reply to a call, as `lines.rs` reads it. The result: as [`limiter::act`] or
+/// Takes the reply to a call, a text as `lines.rs` reads it. The result: as [`limiter::act`] or
 /// [`values::value`], whichever the call is of.
 #[wasm_bindgen]
-pub fn answer(number: u32, reply: &str, now: f64) -> f64 {
+pub fn answer(number: u32, now: f64) -> f64 {
     put_numbers(&[]);
-    let reply = lines::reply(reply);
+    let reply = lines::reply(&given());
     limiter::answered(number, reply, now)
         .unwrap_or_else(|reply| values::answered(number, reply, now))
 }

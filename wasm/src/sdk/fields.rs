@@ -13,9 +13,9 @@ use omnitrade_edge::redis::{
 use omnitrade_edge::store::ADMIT;
 use wasm_bindgen::prelude::*;
 
-use super::place::{instant, whole};
+use super::place::{given, instant, put_texts, whole};
 
-/// A text about a text. `verb`:
+/// Says something about a text: the first text of the answer, if there is one. `verb`:
 ///
 /// - 0: the error that Redis's own text means. The first line is the name of the command.
 /// - 1: the error that the HTTP status `a` means. The first line is the name of the command, and
@@ -32,7 +32,11 @@ use super::place::{instant, whole};
 /// An error is in lines: its code, whether it may have run (0 or 1), Redis's code or nothing,
 /// whether it refuses the first line of a script (0 or 1), and the message.
 #[wasm_bindgen]
-pub fn say(verb: u32, text: &str, a: f64, b: f64) -> Option<String> {
+pub fn say(verb: u32, a: f64, b: f64) {
+    put_texts(said(verb, &given(), a, b));
+}
+
+fn said(verb: u32, text: &str, a: f64, b: f64) -> Option<String> {
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     let command = Some(first).filter(|name| !name.is_empty());
     let number = u16::try_from(whole(a)).unwrap_or(u16::MAX);

@@ -15,7 +15,7 @@ use omnitrade_edge::redis::Value;
 use omnitrade_edge::store::Ask;
 use wasm_bindgen::prelude::*;
 
-use super::place::{Shelf, add_numbers, instant, number, put_numbers, put_texts, whole};
+use super::place::{Shelf, add_numbers, given, instant, number, put_numbers, put_texts, whole};
 
 thread_local! {
     /// What is remembered of each store.
@@ -84,27 +84,14 @@ pub fn forget_limits(limits: u32) {
     LIMITS.with(|all| drop(all.take(limits)));
 }
 
-/// A limit. Durations are in milliseconds. `flags`: 1: leases, 2: shadow, 4: open while the store
+/// A limit. Texts: its name, and the prefix of its keys. Durations are in milliseconds. `flags`: 1: leases, 2: shadow, 4: open while the store
 /// fails, 8: closed then. `after` 0: no penalty.
 #[wasm_bindgen]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "an object would have to be freed"
-)]
-pub fn rule_new(
-    quota: f64,
-    window: f64,
-    name: &str,
-    prefix: &str,
-    flags: u32,
-    after: f64,
-    hold: f64,
-    max: f64,
-) -> u32 {
+pub fn rule_new(quota: f64, window: f64, flags: u32, after: f64, hold: f64, max: f64) -> u32 {
     let ms = |ms: f64| Duration::from_millis(whole(ms));
     let mut rule = Rule::new(whole(quota), ms(window))
-        .named(name)
-        .prefixed(prefix);
+        .named(given())
+        .prefixed(given());
     if flags & 1 != 0 {
         rule = rule.leased();
     }
@@ -131,9 +118,10 @@ pub fn forget_rule(rule: u32) {
     RULES.with(|rules| drop(rules.take(rule)));
 }
 
-/// Adds to what the next verb is about. `quota`: in place of the limit's own; 0: that one.
+/// Adds to what the next verb is about. The text is whom it counts. `quota`: in place of the limit's own; 0: that one.
 #[wasm_bindgen]
-pub fn take(rule: u32, id: String, cost: f64, quota: f64) {
+pub fn take(rule: u32, cost: f64, quota: f64) {
+    let id = given();
     let found = RULES.with(|rules| {
         rules.with(rule, |limit| {
             let key = match limit.keys.get(&id) {

@@ -9,16 +9,57 @@ thread_local! {
     static TEXTS: RefCell<VecDeque<String>> = const { RefCell::new(VecDeque::new()) };
     static NUMBERS: RefCell<Vec<f64>> = const { RefCell::new(Vec::new()) };
     static NEXT: Cell<u32> = const { Cell::new(1) };
+    /// The room for a text, which JavaScript fills.
+    static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// The texts that the next verb takes.
+    static GIVEN: RefCell<VecDeque<String>> = const { RefCell::new(VecDeque::new()) };
+    /// The text that JavaScript reads.
+    static SHOWN: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Makes room for a text.
+pub fn make_room(bytes: usize) -> *const u8 {
+    ROOM.with_borrow_mut(|room| {
+        room.clear();
+        room.resize(bytes, 0);
+        room.as_ptr()
+    })
+}
+
+/// Takes the text in the room.
+pub fn put_given(bytes: usize) {
+    let mut octets = ROOM.take();
+    octets.truncate(bytes);
+    // JavaScript's encoder writes nothing else.
+    let text = String::from_utf8(octets).unwrap_or_default();
+    GIVEN.with_borrow_mut(|given| given.push_back(text));
+}
+
+/// The next text that a verb takes.
+pub fn given() -> String {
+    GIVEN
+        .with_borrow_mut(VecDeque::pop_front)
+        .unwrap_or_default()
+}
+
+/// Shows the next text of the answer.
+pub fn show_text() -> i32 {
+    let Some(text) = TEXTS.with_borrow_mut(VecDeque::pop_front) else {
+        return -1;
+    };
+    let length = i32::try_from(text.len()).unwrap_or(-1);
+    SHOWN.set(text);
+    length
+}
+
+/// Where the shown text lies.
+pub fn shown() -> *const u8 {
+    SHOWN.with_borrow(|text| text.as_ptr())
 }
 
 /// Sets the texts of the answer.
 pub fn put_texts(texts: impl IntoIterator<Item = String>) {
     TEXTS.set(texts.into_iter().collect());
-}
-
-/// The next text of the answer.
-pub fn take_text() -> Option<String> {
-    TEXTS.with_borrow_mut(VecDeque::pop_front)
 }
 
 /// Sets the numbers of the answer.

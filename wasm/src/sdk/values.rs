@@ -12,7 +12,7 @@ use omnitrade_edge::values::{Answer, Asking, Found, Origin, Peeked, Values};
 use wasm_bindgen::prelude::*;
 
 use super::lines::{self, texts};
-use super::place::{Shelf, instant, number, put_numbers, put_texts, whole};
+use super::place::{Shelf, given, instant, number, put_numbers, put_texts, whole};
 
 thread_local! {
     static CACHES: Shelf<Values> = Shelf::default();
@@ -24,14 +24,20 @@ thread_local! {
     static WRITES: RefCell<Vec<Write>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A cache of `capacity` bytes in memory. The calls of its store take at most `timeout`
+/// A cache of `capacity` bytes in memory. The text is the prefix of its keys. The calls of its store take at most `timeout`
 /// milliseconds; zero: there is none. A load takes at most `load_for` milliseconds. `seed` is a
 /// random number below 2^53.
 #[wasm_bindgen]
-pub fn cache_new(prefix: &str, capacity: f64, timeout: f64, load_for: f64, seed: f64) -> u32 {
+pub fn cache_new(capacity: f64, timeout: f64, load_for: f64, seed: f64) -> u32 {
     let ms = |ms: f64| Duration::from_millis(whole(ms));
     let timeout = (timeout > 0.0).then(|| ms(timeout));
-    let values = Values::new(prefix, whole(capacity), timeout, ms(load_for), whole(seed));
+    let values = Values::new(
+        &given(),
+        whole(capacity),
+        timeout,
+        ms(load_for),
+        whole(seed),
+    );
     CACHES.with(|caches| caches.put(values))
 }
 
@@ -43,21 +49,21 @@ pub fn forget_origin(origin: u32) {
     ORIGINS.with(|origins| drop(origins.take(origin)));
 }
 
-/// Does something with the value under a key. `verb`:
+/// Does something with the value under a key. Texts: the key, and tags. `verb`:
 ///
 /// - 0: looks into memory. The result: what may be done with the value, see [`tell`].
-/// - 1: asks the store about it, and who is to load it; `tags` are its tags. The number of the
+/// - 1: asks the store about it, which has these tags, and who is to load it. The number of the
 ///   call, or 0 if the store is not to be asked now. The reply goes to [`answer`](super::answer),
 ///   whose result is that of [`answered`].
 /// - 2: the same without the store: memory decides, and the caller loads.
-/// - 3: the first text are the keys whose values are the epochs of a value with these `tags`, in
+/// - 3: the first text are the keys whose values are the epochs of a value with these tags, in
 ///   lines.
 /// - 4: the first text are the keys by which the value is read whatever its tags, in lines.
 /// - 5: a load has failed. 6: a load brought nothing that is kept. What is to be written is in
 ///   [`next_write`].
 #[wasm_bindgen]
-pub fn value(cache: u32, verb: u32, key: &str, tags: &str, now: f64) -> f64 {
-    let now = instant(now);
+pub fn value(cache: u32, verb: u32, now: f64) -> f64 {
+    let (key, tags, now) = (&given(), &given(), instant(now));
     let result = CACHES.with(|caches| {
         caches.with(cache, |values| match verb {
             0 => f64::from(tell(values.recall(key, now))),
@@ -150,13 +156,13 @@ pub fn answered(call: u32, reply: Result<Value, Error>, now: f64) -> f64 {
     answer.unwrap_or_default()
 }
 
-/// What is known of a value with these `tags` that is about to be made. `epochs`: the reply to a
-/// read of its epoch keys. `number`: what is known of it already, if other tags were named while it
+/// What is known of a value that is about to be made. Texts: its tags, and the reply to a read of its
+/// epoch keys. `number`: what is known of it already, if other tags were named while it
 /// was made; else 0.
 #[wasm_bindgen]
-pub fn origin(cache: u32, number: u32, tags: &str, epochs: &str) -> u32 {
-    let tags = texts(tags);
-    let epochs = lines::reply(epochs).ok().and_then(Value::into_array);
+pub fn origin(cache: u32, number: u32) -> u32 {
+    let tags = texts(&given());
+    let epochs = lines::reply(&given()).ok().and_then(Value::into_array);
     let made =
         CACHES.with(|caches| caches.with(cache, |values| values.origin(epochs.as_deref(), &tags)));
     let made = made.unwrap_or_default();
@@ -169,40 +175,35 @@ pub fn origin(cache: u32, number: u32, tags: &str, epochs: &str) -> u32 {
     })
 }
 
-/// Whether the epochs of these `tags` were known when a load began.
+/// Whether the epochs of the tags in the text were known when a load began.
 #[wasm_bindgen]
-pub fn origin_is_for(origin: u32, tags: &str) -> bool {
-    let tags = texts(tags);
+pub fn origin_is_for(origin: u32) -> bool {
+    let tags = texts(&given());
     let is_for = ORIGINS.with(|origins| origins.with(origin, |origin| origin.is_for(&tags)));
     is_for.unwrap_or_default()
 }
 
-/// Keeps a value that was made now, JSON or octets in base64. Durations are in milliseconds; a
+/// Keeps a value that was made now. Texts: the key, the value (JSON, or octets in base64), and its
+/// tags. Durations are in milliseconds; a
 /// negative one is absent. `origin` is what was known before. What is to be written is in
 /// [`next_write`].
 #[wasm_bindgen]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "an object would have to be freed"
-)]
 pub fn keep(
     cache: u32,
-    key: &str,
-    text: String,
     is_octets: bool,
     ttl: f64,
     stale_while_revalidate: f64,
     stale_if_error: f64,
-    tags: &str,
     origin: u32,
     now: f64,
 ) {
+    let (key, text, tags) = (given(), given(), given());
     let ms = |ms: f64| Duration::from_millis(whole(ms));
     let rules = Rules {
         ttl: ms(ttl),
         stale_while_revalidate: ms(stale_while_revalidate),
         stale_if_error: (stale_if_error >= 0.0).then(|| ms(stale_if_error)),
-        tags: texts(tags),
+        tags: texts(&tags),
     };
     let content = Content { text, is_octets };
     let origin = ORIGINS
@@ -210,16 +211,16 @@ pub fn keep(
         .unwrap_or_default();
     let write = CACHES.with(|caches| {
         caches.with(cache, |values| {
-            values.keep(key, content, &rules, origin, instant(now))
+            values.keep(&key, content, &rules, origin, instant(now))
         })
     });
     WRITES.set(write.flatten().into_iter().collect());
 }
 
-/// Purges what has these tags or keys. What is to be written is in [`next_write`].
+/// Purges what has these tags or keys, which are the texts. What is to be written is in [`next_write`].
 #[wasm_bindgen]
-pub fn purge(cache: u32, tags: &str, keys: &str) {
-    let (tags, keys) = (texts(tags), texts(keys));
+pub fn purge(cache: u32) {
+    let (tags, keys) = (texts(&given()), texts(&given()));
     let writes = CACHES.with(|caches| caches.with(cache, |values| values.purge(&tags, &keys)));
     WRITES.set(writes.unwrap_or_default());
 }
@@ -243,18 +244,19 @@ pub fn next_write() -> f64 {
     }
 }
 
-/// Takes the reply to a read of the value and its epoch and, if its tags are known, of their
-/// epochs. What may be done with the value, as [`tell`] gives it; -1: the first text are the keys
+/// Takes what was read. Texts: the key, the reply to a read of the value and its epoch, and, if its
+/// tags are known, of their epochs. What may be done with the value, as [`tell`] gives it; -1: the first text are the keys
 /// of those epochs, in lines.
 #[wasm_bindgen]
-pub fn peeked(cache: u32, key: &str, reply: &str, of_tags: &str, now: f64) -> f64 {
+pub fn peeked(cache: u32, now: f64) -> f64 {
+    let (key, reply, of_tags) = (given(), given(), given());
     let array = |text: &str| lines::reply(text).ok().and_then(Value::into_array);
-    let read = array(reply).unwrap_or_default();
-    let of_tags = array(of_tags);
+    let read = array(&reply).unwrap_or_default();
+    let of_tags = array(&of_tags);
     let peeked = match read.as_slice() {
         [text, own] => CACHES.with(|caches| {
             caches.with(cache, |values| {
-                values.peeked(key, text, own, of_tags.as_deref(), instant(now))
+                values.peeked(&key, text, own, of_tags.as_deref(), instant(now))
             })
         }),
         _ => None,
