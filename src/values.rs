@@ -7,12 +7,9 @@
 
 use std::time::Duration;
 
-use foldhash::fast::RandomState;
-use quick_cache::Weighter;
-use quick_cache::unsync::{Cache, DefaultLifecycle};
-
 use crate::clock::{Timestamp, millis};
 use crate::engine::http_cache::{PURGE_REMEMBERED, Tag, epoch, tag_key};
+use crate::engine::recent::Recent;
 use crate::engine::value::{Content, Entry, Rules, Use, digest, epoch_keys};
 use crate::error::Error;
 use crate::redis::Value;
@@ -31,30 +28,18 @@ const UNSTORED: Duration = Duration::from_secs(10);
 pub struct Values {
     prefix: String,
     link: Link,
-    entries: Entries,
+    entries: Recent<Held>,
     largest: u64,
     /// How often something was purged here. What was asked for before the last time is not kept.
     purges: u64,
     lease_for: Duration,
 }
 
-type Entries = Cache<String, Held, Bytes, RandomState, DefaultLifecycle<String, Held>>;
-
 #[derive(Debug, Clone)]
 struct Held {
     entry: Entry,
     /// When the store last confirmed it.
     checked_at: Timestamp,
-}
-
-#[derive(Debug, Clone)]
-struct Bytes;
-
-impl Weighter<String, Held> for Bytes {
-    fn weight(&self, key: &String, held: &Held) -> u64 {
-        let bytes = key.len() + held.entry.size() + OVERHEAD;
-        u64::try_from(bytes).unwrap_or(u64::MAX)
-    }
 }
 
 /// About what an entry takes beside its texts, in bytes.
@@ -140,13 +125,7 @@ impl Values {
                 Some(timeout) => Link::new(timeout, seed),
                 None => Link::absent(seed),
             },
-            entries: Cache::with(
-                items.clamp(1, MOST_ITEMS),
-                capacity,
-                Bytes,
-                RandomState::default(),
-                DefaultLifecycle::default(),
-            ),
+            entries: Recent::weighing(items.clamp(1, MOST_ITEMS), capacity),
             largest: capacity / LARGEST_SHARE,
             purges: 0,
             lease_for,
@@ -223,9 +202,7 @@ impl Values {
         };
         match told.entry {
             Stored::Same => {
-                if let Some(mut held) = self.entries.get_mut(key) {
-                    held.checked_at = asked_at;
-                }
+                self.entries.change(key, |held| held.checked_at = asked_at);
             }
             Stored::Nothing => {
                 self.entries.remove(key);
@@ -388,9 +365,11 @@ impl Values {
     /// commands.
     pub fn purge(&mut self, tags: &[String], keys: &[String]) -> Vec<Write> {
         self.purges += 1;
-        self.entries.retain(|key, held| {
-            !keys.contains(key) && !held.entry.tags.iter().any(|tag| tags.contains(tag))
-        });
+        for key in keys {
+            self.entries.remove(key);
+        }
+        let has_one = |held: &Held| held.entry.tags.iter().any(|tag| tags.contains(tag));
+        self.entries.retain(|held| !has_one(held));
         if !self.link.exists() {
             return Vec::new();
         }
@@ -428,12 +407,13 @@ impl Values {
     }
 
     fn hold(&mut self, key: &str, entry: Entry, checked_at: Timestamp) {
-        let held = Held { entry, checked_at };
-        let key = key.to_owned();
-        if Bytes.weight(&key, &held) > self.largest {
-            self.entries.remove(&key);
-        } else {
-            self.entries.insert(key, held);
+        let bytes = key.len() + entry.size() + OVERHEAD;
+        match u32::try_from(bytes) {
+            Ok(weight) if u64::from(weight) <= self.largest => {
+                let held = Held { entry, checked_at };
+                self.entries.insert_weighing(key.to_owned(), held, weight);
+            }
+            _ => self.entries.remove(key),
         }
     }
 

@@ -43,8 +43,8 @@ const ALSO = ["__wbg_get_imports", "__wbg_finalize_init"];
 /** The modules: the feature of `wasm/` that each is built with, and how its glue is wrapped. */
 const MODULES = {
   // Its functions take numbers, and so need no glue.
-  edge: { feature: "sdk", glue: { only: ["initSync"] } },
-  gate: { feature: "worker", glue: { globals: GATE_GLOBALS, also: ALSO } },
+  edge: { feature: "sdk", profile: "npm", glue: { only: ["initSync"] } },
+  gate: { feature: "worker", profile: "release", glue: { globals: GATE_GLOBALS, also: ALSO } },
 };
 /** @typedef {keyof typeof MODULES} Name */
 const NAMES = /** @type {Name[]} */ (Object.keys(MODULES));
@@ -119,11 +119,22 @@ async function makeModule(name) {
 
   const [wasmPack, { wasmBindgen }] = await Promise.all([ensureWasmPack(), ensureBindgen(), ensureWasmTarget()]);
   const scratch = scratchFolder();
-  const { feature, glue: wrapping } = MODULES[name];
+  const { feature, profile, glue: wrapping } = MODULES[name];
   await run(
     wasmPack,
     [
-      ...["--log-level", "error", "build", join(root, "wasm"), "--target", "web", "--mode", "no-install"],
+      ...[
+        "--log-level",
+        "error",
+        "build",
+        join(root, "wasm"),
+        "--target",
+        "web",
+        "--mode",
+        "no-install",
+        "--profile",
+        profile,
+      ],
       ...["--no-opt", "--no-typescript", "--no-pack", "--no-gitignore", "--out-dir", scratch, "--out-name", "index"],
       ...["--", "--features", feature],
     ],

@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use foldhash::fast::RandomState;
-use quick_cache::UnitWeighter;
+use quick_cache::Weighter;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
 
 /// At most so many values of one type by name. If there are more, those that are seldom used are
@@ -19,17 +19,33 @@ pub struct Recent<T> {
 }
 
 /// The standard library's hasher takes a twentieth of the time of a request.
-type Values =
-    Cache<String, Box<dyn Any>, UnitWeighter, RandomState, DefaultLifecycle<String, Box<dyn Any>>>;
+type Values = Cache<String, Weighed, ByWeight, RandomState, DefaultLifecycle<String, Weighed>>;
+
+/// A value, and how much of the capacity it takes.
+struct Weighed(Box<dyn Any>, u32);
+
+#[derive(Clone)]
+struct ByWeight;
+
+impl Weighter<String, Weighed> for ByWeight {
+    fn weight(&self, _: &String, Weighed(_, weight): &Weighed) -> u64 {
+        u64::from(*weight)
+    }
+}
 
 impl<T: 'static> Recent<T> {
     /// Remembers at most `capacity` values.
     pub fn new(capacity: usize) -> Self {
+        Self::weighing(capacity, u64::try_from(capacity).unwrap_or(u64::MAX))
+    }
+
+    /// Remembers values whose weights are together at most `capacity`: about `values`.
+    pub fn weighing(values: usize, capacity: u64) -> Self {
         Self {
             values: Cache::with(
+                values,
                 capacity,
-                u64::try_from(capacity).unwrap_or(u64::MAX),
-                UnitWeighter,
+                ByWeight,
                 RandomState::default(),
                 DefaultLifecycle::default(),
             ),
@@ -39,23 +55,28 @@ impl<T: 'static> Recent<T> {
 
     /// The value of a name. This counts as use.
     pub fn get(&self, name: &str) -> Option<&T> {
-        self.values.get(name)?.downcast_ref()
+        self.values.get(name)?.0.downcast_ref()
     }
 
     /// The same, but this does not count as use.
     pub fn peek(&self, name: &str) -> Option<&T> {
-        self.values.peek(name)?.downcast_ref()
+        self.values.peek(name)?.0.downcast_ref()
     }
 
     /// Changes the value of a name, if it has one, and returns what `change` returns. This counts
     /// as use.
     pub fn change<R>(&mut self, name: &str, change: impl FnOnce(&mut T) -> R) -> Option<R> {
-        self.values.get_mut(name)?.downcast_mut().map(change)
+        self.values.get_mut(name)?.0.downcast_mut().map(change)
     }
 
     /// Sets the value of a name.
     pub fn insert(&mut self, name: String, value: T) {
-        self.values.insert(name, Box::new(value));
+        self.insert_weighing(name, value, 1);
+    }
+
+    /// Sets the value of a name, which takes so much of the capacity.
+    pub fn insert_weighing(&mut self, name: String, value: T, weight: u32) {
+        self.values.insert(name, Weighed(Box::new(value), weight));
     }
 
     /// Forgets the value of a name.
@@ -66,7 +87,7 @@ impl<T: 'static> Recent<T> {
     /// Keeps the values for which this is true, and forgets all others.
     pub fn retain(&mut self, keeps: impl Fn(&T) -> bool) {
         self.values
-            .retain(|_, value| value.downcast_ref().is_some_and(&keeps));
+            .retain(|_, Weighed(value, _)| value.downcast_ref().is_some_and(&keeps));
     }
 
     /// Forgets all values.

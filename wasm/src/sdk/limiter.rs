@@ -15,6 +15,7 @@ use omnitrade_edge::redis::Value;
 use omnitrade_edge::store::Ask;
 use wasm_bindgen::prelude::*;
 
+use super::lines;
 use super::place::{Shelf, add_numbers, given, instant, number, put_numbers, put_texts, whole};
 
 thread_local! {
@@ -232,7 +233,9 @@ fn after(
 
 fn call_for(limits: u32, what: Option<What>) -> f64 {
     what.map_or(0.0, |what| {
-        CALLS.with(|calls| calls.put(Call { limits, what })).into()
+        CALLS
+            .with(|calls| 2 * calls.put(Call { limits, what }))
+            .into()
     })
 }
 
@@ -263,29 +266,21 @@ fn tell(told: Told) {
     ]);
 }
 
-/// What a call of this number asks, if it is one of the limiter's.
-pub fn ask_of(number: u32, read: impl Fn(&Ask) -> String) -> Option<String> {
+/// What a call asks.
+pub fn ask_of(number: u32) -> Option<String> {
     let ask = |call: &mut Call| match &call.what {
-        What::Decide(asking) => read(&asking.ask),
-        What::Work(work) => read(&work.ask),
-        What::Peek(_, ask) | What::Refund(ask) => read(ask),
+        What::Decide(asking) => lines::call(&asking.ask),
+        What::Work(work) => lines::call(&work.ask),
+        What::Peek(_, ask) | What::Refund(ask) => lines::call(ask),
     };
     CALLS.with(|calls| calls.with(number, ask))
 }
 
-/// Takes the reply to a call, if it is one of the limiter's: the result is as that of [`act`], and
-/// for a look or permits that go back, -1 if the reply was one.
-///
-/// # Errors
-///
-/// The reply, if the call is another's.
-pub fn answered(
-    call: u32,
-    reply: Result<Value, Error>,
-    now: f64,
-) -> Result<f64, Result<Value, Error>> {
+/// Takes the reply to a call: the result is as that of [`act`], and for a look or permits that go
+/// back, -1 if the reply was one.
+pub fn answered(call: u32, reply: Result<Value, Error>, now: f64) -> f64 {
     let Some(Call { limits, what }) = CALLS.with(|calls| calls.take(call)) else {
-        return Err(reply);
+        return 0.0;
     };
     let now = instant(now);
     let result = LIMITS.with(|all| {
@@ -311,5 +306,5 @@ pub fn answered(
             }
         })
     });
-    Ok(result.unwrap_or_default())
+    result.unwrap_or_default()
 }

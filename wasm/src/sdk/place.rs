@@ -1,14 +1,13 @@
 //! Where objects and answers are kept for JavaScript.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::cell::RefCell;
+use std::collections::VecDeque;
 
 use omnitrade_edge::clock::Timestamp;
 
 thread_local! {
     static TEXTS: RefCell<VecDeque<String>> = const { RefCell::new(VecDeque::new()) };
     static NUMBERS: RefCell<Vec<f64>> = const { RefCell::new(Vec::new()) };
-    static NEXT: Cell<u32> = const { Cell::new(1) };
     /// The room for a text, which JavaScript fills.
     static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     /// The texts that the next verb takes.
@@ -80,34 +79,46 @@ pub fn numbers() -> *const f64 {
     NUMBERS.with_borrow(|all| all.as_ptr())
 }
 
-/// Objects by number. No number is used twice, on this shelf or another, so one that was given back
-/// stands for nothing.
-pub struct Shelf<T>(RefCell<HashMap<u32, T>>);
+/// Objects by number. A number is used again once its object is gone.
+pub struct Shelf<T>(RefCell<Vec<Option<T>>>);
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Self(RefCell::default())
+        // Zero stands for nothing.
+        Self(RefCell::new(vec![None]))
     }
 }
 
 impl<T> Shelf<T> {
     /// Keeps an object.
     pub fn put(&self, object: T) -> u32 {
-        let number = NEXT.get();
-        // Zero stands for nothing.
-        NEXT.set(number.checked_add(1).unwrap_or(1));
-        self.0.borrow_mut().insert(number, object);
-        number
+        let mut objects = self.0.borrow_mut();
+        let free = objects.iter().skip(1).position(Option::is_none);
+        let at = free.map_or(objects.len(), |free| free + 1);
+        match objects.get_mut(at) {
+            Some(place) => *place = Some(object),
+            None => objects.push(Some(object)),
+        }
+        u32::try_from(at).unwrap_or_default()
     }
 
     /// Gives an object up.
     pub fn take(&self, number: u32) -> Option<T> {
-        self.0.borrow_mut().remove(&number)
+        let mut objects = self.0.borrow_mut();
+        let taken = objects.get_mut(usize::try_from(number).ok()?)?.take();
+        while objects.len() > 1 && objects.last().is_some_and(Option::is_none) {
+            objects.pop();
+        }
+        taken
     }
 
     /// Uses an object.
     pub fn with<R>(&self, number: u32, f: impl FnOnce(&mut T) -> R) -> Option<R> {
-        self.0.borrow_mut().get_mut(&number).map(f)
+        let mut objects = self.0.borrow_mut();
+        objects
+            .get_mut(usize::try_from(number).ok()?)?
+            .as_mut()
+            .map(f)
     }
 }
 

@@ -7,7 +7,7 @@ use omnitrade_edge::clock::millis;
 use omnitrade_edge::engine::value::{Content, Rules, Use};
 use omnitrade_edge::error::Error;
 use omnitrade_edge::redis::Value;
-use omnitrade_edge::store::{Ask, Lease, Write};
+use omnitrade_edge::store::{Lease, Write};
 use omnitrade_edge::values::{Answer, Asking, Found, Origin, Peeked, Values};
 use wasm_bindgen::prelude::*;
 
@@ -70,7 +70,7 @@ pub fn value(cache: u32, verb: u32, now: f64) -> f64 {
             1 => values
                 .ask(key, &texts(tags), true, now)
                 .map_or(0.0, |asking| {
-                    CALLS.with(|calls| calls.put((cache, asking))).into()
+                    (2 * CALLS.with(|calls| calls.put((cache, asking))) + 1).into()
                 }),
             2 => told(values.unasked(key, now)),
             3 => {
@@ -138,9 +138,9 @@ fn told(answer: Answer) -> f64 {
     f64::from(origin) * 16.0 + f64::from(tell(found) + 4 * lease)
 }
 
-/// What a call of this number asks, if it is one of a cache's.
-pub fn ask_of(number: u32, read: impl Fn(&Ask) -> String) -> Option<String> {
-    CALLS.with(|calls| calls.with(number, |(_, asking)| read(&asking.ask)))
+/// What a call asks.
+pub fn ask_of(number: u32) -> Option<String> {
+    CALLS.with(|calls| calls.with(number, |(_, asking)| lines::call(&asking.ask)))
 }
 
 /// Takes the reply to a call: the result is as [`told`] gives it.
