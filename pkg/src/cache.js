@@ -81,7 +81,7 @@ export class Cache {
     this.#waitUntil = optional(options.waitUntil, "waitUntil") ?? keepAlive;
     this.#now = optional(options.now, "now") ?? Date.now;
     this.#onError = optional(options.onError, "onError");
-    this.#script = new ScriptCaller(store, this.#timeout);
+    this.#script = new ScriptCaller(store, this.#timeout, false);
     const timeout = store === undefined ? 0 : this.#timeout;
     this.#cache = holds(this, CACHE, put(prefix).cache_new(size, timeout, this.#loadTimeout, seed()));
   }
@@ -133,12 +133,9 @@ export class Cache {
    */
   async get(key) {
     keyOf(key);
-    let usable = this.#value(RECALL, key);
-    const { store } = this.#script;
-    if (usable === 0 && store !== undefined) usable = await this.#read(key);
-    if (usable === 0) return undefined;
-    const { content, age } = this.#found();
-    return { value: copy(content), age, fresh: usable === FRESH };
+    let { usable, found } = this.#told(this.#value(RECALL, key));
+    if (found === undefined && this.#script.store !== undefined) ({ usable, found } = await this.#read(key));
+    return found && { value: copy(found.content), age: found.age, fresh: usable === FRESH };
   }
 
   /**
@@ -224,9 +221,9 @@ export class Cache {
     const end = Date.now() + this.#loadTimeout;
     for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
       const call = this.#value(ASK, key, rules.tags);
-      const said = call === 0 ? this.#value(UNASKED, key) : await this.#ask(call);
-      const [usable, loader, origin] = [said % 4, Math.floor(said / 4) % 4, Math.floor(said / 16)];
-      let known = usable === 0 ? undefined : this.#found();
+      const told = call === 0 ? this.#told(this.#value(UNASKED, key)) : await this.#ask(call);
+      const { usable, loader, origin } = told;
+      let known = told.found;
       if (known !== undefined && !(await validated(known.content, schema)).valid) known = undefined;
 
       if (known !== undefined && usable === FRESH) {
@@ -361,9 +358,8 @@ export class Cache {
   }
 
   /**
-   * Reads a value whatever its tags. What may be done with it, and `found` gives it.
+   * Reads a value whatever its tags.
    * @param {string} key
-   * @returns {Promise<number>}
    */
   async #read(key) {
     const peeked = (/** @type {string} */ read, /** @type {string} */ epochs) =>
@@ -373,13 +369,14 @@ export class Cache {
     try {
       read = await this.#valuesUnder(text());
     } catch {
-      const said = this.#value(UNASKED, key);
-      engine().give_back(ORIGIN, Math.floor(said / 16));
-      return said % 4;
+      const told = this.#told(this.#value(UNASKED, key));
+      engine().give_back(ORIGIN, told.origin);
+      return told;
     }
     const said = peeked(read, "");
-    if (said >= 0) return said;
-    return peeked(read, await this.#valuesUnder(text()).catch(() => lined([])));
+    if (said >= 0) return this.#told(said);
+    const epochs = await this.#valuesUnder(text()).catch(() => lined([]));
+    return this.#told(peeked(read, epochs));
   }
 
   /**
@@ -453,13 +450,22 @@ export class Cache {
   /**
    * Makes a call, and tells the module its reply.
    * @param {number} call
-   * @returns {Promise<number>} what the module says
    */
   async #ask(call) {
     engine().call(call);
     const [reply, error] = await this.#script.run(text());
     if (error) this.#failed(error);
-    return put(reply).answer(call, this.#now());
+    return this.#told(put(reply).answer(call, this.#now()));
+  }
+
+  /**
+   * What the module says about a value. Read at once: the next answer overwrites this one.
+   * @param {number} said
+   */
+  #told(said) {
+    const usable = said % 4;
+    const found = usable === 0 ? undefined : this.#found();
+    return { usable, loader: Math.floor(said / 4) % 4, origin: Math.floor(said / 16), found };
   }
 
   /** The value that the module has found. @returns {Found} */

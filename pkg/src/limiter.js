@@ -45,7 +45,7 @@ class Memory {
   constructor(store, timeout) {
     this.store = store;
     this.timeout = timeout;
-    this.script = new ScriptCaller(store, timeout);
+    this.script = new ScriptCaller(store, timeout, true);
     this.number = holds(this, LIMITS, engine().limits_new(store === undefined ? 0 : timeout, seed()));
   }
 
@@ -172,7 +172,9 @@ export class RateLimiter {
     this.#take(id, options);
     const said = this.#memory.act(DECIDE, 1, this.#now());
     if (said === 0) return undefined;
-    return this.#result(0, this.#afterwards(said), id, options?.quota);
+    const result = this.#result(0, options?.quota);
+    this.#tell(result, id, this.#afterwards(said));
+    return result;
   }
 
   /**
@@ -197,7 +199,8 @@ export class RateLimiter {
   static async limitAll(checks) {
     if (!Array.isArray(checks)) throw misuse("checks", "an array of [limiter, id]");
     if (checks.length === 0) return { success: true, results: [], pending: DONE };
-    for (const [n, [limiter]] of checks.entries()) {
+    for (const [n, check] of checks.entries()) {
+      const limiter = check?.[0];
       if (typeof limiter !== "object" || limiter === null || !(#memory in limiter))
         throw misuse(`checks[${n}][0]`, "a RateLimiter");
     }
@@ -250,8 +253,8 @@ export class RateLimiter {
    */
   async peek(id, options) {
     this.#take(id, options);
-    await this.#ask(this.#memory.act(PEEK, 0, this.#now()));
-    return this.#result(0, DONE, undefined, options?.quota);
+    const said = this.#memory.act(PEEK, 0, this.#now());
+    return this.#ask(said, () => this.#result(0, options?.quota));
   }
 
   /**
@@ -261,7 +264,7 @@ export class RateLimiter {
   async refund(id, permits = 1) {
     const back = integer(permits, "permits", 0);
     this.#take(id);
-    await this.#ask(this.#memory.act(REFUND, back, this.#now()));
+    await this.#ask(this.#memory.act(REFUND, back, this.#now()), () => {});
   }
 
   /** @param {string} id */
@@ -292,14 +295,18 @@ export class RateLimiter {
 
   /**
    * Makes a call that somebody waits for, who is told of its failure.
+   * @template T
    * @param {number} call none if it is not positive
+   * @param {() => T} read reads the answer, which the next one overwrites
    */
-  async #ask(call) {
-    if (call <= 0) return;
-    const [reply, error] = await this.#memory.run(call);
-    const said = put(reply).answer(call, this.#now());
-    if (error !== undefined) throw this.#failed(error);
-    if (said === 0) throw new EdgeError("protocol", true, "the store's reply has another shape");
+  async #ask(call, read) {
+    if (call > 0) {
+      const [reply, error] = await this.#memory.run(call);
+      const said = put(reply).answer(call, this.#now());
+      if (error !== undefined) throw this.#failed(error);
+      if (said === 0) throw new EdgeError("protocol", true, "the store's reply has another shape");
+    }
+    return read();
   }
 
   /**
@@ -310,26 +317,28 @@ export class RateLimiter {
    */
   static async #decided(checks, said) {
     const [[first]] = checks;
-    if (said > 0) {
+    const isAsked = said > 0;
+    let failure;
+    if (isAsked) {
       const signals = checks.flatMap(([, , options]) => options?.signal ?? []);
       const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0];
       const [reply, error] = await first.#memory.run(said, signal);
       said = put(reply).answer(said, first.#now());
-      if (error) first.#failed(error);
-      for (const [limiter] of checks) limiter.#sweepLater();
+      failure = error;
     }
-    const results = checks.map(([limiter, id, options], n) => limiter.#result(n, DONE, id, options?.quota));
-    // The work may overwrite what the module has written.
-    if (said < -1) {
-      const pending = first.#afterwards(said);
-      for (const result of results) result.pending = pending;
-    }
+    const results = checks.map(([limiter, , options], n) => limiter.#result(n, options?.quota));
+    // What is called from here on may overwrite what the module has written.
+    if (failure) first.#failed(failure);
+    if (isAsked) for (const [limiter] of checks) limiter.#sweepLater();
+    const pending = first.#afterwards(said);
+    for (const [n, [limiter, id]] of checks.entries()) limiter.#tell(results[n], id, pending);
     return results;
   }
 
   /** @param {EdgeError} error */
   #failed(error) {
-    quietly(() => this.#onError?.(error));
+    // A caller that hangs up is no failure of the store.
+    if (error.code !== "aborted") quietly(() => this.#onError?.(error));
     return error;
   }
 
@@ -341,7 +350,7 @@ export class RateLimiter {
   #afterwards(said) {
     if (said >= -1) return DONE;
     const work = this.#work(-1 - said);
-    this.#waitUntil(work);
+    this.#keep(work);
     return work;
   }
 
@@ -364,18 +373,21 @@ export class RateLimiter {
         resolve(call > 0 ? this.#work(call) : undefined);
       }, wait);
     });
-    this.#waitUntil(swept.catch(() => {}));
+    this.#keep(swept.catch(() => {}));
+  }
+
+  /** @param {Promise<unknown>} work */
+  #keep(work) {
+    quietly(() => this.#waitUntil(work));
   }
 
   /**
    * A result that the module has written.
    * @param {number} n which one
-   * @param {Promise<void>} pending
-   * @param {string | undefined} id `undefined`: it is no decision
    * @param {number | undefined} quota
    * @returns {LimitResult}
    */
-  #result(n, pending, id, quota) {
+  #result(n, quota) {
     const words = numbers();
     const at = n * WORDS;
     const source = SOURCES[words[at + 6]];
@@ -389,13 +401,23 @@ export class RateLimiter {
       retryAfter: words[at + 5],
       policy: quota === undefined ? this.#policy : `${this.#head}${quota}${this.#tail}`,
       source,
-      pending,
+      pending: DONE,
     };
     if (words[at + 1] === 1) result.shadowed = true;
     if (reason !== undefined) result.reason = reason;
     if (this.#now !== systemClock) clocks.set(result, this.#now);
-    if (this.#onDecision !== undefined && id !== undefined) quietly(() => this.#onDecision?.(result, id));
     return result;
+  }
+
+  /**
+   * A decision is complete.
+   * @param {LimitResult} result
+   * @param {string} id
+   * @param {Promise<void>} pending
+   */
+  #tell(result, id, pending) {
+    result.pending = pending;
+    if (this.#onDecision !== undefined) quietly(() => this.#onDecision?.(result, id));
   }
 }
 

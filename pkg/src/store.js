@@ -18,10 +18,12 @@ export class ScriptCaller {
   /**
    * @param {Store | undefined} store
    * @param {number} timeout in milliseconds, of a whole call
+   * @param {boolean} batch whether calls of one turn go out together: they and their replies are short
    */
-  constructor(store, timeout) {
+  constructor(store, timeout, batch) {
     this.store = store;
     this.timeout = timeout;
+    this.batch = batch;
   }
 
   /**
@@ -42,9 +44,8 @@ export class ScriptCaller {
       const left = Math.max(end - Date.now(), 1);
       const script = scriptOf(this.#locking);
       try {
-        const reply = await bounded(store, left, signal, (options) =>
-          store.evaluate(script, keys, [...words, repeat], options),
-        );
+        const call = (/** @type {object} */ options) => store.evaluate(script, keys, [...words, repeat], options);
+        const reply = await bounded(store, left, signal, call, this.batch);
         return [lined(reply)];
       } catch (cause) {
         const error = storeError(cause);
@@ -68,18 +69,18 @@ export class ScriptCaller {
  * @param {number} timeout
  * @param {AbortSignal | undefined} signal
  * @param {(options: object) => Promise<T>} call
+ * @param {boolean} [batch] whether it may go out with others
  * @returns {Promise<T>}
  */
-export async function bounded(store, timeout, signal, call) {
+export async function bounded(store, timeout, signal, call, batch) {
   if (signal?.aborted) throw aborted(false);
-  if (REST in store) return call({ timeout, signal, batch: true });
+  if (REST in store) return call({ timeout, signal, batch });
   const controller = new AbortController();
-  const abort = () => controller.abort();
-  signal?.addEventListener("abort", abort, { once: true });
   try {
-    return await within(call({ signal: controller.signal }), timeout, abort);
-  } finally {
-    signal?.removeEventListener("abort", abort);
+    return await within(call({ signal: controller.signal }), timeout, signal);
+  } catch (error) {
+    controller.abort();
+    throw error;
   }
 }
 

@@ -41,23 +41,28 @@ export function aborted(mayHaveRun) {
 }
 
 /**
- * A promise, or a rejection with code `timeout` after some time. What it does after that is of no
- * interest.
+ * A promise, or a rejection with code `timeout` after some time, or `aborted` by a signal. What it
+ * does after that is of no interest.
  * @template T
  * @param {Promise<T>} work
  * @param {number} ms
- * @param {() => void} [late] called when the time is over
+ * @param {AbortSignal} [signal]
  * @returns {Promise<T>}
  */
-export function within(work, ms, late) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () => {
-        late?.();
-        reject(new EdgeError("timeout", true, `no result within ${ms} ms`));
-      },
-      Math.min(ms, 0x7fff_ffff),
-    );
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
+export async function within(work, ms, signal) {
+  /** @type {any} */
+  let timer;
+  let stop = () => {};
+  try {
+    return await new Promise((resolve, reject) => {
+      const late = () => reject(new EdgeError("timeout", true, `no result within ${ms} ms`));
+      timer = setTimeout(late, Math.min(ms, 0x7fff_ffff));
+      stop = () => reject(aborted(true));
+      signal?.addEventListener("abort", stop);
+      Promise.resolve(work).then(resolve, reject);
+    });
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", stop);
+  }
 }
