@@ -14,6 +14,7 @@ import {
   GATE_GLOBALS,
   kilobytes,
   MODULE_SOURCES,
+  moduleEnvironment,
   optimize,
   target,
   virtualModules,
@@ -87,10 +88,14 @@ async function compileWorker({ feature, folder, names }) {
 /** @param {string} feature */
 async function compileModule(feature) {
   await ensureWasmTarget();
-  await run("cargo", [
-    ...["build", "--release", "--package", "omnitrade-edge-wasm"],
-    ...["--target", WASM_TARGET, "--features", feature],
-  ]);
+  await run(
+    "cargo",
+    [
+      ...["build", "--release", "--package", "omnitrade-edge-wasm"],
+      ...["--target", WASM_TARGET, "--features", feature],
+    ],
+    { env: moduleEnvironment },
+  );
 }
 
 /**

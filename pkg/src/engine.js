@@ -1,5 +1,5 @@
 /** The WebAssembly module behind the entry `.`: it decides, and waits for nothing. */
-import { makeGlue } from "omnitrade-edge:glue/edge";
+import { initSync } from "omnitrade-edge:glue/edge";
 import { wasmModule } from "omnitrade-edge:wasm/edge";
 
 /**
@@ -21,7 +21,7 @@ let running;
  * @returns {Exports}
  */
 export function engine() {
-  running ??= /** @type {any} */ (makeGlue().initSync({ module: wasmModule() }));
+  running ??= /** @type {any} */ (initSync({ module: wasmModule() }));
   return /** @type {Exports} */ (running);
 }
 

@@ -21,8 +21,8 @@ interface Glue {
 }
 
 declare module "omnitrade-edge:glue/edge" {
-  /** The functions between JavaScript and an instance. Each call returns functions and variables of their own. */
-  export function makeGlue(): Pick<Glue, "initSync">;
+  /** Makes the one instance. Returns what it exports. */
+  export function initSync(options: { module: WebAssembly.Module }): unknown;
 }
 
 declare module "omnitrade-edge:platform" {

@@ -1,10 +1,19 @@
 /** What the builds of the Worker and of the npm package share: modules, and their JavaScript. */
 import { readdir, readFile, stat } from "node:fs/promises";
+import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { root, run } from "./process.mjs";
 
 /** Cargo's folder for what it builds. */
 export const target = resolve(root, process.env.CARGO_TARGET_DIR ?? "target");
+
+/** What Cargo gets for the modules: they hold no path of the machine that builds them. */
+export const moduleEnvironment = {
+  CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS: `--remap-path-prefix=${join(
+    process.env.CARGO_HOME ?? join(homedir(), ".cargo"),
+    "registry/src",
+  )}=crates`,
+};
 
 /** What decides what the modules of `wasm/` are, and how they are built. */
 export const MODULE_SOURCES = [
@@ -33,17 +42,13 @@ export async function optimize(from, to) {
 /**
  * What wasm-bindgen wrote and the JavaScript beside the Rust sources, as a module with a function
  * `makeGlue`, so that each instance can have functions and variables of its own.
- * @param {{ file: string, globals?: string[], also?: string[], only?: string[] }} options `globals`:
- *   what is global in the glue, but a parameter of `makeGlue`; `also`: functions that `makeGlue`
- *   returns with the exports of the glue; `only`: the exports that it returns, if not all
+ * @param {{ file: string, globals?: string[], also?: string[] }} options `globals`: what is global
+ *   in the glue, but a parameter of `makeGlue`; `also`: functions that `makeGlue` returns with the
+ *   exports of the glue
  */
-export async function wrapGlue({ file, globals = [], also = [], only }) {
-  // Imported here, because it exists only after `bootstrap`.
-  const { build } = await import("esbuild");
-  const bundled = await build({
-    ...(only
-      ? { stdin: { contents: `export { ${only.join(", ")} } from ${JSON.stringify(file)};`, resolveDir: root } }
-      : { entryPoints: [file] }),
+export async function wrapGlue({ file, globals = [], also = [] }) {
+  const text = await bundled({
+    entryPoints: [file],
     plugins: [
       {
         name: "also",
@@ -55,16 +60,31 @@ export async function wrapGlue({ file, globals = [], also = [], only }) {
         },
       },
     ],
-    bundle: true,
     format: "cjs",
-    write: false,
-    logLevel: "warning",
   });
   return `export function makeGlue({ ${globals.join(", ")} } = {}) {
     const module = { exports: {} };
-    ${bundled.outputFiles[0].text}
+    ${text}
     return module.exports;
   }`;
+}
+
+/**
+ * Of what wasm-bindgen wrote, only what makes the one instance: for a module whose functions take
+ * numbers.
+ * @param {{ file: string }} options
+ */
+export function initialization({ file }) {
+  const contents = `export { initSync } from ${JSON.stringify(file)};`;
+  return bundled({ stdin: { contents, resolveDir: root }, format: "esm" });
+}
+
+/** @param {import("esbuild").BuildOptions} options */
+async function bundled(options) {
+  // Imported here, because it exists only after `bootstrap`.
+  const { build } = await import("esbuild");
+  const { outputFiles } = await build({ ...options, bundle: true, write: false, logLevel: "warning" });
+  return /** @type {import("esbuild").OutputFile[]} */ (outputFiles)[0].text;
 }
 
 /**

@@ -20,8 +20,10 @@ import { gzipSync } from "node:zlib";
 import {
   areCurrent,
   GATE_GLOBALS,
+  initialization,
   kilobytes,
   MODULE_SOURCES,
+  moduleEnvironment,
   optimize,
   target,
   virtualModules,
@@ -43,8 +45,12 @@ const ALSO = ["__wbg_get_imports", "__wbg_finalize_init"];
 /** The modules: the feature of `wasm/` that each is built with, and how its glue is wrapped. */
 const MODULES = {
   // Its functions take numbers, and so need no glue.
-  edge: { feature: "sdk", profile: "npm", glue: { only: ["initSync"] } },
-  gate: { feature: "worker", profile: "release", glue: { globals: GATE_GLOBALS, also: ALSO } },
+  edge: { feature: "sdk", profile: "npm", glue: initialization },
+  gate: {
+    feature: "worker",
+    profile: "release",
+    glue: (/** @type {{ file: string }} */ { file }) => wrapGlue({ file, globals: GATE_GLOBALS, also: ALSO }),
+  },
 };
 /** @typedef {keyof typeof MODULES} Name */
 const NAMES = /** @type {Name[]} */ (Object.keys(MODULES));
@@ -119,7 +125,7 @@ async function makeModule(name) {
 
   const [wasmPack, { wasmBindgen }] = await Promise.all([ensureWasmPack(), ensureBindgen(), ensureWasmTarget()]);
   const scratch = scratchFolder();
-  const { feature, profile, glue: wrapping } = MODULES[name];
+  const { feature, profile, glue: glueOf } = MODULES[name];
   await run(
     wasmPack,
     [
@@ -138,14 +144,14 @@ async function makeModule(name) {
       ...["--no-opt", "--no-typescript", "--no-pack", "--no-gitignore", "--out-dir", scratch, "--out-name", "index"],
       ...["--", "--features", feature],
     ],
-    { env: { PATH: `${dirname(wasmBindgen)}${delimiter}${process.env.PATH}` } },
+    { env: { ...moduleEnvironment, PATH: `${dirname(wasmBindgen)}${delimiter}${process.env.PATH}` } },
   );
 
   const withNames = await optimize(join(scratch, "index_bg.wasm"), join(scratch, "named.wasm"));
   await mkdir(folder, { recursive: true });
   await writeFile(names, withNames);
   await writeFile(module, withoutCustomSections(withNames));
-  await writeFile(glue, await wrapGlue({ file: join(scratch, "index.js"), ...wrapping }));
+  await writeFile(glue, await glueOf({ file: join(scratch, "index.js") }));
   for (const file of [names, module, glue]) await utimes(file, started, started);
 }
 
