@@ -121,6 +121,11 @@ const steps = [
     command: [...nodeTest, "tests/browser/**/*.test.mjs"],
   },
   {
+    name: "sdk",
+    needs: [requireRedis, buildPackage, buildCommandLine],
+    command: [...nodeTest, "tests/sdk/**/*.test.mjs"],
+  },
+  {
     name: "package",
     needs: [requireRedis, buildPackage, buildCommandLine],
     command: [...nodeTest, "tests/package/**/*.test.mjs"],

@@ -257,6 +257,21 @@ async fn several_subjects_are_charged_together_or_not_at_all_in_one_call() {
 }
 
 #[tokio::test]
+async fn two_charges_on_one_state_count_together() {
+    let wire = Wire::new();
+    let limiter = wire.limiter(Rule::new(5, minute()));
+    limiter.limit("a", 1).await;
+    let refused = limiter.limit_many(&[("a", 2), ("b", 1), ("a", 3)]).await;
+    assert!(refused.iter().all(|limited| !limited.success));
+    let waits = refused.iter().map(|limited| limited.retry_after.is_zero());
+    assert_eq!(waits.collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(limiter.peek("a").await.unwrap().remaining, 4);
+    let both = limiter.limit_many(&[("a", 2), ("b", 1), ("a", 2)]).await;
+    let left: Vec<_> = both.iter().map(|limited| limited.remaining).collect();
+    assert_eq!(left, [0, 4, 0]);
+}
+
+#[tokio::test]
 async fn with_leases_a_hot_subject_asks_the_store_now_and_then() {
     let wire = Wire::new();
     let limiter = wire.limiter(Rule::new(100_000, minute()).leased());

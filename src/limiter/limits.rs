@@ -51,12 +51,15 @@ pub struct Asking {
     /// The call.
     pub ask: Ask,
     check: Check,
+    places: Vec<usize>,
 }
 
 /// A decided request.
 #[derive(Debug)]
 pub struct Decided {
     check: Check,
+    /// For each taking the place of its charge.
+    places: Vec<usize>,
     refusal: Option<Refusal>,
     reason: Option<Reason>,
     /// By the process's own clock, when the store was asked, or when memory decided.
@@ -121,7 +124,7 @@ impl Limits {
     /// Whether a request would pass, in a process without a store. Nothing is charged.
     pub fn would_pass(&mut self, takings: &[Taking<'_>], local_now: Timestamp) -> bool {
         let now = self.link.now(local_now);
-        let check = Check::new(charges(takings), None, &self.memory, now);
+        let check = Check::new(charges(takings).0, None, &self.memory, now);
         !check.is_refused_before(&self.memory, now) && check.would_pass(&mut self.memory, now)
     }
 
@@ -129,8 +132,9 @@ impl Limits {
     /// limits decide.
     pub fn recall(&mut self, takings: &[Taking<'_>], local_now: Timestamp) -> Recalled {
         let now = self.link.now(local_now);
-        let check = Check::new(charges(takings), None, &self.memory, now);
-        self.recall_check(check, local_now)
+        let (charges, places) = charges(takings);
+        let check = Check::new(charges, None, &self.memory, now);
+        self.recall_check(check, places, local_now)
     }
 
     /// The same if memory suffices; nothing happens otherwise.
@@ -140,19 +144,25 @@ impl Limits {
         local_now: Timestamp,
     ) -> Option<Recalled> {
         let now = self.link.now(local_now);
-        let check = Check::new(charges(takings), None, &self.memory, now);
+        let (charges, places) = charges(takings);
+        let check = Check::new(charges, None, &self.memory, now);
         let is_down = || self.link.down_for(now).is_none_or(|wait| !wait.is_zero());
         let settles = check.settles(&self.memory, now) || is_down();
-        settles.then(|| self.recall_check(check, local_now))
+        settles.then(|| self.recall_check(check, places, local_now))
     }
 
-    fn recall_check(&mut self, mut check: Check, local_now: Timestamp) -> Recalled {
+    fn recall_check(
+        &mut self,
+        mut check: Check,
+        places: Vec<usize>,
+        local_now: Timestamp,
+    ) -> Recalled {
         let now = self.link.now(local_now);
         let memory = &mut self.memory;
         let (refusal, reason) = match check.recall(memory, now) {
             Ok(true) if self.link.allows(now) => {
                 let ask = check.ask(false, memory, &mut self.link, now);
-                return Recalled::Ask(Box::new(Asking { ask, check }));
+                return Recalled::Ask(Box::new(Asking { ask, check, places }));
             }
             Ok(true) => self.locally(&mut check, now),
             Ok(false) => (None, None),
@@ -168,6 +178,7 @@ impl Limits {
         };
         Recalled::Decided(Decided {
             check,
+            places,
             refusal,
             reason,
             at: local_now,
@@ -182,7 +193,11 @@ impl Limits {
         reply: Result<Value, Error>,
         local_now: Timestamp,
     ) -> Decided {
-        let Asking { ask, mut check } = asking;
+        let Asking {
+            ask,
+            mut check,
+            places,
+        } = asking;
         let received = self.link.received(&ask, reply, local_now);
         let asked_at = self.link.asked_at(&ask);
         let now = self.link.now(local_now);
@@ -200,9 +215,28 @@ impl Limits {
         };
         Decided {
             check,
+            places,
             refusal,
             reason,
             at: local_now - waited,
+            now: local_now,
+        }
+    }
+
+    /// Decides without the reply, because the caller did not wait for it: that says nothing about
+    /// the store.
+    pub fn given_up(&mut self, asking: Asking, local_now: Timestamp) -> Decided {
+        let now = self.link.now(local_now);
+        let Asking {
+            mut check, places, ..
+        } = asking;
+        let (refusal, reason) = self.locally(&mut check, now);
+        Decided {
+            check,
+            places,
+            refusal,
+            reason,
+            at: local_now,
             now: local_now,
         }
     }
@@ -367,8 +401,28 @@ impl Taking<'_> {
     }
 }
 
-fn charges(takings: &[Taking<'_>]) -> Vec<Charge> {
-    takings.iter().map(Taking::charge).collect()
+/// The charges, and for each taking the place of its charge. The store charges a state once in a
+/// call, so takings of one state are one charge: of the lowest quota, and enforced if one of them
+/// is.
+fn charges(takings: &[Taking<'_>]) -> (Vec<Charge>, Vec<usize>) {
+    let mut joined: Vec<Taking<'_>> = Vec::with_capacity(takings.len());
+    let places = takings.iter().map(|taking| {
+        let place = joined.iter().position(|known| known.key == taking.key);
+        match place.and_then(|place| joined.get_mut(place)) {
+            Some(known) => {
+                known.cost = known.cost.saturating_add(taking.cost);
+                let permits = known.quota().permits.min(taking.quota().permits);
+                known.quota = Some(permits);
+                if known.rule.is_shadow() {
+                    known.rule = taking.rule;
+                }
+            }
+            None => joined.push(*taking),
+        }
+        place.unwrap_or(joined.len() - 1)
+    });
+    let places = places.collect();
+    (joined.iter().map(Taking::charge).collect(), places)
 }
 
 /// What a look at a state tells.
@@ -402,7 +456,9 @@ impl Decided {
 
     /// Its limits, in the order in which they were taken.
     pub fn limits(&self) -> impl Iterator<Item = Told> {
-        self.check.limits().enumerate().map(|(n, seen)| {
+        let limits: Vec<_> = self.check.limits().collect();
+        self.places.iter().map(move |&n| {
+            let seen = limits.get(n).copied().flatten();
             let role = seen.map_or(Role::Enforce, |seen| seen.role);
             let limit = seen.map_or(0, |seen| seen.quota.permits);
             let verdict = seen.and_then(|seen| seen.verdict);

@@ -77,10 +77,11 @@ pub fn call(number: u32) {
 #[wasm_bindgen]
 pub fn answer(number: u32, now: f64) -> f64 {
     put_numbers(&[]);
-    let reply = lines::reply(&given());
-    if number.is_multiple_of(2) {
-        limiter::answered(number / 2, reply, now)
-    } else {
-        values::answered(number / 2, reply, now)
+    let text = given();
+    let (kind, number) = (number % 2, number / 2);
+    match kind {
+        0 if text == "!aborted" => limiter::given_up(number, now),
+        0 => limiter::answered(number, lines::reply(&text), now),
+        _ => values::answered(number, lines::reply(&text), now),
     }
 }

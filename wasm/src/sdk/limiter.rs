@@ -276,6 +276,21 @@ pub fn ask_of(number: u32) -> Option<String> {
     CALLS.with(|calls| calls.with(number, ask))
 }
 
+/// The caller of a request did not wait for the reply: the result is as that of [`act`].
+pub fn given_up(call: u32, now: f64) -> f64 {
+    let Some(Call { limits, what }) = CALLS.with(|calls| calls.take(call)) else {
+        return 0.0;
+    };
+    let now = instant(now);
+    let result = LIMITS.with(|all| {
+        all.with(limits, |memory| match what {
+            What::Decide(asking) => after(&memory.given_up(*asking, now), memory, limits, now),
+            What::Work(_) | What::Peek(..) | What::Refund(_) => 0.0,
+        })
+    });
+    result.unwrap_or_default()
+}
+
 /// Takes the reply to a call: the result is as that of [`act`], and for a look or permits that go
 /// back, -1 if the reply was one.
 pub fn answered(call: u32, reply: Result<Value, Error>, now: f64) -> f64 {
