@@ -81,6 +81,7 @@ async fn a_limiter_is_built_asked_and_read_by_public_names() {
         .named("per-user")
         .prefixed("{ot}")
         .leased()
+        .shadow()
         .on_failure(OnFailure::Local)
         .with_penalty(Penalty::new(3, MINUTE, MINUTE * 10));
     let Quota { permits, window } = rule.quota();
