@@ -27,6 +27,10 @@ const PARTS = {
     about: "requests per second, latency and memory, beside JavaScript Workers",
     load: () => import("./speed.mjs"),
   },
+  sdk: {
+    about: "the npm package: beside @upstash/ratelimit, its start, memory and size",
+    load: () => import("./sdk.mjs"),
+  },
   start: { about: "how long the first answer takes after workerd has started", load: () => import("./start.mjs") },
   scale: { about: "time and memory with many clients, entries and routes", load: () => import("./scale.mjs") },
   routing: { about: "what it takes to find a request's route, of 8 and of 500", load: () => import("./routing.mjs") },
@@ -70,6 +74,10 @@ const USAGE = `usage: npm run bench -- [PART…] [OPTION…]
   scale:
   --rounds N, --seconds S
   --requests N       how many requests the memory is measured after (1000000)
+
+  sdk:
+  --rounds N         how many rounds (7)
+  --seconds S        how long each contestant runs in a round (1)
 
   start:
   --starts N         how often each contestant is started (21)`;
