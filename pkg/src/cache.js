@@ -5,7 +5,7 @@ import { CACHE, engine, holds, lined, numbers, ORIGIN, put, seed, text } from ".
 import { EdgeError, misuse, storeError } from "./errors.js";
 import { duration, integer, keyPrefix, optional, store as storeOf } from "./settings.js";
 import { bounded, ScriptCaller, TIMEOUT } from "./store.js";
-import { sleep } from "./timers.js";
+import { LONGEST_TIMER, sleep } from "./timers.js";
 
 /**
  * @import {
@@ -326,10 +326,11 @@ export class Cache {
    */
   #loaded(load, controller) {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const late = () => {
         controller.abort();
         reject(new EdgeError("timeout", true, `load: expected to settle within ${this.#loadTimeout} ms`));
-      }, this.#loadTimeout);
+      };
+      const timer = setTimeout(late, Math.min(this.#loadTimeout, LONGEST_TIMER));
       const settled = Promise.resolve().then(load);
       settled.then(resolve, reject).finally(() => clearTimeout(timer));
     });

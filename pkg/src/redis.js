@@ -4,7 +4,7 @@ import { fromBase64 } from "./base64.js";
 import { READS, SHA1, say } from "./engine.js";
 import { EdgeError, misuse, serverError, statusError } from "./errors.js";
 import { duration, integer, optional } from "./settings.js";
-import { aborted, sleep } from "./timers.js";
+import { aborted, LONGEST_TIMER, sleep } from "./timers.js";
 
 /**
  * @import {
@@ -21,6 +21,9 @@ const FIRST_WAIT = 25;
 /** What a runtime reports if there was no connection, so that nothing was sent. */
 const NEVER_SENT = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT", "ConnectionRefused"];
 
+/** The most characters that go out together. A script that is sent anew is long. */
+const LONGEST_BATCH = 500_000;
+
 /** Under this name our gate finds what a store is reached by. */
 export const REST = Symbol.for("@omnitrade/edge.rest");
 
@@ -34,6 +37,8 @@ export const REST = Symbol.for("@omnitrade/edge.rest");
  * @property {(reply: any) => void} resolve
  * @property {(error: unknown) => void} reject
  */
+
+/** @typedef {{ calls: Batched[], size: number }} Batch what goes out together */
 
 /** One call, with all its attempts. */
 class Call {
@@ -52,10 +57,11 @@ class Call {
   constructor(timeout, signals, isBatched) {
     this.#end += timeout;
     this.isBatched = isBatched;
-    this.timer = setTimeout(() => {
+    const late = () => {
       this.#isLate = true;
       this.#controller.abort();
-    }, timeout);
+    };
+    this.timer = setTimeout(late, Math.min(timeout, LONGEST_TIMER));
     for (const signal of signals) {
       if (signal === undefined) continue;
       this.#given.push(signal);
@@ -76,7 +82,8 @@ class Call {
 
   /** The error of an exchange that brought no reply. @param {unknown} cause */
   failed(cause) {
-    if (cause instanceof EdgeError) return cause;
+    // A wait for the next attempt ends by the same signal as an attempt.
+    if (cause instanceof EdgeError && !(this.#isLate && cause.code === "aborted")) return cause;
     if (this.#isLate) return new EdgeError("timeout", true, "the store did not answer in time");
     if (this.signal.aborted) return aborted(true);
     const code = /** @type {any} */ (cause)?.cause?.code ?? /** @type {any} */ (cause)?.code;
@@ -99,11 +106,12 @@ export class Redis {
   #signal;
   /** @type {string | undefined} */
   #syncToken;
-  /** What goes out together. @type {Batched[]} */
-  #batch = [];
+  /** @type {Batch | undefined} */
+  #batch;
 
   /** @param {RedisOptions} options */
-  constructor({ url, token, timeout = 2_000, retries = 2, fetch, signal }) {
+  constructor(options) {
+    const { url, token, timeout = 2_000, retries = 2, fetch, signal } = options ?? {};
     // A user, a password or a query would be lost, or be sent where they do not belong.
     if (typeof url !== "string" || !/^https?:\/\/[^\s?#@]+$/.test(url)) {
       throw misuse("url", "an address that starts with https:// or http://, without a user and a query");
@@ -237,6 +245,7 @@ export class Redis {
    * @param {(error: EdgeError) => unknown} fail
    */
   async #several(path, commands, options, fail) {
+    if (!Array.isArray(commands)) throw misuse("commands", "an array of commands");
     const each = commands.map((command, n) => this.#words(command, `commands[${n}]`, options));
     if (each.length === 0) return [];
     const idempotent = each.every(([, may]) => may);
@@ -333,16 +342,23 @@ export class Redis {
   #together({ signal }, json) {
     return new Promise((resolve, reject) => {
       signal.addEventListener("abort", reject, { once: true });
-      const { length } = this.#batch;
-      this.#batch.push({ json, signal, resolve, reject });
-      if (length === 0) this.#flush();
+      let batch = this.#batch;
+      if (batch === undefined || batch.size + json.length > LONGEST_BATCH) {
+        batch = this.#batch = { calls: [], size: 0 };
+        this.#flush(batch);
+      }
+      batch.calls.push({ json, signal, resolve, reject });
+      batch.size += json.length;
     });
   }
 
-  async #flush() {
+  /** @param {Batch} whole */
+  async #flush(whole) {
     // Who goes on after the same reply gets this far in a few steps.
     for (let step = 0; step < 4; step++) await undefined;
-    const batch = this.#batch.splice(0);
+    if (this.#batch === whole) this.#batch = undefined;
+    const batch = whole.calls.filter(({ signal }) => !signal.aborted);
+    if (batch.length === 0) return;
     const controller = new AbortController();
     let waiting = batch.length;
     for (const { signal } of batch) {
@@ -353,8 +369,8 @@ export class Redis {
       const body = batch.map(({ json }) => json).join();
       const reply = await this.#exchange(controller.signal, isOne ? "/" : "/pipeline", isOne ? body : `[${body}]`);
       const replies = isOne ? [reply] : reply;
-      if (replies.length !== batch.length)
-        throw typeof reply.error === "string" ? serverError(reply.error) : otherShape();
+      if (replies?.length !== batch.length)
+        throw typeof reply?.error === "string" ? serverError(reply.error) : otherShape();
       batch.forEach(({ resolve }, n) => {
         resolve(replies[n]);
       });
@@ -479,6 +495,8 @@ function decoded(base64) {
   } catch {
     throw otherShape();
   }
+  // Not all platforms refuse what is no base64.
+  if (Math.ceil(bytes.length / 3) * 4 !== base64.length) throw otherShape();
   return textOrBytes(bytes);
 }
 

@@ -1,13 +1,16 @@
 /** Time that passes. */
 import { EdgeError } from "./errors.js";
 
+/** What a timer takes at most: a longer one ends at once. In milliseconds. */
+export const LONGEST_TIMER = 0x7fff_ffff;
+
 /**
  * Calls back later, without keeping a process alive.
  * @param {() => void} callback
  * @param {number} ms
  */
 export function later(callback, ms) {
-  const timer = /** @type {any} */ (setTimeout(callback, Math.min(ms, 0x7fff_ffff)));
+  const timer = /** @type {any} */ (setTimeout(callback, Math.min(ms, LONGEST_TIMER)));
   timer?.unref?.();
   return timer;
 }
@@ -29,7 +32,7 @@ export function sleep(ms, signal) {
         signal?.removeEventListener("abort", end);
         resolve();
       },
-      Math.min(ms, 0x7fff_ffff),
+      Math.min(ms, LONGEST_TIMER),
     );
     signal?.addEventListener("abort", end, { once: true });
   });
@@ -56,7 +59,7 @@ export async function within(work, ms, signal) {
   try {
     return await new Promise((resolve, reject) => {
       const late = () => reject(new EdgeError("timeout", true, `no result within ${ms} ms`));
-      timer = setTimeout(late, Math.min(ms, 0x7fff_ffff));
+      timer = setTimeout(late, Math.min(ms, LONGEST_TIMER));
       stop = () => reject(aborted(true));
       signal?.addEventListener("abort", stop);
       Promise.resolve(work).then(resolve, reject);

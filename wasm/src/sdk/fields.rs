@@ -6,7 +6,7 @@ use http::StatusCode;
 use omnitrade_edge::engine::limit::{Quota, Verdict};
 use omnitrade_edge::engine::limit_fields::{Item, Style, fields};
 use omnitrade_edge::engine::subject;
-use omnitrade_edge::error::Error;
+use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::redis::{
     Command, Script, is_first_line_refusal, meaning_of, meaning_of_status,
 };
@@ -62,12 +62,18 @@ fn said(verb: u32, text: &str, a: f64, b: f64) -> Option<String> {
 
 fn error(error: &Error) -> String {
     let flag = |is: bool| if is { "1" } else { "0" };
+    let text = error.to_string();
     let lines = [
-        error.code(),
+        // To a program that sends commands of its own it is a wrong one.
+        if text.contains("ERR unknown command") {
+            ErrorKind::Command.code()
+        } else {
+            error.code()
+        },
         flag(error.may_have_run()),
         error.redis_code().unwrap_or_default(),
         flag(is_first_line_refusal(error)),
-        &error.to_string(),
+        &text,
     ];
     lines.join("\n")
 }
