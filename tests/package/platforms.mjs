@@ -312,14 +312,22 @@ async function runBrowserBundle(project) {
 }
 
 /**
+ * @typedef {object} Bundle
+ * @property {"node" | "neutral"} platform
+ * @property {"esm" | "cjs"} format
+ * @property {boolean} [requires] whether its program requires the package
+ * @property {string[]} [conditions]
+ */
+
+/**
  * A bundle, moved away from the installed package.
  * @param {Project} project
  * @param {Store} store
- * @param {{ platform: "node" | "neutral", format: "esm" | "cjs", requires?: boolean }} options
+ * @param {Bundle} options
  * @returns {Promise<Ran>}
  */
-async function runBundle(project, store, { platform, format, requires = false }) {
-  const name = ["esbuild", platform, format, ...(requires ? ["require"] : [])].join("-");
+export async function runBundle(project, store, { platform, format, requires = false, conditions = [] }) {
+  const name = ["esbuild", platform, format, ...(requires ? ["require"] : []), ...conditions].join("-");
   const entry = await project.write(
     `${name}.${requires ? "cjs" : "mjs"}`,
     `${requires ? REQUIRES : IMPORTS}
@@ -331,10 +339,28 @@ async function runBundle(project, store, { platform, format, requires = false })
   const mainFields = platform === "neutral" ? { mainFields: ["module", "main"] } : {};
   await esbuild.build({
     ...{ entryPoints: [entry], outfile, bundle: true, platform, format, logLevel: "error" },
-    ...mainFields,
+    ...{ ...mainFields, conditions, plugins: [importedModules] },
   });
   return ran(process.execPath, [outfile]);
 }
+
+/**
+ * Stands for the platforms that load a module that is imported with `?module`.
+ * @type {esbuild.Plugin}
+ */
+const importedModules = {
+  name: "module",
+  setup: ({ onResolve, onLoad }) => {
+    onResolve({ filter: /\.wasm\?module$/ }, ({ path, resolveDir }) => ({
+      path: join(resolveDir, path.replace(/\?module$/, "")),
+      namespace: "module",
+    }));
+    onLoad({ filter: /.*/, namespace: "module" }, ({ path }) => ({
+      contents: `import { readFileSync } from "node:fs";
+        export default new WebAssembly.Module(readFileSync(${JSON.stringify(path)}));`,
+    }));
+  },
+};
 
 /**
  * A project of Vite: a folder with a page and its script.

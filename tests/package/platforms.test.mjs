@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import { startRedis, startRestRedis } from "../support/servers.mjs";
 import { PARTS } from "./assertions.mjs";
-import { PLATFORMS } from "./platforms.mjs";
+import { PLATFORMS, runBundle } from "./platforms.mjs";
 import { makeProject } from "./project.mjs";
 
 const redis = await startRedis();
@@ -13,6 +13,18 @@ after(async () => {
   await redis.stop();
 });
 const project = await makeProject();
+
+test("the form for edge-light and unwasm takes modules that are imported", async () => {
+  for (const condition of ["edge-light", "unwasm"]) {
+    const options = /** @type {const} */ ({ platform: "node", format: "esm" });
+    const { parts } = await runBundle(
+      project,
+      { url: store.url, token: store.token },
+      { ...options, conditions: [condition] },
+    );
+    assert.deepEqual(parts, PARTS.all, condition);
+  }
+});
 
 describe("the packed package runs in", { concurrency: 2 }, () => {
   for (const { name, local, missing, run } of PLATFORMS) {
