@@ -1,6 +1,7 @@
 /** The packed package: its manifest, its files and their sizes. */
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
@@ -53,6 +54,15 @@ test("nothing has to be installed with it, and the licences are in it", () => {
     paths.filter((path) => !/^(dist\/[^/]+|LICENSE-\w+|README\.md|package\.json)$/.test(path)),
     [],
   );
+});
+
+test("nothing in it tells of the machine that has built it", async () => {
+  for (const { path } of project.packed.files) {
+    const bytes = await readFile(join(root, "pkg", path));
+    for (const folder of [homedir(), root, tmpdir()]) {
+      assert.ok(!bytes.includes(folder), `${path} names ${folder}`);
+    }
+  }
 });
 
 test("it is at most 1.6 MB packed and 4 MB unpacked", () => {
