@@ -472,7 +472,8 @@ export class Cache {
   /** The value that the module has found. @returns {Found} */
   #found() {
     const found = text() ?? "";
-    const [isOctets, age, left] = numbers();
+    const at = engine().results() / 8;
+    const [isOctets, age, left] = numbers().subarray(at, at + 3);
     const content = isOctets === 1 ? { bytes: fromBase64(found) } : { json: found };
     return { content, age, until: this.#now() + left };
   }

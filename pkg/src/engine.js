@@ -38,6 +38,11 @@ function look() {
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
+/** The room for texts in the module: its place and its size, and the usual one. */
+let roomAt = 0;
+let roomSize = 0;
+const USUAL_ROOM = 4_096;
+
 /**
  * Hands texts to the next verb.
  * @param {string[]} texts
@@ -45,11 +50,33 @@ const decoder = new TextDecoder();
 export function put(...texts) {
   for (const text of texts) {
     const most = text.length * 3;
-    const at = engine().room(most);
+    if (most > roomSize) {
+      roomSize = Math.max(most, USUAL_ROOM);
+      roomAt = engine().room(roomSize);
+    }
     if (octets.length === 0) look();
-    engine().put(encoder.encodeInto(text, octets.subarray(at, at + most)).written);
+    engine().put(written(text, most));
+    // A large one is not kept.
+    if (most > USUAL_ROOM * 16) roomSize = 0;
   }
   return engine();
+}
+
+/**
+ * Writes a text into the room, and returns its length in bytes.
+ * @param {string} text
+ * @param {number} most
+ */
+function written(text, most) {
+  const { length } = text;
+  // The encoder takes longer to begin than most names to be written.
+  if (length > 64) return encoder.encodeInto(text, octets.subarray(roomAt, roomAt + most)).written;
+  for (let n = 0; n < length; n++) {
+    const unit = text.charCodeAt(n);
+    if (unit > 127) return encoder.encodeInto(text, octets.subarray(roomAt, roomAt + most)).written;
+    octets[roomAt + n] = unit;
+  }
+  return length;
 }
 
 /**
@@ -76,11 +103,10 @@ export function say(verb, about, a = 0, b = 0) {
   return text();
 }
 
-/** The numbers of the answer to a verb, from a place on. Take them at once. */
+/** Numbers of the module. Those of the answer to a verb begin at `results() / 8`. Take them at once. */
 export function numbers() {
-  const at = engine().results() / 8;
   if (floats.length === 0) look();
-  return floats.subarray(at);
+  return floats;
 }
 
 /** Gives back what numbers of the module stand for, once the objects that hold them are gone. */

@@ -389,7 +389,7 @@ export class RateLimiter {
    */
   #result(n, quota) {
     const words = numbers();
-    const at = n * WORDS;
+    const at = engine().results() / 8 + n * WORDS;
     const source = SOURCES[words[at + 6]];
     const reason = REASONS[words[at + 7]];
     /** @type {any} */

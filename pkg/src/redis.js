@@ -355,19 +355,15 @@ export class Redis {
   /** @param {Batch} whole */
   async #flush(whole) {
     // Who goes on after the same reply gets this far in a few steps.
-    for (let step = 0; step < 4; step++) await undefined;
+    for (let step = 0; step < 2; step++) await undefined;
     if (this.#batch === whole) this.#batch = undefined;
     const batch = whole.calls.filter(({ signal }) => !signal.aborted);
     if (batch.length === 0) return;
-    const controller = new AbortController();
-    let waiting = batch.length;
-    for (const { signal } of batch) {
-      signal.addEventListener("abort", () => --waiting || controller.abort(), { once: true });
-    }
+    const isOne = batch.length === 1;
+    const { signal } = isOne ? batch[0] : together(batch.map((each) => each.signal));
     try {
-      const isOne = batch.length === 1;
       const body = batch.map(({ json }) => json).join();
-      const reply = await this.#exchange(controller.signal, isOne ? "/" : "/pipeline", isOne ? body : `[${body}]`);
+      const reply = await this.#exchange(signal, isOne ? "/" : "/pipeline", isOne ? body : `[${body}]`);
       const replies = isOne ? [reply] : reply;
       if (replies?.length !== batch.length)
         throw typeof reply?.error === "string" ? serverError(reply.error) : otherShape();
@@ -561,4 +557,17 @@ function decoding(lua) {
     "function(digits) return string.char(tonumber(digits, 16)) end) end return args end)(ARGV) ";
   const first = /^#!.*\n/.exec(lua)?.[0] ?? "";
   return first + decode + lua.slice(first.length);
+}
+
+/**
+ * Aborted once all of these are.
+ * @param {AbortSignal[]} signals
+ */
+function together(signals) {
+  const controller = new AbortController();
+  let waiting = signals.length;
+  for (const signal of signals) {
+    signal.addEventListener("abort", () => --waiting || controller.abort(), { once: true });
+  }
+  return controller;
 }

@@ -18,7 +18,8 @@ mod values;
 use place::{given, make_room, numbers, put_given, put_numbers, put_texts, show_text, shown};
 use wasm_bindgen::prelude::*;
 
-/// Room for a text of at most so many bytes of UTF-8.
+/// Room for texts of at most so many bytes of UTF-8, one at a time. It is there until the next
+/// room is asked for.
 #[wasm_bindgen]
 pub fn room(bytes: usize) -> *const u8 {
     make_room(bytes)

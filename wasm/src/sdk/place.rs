@@ -16,21 +16,21 @@ thread_local! {
     static SHOWN: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Makes room for a text.
+/// Makes room for texts.
 pub fn make_room(bytes: usize) -> *const u8 {
-    ROOM.with_borrow_mut(|room| {
-        room.clear();
-        room.resize(bytes, 0);
-        room.as_ptr()
-    })
+    ROOM.set(vec![0; bytes]);
+    ROOM.with_borrow(|room| room.as_ptr())
 }
 
 /// Takes the text in the room.
 pub fn put_given(bytes: usize) {
-    let mut octets = ROOM.take();
-    octets.truncate(bytes);
-    // JavaScript's encoder writes nothing else.
-    let text = String::from_utf8(octets).unwrap_or_default();
+    // JavaScript's encoder writes nothing else than UTF-8.
+    let text = ROOM.with_borrow(|room| {
+        let text = room
+            .get(..bytes)
+            .and_then(|text| std::str::from_utf8(text).ok());
+        text.unwrap_or_default().to_owned()
+    });
     GIVEN.with_borrow_mut(|given| given.push_back(text));
 }
 
