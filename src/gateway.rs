@@ -27,11 +27,10 @@ mod plan;
 mod problem;
 mod sequence;
 mod step;
-mod token;
 
 pub use admin::{Unpurgeable, is_tag_name, purged_key};
+pub use admission::Admission;
 pub use context::Context;
 pub use gate::Gate;
 pub use problem::Problem;
 pub use step::{After, BodyRequest, Handoff, Relay, Respond, Step};
-pub use token::AdminToken;

@@ -10,13 +10,17 @@
 //! - The issuer's key set is fetched in the background ([`KeyReply`]): when the first token comes,
 //!   when the set is stale, and when a token names a key that it does not have.
 //!
+//! [`AdminToken`] opens the admin pages.
+//!
 //! No token is stored or logged, only digests.
 
+mod admin_token;
 mod client;
 mod issuer_keys;
 mod tokens;
 mod waiting;
 
+pub use admin_token::AdminToken;
 pub use client::{Client, token};
 pub use issuer_keys::{FETCH_TIMEOUT, KeyReply, LONGEST_KEY_SET};
 pub use tokens::{Finding, Holder, Identities, Outcome, Verification};

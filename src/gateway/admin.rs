@@ -38,7 +38,7 @@ impl<B: Body> Gate<B> {
     /// gate that guards `/__edge/` would not recognise it. It does not reach the origin either.
     pub(super) fn admin(&self, head: &impl Head, spelt: &str, path: &[String]) -> Option<Step<B>> {
         let (first, page) = path.split_first()?;
-        if first != "__edge" {
+        if first != "__edge" || head.asks_limits_only() {
             return None;
         }
         if has_parameters(spelt) {
@@ -68,13 +68,18 @@ impl<B: Body> Gate<B> {
     /// The health page: how this isolate sees the store. The status is always 200, because the gate
     /// itself is up if it answers.
     fn health(&self) -> Answer<B> {
-        let store = self.link.status().map_or("none", Status::as_str);
+        let store = self.store_state();
         let degraded = self.link.exists() && !self.link.is_up();
         let status = if degraded { "degraded" } else { "ok" };
         let body = json!({ "status": status, "store": store });
         let mut answer = Answer::json(200, "application/json", &body);
         answer.set("cache-control", "no-store".to_owned());
         answer
+    }
+
+    /// How this isolate sees the store: `none`, or a state of its circuit breaker.
+    pub fn store_state(&self) -> &'static str {
+        self.link.status().map_or("none", Status::as_str)
     }
 
     /// Takes the body of a purge request.
@@ -142,8 +147,13 @@ fn purge_page<B: Body>(head: &impl Head) -> Step<B> {
     let announced = announced.and_then(|length| length.trim().parse::<usize>().ok());
     match announced.is_some_and(|length| length > LONGEST_BODY) {
         true => Problem::BodyTooLarge.into(),
-        false => Step::Read(BodyRequest { most: LONGEST_BODY }),
+        false => Step::Read(BodyRequest::PURGE),
     }
+}
+
+impl BodyRequest {
+    /// That of a purge, for a caller that needs no token because it holds the gate itself.
+    pub const PURGE: Self = Self { most: LONGEST_BODY };
 }
 
 /// The answer that tells what was purged, and if not everywhere, where.

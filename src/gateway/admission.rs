@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::config::{By, Keys};
-use crate::engine::limit::{Bucket, Buckets, Charge, Role};
+use crate::engine::limit::{Bucket, Buckets, Charge, Role, Source};
 use crate::engine::limit_fields::{self, Style};
 use crate::engine::subject;
 use crate::identity::{Client, Holder};
-use crate::limiter::{Check, LimitMemory, Refusal};
+use crate::limiter::{Check, LimitMemory, LimitView, Refusal};
 use crate::message::head::Head;
 use crate::store::Reply;
 
@@ -23,6 +23,8 @@ pub struct Admission {
     limits: Vec<Rc<LimitPlan>>,
     /// When the verdicts were given.
     decided_at: Timestamp,
+    /// Why the request is refused, if it is.
+    refusal: Option<Refusal>,
     style: Style,
     partition_key: bool,
     /// Whether the header that should hold the client's address is there but does not, as far as a
@@ -66,7 +68,8 @@ impl Admission {
             });
             limits.push(Rc::clone(limit));
         }
-        if let Some(quota) = &route.origin_quota {
+        let origin_quota = route.origin_quota.as_ref();
+        if let Some(quota) = origin_quota.filter(|_| !head.asks_limits_only()) {
             let bucket = Bucket {
                 key: format!("{}:l:@origin:{}", plan.store.key_prefix, quota.name),
                 permits: quota.quota.permits,
@@ -84,6 +87,7 @@ impl Admission {
             check: Check::new(charges, record, memory, now),
             limits,
             decided_at: now,
+            refusal: None,
             style: plan.headers,
             partition_key: plan.partition_key,
             odd_address: client.has_odd_address(),
@@ -96,6 +100,7 @@ impl Admission {
             check: Check::free(),
             limits: Vec::new(),
             decided_at: now,
+            refusal: None,
             style: Style::None,
             partition_key: false,
             odd_address: false,
@@ -117,7 +122,7 @@ impl Admission {
     pub fn recall(&mut self, memory: &mut LimitMemory, now: Timestamp) -> Result<bool, Problem> {
         self.decided_at = now;
         let open = self.check.recall(memory, now);
-        open.map_err(|refusal| self.problem(refusal))
+        open.map_err(|refusal| self.refused(refusal))
     }
 
     /// Takes the store's reply. `None`: the store could not decide.
@@ -130,7 +135,7 @@ impl Admission {
     ) -> Result<Option<()>, Problem> {
         self.decided_at = now;
         let decided = self.check.decided(reply, asked_at, memory, now);
-        decided.map_err(|refusal| self.problem(refusal))
+        decided.map_err(|refusal| self.refused(refusal))
     }
 
     /// Decides without the store. `down_for`: for how long the store is still down; `None` if there
@@ -143,7 +148,7 @@ impl Admission {
     ) -> Result<(), Problem> {
         self.decided_at = now;
         let decided = self.check.locally(memory, now, down_for);
-        decided.map_err(|refusal| self.problem(refusal))
+        decided.map_err(|refusal| self.refused(refusal))
     }
 
     /// Whether the origin quota has to be charged before the origin is called, and is not known to
@@ -161,7 +166,8 @@ impl Admission {
         &mut self.check
     }
 
-    fn problem(&self, refusal: Refusal) -> Problem {
+    fn refused(&mut self, refusal: Refusal) -> Problem {
+        self.refusal = Some(refusal.clone());
         let names = |places: Vec<usize>| {
             let limits = places.into_iter().filter_map(|n| self.limits.get(n));
             limits.map(|limit| limit.name.clone()).collect()
@@ -193,22 +199,37 @@ impl Admission {
         }
     }
 
+    /// What decided.
+    pub const fn source(&self) -> Source {
+        self.check.source()
+    }
+
+    /// Why the request is refused, if it is. It names limits by their places.
+    pub const fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
+    }
+
+    /// The names of the limits, and what was decided about each; `None` if it does not apply.
+    pub fn limits(&self) -> impl Iterator<Item = (&str, Option<LimitView<'_>>)> {
+        let names = self.limits.iter().map(|limit| limit.name.as_str());
+        names.zip(self.check.limits())
+    }
+
     /// The headers for the client: those of its limits in the configured version, and
     /// `X-Edge-Limiter`.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![("x-edge-limiter", self.check.source().as_str().to_owned())];
-        let all = self.limits.iter().zip(self.check.limits());
-        let told = all.filter_map(|(limit, seen)| Some((limit, seen?)));
-        let told = told.filter(|(limit, _)| {
-            !matches!(self.style, Style::Draft7 | Style::Legacy) || limit.role == Role::Enforce
+        let told = self.limits().filter_map(|(name, seen)| Some((name, seen?)));
+        let told = told.filter(|(_, seen)| {
+            !matches!(self.style, Style::Draft7 | Style::Legacy) || seen.role == Role::Enforce
         });
         let partition = |key| self.partition_key.then(|| subject::partition(key));
-        let told = told.map(|(limit, seen)| (limit, seen, partition(seen.key)));
+        let told = told.map(|(name, seen)| (name, seen, partition(seen.key)));
         let told: Vec<_> = told.collect();
         let items = told
             .iter()
-            .map(|(limit, seen, partition)| limit_fields::Item {
-                name: &limit.name,
+            .map(|(name, seen, partition)| limit_fields::Item {
+                name,
                 quota: seen.quota,
                 verdict: seen.verdict,
                 partition: partition.as_deref(),

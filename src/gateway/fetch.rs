@@ -12,6 +12,7 @@ use crate::engine::proxy_names::Reserved;
 use crate::engine::route::segments;
 use crate::engine::subject;
 use crate::engine::url::Target;
+use crate::message::answer::Answer;
 use crate::message::body::Body;
 use crate::message::forward::{self, Failure, true_cost, unreachable};
 use crate::message::head::{Head, OriginHead};
@@ -29,6 +30,9 @@ impl<B: Body> Gate<B> {
         mut context: Context<B>,
         now: Timestamp,
     ) -> Step<B> {
+        if head.asks_limits_only() {
+            return context.answer(Answer::empty(204)).into();
+        }
         if !self.may_call_origin(&mut context, now) {
             if let Some(retry_after) = context.admission.check().origin_refused() {
                 return self.instead_of_origin(head, context, retry_after, now);

@@ -5,7 +5,7 @@ use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
 use crate::engine::http_cache::Target;
 use crate::error::Error;
-use crate::identity::{Identities, KeyReply};
+use crate::identity::{AdminToken, Identities, KeyReply};
 use crate::limiter::LimitMemory;
 use crate::message::body::Body;
 use crate::message::head::Head;
@@ -13,7 +13,6 @@ use crate::store::{Ask, EntryQuery, Link, Write};
 
 use super::context::Context;
 use super::plan::Plan;
-use super::token::AdminToken;
 
 /// The gate of one isolate: its configuration and what it remembers. `B` is the type of a stored
 /// body.

@@ -88,7 +88,8 @@ impl<B: Body> Gate<B> {
         if let Some(step) = self.admin(head, target.path(), &path) {
             return step;
         }
-        if let Some(method) = self.plan.outbound.preflight_of(head) {
+        let preflight = self.plan.outbound.preflight_of(head);
+        if let Some(method) = preflight.filter(|_| !head.asks_limits_only()) {
             let route = self.plan.find(&method, &path);
             let outbound = &self.plan.outbound;
             return outbound
@@ -201,6 +202,7 @@ impl<B: Body> Gate<B> {
     ) -> Phase<B> {
         let changes = !matches!(head.method(), "GET" | "HEAD" | "OPTIONS" | "TRACE");
         match &route.cache {
+            _ if head.asks_limits_only() => Phase::Off,
             Some(_) if is_upgrade(head) => Phase::Bypass(Bypass::Upgrade),
             _ if changes => match &self.plan.find("GET", path).cache {
                 Some(plan) => Phase::Change(Box::new(Change::of(plan, head, target))),

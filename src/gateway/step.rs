@@ -12,6 +12,7 @@ use crate::message::forward::Fetch;
 use crate::message::head::OriginHead;
 use crate::store::{Ask, Write};
 
+use super::admission::Admission;
 use super::context::Context;
 #[cfg(doc)]
 use super::gate::Gate;
@@ -62,6 +63,8 @@ pub struct Respond<B: Body> {
     pub answer: Answer<B>,
     /// What to do afterwards.
     pub after: After<B>,
+    /// What the limits have decided, if they were asked.
+    pub admission: Option<Admission>,
 }
 
 /// What to do after an answer. [`Respond`] and [`Relay`] both carry it. Its parts are independent
@@ -180,6 +183,7 @@ impl<B: Body> Context<B> {
         Respond {
             answer: self.mark(answer),
             after,
+            admission: Some(self.admission),
         }
     }
 
@@ -213,8 +217,11 @@ impl<B: Body> From<Respond<B>> for Step<B> {
 
 impl<B: Body> From<Answer<B>> for Step<B> {
     fn from(answer: Answer<B>) -> Self {
-        let after = After::nothing();
-        Self::Respond(Respond { answer, after })
+        Self::Respond(Respond {
+            answer,
+            after: After::nothing(),
+            admission: None,
+        })
     }
 }
 

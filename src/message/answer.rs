@@ -76,6 +76,15 @@ pub enum Content<B> {
 }
 
 impl<B> Answer<B> {
+    /// A response without headers and without a body.
+    pub const fn empty(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Content::Empty,
+        }
+    }
+
     /// A response with JSON as its body.
     pub fn json(status: u16, media_type: &'static str, body: &Value) -> Self {
         // Any value has a JSON form. `Display` would do the same with a serialiser of its own.

@@ -17,6 +17,11 @@ pub trait Head: Fields {
     /// The names of all fields, in lower case, each once. Listing them is slow, so it is done only
     /// for a request that goes to the origin.
     fn names(&self) -> Vec<String>;
+
+    /// Whether only the limits are asked about this request, because something else answers it.
+    fn asks_limits_only(&self) -> bool {
+        false
+    }
 }
 
 /// The head of the origin's answer: its fields by name, and its status.

@@ -10,7 +10,8 @@ use web_sys::{Request, Response};
 
 use crate::config::{Config, ConfigError};
 use crate::error::Error;
-use crate::gateway::{AdminToken, Problem};
+use crate::gateway::Problem;
+use crate::identity::AdminToken;
 use crate::redis::{Options, RestClient};
 use crate::shell::FetchTransport;
 

@@ -24,6 +24,7 @@ mod forward;
 mod hostile;
 mod leases;
 mod limits;
+mod limits_only;
 mod locations;
 mod market;
 mod messages;

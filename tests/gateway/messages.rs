@@ -14,6 +14,8 @@ pub struct Request {
     pub method: String,
     pub url: String,
     pub headers: HeaderMap,
+    /// Whether only its limits are asked about.
+    pub limits_only: bool,
 }
 
 /// A `GET` of a path, always from the same address.
@@ -22,6 +24,7 @@ pub fn get(path: &str) -> Request {
         method: "GET".to_owned(),
         url: format!("https://edge.example{path}"),
         headers: HeaderMap::new(),
+        limits_only: false,
     };
     request.with("cf-connecting-ip", "192.0.2.7")
 }
@@ -37,6 +40,13 @@ impl Request {
         let value = HeaderValue::from_bytes(value).unwrap();
         self.headers.append(name, value);
         self
+    }
+
+    pub fn limits_only(self) -> Self {
+        Self {
+            limits_only: true,
+            ..self
+        }
     }
 
     pub fn from(mut self, ip: &str) -> Self {
@@ -67,6 +77,10 @@ impl Head for Request {
 
     fn names(&self) -> Vec<String> {
         self.headers.keys().map(ToString::to_string).collect()
+    }
+
+    fn asks_limits_only(&self) -> bool {
+        self.limits_only
     }
 }
 

@@ -10,8 +10,8 @@ use omnitrade_edge::cache::Fill;
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::config::Config;
 use omnitrade_edge::error::{Error, ErrorKind};
-use omnitrade_edge::gateway::{AdminToken, After, Context, Gate, Handoff, Relay, Respond, Step};
-use omnitrade_edge::identity::{Outcome, Verification};
+use omnitrade_edge::gateway::{After, Context, Gate, Handoff, Relay, Respond, Step};
+use omnitrade_edge::identity::{AdminToken, Outcome, Verification};
 use omnitrade_edge::limiter::Work;
 use omnitrade_edge::message::body::BodyError;
 use omnitrade_edge::message::forward::Failure;
@@ -299,6 +299,7 @@ impl Rig {
             method: request.method.clone(),
             url: fetch.url.clone(),
             headers,
+            limits_only: false,
         });
         self.now = self.now + self.origin_takes;
         let next = self.origin.pop_front();
