@@ -20,7 +20,7 @@ pub use check::settle::Work;
 pub use check::{Check, LimitView, Refusal};
 pub use limits::Reason;
 #[doc(hidden)]
-pub use limits::{Asking, Decided, Limits, Recalled, Taking, Told};
+pub use limits::{Asking, Decided, Limits, Recalled, Taking, Told, told};
 #[doc(hidden)]
 pub use memory::LimitMemory;
 pub use rate_limiter::{Limited, Pending, RateLimiter};

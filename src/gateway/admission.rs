@@ -9,7 +9,7 @@ use crate::engine::limit::{Bucket, Buckets, Charge, Role, Source};
 use crate::engine::limit_fields::{self, Style};
 use crate::engine::subject;
 use crate::identity::{Client, Holder};
-use crate::limiter::{Check, LimitMemory, LimitView, Refusal};
+use crate::limiter::{Check, LimitMemory, LimitView, Reason, Refusal, Told, told};
 use crate::message::head::Head;
 use crate::store::Reply;
 
@@ -215,12 +215,17 @@ impl Admission {
         names.zip(self.check.limits())
     }
 
+    /// What clients may know of each of them. `reason`: why the store did not decide.
+    pub fn told(&self, reason: Option<Reason>, now: Timestamp) -> impl Iterator<Item = Told> {
+        told(&self.check, self.refusal.as_ref(), reason, now, now)
+    }
+
     /// The headers for the client: those of its limits in the configured version, and
     /// `X-Edge-Limiter`.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![("x-edge-limiter", self.check.source().as_str().to_owned())];
-        let told = self.limits().filter_map(|(name, seen)| Some((name, seen?)));
-        let told = told.filter(|(_, seen)| {
+        let seen = self.limits().filter_map(|(name, seen)| Some((name, seen?)));
+        let told = seen.filter(|(_, seen)| {
             !matches!(self.style, Style::Draft7 | Style::Legacy) || seen.role == Role::Enforce
         });
         let partition = |key| self.partition_key.then(|| subject::partition(key));

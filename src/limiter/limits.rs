@@ -456,41 +456,55 @@ impl Decided {
 
     /// Its limits, in the order in which they were taken.
     pub fn limits(&self) -> impl Iterator<Item = Told> {
-        let limits: Vec<_> = self.check.limits().collect();
-        self.places.iter().map(move |&n| {
-            let seen = limits.get(n).copied().flatten();
-            let role = seen.map_or(Role::Enforce, |seen| seen.role);
-            let limit = seen.map_or(0, |seen| seen.quota.permits);
-            let verdict = seen.and_then(|seen| seen.verdict);
-            let shadow = role == Role::Shadow;
-            let refuses = match &self.refusal {
-                None => false,
-                // No limit refuses: there is nothing that could count.
-                Some(Refusal::StoreDown { .. }) => !shadow,
-                Some(refusal) => refusal.violated().contains(&n),
-            };
-            let met = verdict.is_none_or(|verdict| verdict.met);
-            let mut reset = self.at + verdict.map_or(Duration::ZERO, |v| v.reset_after);
-            let mut retry_after = Duration::ZERO;
-            if refuses {
-                let whole = self.refusal.as_ref().map(Refusal::retry_after);
-                reset = self.at + whole.unwrap_or_default();
-                retry_after = reset.since(self.now);
-            }
-            Told {
-                passes: !refuses,
-                shadowed: shadow && !met,
-                limit,
-                remaining: match (verdict, refuses) {
-                    (Some(verdict), _) => verdict.remaining,
-                    (None, true) => 0,
-                    (None, false) => limit,
-                },
-                reset,
-                retry_after,
-                source: self.check.source(),
-                reason: self.reason,
-            }
-        })
+        let refusal = self.refusal.as_ref();
+        let told: Vec<_> = told(&self.check, refusal, self.reason, self.at, self.now).collect();
+        self.places
+            .iter()
+            .filter_map(move |&n| told.get(n).copied())
     }
+}
+
+/// The limits of a request that is decided, in their order. `at`: when; `refusal`: why it may not
+/// pass, if so; `reason`: why the store did not decide.
+pub fn told(
+    check: &Check,
+    refusal: Option<&Refusal>,
+    reason: Option<Reason>,
+    at: Timestamp,
+    now: Timestamp,
+) -> impl Iterator<Item = Told> {
+    check.limits().enumerate().map(move |(n, seen)| {
+        let role = seen.map_or(Role::Enforce, |seen| seen.role);
+        let limit = seen.map_or(0, |seen| seen.quota.permits);
+        let verdict = seen.and_then(|seen| seen.verdict);
+        let shadow = role == Role::Shadow;
+        let refuses = match refusal {
+            None => false,
+            // No limit refuses: there is nothing that could count.
+            Some(Refusal::StoreDown { .. }) => !shadow,
+            Some(refusal) => refusal.violated().contains(&n),
+        };
+        let met = verdict.is_none_or(|verdict| verdict.met);
+        let mut reset = at + verdict.map_or(Duration::ZERO, |v| v.reset_after);
+        let mut retry_after = Duration::ZERO;
+        if refuses {
+            let whole = refusal.map(Refusal::retry_after);
+            reset = at + whole.unwrap_or_default();
+            retry_after = reset.since(now);
+        }
+        Told {
+            passes: !refuses,
+            shadowed: shadow && !met,
+            limit,
+            remaining: match (verdict, refuses) {
+                (Some(verdict), _) => verdict.remaining,
+                (None, true) => 0,
+                (None, false) => limit,
+            },
+            reset,
+            retry_after,
+            source: check.source(),
+            reason,
+        }
+    })
 }
