@@ -136,7 +136,8 @@ impl Config {
     }
 
     /// Reads the configuration that a Worker was built with, in JSON, and lays over it what its
-    /// environment says ([`laid_over`]); either may be absent.
+    /// environment says ([`laid_over`]); either may be absent. `origin`: what replaces the `origin`
+    /// of both, and the name of the variable that says so.
     ///
     /// # Errors
     ///
@@ -145,17 +146,23 @@ impl Config {
     pub fn from_layers(
         built: Option<&str>,
         environment: Option<&str>,
+        origin: Option<(&str, &str)>,
     ) -> Result<Self, ConfigError> {
-        match (built, environment) {
-            (None, None) => Err(ConfigError::of(
-                "EDGE",
-                "expected the configuration, as a JSON variable or in edge.toml, found nothing",
-            )),
-            (None, Some(only)) | (Some(only), None) => only.parse(),
-            (Some(built), Some(over)) => {
-                Self::from_json(laid_over(value_of(built)?, value_of(over)?))
+        let mut config = match (built, environment) {
+            (None, None) => {
+                return Err(ConfigError::of(
+                    "EDGE",
+                    "expected the configuration, as a JSON variable or in edge.toml, found nothing",
+                ));
             }
-        }
+            (None, Some(only)) | (Some(only), None) => value_of(only)?,
+            (Some(built), Some(over)) => laid_over(value_of(built)?, value_of(over)?),
+        };
+        let (Some((name, origin)), Value::Object(fields)) = (origin, &mut config) else {
+            return Self::from_json(config);
+        };
+        fields.insert("origin".to_owned(), origin.into());
+        Self::from_json(config).map_err(|error| error.renamed("origin", name))
     }
 
     /// The JSON Schema (2020-12) of the configuration.

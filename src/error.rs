@@ -86,6 +86,23 @@ impl ErrorKind {
         }
     }
 
+    /// The kind with this [`code`](Self::code).
+    pub(crate) fn of_code(code: &str) -> Option<Self> {
+        let kinds = [
+            Self::Config,
+            Self::Timeout,
+            Self::Unreachable,
+            Self::Unauthorised,
+            Self::Forbidden,
+            Self::QuotaExhausted,
+            Self::Server,
+            Self::Protocol,
+            Self::Command,
+            Self::TooLarge,
+        ];
+        kinds.into_iter().find(|kind| kind.code() == code)
+    }
+
     /// Whether such calls fail until somebody intervenes, so that one failure is as conclusive as
     /// several.
     pub const fn is_lasting(self) -> bool {
@@ -202,7 +219,7 @@ fn prefix(command: Option<&str>) -> String {
 
 /// Whether this can be the name of a command, such as `SET`, `JSON.GET`, `EVAL_RO` or
 /// `script|load`.
-fn is_command_name(name: &str) -> bool {
+pub(crate) fn is_command_name(name: &str) -> bool {
     name.len() <= LONGEST_NAME
         && name.starts_with(|first: char| first.is_ascii_alphabetic())
         && name

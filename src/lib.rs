@@ -143,6 +143,9 @@ pub mod values;
 #[doc(hidden)]
 pub mod store;
 
+#[doc(hidden)]
+pub mod ops;
+
 pub mod config;
 
 #[doc(hidden)]

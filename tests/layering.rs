@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each layer, and the other layers that it may import.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("clock", &[]),
     ("transport", &["clock"]),
     ("error", &["transport"]),
@@ -30,6 +30,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ),
     ("identity", &["clock", "config", "engine", "message"]),
     ("values", &["clock", "engine", "error", "redis", "store"]),
+    ("ops", &["engine"]),
     (
         "gateway",
         &[
@@ -49,6 +50,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
             "identity",
             "limiter",
             "message",
+            "ops",
             "redis",
             "store",
             "transport",

@@ -62,6 +62,14 @@ impl ConfigError {
         }])
     }
 
+    /// The same error, where the field `path` is read from elsewhere.
+    pub(super) fn renamed(mut self, path: &str, elsewhere: &str) -> Self {
+        for problem in self.problems.iter_mut().filter(|p| p.path == path) {
+            elsewhere.clone_into(&mut problem.path);
+        }
+        self
+    }
+
     /// All problems, in the order of their paths.
     pub fn problems(&self) -> &[ConfigProblem] {
         &self.problems

@@ -318,7 +318,7 @@ const fn problem(failure: Failure) -> Problem {
 impl<B: Body> Context<B> {
     /// Relays the origin's answer, with the gate's headers and without the hop-by-hop ones.
     fn relay(&mut self, origin: &impl OriginHead) -> Relay<B> {
-        let mut relay = Relay::untouched(self.after());
+        let mut relay = Relay::untouched(self.admission.source(), self.after());
         // With 101 the other protocol has begun, and the gate changes nothing any more.
         if origin.status() != 101 {
             let own = self.admission.headers();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::cache::{Fill, IfKept, Purge};
 use crate::engine::http_cache::{CacheStatus, DIGESTS};
+use crate::engine::limit::Source;
 use crate::identity::{Awaited, Patient, Verification};
 use crate::limiter::Work;
 use crate::message::answer::Answer;
@@ -91,6 +92,8 @@ pub enum Handoff<B: Body> {
 /// How the origin's answer is relayed to the client.
 #[derive(Debug)]
 pub struct Relay<B: Body> {
+    /// What decided about the limits.
+    pub source: Source,
     /// Headers that are removed, by lower-case name.
     pub remove: Vec<String>,
     /// Headers that are set.
@@ -121,8 +124,9 @@ impl<B: Body> After<B> {
 
 impl<B: Body> Relay<B> {
     /// Relays the answer unchanged.
-    pub(super) const fn untouched(after: After<B>) -> Self {
+    pub(super) const fn untouched(source: Source, after: After<B>) -> Self {
         Self {
+            source,
             remove: Vec::new(),
             set: Vec::new(),
             append: Vec::new(),

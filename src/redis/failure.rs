@@ -4,12 +4,15 @@
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, is_command_name};
 
 mod said;
 
 /// The error that an HTTP reply other than 2xx means, to the command with this name or to several.
 pub(super) fn from_reply(status: StatusCode, body: &[u8], command: Option<&str>) -> Error {
+    if let Some(error) = reported(body) {
+        return error;
+    }
     from_status_and_text(status, error_text(body).as_deref(), command)
 }
 
@@ -39,6 +42,27 @@ pub fn from_status_and_text(
     } else {
         from_status(status, text)
     }
+}
+
+/// The error that another client of the store has reported in this reply, which is no part of
+/// Upstash's protocol: that client knows the kind, and whether anything may have run.
+fn reported(body: &[u8]) -> Option<Error> {
+    let reply: Value = serde_json::from_slice(body).ok()?;
+    let kind = ErrorKind::of_code(reply.get("code")?.as_str()?)?;
+    let may_have_run = reply.get("may_have_run")?.as_bool()?;
+    let text = reply.get("error")?.as_str()?;
+    // The text begins as `Error` prints it, if it comes from there.
+    let own = text.strip_prefix(&format!("{kind}: ")).unwrap_or(text);
+    let (command, detail) = match own.split_once(": ") {
+        Some((name, detail)) if is_command_name(name) && is_upper(name) => (Some(name), detail),
+        _ => (None, own),
+    };
+    Some(Error::new(kind, may_have_run, quotable(detail)).of_command(command))
+}
+
+/// Names of commands are printed in capitals.
+fn is_upper(name: &str) -> bool {
+    !name.contains(|letter: char| letter.is_ascii_lowercase())
 }
 
 /// The error that Redis's own text means, in the reply to the command with this name.
@@ -305,6 +329,36 @@ mod tests {
                 from_text(crossed, None)
             );
         }
+    }
+
+    #[test]
+    fn what_another_client_reports_is_taken_as_it_is() {
+        let bad_request = StatusCode::BAD_REQUEST;
+        for error in [
+            Error::new(ErrorKind::Timeout, false, "it was not sent"),
+            Error::new(ErrorKind::Unreachable, true, "the connection broke"),
+            Error::new(ErrorKind::Command, true, "WRONGTYPE Operation").of_command(Some("GET")),
+            Error::new(ErrorKind::Config, false, "url: expected an address"),
+        ] {
+            let body = serde_json::json!({
+                "error": error.to_string(),
+                "code": error.code(),
+                "may_have_run": error.may_have_run(),
+            });
+            let body = body.to_string();
+            assert_eq!(from_reply(bad_request, body.as_bytes(), None), error);
+        }
+        // A text of another client's own, and none that is fit for logs.
+        let body = r#"{"error":"at https://s3cret.example","code":"server","may_have_run":true}"#;
+        let error = from_reply(bad_request, body.as_bytes(), None);
+        assert_eq!(
+            (error.kind(), error.may_have_run()),
+            (ErrorKind::Server, true)
+        );
+        assert!(!error.to_string().contains("s3cret"), "{error}");
+        let body = r#"{"error":"ERR x","code":"what","may_have_run":true}"#;
+        let error = from_reply(bad_request, body.as_bytes(), None);
+        assert_eq!(error.kind(), ErrorKind::Command, "no such kind");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod respond;
 mod run;
 mod task;
 mod token;
+mod told;
 
 pub use platform::ExecutionContext;
 pub use respond::respond;

@@ -1,14 +1,14 @@
-//! The Cloudflare Worker: reads its bindings once, and hands every request to the gate. `wasm/`
-//! exports [`handle`] to JavaScript.
+//! A gate with the bindings of a Cloudflare Worker: reads them once, and hands every request to the
+//! gate. `wasm/` exports these functions to JavaScript.
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
-use js_sys::{JSON, Reflect};
+use js_sys::{Function, JSON, Reflect};
 use wasm_bindgen::prelude::*;
 use web_sys::{Request, Response};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, ConfigProblem};
 use crate::error::Error;
 use crate::gateway::Problem;
 use crate::identity::AdminToken;
@@ -34,10 +34,6 @@ extern "C" {
     fn log_warning(message: &str);
 }
 
-/// The global that holds the configuration that the Worker was built with: `edge.toml` as JSON, in
-/// a string. `scripts/lib/edge-toml.mjs` writes it into the first line of `build/index.js`.
-const BUILT_WITH: &str = "OMNITRADE_EDGE_CONFIG";
-
 /// What the bindings say. Nothing is logged before a request: outside of requests, logs are lost.
 struct Bindings {
     config: Result<Config, ConfigError>,
@@ -45,25 +41,62 @@ struct Bindings {
     admin_token: Option<AdminToken>,
     /// The names of the bindings with white space around their values.
     spaced: Vec<&'static str>,
+    /// What is told of failures of the store.
+    listener: Option<Function>,
 }
 
-/// Reads the bindings, which `env` holds, for the requests that follow. The platform need not give
-/// the time or random numbers yet. Calls after the first request change nothing.
-pub fn prepare(env: &JsValue) {
-    BINDINGS.set(Some(Bindings::read(env)));
+/// Reads the bindings, which `env` holds, for the requests that follow. `built`: the configuration
+/// that the Worker was built with, as JSON. `listener`: what is told of each failure of the store.
+///
+/// The platform need not give the time or random numbers yet. Calls after the first request change
+/// nothing.
+pub fn prepare(env: &JsValue, built: Option<&str>, listener: Option<Function>) {
+    BINDINGS.set(Some(Bindings::read(env, built, listener)));
+}
+
+/// All that is wrong with the bindings, before the first request.
+pub fn problems() -> Vec<ConfigProblem> {
+    BINDINGS.with_borrow(|bindings| {
+        let bindings = bindings.as_ref();
+        let config = bindings.and_then(|bindings| bindings.config.as_ref().err());
+        let store = bindings.and_then(|bindings| bindings.store.as_ref().err());
+        let errors = config.into_iter().chain(store);
+        errors.flat_map(ConfigError::problems).cloned().collect()
+    })
 }
 
 /// The Worker's `fetch` handler, once the bindings were read. It returns a response if it can
 /// answer at once, and otherwise what `Promise.withResolvers` returns: the caller may resolve the
 /// promise, too, if the module breaks down before it does.
 pub fn handle(request: Request, context: ExecutionContext) -> JsValue {
-    let isolate = ISOLATE.with(|isolate| isolate.get_or_init(start).clone());
-    match isolate {
+    match isolate() {
         Some(isolate) => isolate.handle(request, context),
         None => respond(Problem::Misconfigured.answer())
             .unwrap_or_else(|_| Response::error())
             .into(),
     }
+}
+
+/// The limits alone of a request, for a program that answers it itself: see [`Isolate::admit`].
+pub fn admit(request: Request, context: ExecutionContext) -> JsValue {
+    isolate().map_or(JsValue::UNDEFINED, |isolate| {
+        isolate.admit(request, context)
+    })
+}
+
+/// Purges what the request names: see [`Isolate::purge_for`].
+pub fn purge(request: Request) -> JsValue {
+    isolate().map_or(JsValue::UNDEFINED, |isolate| isolate.purge_for(request))
+}
+
+/// What the gate has counted, in the text format of Prometheus.
+pub fn metrics() -> String {
+    isolate().map_or_else(String::new, |isolate| isolate.metrics())
+}
+
+/// The gate, made on the first call.
+fn isolate() -> Option<Rc<Isolate>> {
+    ISOLATE.with(|isolate| isolate.get_or_init(start).clone())
 }
 
 /// Makes the gate that the bindings describe. All that is wrong with them goes to the log, and none
@@ -74,6 +107,7 @@ fn start() -> Option<Rc<Isolate>> {
         store,
         admin_token,
         spaced,
+        listener,
     } = BINDINGS.take()?;
     let log = |error: &ConfigError| {
         for problem in error.problems() {
@@ -88,38 +122,47 @@ fn start() -> Option<Rc<Isolate>> {
         ));
     }
     let store = store.inspect_err(log).ok();
-    Isolate::new(&config?, store?, admin_token)
+    Isolate::new(&config?, store?, admin_token, listener)
         .inspect_err(log)
         .ok()
 }
 
 impl Bindings {
-    fn read(env: &JsValue) -> Self {
-        let config = config(env);
-        let (given, spaced) = trimmed(env, STORE);
+    fn read(env: &JsValue, built: Option<&str>, listener: Option<Function>) -> Self {
+        let (given, spaced) = trimmed(env, [STORE[0], STORE[1], ORIGIN]);
+        let [url, token, origin] = given;
+        let config = config(env, built, origin.as_deref());
+        let given = [url, token];
         Self {
             store: store(given, config.as_ref().ok()),
             config,
             admin_token: admin_token(env),
             spaced,
+            listener,
         }
     }
 }
 
 /// Reads the configuration that the Worker was built with, and lays the binding `EDGE` over it: a
-/// JSON variable, or the same JSON as text.
-fn config(env: &JsValue) -> Result<Config, ConfigError> {
-    let built = binding(&js_sys::global(), BUILT_WITH).and_then(|value| value.as_string());
+/// JSON variable, or the same JSON as text. An `origin` takes the place of theirs.
+fn config(env: &JsValue, built: Option<&str>, origin: Option<&str>) -> Result<Config, ConfigError> {
     let edge = binding(env, "EDGE").map(|edge| {
         let text = edge.as_string();
         text.or_else(|| JSON::stringify(&edge).ok()?.as_string())
             .unwrap_or_default()
     });
-    Config::from_layers(built.as_deref(), edge.as_deref())
+    Config::from_layers(
+        built,
+        edge.as_deref(),
+        origin.map(|origin| (ORIGIN, origin)),
+    )
 }
 
 /// The names of the bindings of the store: its address and its token.
 const STORE: [&str; 2] = ["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"];
+
+/// The name of the binding that takes the place of the origin in the configuration.
+const ORIGIN: &str = "EDGE_ORIGIN";
 
 /// The store; `None` if neither of its bindings exists. If there is no valid configuration, the
 /// bindings are only checked.

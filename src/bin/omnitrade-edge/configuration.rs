@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use jsonc_parser::{ParseOptions, parse_to_serde_value};
 use omnitrade_edge::config::{Config, ConfigProblem, laid_over};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Failure;
 
@@ -67,6 +67,8 @@ pub struct Configuration {
     given: Option<Value>,
     /// The size of the variable as compact JSON; `None` if it is not in a variable.
     bytes: Option<usize>,
+    /// The variable that replaces the origin, if there is one.
+    origin: Option<Value>,
 }
 
 impl Configurations {
@@ -100,6 +102,7 @@ impl Configurations {
                 environment: None,
                 given: Some(value),
                 bytes: None,
+                origin: None,
             };
             return Ok(Self {
                 file: name,
@@ -110,12 +113,10 @@ impl Configurations {
         let built = built
             .map(|(path, text)| built_with(path, text))
             .transpose()?;
-        let edge = value.pointer_mut("/vars/EDGE").map(Value::take);
-        let mut each = vec![Configuration::of(None, edge).map_err(wrong)?];
+        let mut each = vec![Configuration::of(None, &mut value).map_err(wrong)?];
         let environments = value.get_mut("env").and_then(Value::as_object_mut);
         for (environment, settings) in environments.into_iter().flatten() {
-            let edge = settings.pointer_mut("/vars/EDGE").map(Value::take);
-            let found = Configuration::of(Some(environment), edge);
+            let found = Configuration::of(Some(environment), settings);
             each.push(found.map_err(|problem| wrong(format!("env.{environment}.{problem}")))?);
         }
         // A Worker that is deployed to environments only needs no variable outside of them.
@@ -133,11 +134,14 @@ impl Configurations {
     /// The configuration that results, or all that is wrong with it: each with the file that it is
     /// in.
     pub fn check(&self, each: &Configuration) -> Result<Config, Vec<String>> {
-        let merged = match (&self.built, &each.given) {
+        let mut merged = match (&self.built, &each.given) {
             (None, None) => return Err(vec![self.absent(each)]),
             (None, Some(only)) | (Some((_, only)), None) => only.clone(),
             (Some((_, built)), Some(over)) => laid_over(built.clone(), over.clone()),
         };
+        if let Some(origin) = &each.origin {
+            merged = laid_over(merged, json!({ "origin": origin }));
+        }
         Config::from_json(merged).map_err(|error| {
             let problems = error.problems().iter();
             problems.map(|problem| self.told(each, problem)).collect()
@@ -211,9 +215,11 @@ impl Configurations {
 }
 
 impl Configuration {
-    /// The configuration for an environment whose variable has this value.
-    fn of(environment: Option<&str>, edge: Option<Value>) -> Result<Self, String> {
-        let (given, bytes) = match edge {
+    /// The configuration for an environment, out of its settings.
+    fn of(environment: Option<&str>, settings: &mut Value) -> Result<Self, String> {
+        let mut variable = |name| settings.pointer_mut(name).map(Value::take);
+        let origin = variable("/vars/EDGE_ORIGIN");
+        let (given, bytes) = match variable("/vars/EDGE") {
             // The Worker takes JSON as text, too.
             Some(Value::String(text)) => {
                 let read = serde_json::from_str(&text).map_err(|error| {
@@ -231,6 +237,8 @@ impl Configuration {
             environment: environment.map(str::to_owned),
             given,
             bytes,
+            // The Worker, too, takes an empty text for none.
+            origin: origin.filter(|origin| origin != ""),
         })
     }
 

@@ -247,22 +247,47 @@ fn the_environment_lies_over_what_the_worker_was_built_with() {
     let built = r#"{ "origin": "https://a.example", "redis": { "timeout": "1s" },
                      "routes": [{ "path": "/a" }, { "path": "/b" }] }"#;
     let over = r#"{ "origin": "https://b.example", "redis": { "key_prefix": "b" } }"#;
-    let both = Config::from_layers(Some(built), Some(over)).unwrap();
+    let both = Config::from_layers(Some(built), Some(over), None).unwrap();
     assert_eq!(
         (both.origin.as_str(), both.routes.len()),
         ("https://b.example", 2)
     );
     assert_eq!(both.redis.timeout.as_millis(), 1_000);
     assert_eq!(both.redis.key_prefix, "b");
-    let alone = Config::from_layers(Some(built), None).unwrap();
+    let alone = Config::from_layers(Some(built), None, None).unwrap();
     assert_eq!(alone.origin, "https://a.example");
-    assert!(Config::from_layers(None, Some(over)).is_ok());
-    let none = Config::from_layers(None, None).unwrap_err().to_string();
+    assert!(Config::from_layers(None, Some(over), None).is_ok());
+    let none = Config::from_layers(None, None, None)
+        .unwrap_err()
+        .to_string();
     assert_eq!(
         none,
         "EDGE: expected the configuration, as a JSON variable or in edge.toml, found nothing"
     );
-    assert!(Config::from_layers(Some(built), Some("7")).is_err());
+    assert!(Config::from_layers(Some(built), Some("7"), None).is_err());
+}
+
+#[test]
+fn a_variable_replaces_the_origin_and_is_named_if_it_is_wrong() {
+    let edge = r#"{ "origin": "https://a.example", "default_limits": ["x"] }"#;
+    let with = |edge, origin| Config::from_layers(None, edge, Some(("EDGE_ORIGIN", origin)));
+    let paths = |error: crate::config::ConfigError| {
+        let problems = error.problems().iter();
+        problems.map(|p| p.path.clone()).collect::<Vec<_>>()
+    };
+    let good = with(
+        Some(r#"{ "origin": "https://a.example" }"#),
+        "https://b.example/v1/",
+    );
+    assert_eq!(good.unwrap().origin, "https://b.example/v1");
+    assert!(with(Some("{}"), "https://b.example").is_ok());
+    let wrong = with(Some(edge), "b.example").unwrap_err();
+    assert_eq!(paths(wrong), ["EDGE_ORIGIN", "default_limits[0]"]);
+    // It alone would be a gate without limits.
+    assert_eq!(
+        paths(with(None, "https://b.example").unwrap_err()),
+        ["EDGE"]
+    );
 }
 
 #[test]

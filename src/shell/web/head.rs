@@ -92,6 +92,7 @@ const MOST_USUAL: usize = 24;
 #[derive(Debug)]
 pub struct RequestHead {
     request: Request,
+    limits_only: bool,
     usual: Rc<Usual>,
     /// What JavaScript has told: method, URL and the usual headers.
     text: String,
@@ -111,9 +112,19 @@ impl RequestHead {
         }
         Self {
             request,
+            limits_only: false,
             usual: Rc::clone(usual),
             text,
             lines,
+        }
+    }
+
+    /// The same request, of which only the limits are asked.
+    #[must_use]
+    pub fn limits_only(self) -> Self {
+        Self {
+            limits_only: true,
+            ..self
         }
     }
 
@@ -169,6 +180,10 @@ impl Head for RequestHead {
         // An empty text has one line, too.
         let names = names.split('\n').filter(|name| !name.is_empty());
         names.map(str::to_owned).collect()
+    }
+
+    fn asks_limits_only(&self) -> bool {
+        self.limits_only
     }
 }
 

@@ -1,3 +1,5 @@
+import { pipe } from "./pipe.js";
+
 /** Why there is no response: see `origin.rs`. */
 const FAILED = 0;
 const LATE = 1;
@@ -27,15 +29,12 @@ export async function send(client, plan, ms, done) {
   let lines = "";
   let response;
   try {
-    const request = forwarded(client, plan);
-    /** @type {RequestInit} */
-    const init = { redirect: "manual", signal: alarm.signal };
-    const upload = uploadOf(request);
-    if (upload) init.body = upload.readable;
-    const answered = fetch(request, init);
+    const { request, init, upload } = isWorker() ? forwarded(client, plan) : made(client, plan);
+    const answered = fetch(request, { ...init, signal: alarm.signal });
     // The upload goes on if the origin answers before it has the whole body.
     if (upload) pass(upload, alarm);
     response = await answered;
+    if (!isWorker()) response = decoded(response);
     for (const [name, value] of response.headers) lines += `${name}\n${value}\n`;
     // The client did not ask for another protocol, so it cannot speak one.
     if (response.status === 101 && !(/** @type {any} */ (response).webSocket)) response = undefined;
@@ -47,17 +46,117 @@ export async function send(client, plan, ms, done) {
 }
 
 /**
+ * Whether this is a Worker, whose runtime does more with requests than the Fetch Standard says.
+ */
+function isWorker() {
+  return "IdentityTransformStream" in globalThis;
+}
+
+/**
+ * @typedef {object} Onward a request on its way to the origin
+ * @property {Request} request
+ * @property {RequestInit} init what `fetch` gets beside it
+ * @property {Upload | undefined} upload its body, if that is passed on here
+ */
+
+/**
  * The client's request with another URL and other headers. Its body stays the same stream.
  *
  * Headers that do not change are copied without being read: as JavaScript strings, their octets
  * that are not UTF-8 would become U+FFFD. Nor is `cf` read, which would be parsed first.
  * @param {Request} client
  * @param {string} plan as of `send`
+ * @returns {Onward}
  */
 function forwarded(client, plan) {
-  const [url, keep, remove, ...set] = plan.split("\n");
+  const [url, ...changes] = plan.split("\n");
   const request = new Request(url, client);
-  const { headers } = request;
+  change(request.headers, changes);
+  const upload = uploadOf(request);
+  /** @type {RequestInit} */
+  const init = { redirect: "manual" };
+  if (upload) init.body = upload.readable;
+  return { request, init, upload };
+}
+
+/**
+ * The same by the Fetch Standard. Neither what the client's request says to a browser nor its
+ * signal goes on: others may wait for the response.
+ * @param {Request} client
+ * @param {string} plan as of `send`
+ * @returns {Onward}
+ */
+function made({ method, headers: own, body }, plan) {
+  const [url, ...changes] = plan.split("\n");
+  const headers = new Headers(own);
+  change(headers, changes);
+  // The first is made of the URL, and the second refused by Node.
+  headers.delete("host");
+  headers.delete("expect");
+  const codings = headers.get("accept-encoding");
+  if (codings !== null) headers.set("accept-encoding", decodable(codings));
+  /** @type {RequestInit & { duplex: "half" }} */
+  const init = { method, headers, redirect: "manual", duplex: "half" };
+  let upload;
+  if (body && method !== "GET" && method !== "HEAD") {
+    const { readable, writable } = pipe(lengthIn(headers));
+    upload = { from: body.getReader(), to: writable.getWriter(), readable, room: 0 };
+    init.body = readable;
+  }
+  return { request: new Request(url, init), init: {}, upload };
+}
+
+/** The content codings that all platforms undo before a program reads a body. */
+const UNDONE = ["gzip", "x-gzip", "deflate", "br"];
+
+/**
+ * Of an `Accept-Encoding`, the codings that can be handed on or undone, whatever the platform does.
+ * @param {string} codings
+ */
+function decodable(codings) {
+  const all = codings.split(",").map((member) => member.trim());
+  const kept = all.filter((member) => [...UNDONE, "identity"].includes(nameOf(member)));
+  return kept.join(", ") || "identity";
+}
+
+/**
+ * The name of a content coding, without a weight.
+ * @param {string} member
+ */
+function nameOf(member) {
+  return member.split(";")[0].trim().toLowerCase();
+}
+
+/**
+ * The response, whose head says nothing of a content coding that the platform has undone. A Worker's
+ * runtime applies it again on the way to the client; other platforms do not.
+ *
+ * Only what came from the network has a URL. What another function of the program has answered is as
+ * its head says.
+ * @param {Response} response
+ */
+function decoded(response) {
+  const { status, statusText, headers, body, url } = response;
+  const codings = headers.get("content-encoding")?.split(",").map(nameOf) ?? [];
+  const isUndone = codings.length > 0 && codings.every((coding) => UNDONE.includes(coding));
+  if (!isUndone || url === "" || status < 200 || status === 304) return response;
+  const own = new Headers(headers);
+  for (const name of ["content-encoding", "content-length", ...DIGESTS]) own.delete(name);
+  // RFC 9110 §8.8.1: a strong validator changes whenever the octets of the content do.
+  const tag = own.get("etag");
+  if (tag !== null && !tag.startsWith("W/")) own.set("etag", `W/${tag}`);
+  const content = status === 204 || status === 205 ? null : body;
+  return new Response(content, { status, statusText, headers: own });
+}
+
+/** What tells the octets of a body as it was sent. */
+const DIGESTS = ["content-digest", "repr-digest", "digest", "content-md5"];
+
+/**
+ * @param {Headers} headers
+ * @param {string[]} changes lines of a plan, without the URL
+ */
+function change(headers, [keep, remove, ...set]) {
   if (keep !== "*") {
     const kept = keep.split(",");
     for (const name of [...headers.keys()]) if (!kept.includes(name)) headers.delete(name);
@@ -65,7 +164,6 @@ function forwarded(client, plan) {
   const removed = remove.split(",");
   for (let at = 0; at + 1 < removed.length; at++) headers.delete(removed[at]);
   for (let at = 0; at + 1 < set.length; at += 2) headers.set(set[at], set[at + 1]);
-  return request;
 }
 
 /** Aborts a request when its time is over. Each chunk that is passed on starts the time again. */
@@ -116,10 +214,11 @@ class Alarm {
 
 /**
  * @typedef {object} Upload a body on its way from the client to the origin
- * @property {ReadableStreamBYOBReader} from
+ * @property {ReadableStreamBYOBReader | ReadableStreamDefaultReader} from
  * @property {WritableStreamDefaultWriter} to
  * @property {ReadableStream} readable what the origin gets
- * @property {number} room the size of the memory that a chunk is read into
+ * @property {number} room the size of the memory that a chunk is read into; 0: chunks bring their
+ *   own
  */
 
 /**
@@ -151,11 +250,11 @@ function uploadOf({ method, headers, body }) {
  * @param {Alarm} alarm
  */
 async function pass({ from, to, room }, alarm) {
-  let memory = new Uint8Array(room);
+  let memory = room > 0 ? new Uint8Array(room) : undefined;
   for (;;) {
     let piece;
     try {
-      piece = await from.read(memory);
+      piece = await (memory ? from.read(memory) : /** @type {ReadableStreamDefaultReader} */ (from).read());
     } catch {
       // The client broke off.
       alarm.abort();
@@ -171,7 +270,7 @@ async function pass({ from, to, room }, alarm) {
     alarm.progress();
     if (piece.done) return;
     // The origin has the chunk: the next one may use the same memory.
-    memory = new Uint8Array(piece.value.buffer);
+    if (memory) memory = new Uint8Array(piece.value.buffer);
   }
 }
 
@@ -182,17 +281,6 @@ async function pass({ from, to, room }, alarm) {
 function lengthIn(headers) {
   const text = headers.get("content-length") ?? "";
   return /^\+?\d+$/.test(text) && Number(text) < 2 ** 64 ? Number(text) : undefined;
-}
-
-/**
- * Both ends of a pipe for a body of this length, if that is known. The pipe has no buffer: each
- * write waits until the bytes are read.
- * @param {number | undefined} length in bytes
- * @returns {TransformStream}
- */
-function pipe(length) {
-  const { FixedLengthStream, IdentityTransformStream } = /** @type {any} */ (globalThis);
-  return length === undefined ? new IdentityTransformStream() : new FixedLengthStream(length);
 }
 
 /**

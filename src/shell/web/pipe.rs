@@ -1,28 +1,20 @@
-//! Pipes for bytes: the runtime has them in addition to the Fetch API.
+//! Pipes for bytes: see `pipe.js`.
 
 use wasm_bindgen::prelude::*;
 use web_sys::{ReadableStream, WritableStream};
 
-#[wasm_bindgen]
+#[wasm_bindgen(module = "/src/shell/web/pipe.js")]
 extern "C" {
-    /// A body that is sent with `Transfer-Encoding: chunked`.
-    type IdentityTransformStream;
+    type Pipe;
 
-    #[wasm_bindgen(constructor, catch)]
-    fn new() -> Result<IdentityTransformStream, JsValue>;
-
-    #[wasm_bindgen(method, getter)]
-    fn readable(this: &IdentityTransformStream) -> ReadableStream;
+    #[wasm_bindgen(catch, js_name = pipe)]
+    fn js_pipe(length: Option<f64>) -> Result<Pipe, JsValue>;
 
     #[wasm_bindgen(method, getter)]
-    fn writable(this: &IdentityTransformStream) -> WritableStream;
+    fn readable(this: &Pipe) -> ReadableStream;
 
-    /// A body that is sent with `Content-Length`, and must have this length.
-    #[wasm_bindgen(extends = IdentityTransformStream)]
-    type FixedLengthStream;
-
-    #[wasm_bindgen(constructor, catch)]
-    fn new(length: f64) -> Result<FixedLengthStream, JsValue>;
+    #[wasm_bindgen(method, getter)]
+    fn writable(this: &Pipe) -> WritableStream;
 }
 
 /// Both ends of a pipe for a body of `length` bytes, if that is known. The pipe has no buffer: each
@@ -36,9 +28,6 @@ pub fn pipe(length: Option<u64>) -> Result<(ReadableStream, WritableStream), JsV
         clippy::cast_precision_loss,
         reason = "no body has so many bytes that a float would not count them"
     )]
-    let pipe = match length {
-        Some(length) => FixedLengthStream::new(length as f64)?.into(),
-        None => IdentityTransformStream::new()?,
-    };
+    let pipe = js_pipe(length.map(|length| length as f64))?;
     Ok((pipe.readable(), pipe.writable()))
 }

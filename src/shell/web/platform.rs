@@ -26,19 +26,25 @@ extern "C" {
     #[wasm_bindgen(js_name = setTimeout)]
     pub fn set_timeout(callback: &JsValue, ms: f64) -> JsValue;
 
+    /// Cancels a timer that has not fired yet.
+    #[wasm_bindgen(js_name = clearTimeout)]
+    pub fn clear_timeout(id: &JsValue);
+}
+
+#[wasm_bindgen(module = "/src/shell/web/web.js")]
+extern "C" {
     /// A promise, and the function that resolves it.
     #[derive(Clone)]
     pub type Resolvers;
 
-    #[wasm_bindgen(js_namespace = Promise, js_name = withResolvers)]
+    #[wasm_bindgen(js_name = withResolvers)]
     pub fn with_resolvers() -> Resolvers;
 
     #[wasm_bindgen(method)]
     pub fn resolve(this: &Resolvers, value: &JsValue);
 
-    /// Cancels a timer that has not fired yet.
-    #[wasm_bindgen(js_name = clearTimeout)]
-    pub fn clear_timeout(id: &JsValue);
+    #[wasm_bindgen(js_name = setIdleTimeout)]
+    fn set_idle_timeout(callback: &JsValue, ms: f64);
 }
 
 /// A duration as [`set_timeout`] takes it: in milliseconds, and no longer than timers accept.
@@ -90,6 +96,13 @@ impl Drop for Hold {
 /// Waits for `duration`.
 pub async fn sleep(duration: Duration) {
     let elapsed = Promise::new(&mut |resolve, _| drop(set_timeout(&resolve, timeout(duration))));
+    // A timer's promise is never rejected.
+    let _ = JsFuture::from(elapsed).await;
+}
+
+/// Waits for `duration`, unless the whole program has nothing else to wait for and ends.
+pub async fn idle(duration: Duration) {
+    let elapsed = Promise::new(&mut |resolve, _| set_idle_timeout(&resolve, timeout(duration)));
     // A timer's promise is never rejected.
     let _ = JsFuture::from(elapsed).await;
 }

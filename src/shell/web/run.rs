@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use js_sys::Math;
+use js_sys::{Function, Math};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{ReadableStream, Request, Response};
@@ -15,11 +15,12 @@ use crate::cache::{Fill, Inserted, LONGEST_WAIT, Purge};
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
 use crate::error::Error;
-use crate::gateway::{After, Context, Gate, Handoff, Problem, Relay, Respond, Step};
+use crate::gateway::{After, BodyRequest, Context, Gate, Handoff, Problem, Relay, Respond, Step};
 use crate::identity::AdminToken;
 use crate::limiter::Work;
 use crate::message::body::BodyError;
 use crate::message::forward::Failure;
+use crate::ops::Counters;
 use crate::redis::{Command, RestClient, Value};
 use crate::shell::FetchTransport;
 use crate::store::{ADMIT, Ask, KEEP, Write};
@@ -28,10 +29,10 @@ use super::body::JsBody;
 use super::head::{RequestHead, Usual};
 use super::origin::{Answered, Part};
 use super::platform::{
-    ExecutionContext, Hold, Signal, Timer, keep_alive, now, sleep, warn, with_resolvers,
+    ExecutionContext, Hold, Signal, Timer, idle, keep_alive, now, sleep, warn, with_resolvers,
 };
 use super::respond::Wait;
-use super::{origin, respond, task, token};
+use super::{origin, respond, task, token, told};
 
 /// How long work goes on after a response, at most: the platform ends it after 30 s. Permits that
 /// are overdue later are returned by a later request.
@@ -50,11 +51,14 @@ pub struct Isolate {
     gate: RefCell<Gate<JsBody>>,
     store: Option<Store>,
     usual: Rc<Usual>,
+    counters: RefCell<Counters>,
+    /// What is told of each failure of the store.
+    listener: Option<Function>,
 }
 
 impl Isolate {
     /// A gate with an empty memory; without a store it is in local mode, without a token some admin
-    /// pages are not there.
+    /// pages are not there. `listener`: what is told of each failure of the store.
     ///
     /// # Errors
     ///
@@ -63,19 +67,91 @@ impl Isolate {
         config: &Config,
         store: Option<Store>,
         admin_token: Option<AdminToken>,
+        listener: Option<Function>,
     ) -> Result<Rc<Self>, ConfigError> {
         let gate = Gate::new(config, store.is_some(), Math::random().to_bits())?;
         Ok(Rc::new(Self {
             gate: RefCell::new(gate.with_admin_token(admin_token)),
             store,
             usual: Rc::new(Usual::of(config)),
+            counters: RefCell::default(),
+            listener,
         }))
     }
 
     /// Answers a request: at once with a response where memory suffices, else with a promise
     /// and the function that resolves it.
     pub fn handle(self: &Rc<Self>, request: Request, context: ExecutionContext) -> JsValue {
+        let (run, step) = self.begin(RequestHead::of(request, &self.usual), context);
+        match step {
+            Step::Respond(respond) => run.answer(respond).into(),
+            step => later(async move { run.carry_out(step).await.into() }),
+        }
+    }
+
+    /// Asks only the limits about a request: a promise of what [`told::admission`] returns, and the
+    /// function that resolves it.
+    pub fn admit(self: &Rc<Self>, request: Request, context: ExecutionContext) -> JsValue {
+        let head = RequestHead::of(request, &self.usual).limits_only();
+        let (run, mut step) = self.begin(head, context);
+        later(async move {
+            let mut held = None;
+            loop {
+                step = match run.advance(step, &mut held).await {
+                    Advance::Step(step) => step,
+                    Advance::Respond(mut respond) => {
+                        run.count(&respond);
+                        let after = std::mem::replace(&mut respond.after, After::nothing());
+                        let has_store = run.isolate.store.is_some();
+                        run.work_after(after);
+                        return told::admission(respond, has_store, now());
+                    }
+                    // Nothing but the limits was asked, so no step leads there.
+                    Advance::Relay(..) | Advance::Failed => return JsValue::UNDEFINED,
+                };
+            }
+        })
+    }
+
+    /// Purges what `request` names in its body, as the admin page does, but without its token: a
+    /// promise of what [`told::purged`] returns, and the function that resolves it.
+    pub fn purge_for(self: &Rc<Self>, request: Request) -> JsValue {
         let head = RequestHead::of(request, &self.usual);
+        let isolate = Rc::clone(self);
+        later(async move {
+            let reading = BodyRequest::PURGE;
+            let body = origin::read(head.request().body(), reading.most(), None).await;
+            let body = body.map_err(|part| part.why);
+            let step = {
+                let mut gate = isolate.gate.borrow_mut();
+                gate.body_read(&head, reading, body, now())
+            };
+            let (step, failure) = match step {
+                Step::Purge(purge) => match isolate.purge(&purge).await {
+                    Some(replies) => {
+                        let failure = told::failure_of(&replies).cloned();
+                        let mut gate = isolate.gate.borrow_mut();
+                        (gate.purged(&purge, replies, now()), failure)
+                    }
+                    None => return JsValue::UNDEFINED,
+                },
+                step => (step, None),
+            };
+            match step {
+                Step::Respond(respond) => told::purged(respond, failure.as_ref()),
+                _ => JsValue::UNDEFINED,
+            }
+        })
+    }
+
+    /// What this isolate has counted, in the text format of Prometheus.
+    pub fn metrics(&self) -> String {
+        let state = self.gate.borrow().store_state();
+        self.counters.borrow().text(state)
+    }
+
+    /// The first step for a request.
+    fn begin(self: &Rc<Self>, head: RequestHead, context: ExecutionContext) -> (Run, Step<JsBody>) {
         let now = now();
         let mut gate = self.gate.borrow_mut();
         let step = gate.decide(&head, now);
@@ -87,10 +163,7 @@ impl Isolate {
             head,
             context,
         };
-        match step {
-            Step::Respond(respond) => run.answer(respond).into(),
-            step => later(async move { run.carry_out(step).await.into() }),
-        }
+        (run, step)
     }
 }
 
@@ -236,6 +309,11 @@ impl Run {
                     *held = Some(Hold::on(&self.context));
                 }
                 let answered = origin::fetch(self.head.request(), &fetch).await;
+                self.isolate.counters.borrow_mut().origin(match &answered {
+                    Ok(_) => "answered",
+                    Err(Failure::Failed) => "failed",
+                    Err(Failure::TimedOut) => "timed_out",
+                });
                 match (self.origin_answered(context, &answered), answered) {
                     (Handoff::Step(step), answered) => {
                         let origin = answered.iter().map(|origin| &origin.response);
@@ -261,23 +339,47 @@ impl Run {
 
     /// Answers, and starts the work that follows the response.
     fn answer(self, answer: Respond<JsBody>) -> Response {
+        self.count(&answer);
         let response = respond::respond(answer.answer).unwrap_or_else(|_| refused());
+        self.work_after(answer.after);
+        response
+    }
+
+    /// Starts the work that follows an answer.
+    fn work_after(self, after: After<JsBody>) {
         let After {
             writes,
             calls,
             refresh,
-        } = answer.after;
+        } = after;
         self.write_later(writes);
         self.call(calls);
         if let Some(step) = refresh {
             let context = self.context.clone();
             keep_alive(&context, async move { self.refresh(*step).await });
         }
-        response
+    }
+
+    /// Counts an answer of the gate's own.
+    fn count(&self, respond: &Respond<JsBody>) {
+        let mut counters = self.isolate.counters.borrow_mut();
+        if let Some(admission) = &respond.admission {
+            counters.limited(admission.source(), admission.refusal().is_some());
+        }
+        if let Some(member) = respond.answer.header("cache-status") {
+            counters.cached(member);
+        }
     }
 
     /// Relays the origin's response, and keeps a copy if one is to be stored.
     async fn hand_on(&self, origin: &Answered, mut relay: Relay<JsBody>) -> Response {
+        {
+            let mut counters = self.isolate.counters.borrow_mut();
+            counters.limited(relay.source, false);
+            if let Some(said) = &relay.cache_status {
+                counters.cached(&said.otherwise);
+            }
+        }
         let written = self.write_later(std::mem::take(&mut relay.after.writes));
         self.call(std::mem::take(&mut relay.after.calls));
         let mut body = None;
@@ -395,15 +497,27 @@ impl Isolate {
     /// Runs the script; `None` without a store.
     async fn ask(&self, ask: &Ask) -> Option<Result<Value, Error>> {
         let store = self.store.as_ref()?;
-        Some(store.script(&ADMIT, &ask.keys, &ask.args).await)
+        let reply = store.script(&ADMIT, &ask.keys, &ask.args).await;
+        self.heard(reply.as_ref().err());
+        Some(reply)
+    }
+
+    /// Counts a call of the store, and reports its failure.
+    fn heard(&self, failure: Option<&Error>) {
+        let result = failure.map_or("ok", Error::code);
+        self.counters.borrow_mut().store(result);
+        if let (Some(listener), Some(error)) = (&self.listener, failure) {
+            told::report(listener, error);
+        }
     }
 
     /// Runs the commands of a purge; `None` without a store.
     async fn purge(&self, purge: &Purge) -> Option<Result<Vec<Result<Value, Error>>, Error>> {
         let store = self.store.as_ref()?;
         let replies = store.pipeline(&purge.commands()).await;
-        let each = replies.iter().flatten().filter_map(|r| r.as_ref().err());
-        for error in each.chain(replies.as_ref().err()).take(1) {
+        let failure = told::failure_of(&replies);
+        self.heard(failure);
+        if let Some(error) = failure {
             warn(&format!("store: purge: {error}"));
         }
         Some(replies)
@@ -442,7 +556,7 @@ impl Isolate {
     async fn sweep(&self, mut wait: Duration) {
         let start = now();
         loop {
-            sleep(wait).await;
+            idle(wait).await;
             let call = self.gate.borrow_mut().sweep(now());
             if let Some(call) = call {
                 self.call(&call).await;
@@ -505,6 +619,7 @@ impl Isolate {
                 store.command(&command).await
             }
         };
+        self.heard(written.as_ref().err());
         if let Err(error) = written {
             let mut gate = self.gate.borrow_mut();
             gate.note_failure(&error);

@@ -84,3 +84,23 @@ function copyOf(origin, body) {
     return new Response(content, { status, headers: origin.headers });
   }
 }
+
+/** As `Promise.withResolvers`, which Node 20 does not have. */
+export function withResolvers() {
+  let resolve;
+  const promise = new Promise((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}
+
+/**
+ * Starts a timer that does not keep a program from ending.
+ * @param {() => void} callback
+ * @param {number} ms
+ */
+export function setIdleTimeout(callback, ms) {
+  const timer = setTimeout(callback, ms);
+  /** @type {any} */ (timer)?.unref?.();
+  /** @type {any} */ (globalThis).Deno?.unrefTimer?.(timer);
+}
