@@ -11,13 +11,12 @@ import { bootstrap } from "./lib/bootstrap.mjs";
 import { compileConfiguration } from "./lib/edge-toml.mjs";
 import {
   areCurrent,
-  GATE_GLOBALS,
+  bundleWorker,
   kilobytes,
   MODULE_SOURCES,
   moduleEnvironment,
   optimize,
   target,
-  virtualModules,
   wrapGlue,
 } from "./lib/modules.mjs";
 import { buildPackage } from "./lib/package.mjs";
@@ -66,11 +65,15 @@ export async function buildPanickingWorker() {
 async function compileWorker({ feature, folder, names }) {
   const started = new Date();
   const [script, module] = ["index.js", "index_bg.wasm"].map((name) => join(folder, name));
-  if (await areCurrent([script, module, names], MODULE_SOURCES)) return false;
+  if (await areCurrent([script, module, names], [...MODULE_SOURCES, "pkg/src"])) return false;
 
   const scratch = scratchFolder();
-  const [{ bindgen }] = await Promise.all([ensureBindgen(), compileModule(feature)]);
-  await run(bindgen, [join(target, WASM_TARGET, "release/omnitrade_edge_wasm.wasm"), scratch]);
+  const [bindgen] = await Promise.all([ensureBindgen(), compileModule(feature)]);
+  // As wasm-pack does for the npm package: both have the same module.
+  await run(bindgen, [
+    ...[join(target, WASM_TARGET, "release/omnitrade_edge_wasm.wasm"), "--target", "web", "--no-typescript"],
+    ...["--out-dir", scratch, "--out-name", "index", "--omit-default-module-path"],
+  ]);
 
   const withNames = await optimize(join(scratch, "index_bg.wasm"), join(scratch, "named.wasm"));
 
@@ -79,7 +82,10 @@ async function compileWorker({ feature, folder, names }) {
   await mkdir(dirname(names), { recursive: true });
   await writeFile(names, withNames);
   await writeFile(module, withoutCustomSections(withNames));
-  await writeFile(script, await bundleEntry(join(scratch, "index_bg.js")));
+  await writeFile(
+    script,
+    await bundleWorker({ glue: await wrapGlue({ file: join(scratch, "index.js") }), module: "./index_bg.wasm" }),
+  );
   // A source that was saved during the build must be newer than the build.
   for (const file of [script, module, names]) await utimes(file, started, started);
   return true;
@@ -96,26 +102,6 @@ async function compileModule(feature) {
     ],
     { env: moduleEnvironment },
   );
-}
-
-/**
- * `wasm/entry.js` with its glue, as one module.
- * @param {string} glue the file that wasm-bindgen wrote
- */
-async function bundleEntry(glue) {
-  const { build } = await import("esbuild");
-  const { outputFiles } = await build({
-    entryPoints: [join(root, "wasm/entry.js")],
-    plugins: [virtualModules({ glue: () => wrapGlue({ file: glue, globals: GATE_GLOBALS }) })],
-    bundle: true,
-    minify: true,
-    format: "esm",
-    target: "es2024",
-    external: ["*.wasm", "cloudflare:*"],
-    write: false,
-    logLevel: "warning",
-  });
-  return outputFiles[0].contents;
 }
 
 if (process.argv[1] === import.meta.filename) {

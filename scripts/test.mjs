@@ -2,6 +2,10 @@
  * `npm test`: runs every check, even after a failed one.
  *
  *     npm test -- --only fmt,clippy     only these; `lint` stands for those that run no test
+ *
+ * The steps `worker-over-…` run the Worker's tests over `createGate` of the npm package. Those that
+ * run all of them run only if they are named, because `pkg/src/worker.js` and `pkg/src/gate.js`
+ * have nearly everything in common.
  */
 import { parseArgs, stripVTControlCharacters } from "node:util";
 import { buildPanickingWorker, buildWorker } from "./build.mjs";
@@ -16,6 +20,7 @@ import { ensureLinters, ensureNextest, ensureRust, ensureWasmTarget } from "./li
  * @typedef {object} Step
  * @property {string} name
  * @property {boolean} [lint] runs no test
+ * @property {boolean} [long] runs only if it is named
  * @property {(() => Promise<unknown>)[]} [needs] what has to be installed or built first
  * @property {string[]} [command]
  * @property {Record<string, string>} [env]
@@ -115,6 +120,31 @@ const steps = [
     needs: [requireRedis, buildPanickingWorker, buildWorker, buildCommandLine],
     command: [...nodeTest, "tests/worker/**/*.test.mjs"],
   },
+  {
+    name: "create-gate",
+    needs: [requireRedis, buildWorker, buildPackage, buildCommandLine],
+    command: [...nodeTest, "tests/create-gate/**/*.test.mjs", "tests/clients/**/*.test.mjs"],
+  },
+  {
+    // What differs there is who calls the store, who sends requests, and what is logged.
+    name: "worker-over-create-gate",
+    needs: [requireRedis, buildPackage, buildCommandLine],
+    command: [
+      ...nodeTest,
+      ...["cache", "clustered-store", "key-locking", "limits", "limits-store", "store-events", "uploads"].map(
+        (name) => `tests/worker/${name}.test.mjs`,
+      ),
+    ],
+    env: { EDGE_FORM: "create-gate-over-store" },
+  },
+  ...["create-gate", "create-gate-over-store"].map((form) => ({
+    name: `worker-over-${form}-all`,
+    long: true,
+    needs: [requireRedis, buildPanickingWorker, buildWorker, buildPackage, buildCommandLine],
+    // The bindings of a Worker are no options of `createGate`, which throws if they are wrong.
+    command: [...nodeTest, "tests/worker/!(config).test.mjs"],
+    env: { EDGE_FORM: form },
+  })),
   {
     name: "browser",
     needs: [requireRedis, requireChromium, buildWorker, buildCommandLine],
@@ -216,7 +246,7 @@ function counted(text) {
 
 function chosen() {
   const { values } = parseArgs({ options: { only: { type: "string" } } });
-  if (values.only === undefined) return steps;
+  if (values.only === undefined) return steps.filter(({ long }) => !long);
   const names = values.only.split(",");
   const unknown = names.find((name) => name !== "lint" && !steps.some((step) => step.name === name));
   if (unknown !== undefined) {

@@ -41,7 +41,44 @@ declare module "omnitrade-edge:platform" {
 declare module "omnitrade-edge:glue/gate" {
   /** The same for the gate. The globals that not every instance may use are parameters. */
   export function makeGlue(functions: PlatformFunctions): Glue & {
-    prepare(env: object): void;
-    fetch(request: Request, context: unknown): Response | Later;
+    prepare(env: object, built?: string, onFailure?: (failure: Failure) => void): void;
+    /** Paths and messages in turns. */
+    problems(): string[];
+    fetch(request: Request, context: unknown): Response | Later<Response>;
+    /** The response if the request is refused, the headers in lines, and the limits as JSON. */
+    admit(request: Request, context: unknown): Later<[Response | undefined, string, string]>;
+    /** The status and the body of the answer, and the failure of the store, if there was one. */
+    purge(request: Request): Later<[number, string, Failure | undefined]>;
+    metrics(): string;
   };
+}
+
+declare namespace WebAssembly {
+  class Instance {
+    constructor(module: Module, imports: object);
+    readonly exports: Record<string, unknown>;
+  }
+}
+
+/** What the gate uses of the platform that not every instance may use. */
+interface PlatformFunctions {
+  fetch: typeof fetch;
+  setTimeout: typeof setTimeout;
+  clearTimeout: typeof clearTimeout;
+  console: Pick<Console, "error" | "warn">;
+  Math: Pick<Math, "random">;
+  Response: typeof Response;
+}
+
+/** A value that comes later, and what gives another one in its place. */
+interface Later<T> {
+  promise: Promise<T | undefined>;
+  resolve(value: T | undefined): void;
+}
+
+/** A failure of the store: its text, its code, whether the call may have run, and Redis's own code. */
+type Failure = [text: string, code: string, mayHaveRun: boolean, redisCode: string | undefined];
+
+declare module "cloudflare:workers" {
+  export const env: Record<string, unknown>;
 }

@@ -17,13 +17,11 @@ export function failed() {
   return new Response(FAILED, { status: 500, headers });
 }
 
-/** @typedef {import("./imports.js").PlatformFunctions} PlatformFunctions */
-
 /**
  * @typedef {object} Bindings what an instance is configured by
  * @property {Record<string, unknown>} env those of a Worker: `EDGE`, …
  * @property {string} [built] the configuration that lies under `EDGE`, as JSON
- * @property {(failure: import("./imports.js").Failure) => void} [onFailure] is told of each failure
+ * @property {(failure: Failure) => void} [onFailure] is told of each failure
  *   of the store
  */
 
@@ -82,7 +80,7 @@ export class Instance {
   /**
    * What comes later; nothing as soon as the instance breaks down.
    * @template T
-   * @param {import("./imports.js").Later<T>} later
+   * @param {Later<T>} later
    * @returns {Promise<T | undefined>}
    */
   wait({ promise, resolve }) {
@@ -97,7 +95,7 @@ export class Instance {
   /**
    * The answer that comes later, or a 500 as soon as the instance breaks down. Each request makes
    * its own response, because a Worker's platform lets none use objects of another.
-   * @param {import("./imports.js").Later<Response>} later
+   * @param {Later<Response>} later
    * @returns {Promise<Response>}
    */
   answer(later) {

@@ -7,11 +7,9 @@ import * as platform from "cloudflare:workers";
 import { failed, Instance } from "./instance.js";
 
 /** The bindings that the gate reads. */
-const BINDINGS = [
-  ...["EDGE", "EDGE_ORIGIN", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "EDGE_ADMIN_TOKEN"],
-];
+const BINDINGS = [...["EDGE", "EDGE_ORIGIN", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "EDGE_ADMIN_TOKEN"]];
 
-/** @type {import("./instance.js").PlatformFunctions} */
+/** @type {PlatformFunctions} */
 const REAL = { fetch, setTimeout, clearTimeout, console, Math, Response };
 
 /**

@@ -1,8 +1,9 @@
 // ───── "@omnitrade/edge/clients": other clients as a Store. Structural: no version of theirs is bound. ─────
 import type { Store } from "./index.js";
-/** ioredis: binary-safe through `callBuffer`. */
+/** ioredis: binary-safe through `callBuffer`, which gets texts and `Buffer`s. */
 export declare function fromIoredis(client: {
-  callBuffer(command: string, ...args: (string | Uint8Array)[]): Promise<unknown>;
+  // biome-ignore lint/suspicious/noExplicitAny: a narrower type would exclude the overloads of ioredis
+  callBuffer(command: string, ...args: any[]): Promise<unknown>;
 }): Store;
 /** node-redis 5: `sendCommand`. */
 export declare function fromNodeRedis(client: {

@@ -22,10 +22,16 @@ export const MODULE_SOURCES = [
 ];
 
 /**
- * What of the platform not every instance of the gate may use: `wasm/entry.js` runs a rehearsal
- * with others.
+ * What of the platform not every instance of the gate may use: `pkg/src/worker.js` runs a rehearsal
+ * with others, and `pkg/src/gate.js` lets a store stand in for `fetch`.
  */
-export const GATE_GLOBALS = ["fetch", "setTimeout", "clearTimeout", "console", "Math", "Response"];
+const GATE_GLOBALS = ["fetch", "setTimeout", "clearTimeout", "console", "Math", "Response"];
+
+/**
+ * The functions of the glue by which its caller can make the instance, and so can wrap what it
+ * exports.
+ */
+const INSTANCE_FUNCTIONS = ["__wbg_get_imports", "__wbg_finalize_init"];
 
 /**
  * Optimizes a module. The names of its functions stay in it.
@@ -40,29 +46,33 @@ export async function optimize(from, to) {
 }
 
 /**
- * What wasm-bindgen wrote and the JavaScript beside the Rust sources, as a module with a function
- * `makeGlue`, so that each instance can have functions and variables of its own.
- * @param {{ file: string, globals?: string[], also?: string[] }} options `globals`: what is global
- *   in the glue, but a parameter of `makeGlue`; `also`: functions that `makeGlue` returns with the
- *   exports of the glue
+ * What wasm-bindgen wrote for the gate and the JavaScript beside the Rust sources, as a module with
+ * a function `makeGlue`, so that each instance can have functions and variables of its own.
+ * @param {{ file: string }} options
  */
-export async function wrapGlue({ file, globals = [], also = [] }) {
+export async function wrapGlue({ file }) {
   const text = await bundled({
     entryPoints: [file],
     plugins: [
       {
-        name: "also",
+        name: "glue",
         setup: ({ onLoad }) => {
           onLoad({ filter: /\.js$/ }, async ({ path }) => {
-            if (path !== file || also.length === 0) return undefined;
-            return { contents: `${await readFile(file, "utf8")}\nexport { ${also.join(", ")} };` };
+            if (path !== file) return undefined;
+            const text = await readFile(file, "utf8");
+            const contents = text
+              // wasm-bindgen names a file once for each block of declarations.
+              .replace(/^ *("\.\/snippets\/.+"): \w+,\n(?=[\s\S]*^ *\1: )/gm, "")
+              // Nobody needs the functions that would make the instance.
+              .replace(/^export \{ initSync, .*\};$/m, `export { ${INSTANCE_FUNCTIONS.join(", ")} };`);
+            return { contents };
           });
         },
       },
     ],
     format: "cjs",
   });
-  return `export function makeGlue({ ${globals.join(", ")} } = {}) {
+  return `export function makeGlue({ ${GATE_GLOBALS.join(", ")} }) {
     const module = { exports: {} };
     ${text}
     return module.exports;
@@ -77,6 +87,28 @@ export async function wrapGlue({ file, globals = [], also = [] }) {
 export function initialization({ file }) {
   const contents = `export { initSync } from ${JSON.stringify(file)};`;
   return bundled({ stdin: { contents, resolveDir: root }, format: "esm" });
+}
+
+/**
+ * `pkg/src/worker.js` with its glue, as one module. The Worker of this repository and the package's
+ * differ only in where their WebAssembly lies.
+ * @param {{ glue: string, module: string }} options `glue`: as {@link wrapGlue} makes it;
+ *   `module`: how the WebAssembly is imported
+ */
+export function bundleWorker({ glue, module }) {
+  return bundled({
+    entryPoints: [join(root, "pkg/src/worker.js")],
+    plugins: [
+      virtualModules({
+        "wasm/gate": () => `import module from ${JSON.stringify(module)}; export const wasmModule = () => module;`,
+        "glue/gate": () => glue,
+      }),
+    ],
+    minify: true,
+    format: "esm",
+    target: "es2024",
+    external: [module, "cloudflare:*"],
+  });
 }
 
 /** @param {import("esbuild").BuildOptions} options */

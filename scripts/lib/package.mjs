@@ -19,7 +19,7 @@ import { delimiter, dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import {
   areCurrent,
-  GATE_GLOBALS,
+  bundleWorker,
   initialization,
   kilobytes,
   MODULE_SOURCES,
@@ -39,9 +39,6 @@ const SOURCES = [
   ...["pkg/src", "pkg/types", "pkg/README.md", "pkg/package.json", "scripts/lib/package.mjs"],
 ];
 
-/** The functions of the glue by which its caller can make the instance, and so can wrap what it exports. */
-const ALSO = ["__wbg_get_imports", "__wbg_finalize_init"];
-
 /** The modules: the feature of `wasm/` that each is built with, and how its glue is wrapped. */
 const MODULES = {
   // Its functions take numbers, and so need no glue.
@@ -49,15 +46,15 @@ const MODULES = {
   gate: {
     feature: "worker",
     profile: "release",
-    glue: (/** @type {{ file: string }} */ { file }) => wrapGlue({ file, globals: GATE_GLOBALS, also: ALSO }),
+    glue: wrapGlue,
   },
 };
 /** @typedef {keyof typeof MODULES} Name */
 const NAMES = /** @type {Name[]} */ (Object.keys(MODULES));
 
 /** The entries that exist in each form. */
-const ENTRIES = ["index", "gate", "clients", "worker"].filter((name) => existsSync(join(root, `pkg/src/${name}.js`)));
-/** The only one that has no `require`: it imports `cloudflare:workers`. */
+const ENTRIES = ["index", "gate", "clients"];
+/** The entry that exists in one form, and has no `require`: it imports `cloudflare:workers`. */
 const FOR_WORKERS = "worker";
 
 const LICENCES = ["LICENSE-APACHE", "LICENSE-MIT"];
@@ -81,6 +78,8 @@ export async function buildPackage() {
   await writeCommonJs(inlined);
   await bundle("module");
   await bundle("workerd");
+  const glue = await readFile(built("gate").glue, "utf8");
+  await writeFile(join(dist, `${FOR_WORKERS}.js`), await bundleWorker({ glue, module: "./gate.wasm?module" }));
   await writeDeclarations();
   for (const licence of LICENCES) await cp(join(root, licence), join(packageFolder, licence));
 
@@ -123,7 +122,7 @@ async function makeModule(name) {
   const { folder, module, glue, names } = built(name);
   if (await areCurrent([module, glue, names], MODULE_SOURCES)) return;
 
-  const [wasmPack, { wasmBindgen }] = await Promise.all([ensureWasmPack(), ensureBindgen(), ensureWasmTarget()]);
+  const [wasmPack, wasmBindgen] = await Promise.all([ensureWasmPack(), ensureBindgen(), ensureWasmTarget()]);
   const scratch = scratchFolder();
   const { feature, profile, glue: glueOf } = MODULES[name];
   await run(
@@ -215,12 +214,10 @@ const EXTERNAL = ["*.wasm?module", "./edge.wasm.js", "./gate.wasm.js", "cloudfla
  */
 async function bundle(form) {
   const { build } = await import("esbuild");
-  const entries = ENTRIES.filter((name) => name !== FOR_WORKERS || form === "workerd");
-  const nameOf = (/** @type {string} */ name) =>
-    form === "inlined" || name === FOR_WORKERS ? name : `${name}.${form}`;
+  const nameOf = (/** @type {string} */ name) => (form === "inlined" ? name : `${name}.${form}`);
   const platform = form === "workerd" ? "workerd" : "others";
   const { outputFiles } = await build({
-    entryPoints: entries.map((name) => ({ in: join(packageFolder, "src", `${name}.js`), out: nameOf(name) })),
+    entryPoints: ENTRIES.map((name) => ({ in: join(packageFolder, "src", `${name}.js`), out: nameOf(name) })),
     plugins: [
       virtualModules(
         Object.fromEntries(
@@ -293,7 +290,7 @@ export async function packageSizes() {
   /** @type {Record<string, { bytes: number, gzipped: number }>} */
   const sizes = {};
   for (const name of NAMES) sizes[`${name}.wasm`] = sizeOf(await readFile(join(dist, `${name}.wasm`)));
-  for (const name of ENTRIES.filter((each) => each !== FOR_WORKERS)) {
+  for (const name of ENTRIES) {
     sizes[`${name}.js, minified`] = sizeOf(await minified(name));
   }
   return sizes;

@@ -48,13 +48,13 @@ export async function ensureLinters() {
   }
 }
 
-/** @type {Promise<{ bindgen: string, wasmBindgen: string }> | undefined} */
+/** @type {Promise<string> | undefined} */
 let bindgen;
 
 /**
- * The programs of `tools/bindgen`, which are built from this repository.
- * @returns {Promise<{ bindgen: string, wasmBindgen: string }>} their paths; `wasmBindgen` stands
- *   alone in its folder, so that the folder can be put on the PATH
+ * The program of `tools/bindgen`, which is built from this repository. It is called `wasm-bindgen`,
+ * and stands alone in its folder, so that the folder can be put on the PATH.
+ * @returns {Promise<string>} its path
  */
 export function ensureBindgen() {
   bindgen ??= buildBindgen();
@@ -64,28 +64,20 @@ export function ensureBindgen() {
 async function buildBindgen() {
   await ensureRust();
   const name = "omnitrade-edge-bindgen";
-  // All that decides what they do.
+  // All that decides what it does.
   const hash = createHash("sha256").update(lockedVersion("wasm-bindgen-cli-support"));
-  for (const source of ["Cargo.toml", "src/main.rs", "src/web.rs"]) {
-    hash.update(readFileSync(join(root, "tools/bindgen", source)));
-  }
-  const folder = toolFolder(`bindgen-${hash.digest("hex").slice(0, 16)}`);
-  const paths = { bindgen: join(folder, name), wasmBindgen: join(folder, "web/wasm-bindgen") };
-  if (Object.values(paths).every((path) => existsSync(path))) return paths;
+  for (const source of ["Cargo.toml", "src/main.rs"]) hash.update(readFileSync(join(root, "tools/bindgen", source)));
+  const path = join(toolFolder(`bindgen-${hash.digest("hex").slice(0, 16)}`), "wasm-bindgen");
+  if (existsSync(path)) return path;
 
   console.error("setup: building tools/bindgen (half a minute, once)");
   await run("cargo", ["build", "--quiet", "--package", name]);
-  for (const [built, path] of [
-    [name, paths.bindgen],
-    [`${name}-web`, paths.wasmBindgen],
-  ]) {
-    await mkdir(dirname(path), { recursive: true });
-    // Under its name it is complete, whoever else builds it at the same time.
-    const copy = `${path}.${process.pid}`;
-    await copyFile(join(resolve(root, process.env.CARGO_TARGET_DIR ?? "target"), "debug", built), copy);
-    await rename(copy, path);
-  }
-  return paths;
+  await mkdir(dirname(path), { recursive: true });
+  // Under its name it is complete, whoever else builds it at the same time.
+  const copy = `${path}.${process.pid}`;
+  await copyFile(join(resolve(root, process.env.CARGO_TARGET_DIR ?? "target"), "debug", name), copy);
+  await rename(copy, path);
+  return path;
 }
 
 /**

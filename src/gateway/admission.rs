@@ -24,7 +24,7 @@ pub struct Admission {
     /// When the verdicts were given.
     decided_at: Timestamp,
     /// Why the request is refused, if it is.
-    refusal: Option<Refusal>,
+    refusal: Option<Box<Refusal>>,
     style: Style,
     partition_key: bool,
     /// Whether the header that should hold the client's address is there but does not, as far as a
@@ -167,7 +167,7 @@ impl Admission {
     }
 
     fn refused(&mut self, refusal: Refusal) -> Problem {
-        self.refusal = Some(refusal.clone());
+        self.refusal = Some(Box::new(refusal.clone()));
         let names = |places: Vec<usize>| {
             let limits = places.into_iter().filter_map(|n| self.limits.get(n));
             limits.map(|limit| limit.name.clone()).collect()
@@ -205,8 +205,8 @@ impl Admission {
     }
 
     /// Why the request is refused, if it is. It names limits by their places.
-    pub const fn refusal(&self) -> Option<&Refusal> {
-        self.refusal.as_ref()
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_deref()
     }
 
     /// The names of the limits, and what was decided about each; `None` if it does not apply.
@@ -217,7 +217,7 @@ impl Admission {
 
     /// What clients may know of each of them. `reason`: why the store did not decide.
     pub fn told(&self, reason: Option<Reason>, now: Timestamp) -> impl Iterator<Item = Told> {
-        told(&self.check, self.refusal.as_ref(), reason, now, now)
+        told(&self.check, self.refusal(), reason, now, now)
     }
 
     /// The headers for the client: those of its limits in the configured version, and

@@ -51,13 +51,15 @@ fn reported(body: &[u8]) -> Option<Error> {
     let kind = ErrorKind::of_code(reply.get("code")?.as_str()?)?;
     let may_have_run = reply.get("may_have_run")?.as_bool()?;
     let text = reply.get("error")?.as_str()?;
-    // The text begins as `Error` prints it, if it comes from there.
-    let own = text.strip_prefix(&format!("{kind}: ")).unwrap_or(text);
+    // It begins as `Error` prints it, if it comes from there: then it is fit for logs.
+    let Some(own) = text.strip_prefix(&format!("{kind}: ")) else {
+        return Some(Error::new(kind, may_have_run, quotable(text)));
+    };
     let (command, detail) = match own.split_once(": ") {
         Some((name, detail)) if is_command_name(name) && is_upper(name) => (Some(name), detail),
         _ => (None, own),
     };
-    Some(Error::new(kind, may_have_run, quotable(detail)).of_command(command))
+    Some(Error::new(kind, may_have_run, detail.to_owned()).of_command(command))
 }
 
 /// Names of commands are printed in capitals.
@@ -339,6 +341,10 @@ mod tests {
             Error::new(ErrorKind::Unreachable, true, "the connection broke"),
             Error::new(ErrorKind::Command, true, "WRONGTYPE Operation").of_command(Some("GET")),
             Error::new(ErrorKind::Config, false, "url: expected an address"),
+            from_text(
+                "ERR Unexpected flag in script shebang: allow-key-locking",
+                Some("EVAL"),
+            ),
         ] {
             let body = serde_json::json!({
                 "error": error.to_string(),

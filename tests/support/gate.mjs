@@ -4,12 +4,22 @@
  * It uses workerd itself and not wrangler's test harness, because the harness sends the Worker's
  * fetches through Node, which opens no WebSocket, decodes bodies and adds its own headers. Here the
  * connections to Redis and to the origin are the Worker's own.
+ *
+ * The variable `EDGE_FORM` chooses which form of the gate the tests are for:
+ *
+ * - `worker`, or none: the built Worker;
+ * - `create-gate`: a Worker that makes its gate by `createGate` of the npm package;
+ * - `create-gate-over-store`: the same, whose Redis is a store of two functions.
  */
-import { cpSync, existsSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { root, spawnServer } from "../../scripts/lib/process.mjs";
 import { scratchFolder } from "../../scripts/lib/servers.mjs";
 import { readWranglerConfig } from "../../scripts/lib/wrangler.mjs";
+import { buildCreateGate } from "./create-gate.mjs";
+
+/** The form of the gate that the tests are for. */
+export const FORM = process.env.EDGE_FORM || "worker";
 
 /**
  * @typedef {object} Isolate one running copy of the Worker, with a memory of its own
@@ -43,14 +53,27 @@ import { readWranglerConfig } from "../../scripts/lib/wrangler.mjs";
  * @param {string[]} [options.v8Flags] for the JavaScript engine
  * @returns {Promise<Gate>}
  */
-export async function startGate({ edge, vars = {}, isolates = 1, script = "build/index.js", v8Flags = [] }) {
+export async function startGate({ edge, vars = {}, isolates = 1, script, v8Flags = [] }) {
   const { compatibility_date, compatibility_flags } = readWranglerConfig();
   const folder = scratchFolder();
-  cpSync(resolve(root, script), join(folder, "index.js"));
-  const own = resolve(root, script, "../index_bg.wasm");
-  cpSync(existsSync(own) ? own : join(root, "build/index_bg.wasm"), join(folder, "index_bg.wasm"));
+  /** @type {Record<string, unknown>} */
+  const env = { ...(edge === undefined ? {} : { EDGE: edge }), ...vars };
+  if (FORM === "worker" || script !== undefined) {
+    const built = resolve(root, script ?? "build/index.js");
+    cpSync(built, join(folder, "index.js"));
+    const own = resolve(built, "../index_bg.wasm");
+    cpSync(existsSync(own) ? own : join(root, "build/index_bg.wasm"), join(folder, "index_bg.wasm"));
+  } else {
+    cpSync(await buildCreateGate(), folder, { recursive: true });
+    if (FORM === "create-gate-over-store") env.THROUGH_A_STORE = "yes";
+  }
+  // The first one is the Worker.
+  const modules = ["index.js", ...readdirSync(folder).filter((name) => name.endsWith(".wasm"))].map((name) => {
+    const kind = name.endsWith(".wasm") ? "wasm" : "esModule";
+    return `(name = "${name}", ${kind} = embed "${name}")`;
+  });
 
-  const bindings = Object.entries({ ...(edge === undefined ? {} : { EDGE: edge }), ...vars }).map(([name, value]) => {
+  const bindings = Object.entries(env).map(([name, value]) => {
     const isText = typeof value === "string";
     writeFileSync(join(folder, name), isText ? value : JSON.stringify(value));
     return `(name = "${name}", ${isText ? "text" : "json"} = embed "${name}")`;
@@ -73,8 +96,7 @@ const config :Workerd.Config = (
 );
 const gate :Workerd.Worker = (
   modules = [
-    (name = "index.js", esModule = embed "index.js"),
-    (name = "index_bg.wasm", wasm = embed "index_bg.wasm"),
+    ${modules.join(",\n    ")},
   ],
   bindings = [${bindings.join(", ")}],
   compatibilityDate = "${compatibility_date}",

@@ -11,7 +11,7 @@ extern "C" {
     #[wasm_bindgen(js_name = setTimeout)]
     fn set_timeout(callback: &JsValue, ms: i32);
 
-    /// An answer that comes later, as `entry.js` takes it.
+    /// An answer that comes later, as `pkg/src/instance.js` takes it.
     #[wasm_bindgen(js_namespace = Promise, js_name = withResolvers)]
     fn with_resolvers() -> JsValue;
 

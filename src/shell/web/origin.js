@@ -128,11 +128,11 @@ function nameOf(member) {
 }
 
 /**
- * The response, whose head says nothing of a content coding that the platform has undone. A Worker's
- * runtime applies it again on the way to the client; other platforms do not.
+ * The response, whose head says nothing of a content coding that the platform has undone. A
+ * Worker's runtime applies it again on the way to the client; other platforms do not.
  *
- * Only what came from the network has a URL. What another function of the program has answered is as
- * its head says.
+ * Only what came from the network has a URL. What another function of the program has answered is
+ * as its head says.
  * @param {Response} response
  */
 function decoded(response) {

@@ -1,41 +1,151 @@
-//! Makes of the compiled `wasm/` what JavaScript can load: `index_bg.wasm`, and `index_bg.js`, the
-//! functions that the module imports and exports.
+//! The part of the program `wasm-bindgen` that wasm-pack uses for `--target web`: the module that
+//! browsers, servers and bundlers can load, and its JavaScript.
 //!
 //! ```sh
-//! omnitrade-edge-bindgen MODULE.wasm FOLDER
+//! wasm-bindgen --version
+//! wasm-bindgen MODULE.wasm --out-dir FOLDER --out-name NAME --target web --no-typescript
 //! ```
 //!
-//! It is what the program `wasm-bindgen` does, without the other targets, options and formats of
-//! that program, which take minutes to build.
+//! wasm-pack finds it on the `PATH` and compares its version with the one in `Cargo.lock`. All
+//! other options are an error, because here they would do nothing.
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use wasm_bindgen_cli_support::Bindgen;
 
+const USAGE: &str = "usage: wasm-bindgen --version
+       wasm-bindgen MODULE.wasm --target web --out-dir FOLDER [--out-name NAME]
+                    [--typescript | --no-typescript] [--omit-default-module-path]";
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [module, folder] = args.as_slice() else {
-        eprintln!("usage: omnitrade-edge-bindgen MODULE.wasm FOLDER");
-        return ExitCode::from(2);
+    if args == ["--version"] {
+        println!("wasm-bindgen {}", wasm_bindgen_shared::version());
+        return ExitCode::SUCCESS;
+    }
+    let options = match Options::parse(args) {
+        Ok(options) => options,
+        Err(problem) => {
+            eprintln!("{problem}\n{USAGE}");
+            return ExitCode::from(2);
+        }
     };
-    match generate(module, folder) {
+    match options.generate() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{module}: {error:?}");
+            eprintln!("{}: {error:?}", options.module);
             ExitCode::FAILURE
         }
     }
 }
 
-/// The names of functions stay in the module: `scripts/build.mjs` removes them at the end, and
-/// keeps them in another file.
-fn generate(module: &str, folder: &str) -> Result<(), Box<dyn Error>> {
-    // This target leaves the instantiation to the caller: `wasm/entry.js`.
-    Ok(Bindgen::new()
-        .bundler(true)?
-        .input_path(module)
-        .out_name("index")
-        .remove_producers_section(true)
-        .generate(folder)?)
+/// What is to be made of which module.
+#[derive(Debug, PartialEq)]
+struct Options {
+    module: String,
+    folder: String,
+    /// Without one, the files are named after the module.
+    name: Option<String>,
+    typescript: bool,
+    omit_default_module_path: bool,
+}
+
+impl Options {
+    /// # Errors
+    ///
+    /// What is wrong, if an option is unknown, incomplete or missing.
+    fn parse(args: impl IntoIterator<Item = String>) -> Result<Self, String> {
+        let (mut module, mut folder, mut name, mut target) = (None, None, None, None);
+        let (mut typescript, mut omit_default_module_path) = (true, false);
+        let mut args = args.into_iter();
+        while let Some(arg) = args.next() {
+            let place = match arg.as_str() {
+                "--out-dir" => &mut folder,
+                "--out-name" => &mut name,
+                "--target" => &mut target,
+                "--typescript" | "--no-typescript" => {
+                    typescript = arg == "--typescript";
+                    continue;
+                }
+                "--omit-default-module-path" => {
+                    omit_default_module_path = true;
+                    continue;
+                }
+                option if option.starts_with('-') => {
+                    return Err(format!("{option} is not supported"));
+                }
+                _ if module.is_none() => {
+                    module = Some(arg);
+                    continue;
+                }
+                _ => return Err(format!("there is a module already: {arg}")),
+            };
+            let value = args.next();
+            *place = Some(value.ok_or_else(|| format!("{arg} needs a value"))?);
+        }
+        match target.as_deref() {
+            Some("web") => {}
+            Some(other) => return Err(format!("--target {other} is not supported")),
+            None => return Err("--target web is missing".to_owned()),
+        }
+        Ok(Self {
+            module: module.ok_or("the module is missing")?,
+            folder: folder.ok_or("--out-dir is missing")?,
+            name,
+            typescript,
+            omit_default_module_path,
+        })
+    }
+
+    fn generate(&self) -> Result<(), Box<dyn Error>> {
+        let mut bindgen = Bindgen::new();
+        bindgen
+            .web(true)?
+            .input_path(&self.module)
+            .typescript(self.typescript)
+            .omit_default_module_path(self.omit_default_module_path);
+        if let Some(name) = &self.name {
+            bindgen.out_name(name);
+        }
+        Ok(bindgen.generate(&self.folder)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Options;
+
+    fn parse(line: &str) -> Result<Options, String> {
+        Options::parse(line.split(' ').map(str::to_owned))
+    }
+
+    #[test]
+    fn it_takes_what_wasm_pack_passes() {
+        let line = "a.wasm --out-dir out --no-typescript --target web --out-name edge \
+            --omit-default-module-path";
+        let expected = Options {
+            module: "a.wasm".to_owned(),
+            folder: "out".to_owned(),
+            name: Some("edge".to_owned()),
+            typescript: false,
+            omit_default_module_path: true,
+        };
+        assert_eq!(parse(line), Ok(expected));
+    }
+
+    #[test]
+    fn whatever_else_is_passed_is_an_error() {
+        for line in [
+            "a.wasm --out-dir out --target bundler",
+            "a.wasm --out-dir out",
+            "a.wasm --target web",
+            "--out-dir out --target web",
+            "a.wasm b.wasm --out-dir out --target web",
+            "a.wasm --out-dir out --target web --weak-refs",
+            "a.wasm --target web --out-dir",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
 }
