@@ -1,4 +1,4 @@
-/** Builds the Worker of `tests/support/create-gate/` over the built npm package. */
+/** Builds the Workers of `tests/support/create-gate/` over the built npm package. */
 import { cpSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
@@ -7,22 +7,25 @@ import { scratchFolder } from "../../scripts/lib/servers.mjs";
 
 const dist = join(root, "pkg/dist");
 
-/** @type {Promise<string> | undefined} */
-let built;
+/** @type {Map<string, Promise<string>>} */
+const built = new Map();
 
 /**
- * Builds it once for each process.
+ * Builds one of them, once for each process.
+ * @param {string} name
  * @returns {Promise<string>} the folder with `index.js`, `edge.wasm` and `gate.wasm`
  */
-export function buildCreateGate() {
-  built ??= bundle();
-  return built;
+export function buildCreateGate(name) {
+  const known = built.get(name) ?? bundle(name);
+  built.set(name, known);
+  return known;
 }
 
-async function bundle() {
+/** @param {string} name */
+async function bundle(name) {
   const folder = scratchFolder();
   const { outputFiles } = await build({
-    entryPoints: [join(root, "tests/support/create-gate/worker.js")],
+    entryPoints: [join(root, `tests/support/create-gate/${name}.js`)],
     plugins: [
       {
         name: "the built package",

@@ -11,8 +11,8 @@
  * - `create-gate`: a Worker that makes its gate by `createGate` of the npm package;
  * - `create-gate-over-store`: the same, whose Redis is a store of two functions.
  */
-import { cpSync, existsSync, readdirSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { cpSync, readdirSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { root, spawnServer } from "../../scripts/lib/process.mjs";
 import { scratchFolder } from "../../scripts/lib/servers.mjs";
 import { readWranglerConfig } from "../../scripts/lib/wrangler.mjs";
@@ -49,7 +49,7 @@ export const FORM = process.env.EDGE_FORM || "worker";
  *   address and token, …
  * @param {number} [options.isolates] how many copies of the Worker run side by side
  * @param {string} [options.script] another Worker than the built one; from the root of the
- *   repository. A module beside it, `index_bg.wasm`, takes the place of the built one
+ *   repository. The modules beside it, `*.wasm`, take the place of the built one
  * @param {string[]} [options.v8Flags] for the JavaScript engine
  * @returns {Promise<Gate>}
  */
@@ -61,10 +61,11 @@ export async function startGate({ edge, vars = {}, isolates = 1, script, v8Flags
   if (FORM === "worker" || script !== undefined) {
     const built = resolve(root, script ?? "build/index.js");
     cpSync(built, join(folder, "index.js"));
-    const own = resolve(built, "../index_bg.wasm");
-    cpSync(existsSync(own) ? own : join(root, "build/index_bg.wasm"), join(folder, "index_bg.wasm"));
+    const own = readdirSync(dirname(built)).filter((name) => name.endsWith(".wasm"));
+    if (own.length === 0) cpSync(join(root, "build/index_bg.wasm"), join(folder, "index_bg.wasm"));
+    for (const name of own) cpSync(join(dirname(built), name), join(folder, name));
   } else {
-    cpSync(await buildCreateGate(), folder, { recursive: true });
+    cpSync(await buildCreateGate("worker"), folder, { recursive: true });
     if (FORM === "create-gate-over-store") env.THROUGH_A_STORE = "yes";
   }
   // The first one is the Worker.

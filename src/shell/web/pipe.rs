@@ -10,6 +10,10 @@ extern "C" {
     #[wasm_bindgen(catch, js_name = pipe)]
     fn js_pipe(length: Option<f64>) -> Result<Pipe, JsValue>;
 
+    /// Passes a stream on into the end of a pipe. If one end breaks off, the other does too.
+    /// `is_own`: whether the program itself has made the stream.
+    pub fn flow(from: &ReadableStream, to: &WritableStream, is_own: bool);
+
     #[wasm_bindgen(method, getter)]
     fn readable(this: &Pipe) -> ReadableStream;
 

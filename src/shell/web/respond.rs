@@ -16,7 +16,7 @@ use super::body::JsBody;
 use super::head::ResponseHead;
 use super::lines::Lines;
 use super::origin::{Answered, ignore};
-use super::pipe::pipe;
+use super::pipe::{flow, pipe};
 use super::platform::sleep;
 use super::prepared::respond_unstored;
 
@@ -102,8 +102,8 @@ pub enum Wait {
 /// with the next ones. A pipe, put in before the wait, passes them on. But a pipe would remove a
 /// content coding. So a coded response waits only if it has a `Content-Length`: then the origin had
 /// the whole body before it sent any of it, and the body comes at once.
-pub fn prepare(origin: &ResponseHead, body: &mut Option<ReadableStream>) -> Wait {
-    let field = |name| origin.value(name);
+pub fn prepare(origin: &Answered, body: &mut Option<ReadableStream>) -> Wait {
+    let field = |name| origin.head.value(name);
     let length = field("content-length").and_then(|length| length.parse().ok());
     let is_coded = field("content-encoding").is_some_and(|coding| !coding.trim().is_empty());
     let Some(from) = body.as_ref() else {
@@ -112,8 +112,8 @@ pub fn prepare(origin: &ResponseHead, body: &mut Option<ReadableStream>) -> Wait
     match pipe(length) {
         _ if is_coded => length.map_or(Wait::No, |_| Wait::Yes),
         Ok((readable, writable)) => {
-            // If one end breaks off, the other does too.
-            ignore(from.pipe_to(&writable));
+            // What came from the network has a URL.
+            flow(from, &writable, origin.response.url().is_empty());
             *body = Some(readable);
             Wait::Piped(length)
         }

@@ -395,7 +395,7 @@ impl Run {
                     let copy = response.clone().map(|copy| copy.body());
                     own = response.body();
                     let wait = match relay.tells() {
-                        true => respond::prepare(&origin.head, &mut own),
+                        true => respond::prepare(origin, &mut own),
                         false => Wait::No,
                     };
                     (copy, wait)
