@@ -15,7 +15,9 @@ import { aborted } from "./timers.js";
 /** @param {Parameters<typeof import("@omnitrade/edge/clients").fromIoredis>[0]} client */
 export function fromIoredis(client) {
   if (typeof client?.callBuffer !== "function") throw misuse("client", "a client of ioredis");
-  return storeOver(([name, ...args]) => client.callBuffer(String(name), ...args));
+  // The declaration leaves open what else it takes.
+  const { callBuffer } = /** @type {{ callBuffer: (...words: unknown[]) => Promise<unknown> }} */ (client);
+  return storeOver((words) => callBuffer.apply(client, words));
 }
 
 /**

@@ -1,10 +1,7 @@
 // ───── "@omnitrade/edge/clients": other clients as a Store. Structural: no version of theirs is bound. ─────
 import type { Store } from "./index.js";
-/** ioredis: binary-safe through `callBuffer`, which gets texts and `Buffer`s. */
-export declare function fromIoredis(client: {
-  // biome-ignore lint/suspicious/noExplicitAny: a narrower type would exclude the overloads of ioredis
-  callBuffer(command: string, ...args: any[]): Promise<unknown>;
-}): Store;
+/** ioredis: binary-safe through `callBuffer`, which is called with texts and `Buffer`s. */
+export declare function fromIoredis(client: { callBuffer(command: string, ...args: never[]): Promise<unknown> }): Store;
 /** node-redis 5: `sendCommand`. */
 export declare function fromNodeRedis(client: {
   sendCommand(args: readonly (string | Uint8Array)[]): Promise<unknown>;

@@ -27,7 +27,8 @@ async function startStrict(error) {
     const locking = script.startsWith(FIRST_LINE);
     asked.push(locking ? `${name} locking` : name);
     if (locking) return to.writeHead(400).end(JSON.stringify({ error }));
-    const headers = { authorization: String(from.headers.authorization) };
+    const { authorization = "", "upstash-encoding": encoding } = from.headers;
+    const headers = { authorization, ...(encoding ? { "upstash-encoding": String(encoding) } : {}) };
     const reply = await fetch(rest.url, { method: "POST", headers, body });
     to.writeHead(reply.status, { "content-type": "application/json" }).end(await reply.text());
   });
