@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { root } from "../../scripts/lib/process.mjs";
 
 /** The documents that people read, as paths from the root. */
-export const documents = [".", "docs", "pkg", ...foldersIn("examples")].flatMap((folder) =>
+export const documents = [".", "docs", "pkg", ...foldersIn("examples"), ...foldersIn("templates")].flatMap((folder) =>
   readdirSync(join(root, folder))
     .filter((name) => name.endsWith(".md"))
     .map((name) => join(folder, name)),
