@@ -165,6 +165,26 @@ test("what is wrong with the store is said beside what is wrong with EDGE", asyn
   assert.match(lines.join("\n"), /default_limits\[0\]: [\s\S]*UPSTASH_REDIS_REST_TOKEN: /);
 });
 
+test("EDGE_ORIGIN takes the place of the origin", async (t) => {
+  const edge = { ...right, origin: "https://nowhere.invalid" };
+  for (const EDGE_ORIGIN of [origin.url, ` ${origin.url}/ `]) {
+    for (const given of [edge, { ...edge, origin: undefined }]) {
+      const gate = await gateWith(t, { edge: given, vars: { EDGE_ORIGIN } });
+      assert.equal((await ask(gate, "/__origin/status/201")).status, 201);
+    }
+  }
+  const empty = await gateWith(t, { edge: right, vars: { EDGE_ORIGIN: "" } });
+  assert.equal((await ask(empty, "/__origin/status/201")).status, 201);
+});
+
+test("EDGE_ORIGIN is named if it is wrong, and is no configuration alone", async (t) => {
+  const wrong = await refused(t, { edge: { ...right, default_limits: ["nobody"] }, vars: { EDGE_ORIGIN: "nowhere" } });
+  assert.match(wrong[0], /^EDGE_ORIGIN: expected an address such as/);
+  assert.match(wrong[1], /^default_limits\[0\]: /);
+  const alone = await refused(t, { vars: { EDGE_ORIGIN: origin.url } });
+  assert.match(alone[0], /^EDGE: expected the configuration/);
+});
+
 test("a right configuration says nothing", async (t) => {
   const url = `http://127.0.0.1:${await freePort()}`;
   for (const vars of [undefined, { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: "t" }]) {
