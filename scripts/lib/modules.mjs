@@ -2,7 +2,7 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { root, run } from "./process.mjs";
+import { Failure, root, run } from "./process.mjs";
 
 /** Cargo's folder for what it builds. */
 export const target = resolve(root, process.env.CARGO_TARGET_DIR ?? "target");
@@ -70,12 +70,16 @@ export async function wrapGlue({ file }) {
         },
       },
     ],
-    format: "cjs",
+    format: "esm",
   });
+  // What the module exports is what the function returns.
+  const [clause] = text.match(/^export \{[^}]*\};$/m) ?? [];
+  if (clause === undefined) throw new Failure(`${file} exports nothing`);
+  const exported = [...clause.matchAll(/(\w+)(?: as (\w+))?,?\n/g)].map(
+    ([, local, name = local]) => `${name}: ${local}`,
+  );
   return `export function makeGlue({ ${GATE_GLOBALS.join(", ")} }) {
-    const module = { exports: {} };
-    ${text}
-    return module.exports;
+    ${text.replace(clause, `return { ${exported.join(", ")} };`)}
   }`;
 }
 
