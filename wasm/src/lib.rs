@@ -8,3 +8,8 @@ mod panics;
 mod sdk;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 mod worker;
+
+/// Of the npm package's smaller module. The standard library's would make it 3 kB larger.
+#[cfg(all(target_arch = "wasm32", feature = "sdk"))]
+#[global_allocator]
+static ALLOCATOR: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();
