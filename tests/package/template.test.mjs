@@ -1,4 +1,4 @@
-/** The template of a gate without Rust runs with the packed package, by the commands of its page. */
+/** The template of a gate without Rust runs with the packed package, as its page says. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
