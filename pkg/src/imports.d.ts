@@ -34,6 +34,8 @@ declare module "omnitrade-edge:platform" {
   export const BATCHES: boolean;
   /** How long work may go on after a request, in milliseconds. */
   export const PATIENCE: number;
+  /** A cheaper `fetch` than the platform's for the client's own requests, if there is one. */
+  export function ownFetch(): typeof fetch | undefined;
   /** The header that the platform sets to the client's address. */
   export function addressHeader(): string;
 }

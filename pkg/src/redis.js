@@ -1,5 +1,5 @@
 /** A client of Upstash's REST protocol. */
-import { BATCHES, environment } from "omnitrade-edge:platform";
+import { BATCHES, environment, ownFetch } from "omnitrade-edge:platform";
 import { fromBase64 } from "./base64.js";
 import { READS, SHA1, say } from "./engine.js";
 import { EdgeError, misuse, serverError, statusError } from "./errors.js";
@@ -389,7 +389,7 @@ export class Redis {
       "upstash-encoding": "base64",
     };
     if (this.#syncToken !== undefined) headers["upstash-sync-token"] = this.#syncToken;
-    const fetch = this.#fetch ?? globalThis.fetch;
+    const fetch = this.#fetch ?? ownFetch() ?? globalThis.fetch;
     // A redirect would take the token elsewhere.
     const init = /** @type {const} */ ({ method: "POST", headers, body, redirect: "manual", signal });
     const response = await fetch(this.#url + path, init);

@@ -9,7 +9,8 @@
  * | Workers | `*.workerd.js`, `worker.js` | `import module from "./edge.wasm?module"` |
  * | other platforms that load modules | `*.module.js` | the same |
  * | all others | `*.js` | compiled from the base64 in `edge.wasm.js` |
- * | all others, CommonJS | `*.cjs` | the same, in `edge.wasm.cjs` |
+ * | Node | `*.node.js` | the same |
+ * | Node, CommonJS | `*.cjs` | the same, in `edge.wasm.cjs` |
  *
  * What several entries use lies in files of its own, so that a class is the same in all of them.
  */
@@ -74,8 +75,8 @@ export async function buildPackage() {
   await rm(dist, { recursive: true, force: true });
   await mkdir(dist, { recursive: true });
   for (const name of NAMES) await writeModule(name);
-  const inlined = await bundle("inlined");
-  await writeCommonJs(inlined);
+  await bundle("inlined");
+  await writeCommonJs(await bundle("node"));
   await bundle("module");
   await bundle("workerd");
   const glue = await readFile(built("gate").glue, "utf8");
@@ -186,7 +187,7 @@ module.exports = text;
 `;
 }
 
-/** @typedef {"inlined" | "module" | "workerd"} Form how the module gets in */
+/** @typedef {"inlined" | "node" | "module" | "workerd"} Form how the module gets in, and for whom */
 
 /**
  * The source of `omnitrade-edge:wasm/NAME`.
@@ -194,7 +195,7 @@ module.exports = text;
  * @param {Form} form
  */
 function loader(name, form) {
-  if (form !== "inlined") {
+  if (form === "module" || form === "workerd") {
     return `import module from "./${name}.wasm?module";
       export const wasmModule = () => module;`;
   }
@@ -215,7 +216,7 @@ const EXTERNAL = ["*.wasm?module", "./edge.wasm.js", "./gate.wasm.js", "cloudfla
 async function bundle(form) {
   const { build } = await import("esbuild");
   const nameOf = (/** @type {string} */ name) => (form === "inlined" ? name : `${name}.${form}`);
-  const platform = form === "workerd" ? "workerd" : "others";
+  const platform = form === "workerd" || form === "node" ? form : "others";
   const { outputFiles } = await build({
     entryPoints: ENTRIES.map((name) => ({ in: join(packageFolder, "src", `${name}.js`), out: nameOf(name) })),
     plugins: [
