@@ -72,6 +72,8 @@ pub struct Asking {
     pub ask: Ask,
     key: String,
     tags: Vec<String>,
+    /// Whether the tags are those of an entry in memory, which the store may still have.
+    is_known: bool,
     purges: u64,
 }
 
@@ -82,6 +84,9 @@ pub struct Answer {
     pub found: Option<Found>,
     /// Who is to load it.
     pub lease: Lease,
+    /// Whether there is one that may have other tags than those that were asked for: then it can be
+    /// [read](Values::read).
+    pub is_other: bool,
     /// What a value that is loaded now is kept with.
     pub origin: Origin,
 }
@@ -165,7 +170,8 @@ impl Values {
         if !self.link.allows(now) {
             return None;
         }
-        let held = self.entries.get(key).map(|held| &held.entry);
+        let held = self.entries.get(key).map(|held| held.entry.clone());
+        let held = held.as_ref();
         let tags = held.map_or(tags, |entry| &entry.tags).to_vec();
         let digest = digest(key);
         let query = EntryQuery {
@@ -182,6 +188,7 @@ impl Values {
             ask,
             key: key.to_owned(),
             tags,
+            is_known: held.is_some(),
             purges: self.purges,
         })
     }
@@ -200,25 +207,23 @@ impl Values {
         let Some((told, now)) = told else {
             return self.unasked(key, local_now);
         };
-        match told.entry {
+        let is_other = told.entry == Stored::Void && !asking.is_known;
+        let found = match told.entry {
             Stored::Same => {
                 self.entries.change(key, |held| held.checked_at = asked_at);
+                self.remembered(key, now)
             }
-            Stored::Nothing => {
+            Stored::Nothing | Stored::Void => {
                 self.entries.remove(key);
+                None
             }
             Stored::Entry(text) => {
                 let entry = std::str::from_utf8(&text).ok();
                 let entry = entry.and_then(|text| Entry::decode(text, key));
-                match entry.filter(|_| asking.purges == self.purges) {
-                    Some(entry) => self.hold(key, entry, asked_at),
-                    None => {
-                        self.entries.remove(key);
-                    }
-                }
+                // What is too large for the memory can be used all the same.
+                self.take(key, entry, asking.purges, asked_at, now)
             }
-        }
-        let found = self.remembered(key, now);
+        };
         let lease = match told.lease {
             // The text in the store is fresh for the script, but it is none.
             Lease::NotDue if found.is_none() => Lease::Granted,
@@ -227,6 +232,7 @@ impl Values {
         Answer {
             found,
             lease,
+            is_other,
             origin: Origin {
                 epochs: Some(told.epochs),
                 tags: asking.tags.clone(),
@@ -241,6 +247,7 @@ impl Values {
         Answer {
             found: self.remembered(key, now),
             lease: Lease::Granted,
+            is_other: false,
             origin: self.origin(None, &[]),
         }
     }
@@ -277,7 +284,8 @@ impl Values {
     }
 
     /// Keeps a value that was made now, here and in the store: the returned command writes it
-    /// there. `origin`: what was known when the load began, or before the value was made.
+    /// there, or tells others not to wait for it. `origin`: what was known when the load began, or
+    /// before the value was made.
     pub fn keep(
         &mut self,
         key: &str,
@@ -292,18 +300,26 @@ impl Values {
         let entry = Entry::new(content, rules, epochs, now);
         let ttl_ms = millis(entry.keep_until.since(now));
         if ttl_ms == 0 {
-            self.entries.remove(key);
-            return None;
+            return self.unstored(key);
         }
-        let write = self.link.is_up().then(|| entry.encode(key)).flatten();
+        // The store learns from the entry that the lease is over, so the entry must not expire
+        // before the lease.
+        let ttl_ms = ttl_ms
+            .min(millis(LONGEST_STORED))
+            .max(millis(self.lease_for));
+        let text = self.link.is_up().then(|| entry.encode(key)).flatten();
         if origin.purges == self.purges {
             self.hold(key, entry, now);
         }
-        write.map(|value| Write::Set {
-            key: self.key("v", &digest(key)),
-            value,
-            ttl_ms: ttl_ms.min(millis(LONGEST_STORED)),
-        })
+        match text {
+            None => self.release(key),
+            Some(text) if text.len() > LONGEST_TEXT => self.mark(key),
+            Some(value) => Some(Write::Set {
+                key: self.key("v", &digest(key)),
+                value,
+                ttl_ms,
+            }),
+        }
     }
 
     /// The load has failed: the command lets others load at once.
@@ -315,11 +331,21 @@ impl Values {
     /// The load brought nothing that is kept: the command tells others not to wait for it.
     pub fn unstored(&mut self, key: &str) -> Option<Write> {
         self.entries.remove(key);
+        self.mark(key)
+    }
+
+    fn mark(&self, key: &str) -> Option<Write> {
         self.link.is_up().then(|| Write::Set {
             key: self.key("f", &digest(key)),
             value: "u".to_owned(),
             ttl_ms: millis(UNSTORED),
         })
+    }
+
+    /// How often something was purged here: [`peeked`](Self::peeked) takes the number from before
+    /// the read.
+    pub const fn purges(&self) -> u64 {
+        self.purges
     }
 
     /// The keys to read a value by, whatever its tags, with `MGET`: the value and its own epoch.
@@ -339,10 +365,12 @@ impl Values {
         text: &Value,
         own: &Value,
         of_tags: Option<&[Value]>,
+        purges: u64,
         local_now: Timestamp,
     ) -> Peeked {
         let now = self.link.now(local_now);
         let Some(entry) = text.as_str().and_then(|text| Entry::decode(text, key)) else {
+            self.entries.remove(key);
             return Peeked::Nothing;
         };
         let of_tags = match of_tags {
@@ -354,11 +382,27 @@ impl Values {
             }
         };
         let all: Vec<_> = std::iter::once(own).chain(of_tags).cloned().collect();
-        if self.origin(Some(&all), &[]).epochs != entry.epochs {
-            return Peeked::Nothing;
-        }
-        self.hold(key, entry.clone(), now);
-        found(entry, now).map_or(Peeked::Nothing, Peeked::Found)
+        let is_valid = self.origin(Some(&all), &[]).epochs == entry.epochs;
+        let entry = is_valid.then_some(entry);
+        let found = self.take(key, entry, purges, now, now);
+        found.map_or(Peeked::Nothing, Peeked::Found)
+    }
+
+    /// Takes what the store has. `purges`: how often something had been purged when it was asked.
+    fn take(
+        &mut self,
+        key: &str,
+        entry: Option<Entry>,
+        purges: u64,
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) -> Option<Found> {
+        let Some(entry) = entry.filter(|_| purges == self.purges) else {
+            self.entries.remove(key);
+            return None;
+        };
+        self.hold(key, entry.clone(), asked_at);
+        found(entry, now)
     }
 
     /// Makes all values with these tags and keys void, here at once and elsewhere by the returned
@@ -388,7 +432,11 @@ impl Values {
         };
         let mut writes: Vec<_> = tags.chain(own).map(set).collect();
         if !digests.is_empty() {
-            let keys = digests.iter().map(|digest| self.key("v", digest)).collect();
+            // Without an entry a lease would be one for a load that is under way.
+            let keys = digests
+                .iter()
+                .flat_map(|digest| ["v", "f"].map(|kind| self.key(kind, digest)));
+            let keys = keys.collect();
             writes.push(Write::Delete { keys });
         }
         writes
@@ -441,6 +489,10 @@ fn found(entry: Entry, now: Timestamp) -> Option<Found> {
         entry,
     })
 }
+
+/// The longest text that is stored, in bytes. A store takes no request of any length, and a reply
+/// of more than 8 MiB is not read.
+const LONGEST_TEXT: usize = 4 << 20;
 
 /// The longest time for which a value is stored.
 const LONGEST_STORED: Duration = crate::engine::http_cache::LONGEST_STORED;

@@ -3,7 +3,7 @@ import { waitUntil as keepAlive } from "omnitrade-edge:platform";
 import { fromBase64, toBase64 } from "./base64.js";
 import { CACHE, engine, holds, lined, numbers, ORIGIN, put, seed, text } from "./engine.js";
 import { EdgeError, misuse, storeError } from "./errors.js";
-import { duration, integer, keyPrefix, optional, store as storeOf } from "./settings.js";
+import { duration, integer, keyPrefix, optional, quietly, store as storeOf, wellFormed } from "./settings.js";
 import { bounded, ScriptCaller, TIMEOUT } from "./store.js";
 import { LONGEST_TIMER, sleep } from "./timers.js";
 
@@ -14,14 +14,14 @@ import { LONGEST_TIMER, sleep } from "./timers.js";
  */
 
 /** The verbs of `value`: see `wasm/src/sdk/values.rs`. */
-const [RECALL, ASK, UNASKED, EPOCH_KEYS, READ_KEYS, FAILED, UNSTORED] = [0, 1, 2, 3, 4, 5, 6];
+const [RECALL, ASK, UNASKED, EPOCH_KEYS, READ_KEYS, FAILED, UNSTORED, HEARD] = [0, 1, 2, 3, 4, 5, 6, 7];
 
 /** What may be done with a value, as the module tells it. */
 const FRESH = 1;
 const WHILE_REVALIDATED = 2;
 
 /** Who is to load a value, as the module tells it. */
-const ANOTHER = 2;
+const [THIS, ANOTHER] = [1, 2];
 
 /** While another process loads, the store is asked again after so many milliseconds. */
 const FIRST_PAUSE = 20;
@@ -165,8 +165,9 @@ export class Cache {
     if (what === null || typeof what !== "object" || "tags" in what === "keys" in what) {
       throw misuse("purge", "{ tags } or { keys }");
     }
-    const tags = tagsOf(what.tags ?? [], Number.POSITIVE_INFINITY);
-    const keys = [...(what.keys ?? [])];
+    const { tags = [], keys = [] } = what;
+    tagsOf(tags, Number.POSITIVE_INFINITY);
+    if (!Array.isArray(keys)) throw misuse("keys", "an array of texts");
     for (const key of keys) keyOf(key);
     put(lined(tags), lined(keys)).purge(this.#cache);
     await this.#write();
@@ -195,11 +196,10 @@ export class Cache {
     this.#restart(flight);
     this.#flights.set(key, flight);
     flight.outcome = lead(flight).catch((error) => ({ error }));
-    this.#waitUntil(
-      flight.outcome.then(() => {
-        if (this.#flights.get(key) === flight) this.#flights.delete(key);
-      }),
-    );
+    const end = () => {
+      if (this.#flights.get(key) === flight) this.#flights.delete(key);
+    };
+    this.#later(flight.outcome.then(end));
     return flight;
   }
 
@@ -222,12 +222,14 @@ export class Cache {
     for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
       const call = this.#value(ASK, key, rules.tags);
       const told = call === 0 ? this.#told(this.#value(UNASKED, key)) : await this.#ask(call);
-      const { usable, loader, origin } = told;
-      let known = told.found;
+      const { loader, origin, isOther } = told;
+      const readsOther = isOther && loader === THIS;
+      let { usable, found: known } = readsOther ? await this.#read(key) : told;
       if (known !== undefined && !(await validated(known.content, schema)).valid) known = undefined;
 
       if (known !== undefined && usable === FRESH) {
         engine().give_back(ORIGIN, origin);
+        if (readsOther) this.#release(key);
         return known;
       }
       if (loader === ANOTHER && (background || Date.now() + pause < end)) {
@@ -287,13 +289,17 @@ export class Cache {
     let retagged;
     const retag = () => {
       if (!kept || put(lined(kept.tags)).origin_is_for(origin)) return;
-      retagged = this.#retag(key, kept.tags, origin);
+      const { tags } = kept;
+      // One after the other: the last one counts.
+      retagged = Promise.resolve(retagged).then(() => this.#retag(key, tags, origin));
     };
+    let isOver = false;
     const context = {
       stale: known && copy(known.content),
       background,
       signal: controller.signal,
       keep: (/** @type {Partial<EntryOptions> | false} */ options) => {
+        if (isOver) return;
         kept = options !== false && rulesOf({ ...optionsOf(kept || rules), ...options });
         retag();
       },
@@ -301,13 +307,15 @@ export class Cache {
     let content;
     try {
       content = contentOf(await this.#loaded(() => load(context), controller));
-      if (retagged === undefined) retag();
+      await retagged;
+      retag();
       await retagged;
     } catch (error) {
       engine().give_back(ORIGIN, origin);
-      this.#value(FAILED, key);
-      this.#later(this.#write());
+      this.#release(key);
       throw error;
+    } finally {
+      isOver = true;
     }
     if (content === undefined || !kept) {
       engine().give_back(ORIGIN, origin);
@@ -363,21 +371,22 @@ export class Cache {
    * @param {string} key
    */
   async #read(key) {
+    const purges = this.#value(READ_KEYS, key);
     const peeked = (/** @type {string} */ read, /** @type {string} */ epochs) =>
-      put(key, read, epochs).peeked(this.#cache, this.#now());
-    this.#value(READ_KEYS, key);
-    let read;
+      put(key, read, epochs).peeked(this.#cache, purges, this.#now());
     try {
-      read = await this.#valuesUnder(text());
+      if (purges >= 0) {
+        const read = await this.#valuesUnder(text());
+        let said = peeked(read, "");
+        if (said < 0) said = peeked(read, await this.#valuesUnder(text()));
+        return this.#told(said);
+      }
     } catch {
-      const told = this.#told(this.#value(UNASKED, key));
-      engine().give_back(ORIGIN, told.origin);
-      return told;
+      // It was told.
     }
-    const said = peeked(read, "");
-    if (said >= 0) return this.#told(said);
-    const epochs = await this.#valuesUnder(text()).catch(() => lined([]));
-    return this.#told(peeked(read, epochs));
+    const told = this.#told(this.#value(UNASKED, key));
+    engine().give_back(ORIGIN, told.origin);
+    return told;
   }
 
   /**
@@ -411,6 +420,12 @@ export class Cache {
     put(key, written, lined(tags)).keep(this.#cache, isOctets, ttl, swr, sie, origin, this.#now());
   }
 
+  /** A load is not to be waited for any more. @param {string} key */
+  #release(key) {
+    this.#value(FAILED, key);
+    this.#later(this.#write());
+  }
+
   /** Runs the commands that the module has left. */
   async #write() {
     /** @type {[string, ...(string | number)[]][]} */
@@ -429,7 +444,8 @@ export class Cache {
    * @param {Promise<unknown>} work
    */
   #later(work) {
-    this.#waitUntil(work.catch(() => {}));
+    const quiet = work.catch(() => {});
+    quietly(() => this.#waitUntil(quiet));
   }
 
   /**
@@ -438,13 +454,18 @@ export class Cache {
    */
   async #command(command) {
     const store = /** @type {Store} */ (this.#script.store);
+    let outcome = lined(null);
     try {
       // Each of these commands may run twice.
       return await bounded(store, this.#timeout, undefined, (options) =>
         store.command(command, { ...options, idempotent: command[0] !== "SET" }),
       );
     } catch (cause) {
-      throw this.#failed(storeError(cause));
+      const error = storeError(cause);
+      outcome = `!${error.code}`;
+      throw this.#failed(error);
+    } finally {
+      this.#value(HEARD, outcome);
     }
   }
 
@@ -466,7 +487,8 @@ export class Cache {
   #told(said) {
     const usable = said % 4;
     const found = usable === 0 ? undefined : this.#found();
-    return { usable, loader: Math.floor(said / 4) % 4, origin: Math.floor(said / 16), found };
+    const [loader, isOther] = [Math.floor(said / 4) % 4, Math.floor(said / 16) % 2 === 1];
+    return { usable, loader, isOther, origin: Math.floor(said / 32), found };
   }
 
   /** The value that the module has found. @returns {Found} */
@@ -480,11 +502,7 @@ export class Cache {
 
   /** @param {EdgeError} error */
   #failed(error) {
-    try {
-      this.#onError?.(error);
-    } catch (thrown) {
-      console.error(thrown);
-    }
+    quietly(() => this.#onError?.(error));
     return error;
   }
 }
@@ -534,26 +552,26 @@ function contentOf(value) {
 }
 
 /**
- * What a schema makes of a value that was read. What does not parse is none either.
+ * What a schema makes of a value that was read. What does not parse is none either, nor is one by
+ * which the schema is thrown.
  * @param {Content} content
  * @param {any} schema
  * @returns {Promise<{ valid: boolean, value?: unknown }>}
  */
 async function validated(content, schema) {
-  let value;
   try {
-    value = copy(content);
+    const value = copy(content);
+    if (schema === undefined) return { valid: true, value };
+    const result = await schema["~standard"].validate(value);
+    return { valid: !result.issues, value: result.value };
   } catch {
     return { valid: false };
   }
-  if (schema === undefined) return { valid: true, value };
-  const result = await schema["~standard"].validate(value);
-  return result.issues ? { valid: false } : { valid: true, value: result.value };
 }
 
 /** @param {unknown} key */
 function keyOf(key) {
-  if (typeof key !== "string") throw misuse("key", "a text");
+  if (typeof key !== "string" || !wellFormed(key)) throw misuse("key", "a well-formed text");
 }
 
 /**

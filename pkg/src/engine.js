@@ -139,5 +139,7 @@ export function lined(value) {
   if (typeof value === "string") return `$${value.split("\n").length - 1}\n${value}\n`;
   if (Number.isInteger(value)) return `:${value}\n`;
   if (value === null) return "_\n";
+  // Nothing that is kept there has such octets.
+  if (value instanceof Uint8Array) return lined(decoder.decode(value));
   return Array.isArray(value) ? `*${value.length}\n${value.map(lined).join("")}` : "?\n";
 }

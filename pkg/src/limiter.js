@@ -2,7 +2,7 @@
 import { waitUntil as keepAlive, PATIENCE } from "omnitrade-edge:platform";
 import { engine, holds, LIMITS, numbers, put, RULE, seed, text } from "./engine.js";
 import { EdgeError, misuse, storeError } from "./errors.js";
-import { duration, integer, keyPrefix, oneOf, optional, store as storeOf } from "./settings.js";
+import { duration, integer, keyPrefix, oneOf, optional, quietly, store as storeOf } from "./settings.js";
 import { bounded, ScriptCaller, TIMEOUT } from "./store.js";
 import { aborted, later, sleep } from "./timers.js";
 
@@ -452,16 +452,4 @@ function subject(id) {
   if (id === undefined || id === null) return "unknown";
   if (typeof id === "number" || typeof id === "bigint") return String(id);
   throw misuse("id", "a text");
-}
-
-/**
- * What a caller's own function throws is none of a limiter's failures.
- * @param {() => void} call
- */
-function quietly(call) {
-  try {
-    call();
-  } catch (error) {
-    console.error(error);
-  }
 }

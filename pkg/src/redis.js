@@ -3,7 +3,7 @@ import { BATCHES, environment, ownFetch } from "omnitrade-edge:platform";
 import { fromBase64 } from "./base64.js";
 import { READS, SHA1, say } from "./engine.js";
 import { EdgeError, misuse, serverError, statusError } from "./errors.js";
-import { duration, integer, optional } from "./settings.js";
+import { duration, integer, optional, wellFormed } from "./settings.js";
 import { aborted, LONGEST_TIMER, sleep } from "./timers.js";
 
 /**
@@ -529,8 +529,7 @@ function word(arg, field) {
  * @param {string} field
  */
 function text(value, field) {
-  // Half a character has no octets.
-  if (typeof value === "string" && /** @type {any} */ (value).isWellFormed?.() !== false) return value;
+  if (typeof value === "string" && wellFormed(value)) return value;
   throw misuse(field, "a well-formed string, a finite number or a Uint8Array");
 }
 

@@ -81,3 +81,18 @@ export function store(value) {
   }
   throw misuse("redis", 'a `Redis`, or another client through "@omnitrade/edge/clients"');
 }
+
+/**
+ * What a caller's own function throws is none of our failures.
+ * @param {() => void} call
+ */
+export function quietly(call) {
+  try {
+    call();
+  } catch (error) {
+    console.error(error);
+  }
+}
+
+/** Whether a text has octets: half a character has none. @param {any} text */
+export const wellFormed = (text) => text.isWellFormed?.() !== false;

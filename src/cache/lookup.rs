@@ -230,7 +230,7 @@ impl<B: Body> Lookup<B> {
             asked_at,
         });
         let stored = match reply.entry {
-            Stored::Nothing => None,
+            Stored::Nothing | Stored::Void => None,
             Stored::Same => {
                 let hit = self.hit.as_ref();
                 self.learn_leader(hit.map(|hit| hit.entry.meta.generation));

@@ -45,10 +45,11 @@
 --         request passes; ms until more permits come back; the state's tag if something was
 --         charged, else false; the sub-bucket; permits lent, their sub-bucket, and ms until they
 --         become void;
---         then, if the cache is asked: the entry, 1 if the caller has it already, or false; 1 if
---         the caller holds the refresh lease, 3 if another caller does, 2 if it was found out
---         lately that the response cannot be stored, 0 if the entry need not be refreshed, or not
---         by this caller; and the epochs that an entry made now must carry }
+--         then, if the cache is asked: the entry, 1 if the caller has it already, 0 if there is one
+--         of other epochs, or false; 1 if the caller holds the refresh lease, 3 if another caller
+--         does, 2 if it was found out lately that the response cannot be stored, 0 if the entry
+--         need not be refreshed, or not by this caller; and the epochs that an entry made now must
+--         carry }
 --
 -- The state of a limit is one string, "2 tag seen width base m total c0 c1 …;age:ids:ids": the
 -- version of the format, a tag that the state got when it was made, the newest time seen, the width
@@ -334,10 +335,12 @@ end
 if done then admitted = true end
 
 -- The cache, and whether the origin will be called. A refresh lease holds the stamp of the entry
--- that it is for (0 if there was none) and the id of the call that took it, which may be repeated.
--- A lease for another entry no longer counts. In place of a lease, "u": the response cannot be
--- stored; "f": the origin has just failed, so nobody waits for another isolate.
+-- that it is for (0 if there was none, 1 if what was there is no entry) and the id of the call that
+-- took it, which may be repeated. A lease for another entry no longer counts. In place of a lease,
+-- "u": the response cannot be stored; "f": the origin has just failed, so nobody waits for another
+-- isolate.
 local entry, refresh, unstored, taken, calls_origin, lease, epochs = false, false, false, false, true, '0', ''
+local void = false
 if entry_at > 0 then
   entry = values[entry_at]
   local current = {}
@@ -348,10 +351,10 @@ if entry_at > 0 then
   epochs = table.concat(current, ',')
   local fresh_until, stamp, of = match(entry or '', '^2 (%d+) %d+ (%d+) [%d-]+ ([%w.,-]+) ')
   fresh_until = of == epochs and fresh_until + 0 or 0
-  if entry and of ~= epochs then entry = false end
+  if entry and of ~= epochs then entry, void = false, true end
   local held = values[entry_at + 1]
   unstored = held == 'u'
-  lease = (stamp or '0') .. ' ' .. id
+  lease = (stamp or void and '1' or '0') .. ' ' .. id
   taken = held and match(held, '^%d+ ') == match(lease, '^%d+ ') and held ~= lease
   refresh = ARGV[4] ~= '0' and not unstored and held ~= 'f' and fresh_until <= mine + ARGV[11] and not taken
   -- A caller that could refresh, but finds that another one does, waits for that one first.
@@ -503,7 +506,7 @@ if entry_at > 0 then
   if refresh then redis.call('SET', KEYS[entry_at + 1], lease, 'PX', ARGV[4]) end
   local known = ARGV[12]
   if entry and known ~= '' and string.sub(entry, 1, #known) == known then entry = 1 end
-  reply[r + 1] = admitted and entry or false
+  reply[r + 1] = admitted and (entry or void and 0) or false
   reply[r + 2] = refresh and 1 or unstored and 2 or taken and 3 or 0
   reply[r + 3] = epochs
 end

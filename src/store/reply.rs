@@ -41,8 +41,10 @@ pub struct EntryReply {
 /// The stored entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stored {
-    /// No entry, or none that may still be used.
+    /// No entry.
     Nothing,
+    /// One of other epochs than those that were asked for: it was purged, or has other tags.
+    Void,
     /// The entry that the caller has already.
     Same,
     /// This entry.
@@ -136,6 +138,7 @@ impl Ask {
             true => Some(EntryReply {
                 entry: match items.next()? {
                     Value::Null => Stored::Nothing,
+                    Value::Int(0) => Stored::Void,
                     Value::Int(_) => Stored::Same,
                     entry => Stored::Entry(entry.into_bytes()?),
                 },

@@ -214,7 +214,7 @@ pub fn lookup(lease_for: Option<Duration>) -> EntryQuery {
 pub fn entry_of(reply: &Reply) -> Option<Bytes> {
     match &reply.cached.as_ref().unwrap().entry {
         Stored::Entry(entry) => Some(entry.clone()),
-        Stored::Nothing => None,
+        Stored::Nothing | Stored::Void => None,
         Stored::Same => panic!("the caller has nothing"),
     }
 }

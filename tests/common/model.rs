@@ -263,6 +263,7 @@ impl ModelStore {
 
         let cache = (place(8) > 0).then(|| (&keys[place(8) - 1], &keys[place(8)]));
         let (mut entry, mut refresh, mut calls_origin) = (None, false, true);
+        let mut void = false;
         let (mut lease, mut epochs, mut taken) = (String::new(), String::new(), false);
         if let Some((entry_key, lease_key)) = cache {
             let current = keys.iter().skip(place(8) + 1).take(place(9));
@@ -270,10 +271,13 @@ impl ModelStore {
             epochs = current.join(",");
             let stored = self.text(entry_key).and_then(Head::read);
             entry = self.text(entry_key).map(str::to_owned);
+            let is_any = entry.is_some();
             entry = entry.filter(|_| stored.as_ref().is_some_and(|head| head.epochs == epochs));
+            void = is_any && entry.is_none();
             let fresh_until = stored.as_ref().filter(|_| entry.is_some());
             let fresh_until = fresh_until.map_or(0, |head| head.fresh_until);
-            let stamp = stored.map_or_else(|| "0".to_owned(), |head| head.stamp);
+            let none = if is_any { "1" } else { "0" };
+            let stamp = stored.map_or_else(|| none.to_owned(), |head| head.stamp);
             lease = format!("{stamp} {id}");
             let held = self.text(lease_key).unwrap_or_default();
             taken = held.split_once(' ').is_some_and(|(of, _)| of == stamp) && held != lease;
@@ -373,6 +377,7 @@ impl ModelStore {
             reply.push(match entry.filter(|_| admitted) {
                 Some(text) if !known.is_empty() && text.starts_with(known) => Value::Int(1),
                 Some(text) => Value::Bytes(text.into()),
+                None if void && admitted => Value::Int(0),
                 None => Value::Null,
             });
             let unstored = self.text(lease_key) == Some("u");

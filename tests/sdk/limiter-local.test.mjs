@@ -104,7 +104,7 @@ test("a quota in place of the limiter's counts on the same state", async () => {
   assert.equal(limiter.limitNow("a", { quota: 4 })?.success, true);
 });
 
-test("limiters of one name count together, unnamed ones of other rules do not", async () => {
+test("limiters of one name count together, and unnamed ones of one rule", async () => {
   const { now } = clock();
   const make = (/** @type {object} */ options) => new RateLimiter({ quota: 2, window: "1m", now, ...options });
   const [one, two] = [make({ name: "shared" }), make({ name: "shared" })];

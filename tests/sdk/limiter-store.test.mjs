@@ -1,4 +1,4 @@
-/** The limiter over a real Redis: counted together, in few calls, and what is left when it fails. */
+/** The limiter over a real Redis: counted together, in few calls, and what is left if it fails. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {

@@ -85,8 +85,8 @@ pub fn forget_limits(limits: u32) {
     LIMITS.with(|all| drop(all.take(limits)));
 }
 
-/// A limit. Texts: its name, and the prefix of its keys. Durations are in milliseconds. `flags`: 1: leases, 2: shadow, 4: open while the store
-/// fails, 8: closed then. `after` 0: no penalty.
+/// A limit. Texts: its name, and the prefix of its keys. Durations are in milliseconds. `flags`: 1:
+/// leases, 2: shadow, 4: open while the store fails, 8: closed then. `after` 0: no penalty.
 #[wasm_bindgen]
 pub fn rule_new(quota: f64, window: f64, flags: u32, after: f64, hold: f64, max: f64) -> u32 {
     let ms = |ms: f64| Duration::from_millis(whole(ms));
@@ -119,7 +119,8 @@ pub fn forget_rule(rule: u32) {
     RULES.with(|rules| drop(rules.take(rule)));
 }
 
-/// Adds to what the next verb is about. The text is whom it counts. `quota`: in place of the limit's own; 0: that one.
+/// Adds to what the next verb is about. The text is whom it counts. `quota`: in place of the
+/// limit's own; 0: that one.
 #[wasm_bindgen]
 pub fn take(rule: u32, cost: f64, quota: f64) {
     let id = given();

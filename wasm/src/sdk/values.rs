@@ -24,9 +24,9 @@ thread_local! {
     static WRITES: RefCell<Vec<Write>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A cache of `capacity` bytes in memory. The text is the prefix of its keys. The calls of its store take at most `timeout`
-/// milliseconds; zero: there is none. A load takes at most `load_for` milliseconds. `seed` is a
-/// random number below 2^53.
+/// A cache of `capacity` bytes in memory. The text is the prefix of its keys. The calls of its
+/// store take at most `timeout` milliseconds; zero: there is none. A load takes at most `load_for`
+/// milliseconds. `seed` is a random number below 2^53.
 #[wasm_bindgen]
 pub fn cache_new(capacity: f64, timeout: f64, load_for: f64, seed: f64) -> u32 {
     let ms = |ms: f64| Duration::from_millis(whole(ms));
@@ -58,9 +58,11 @@ pub fn forget_origin(origin: u32) {
 /// - 2: the same without the store: memory decides, and the caller loads.
 /// - 3: the first text are the keys whose values are the epochs of a value with these tags, in
 ///   lines.
-/// - 4: the first text are the keys by which the value is read whatever its tags, in lines.
+/// - 4: the first text are the keys by which the value is read whatever its tags, in lines. The
+///   result goes to [`peeked`]; negative: the store must not be asked now.
 /// - 5: a load has failed. 6: a load brought nothing that is kept. What is to be written is in
 ///   [`next_write`].
+/// - 7: in place of a key, the outcome of a call that was not a question, as `lines.rs` reads it.
 #[wasm_bindgen]
 pub fn value(cache: u32, verb: u32, now: f64) -> f64 {
     let (key, tags, now) = (&given(), &given(), instant(now));
@@ -78,7 +80,14 @@ pub fn value(cache: u32, verb: u32, now: f64) -> f64 {
                 0.0
             }
             4 => {
+                if !values.allows(now) {
+                    return -1.0;
+                }
                 put_texts([values.read(key).join("\n")]);
+                number(values.purges())
+            }
+            7 => {
+                values.heard(lines::reply(key).err().as_ref(), now);
                 0.0
             }
             _ => {
@@ -120,12 +129,14 @@ fn tell(found: Option<Found>) -> u8 {
     }
 }
 
-/// 16 · the number of what a load begins with, plus 4 · who is to load (0: nobody, 1: this caller,
-/// 2: another one, which is at it, 3: each for itself), plus what may be done with the value.
+/// 32 · the number of what a load begins with, plus 16 if there may be a value of other tags, plus
+/// 4 · who is to load (0: nobody, 1: this caller, 2: another one, which is at it, 3: each for
+/// itself), plus what may be done with the value.
 fn told(answer: Answer) -> f64 {
     let Answer {
         found,
         lease,
+        is_other,
         origin,
     } = answer;
     let lease = match lease {
@@ -135,7 +146,7 @@ fn told(answer: Answer) -> f64 {
         Lease::Uncacheable => 3,
     };
     let origin = ORIGINS.with(|origins| origins.put(origin));
-    f64::from(origin) * 16.0 + f64::from(tell(found) + 4 * lease)
+    f64::from(origin) * 32.0 + f64::from(tell(found) + 4 * lease + 16 * u8::from(is_other))
 }
 
 /// What a call asks.
@@ -156,9 +167,9 @@ pub fn answered(call: u32, reply: Result<Value, Error>, now: f64) -> f64 {
     answer.unwrap_or_default()
 }
 
-/// What is known of a value that is about to be made. Texts: its tags, and the reply to a read of its
-/// epoch keys. `number`: what is known of it already, if other tags were named while it
-/// was made; else 0.
+/// What is known of a value that is about to be made. Texts: its tags, and the reply to a read of
+/// its epoch keys. `number`: what is known of it already, if other tags were named while it was
+/// made; else 0.
 #[wasm_bindgen]
 pub fn origin(cache: u32, number: u32) -> u32 {
     let tags = texts(&given());
@@ -217,7 +228,8 @@ pub fn keep(
     WRITES.set(write.flatten().into_iter().collect());
 }
 
-/// Purges what has these tags or keys, which are the texts. What is to be written is in [`next_write`].
+/// Purges what has these tags or keys, which are the texts. What is to be written is in
+/// [`next_write`].
 #[wasm_bindgen]
 pub fn purge(cache: u32) {
     let (tags, keys) = (texts(&given()), texts(&given()));
@@ -244,11 +256,11 @@ pub fn next_write() -> f64 {
     }
 }
 
-/// Takes what was read. Texts: the key, the reply to a read of the value and its epoch, and, if its
-/// tags are known, of their epochs. What may be done with the value, as [`tell`] gives it; -1: the first text are the keys
-/// of those epochs, in lines.
+/// Takes what was read; `purges` is what [`value`] has said. Texts: the key, the reply to a read of
+/// the value and its epoch, and, if its tags are known, of their epochs. What may be done with the
+/// value, as [`tell`] gives it; -1: the first text are the keys of those epochs, in lines.
 #[wasm_bindgen]
-pub fn peeked(cache: u32, now: f64) -> f64 {
+pub fn peeked(cache: u32, purges: f64, now: f64) -> f64 {
     let (key, reply, of_tags) = (given(), given(), given());
     let array = |text: &str| lines::reply(text).ok().and_then(Value::into_array);
     let read = array(&reply).unwrap_or_default();
@@ -256,7 +268,8 @@ pub fn peeked(cache: u32, now: f64) -> f64 {
     let peeked = match read.as_slice() {
         [text, own] => CACHES.with(|caches| {
             caches.with(cache, |values| {
-                values.peeked(&key, text, own, of_tags.as_deref(), instant(now))
+                let of_tags = of_tags.as_deref();
+                values.peeked(&key, text, own, of_tags, whole(purges), instant(now))
             })
         }),
         _ => None,
