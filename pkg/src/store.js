@@ -18,7 +18,7 @@ export class ScriptCaller {
   /**
    * @param {Store | undefined} store
    * @param {number} timeout in milliseconds, of a whole call
-   * @param {boolean} batch whether calls of one turn go out together: they and their replies are short
+   * @param {boolean} batch whether calls of one turn go out together: their replies are short
    */
   constructor(store, timeout, batch) {
     this.store = store;
