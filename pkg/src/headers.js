@@ -95,7 +95,9 @@ export function tooManyRequests(results, { style, ...init } = {}) {
     ...rateLimitHeaders(results, style),
   });
   new Headers(init.headers).forEach((value, name) => {
-    headers.set(name, value);
+    // Of these there may be several.
+    if (name === "set-cookie") headers.append(name, value);
+    else headers.set(name, value);
   });
   return new Response(JSON.stringify(problem), { ...init, status, headers });
 }

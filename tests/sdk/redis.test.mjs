@@ -1,4 +1,4 @@
-/** The Redis client: replies of every kind, failures told apart, retries only if they are safe. */
+/** The Redis client: replies of every kind, failures told apart, retries where they are safe. */
 import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import { test } from "node:test";
