@@ -26,6 +26,7 @@ import {
   MODULE_SOURCES,
   moduleEnvironment,
   optimize,
+  SMALL,
   target,
   virtualModules,
   wrapGlue,
@@ -43,10 +44,11 @@ const SOURCES = [
 /** The modules: the feature of `wasm/` that each is built with, and how its glue is wrapped. */
 const MODULES = {
   // Its functions take numbers, and so need no glue.
-  edge: { feature: "sdk", profile: "npm", glue: initialization },
+  edge: { feature: "sdk", profile: "npm", how: SMALL, glue: initialization },
   gate: {
     feature: "worker",
     profile: "release",
+    how: undefined,
     glue: wrapGlue,
   },
 };
@@ -125,7 +127,7 @@ async function makeModule(name) {
 
   const [wasmPack, wasmBindgen] = await Promise.all([ensureWasmPack(), ensureBindgen(), ensureWasmTarget()]);
   const scratch = scratchFolder();
-  const { feature, profile, glue: glueOf } = MODULES[name];
+  const { feature, profile, how, glue: glueOf } = MODULES[name];
   await run(
     wasmPack,
     [
@@ -147,7 +149,7 @@ async function makeModule(name) {
     { env: { ...moduleEnvironment, PATH: `${dirname(wasmBindgen)}${delimiter}${process.env.PATH}` } },
   );
 
-  const withNames = await optimize(join(scratch, "index_bg.wasm"), join(scratch, "named.wasm"));
+  const withNames = await optimize(join(scratch, "index_bg.wasm"), join(scratch, "named.wasm"), how);
   await mkdir(folder, { recursive: true });
   await writeFile(names, withNames);
   await writeFile(module, withoutCustomSections(withNames));
