@@ -72,8 +72,6 @@ pub struct Asking {
     pub ask: Ask,
     key: String,
     tags: Vec<String>,
-    /// Whether the tags are those of an entry in memory, which the store may still have.
-    is_known: bool,
     purges: u64,
 }
 
@@ -99,6 +97,8 @@ pub struct Origin {
     epochs: Option<String>,
     tags: Vec<String>,
     purges: u64,
+    /// When the store was asked for the epochs.
+    at: Timestamp,
 }
 
 impl Origin {
@@ -107,9 +107,25 @@ impl Origin {
         self.tags == tags
     }
 
-    /// Takes the epochs of other tags, which were named while the value was made.
+    /// Takes the epochs of other tags, which were named while the value was made. If one that was
+    /// known has changed, the value was purged meanwhile.
     pub fn retag(&mut self, other: Self) {
-        (self.epochs, self.tags) = (other.epochs, other.tags);
+        let known = self.words();
+        let is_same = other.words().zip(known).is_some_and(|(now, before)| {
+            now.iter()
+                .all(|(of, word)| before.iter().all(|(o, w)| of != o || word == w))
+        });
+        self.epochs = other.epochs.filter(|_| is_same);
+        self.tags = other.tags;
+        if is_same {
+            self.at = other.at;
+        }
+    }
+
+    /// The epochs: that of the key, and those of the tags.
+    fn words(&self) -> Option<Vec<(Option<&str>, &str)>> {
+        let of = std::iter::once(None).chain(self.tags.iter().map(|tag| Some(tag.as_str())));
+        Some(of.zip(self.epochs.as_deref()?.split(',')).collect())
     }
 }
 
@@ -170,8 +186,7 @@ impl Values {
         if !self.link.allows(now) {
             return None;
         }
-        let held = self.entries.get(key).map(|held| held.entry.clone());
-        let held = held.as_ref();
+        let held = self.entries.get(key).map(|held| &held.entry);
         let tags = held.map_or(tags, |entry| &entry.tags).to_vec();
         let digest = digest(key);
         let query = EntryQuery {
@@ -188,7 +203,6 @@ impl Values {
             ask,
             key: key.to_owned(),
             tags,
-            is_known: held.is_some(),
             purges: self.purges,
         })
     }
@@ -207,7 +221,7 @@ impl Values {
         let Some((told, now)) = told else {
             return self.unasked(key, local_now);
         };
-        let is_other = told.entry == Stored::Void && !asking.is_known;
+        let mut is_other = told.entry == Stored::Void;
         let found = match told.entry {
             Stored::Same => {
                 self.entries.change(key, |held| held.checked_at = asked_at);
@@ -220,6 +234,11 @@ impl Values {
             Stored::Entry(text) => {
                 let entry = std::str::from_utf8(&text).ok();
                 let entry = entry.and_then(|text| Entry::decode(text, key));
+                // The epochs of other tags say nothing about it.
+                let entry = entry.filter(|entry| {
+                    is_other = *entry.tags != *asking.tags;
+                    !is_other
+                });
                 // What is too large for the memory can be used all the same.
                 self.take(key, entry, asking.purges, asked_at, now)
             }
@@ -237,6 +256,7 @@ impl Values {
                 epochs: Some(told.epochs),
                 tags: asking.tags.clone(),
                 purges: asking.purges,
+                at: asked_at,
             },
         }
     }
@@ -248,13 +268,18 @@ impl Values {
             found: self.remembered(key, now),
             lease: Lease::Granted,
             is_other: false,
-            origin: self.origin(None, &[]),
+            origin: self.origin(None, &[], local_now),
         }
     }
 
     /// What a value with these tags is kept with that is about to be made. `epochs`: the values of
     /// its [`epoch_keys`](Self::epoch_keys), if they are known.
-    pub fn origin(&self, epochs: Option<&[Value]>, tags: &[String]) -> Origin {
+    pub fn origin(
+        &self,
+        epochs: Option<&[Value]>,
+        tags: &[String],
+        local_now: Timestamp,
+    ) -> Origin {
         let word = |value: &Value| match value.as_bytes() {
             // As in the script.
             Some(text) => text
@@ -275,6 +300,7 @@ impl Values {
             epochs: epochs.map(join),
             tags: tags.to_vec(),
             purges: self.purges,
+            at: self.link.now(local_now),
         }
     }
 
@@ -309,7 +335,8 @@ impl Values {
             .max(millis(self.lease_for));
         let text = self.link.is_up().then(|| entry.encode(key)).flatten();
         if origin.purges == self.purges {
-            self.hold(key, entry, now);
+            // It may have been purged elsewhere while it was made.
+            self.hold(key, entry, origin.at.min(now));
         }
         match text {
             None => self.release(key),
@@ -382,7 +409,7 @@ impl Values {
             }
         };
         let all: Vec<_> = std::iter::once(own).chain(of_tags).cloned().collect();
-        let is_valid = self.origin(Some(&all), &[]).epochs == entry.epochs;
+        let is_valid = self.origin(Some(&all), &[], local_now).epochs == entry.epochs;
         let entry = is_valid.then_some(entry);
         let found = self.take(key, entry, purges, now, now);
         found.map_or(Peeked::Nothing, Peeked::Found)

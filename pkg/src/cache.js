@@ -149,8 +149,9 @@ export class Cache {
     const rules = rulesOf(options);
     const content = contentOf(value);
     if (content === undefined) throw misuse("value", "JSON or a Uint8Array, not undefined");
+    const asked = this.#now();
     const epochs = await this.#epochs(key, rules.tags);
-    const origin = put(lined(rules.tags), epochs).origin(this.#cache, 0);
+    const origin = put(lined(rules.tags), epochs).origin(this.#cache, 0, asked);
     this.#keep(key, content, rules, origin);
     await this.#write();
   }
@@ -351,8 +352,9 @@ export class Cache {
    * @param {number} origin
    */
   async #retag(key, tags, origin) {
+    const asked = this.#now();
     const epochs = await this.#epochs(key, tags).catch(() => "");
-    put(lined(tags), epochs).origin(this.#cache, origin);
+    put(lined(tags), epochs).origin(this.#cache, origin, asked);
   }
 
   /**

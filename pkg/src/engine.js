@@ -4,7 +4,9 @@ import { wasmModule } from "omnitrade-edge:wasm/edge";
 
 /**
  * What the module exports: functions that take and return numbers.
- * @typedef {Record<string, (...numbers: number[]) => number> & { memory: { buffer: ArrayBuffer } }} Exports
+ * @typedef {Record<string, (...numbers: number[]) => number> & {
+ *   memory: { buffer: ArrayBuffer }
+ * }} Exports
  */
 
 /** The verbs of `say`: see `wasm/src/sdk/fields.rs`. */
@@ -103,7 +105,7 @@ export function say(verb, about, a = 0, b = 0) {
   return text();
 }
 
-/** Numbers of the module. Those of the answer to a verb begin at `results() / 8`. Take them at once. */
+/** The module's memory as numbers. An answer begins at `results() / 8`: take it at once. */
 export function numbers() {
   if (floats.length === 0) look();
   return floats;

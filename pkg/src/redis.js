@@ -27,7 +27,7 @@ const LONGEST_BATCH = 500_000;
 /** Under this name our gate finds what a store is reached by. */
 export const REST = Symbol.for("@omnitrade/edge.rest");
 
-/** @typedef {{ timeout?: number, batch?: boolean }} OwnOptions what limiter and cache ask for, besides */
+/** @typedef {{ timeout?: number, batch?: boolean }} OwnOptions what limiter and cache ask for */
 
 /**
  * A command on its way out.

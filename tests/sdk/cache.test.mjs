@@ -482,6 +482,15 @@ test("tags named in keep are purged by other processes", async () => {
   await until(async () => (await one.get("k")) === undefined);
 });
 
+test("a purge of tags that a caller does not name is seen by it", async () => {
+  const [one, two] = worlds();
+  await one.set("k", "old", { ...minute, tags: ["x"] });
+  await one.purge({ tags: ["x"] });
+  assert.equal(await two.getOrSet("k", { ...minute, tags: ["y"] }, () => "new"), "new");
+  await one.set("l", "value", { ...minute, tags: ["x"] });
+  assert.equal(await two.getOrSet("l", { ...minute, tags: ["y"] }, () => "not"), "value");
+});
+
 test("keep after the load is over changes nothing", async () => {
   const [one, two] = worlds({ loadTimeout: 50 });
   /** @type {any} */

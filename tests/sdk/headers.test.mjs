@@ -70,7 +70,7 @@ test("a quota of the call's own is the one that is told", async () => {
   assert.equal(headers["RateLimit-Policy"], '"plan";q=50;w=60');
 });
 
-test("the refusal is a problem, with the longest wait of the limits that refuse", async () => {
+test("a refusal is a problem, with the longest wait of those that refuse", async () => {
   const { time, minute, refused } = await results();
   const response = tooManyRequests([minute, refused]);
   assert.deepEqual([response.status, response.headers.get("content-type")], [429, "application/problem+json"]);

@@ -6,7 +6,7 @@ export * from "./others.js";
 /** @type {any} */
 const { process } = globalThis;
 
-/** How long a connection waits for the next request, in milliseconds. Servers keep it for at least 5 s. */
+/** How long a connection waits for the next request, in milliseconds. Servers keep it longer. */
 const IDLE = 4_000;
 
 /** The bound of a reply in bytes, as in `redis.js`. */

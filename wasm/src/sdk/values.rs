@@ -168,14 +168,17 @@ pub fn answered(call: u32, reply: Result<Value, Error>, now: f64) -> f64 {
 }
 
 /// What is known of a value that is about to be made. Texts: its tags, and the reply to a read of
-/// its epoch keys. `number`: what is known of it already, if other tags were named while it was
-/// made; else 0.
+/// its epoch keys that was sent at `asked`. `number`: what is known of it already, if other tags
+/// were named while it was made; else 0.
 #[wasm_bindgen]
-pub fn origin(cache: u32, number: u32) -> u32 {
+pub fn origin(cache: u32, number: u32, asked: f64) -> u32 {
     let tags = texts(&given());
     let epochs = lines::reply(&given()).ok().and_then(Value::into_array);
-    let made =
-        CACHES.with(|caches| caches.with(cache, |values| values.origin(epochs.as_deref(), &tags)));
+    let made = CACHES.with(|caches| {
+        caches.with(cache, |values| {
+            values.origin(epochs.as_deref(), &tags, instant(asked))
+        })
+    });
     let made = made.unwrap_or_default();
     ORIGINS.with(|origins| {
         if number == 0 {
