@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { FORM } from "../support/gate.mjs";
 import { ask, cacheStatus, costOf, HOST, problem, retryAfter, setUp, startGateBefore, until } from "./kit.mjs";
 
 const made = "/__origin/headers";
@@ -147,7 +148,9 @@ test("a purge by URL covers all its variants, and no other URL", async () => {
   for (const text of await all(third)) assert.ok(!again.includes(text), text);
 });
 
-test("it costs one call of the store, with one command for each tag and URL", async () => {
+// A store of two functions takes one command at a time.
+const hasPipelines = FORM !== "create-gate-over-store";
+test("it costs one call of the store, with one command for each tag and URL", { skip: !hasPipelines }, async () => {
   const names = {
     tags: ["a", "b", "a"],
     urls: [`${orderbook}?symbol=A&limit=3&utm=1`, `${orderbook}?limit=3&symbol=A`],

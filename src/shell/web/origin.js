@@ -258,7 +258,7 @@ async function pass({ from, to, room }, alarm) {
     } catch {
       // The client broke off.
       alarm.abort();
-      return ignore(to.abort());
+      return ignore(to.abort(new Error("the upload broke off")));
     }
     alarm.progress();
     try {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use js_sys::Uint8Array;
+use js_sys::{Error, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{ReadableStream, Response};
@@ -138,7 +138,7 @@ pub fn broken_off(length: Option<u64>, part: &[u8]) -> Result<ReadableStream, Js
         if let Some(written) = written {
             let _ = written.await;
         }
-        ignore(to.abort());
+        ignore(to.abort_with_reason(&Error::new("the origin's response broke off")));
     });
     Ok(readable)
 }
