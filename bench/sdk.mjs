@@ -35,7 +35,10 @@ export async function measure(ground, { rounds = 7, seconds = 1 }) {
   const node = async (/** @type {string} */ program, /** @type {string[]} */ args) =>
     JSON.parse((await run(program, args, { cwd: project.folder, output: "quiet" })).text);
 
-  /** @type {{ title: string, must: number, ratios: number[], results: { ours: Result, peer: Result }[] }[]} */
+  /**
+   * @typedef {{ ours: Result, peer: Result }} Pair
+   * @type {{ title: string, must: number, ratios: number[], results: Pair[] }[]}
+   */
   const contests = CONTESTS.map(({ title, must }) => ({ title, must, ratios: [], results: [] }));
   for (let round = 0; round < rounds; round++) {
     for (const [n, { what, clients }] of CONTESTS.entries()) {

@@ -189,7 +189,10 @@ module.exports = text;
 `;
 }
 
-/** @typedef {"inlined" | "node" | "module" | "workerd"} Form how the module gets in, and for whom */
+/**
+ * How the module gets in, and for whom.
+ * @typedef {"inlined" | "node" | "module" | "workerd"} Form
+ */
 
 /**
  * The source of `omnitrade-edge:wasm/NAME`.

@@ -1,4 +1,7 @@
-/** What the documents say of the npm package: its snippets compile, its lists are those of the tests. */
+/**
+ * What the documents say of the npm package: its snippets compile, and its lists are those of the
+ * tests.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { declarationsIn, sdkReference } from "../../scripts/sdk-reference.mjs";
