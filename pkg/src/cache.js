@@ -459,9 +459,11 @@ export class Cache {
     let outcome = lined(null);
     try {
       // Each of these commands may run twice.
-      return await bounded(store, this.#timeout, undefined, (options) =>
-        store.command(command, { ...options, idempotent: command[0] !== "SET" }),
-      );
+      const call = (/** @type {object} */ options) =>
+        store.command(command, { ...options, idempotent: command[0] !== "SET" });
+      // Purges are many short commands with short replies.
+      const isShort = command[0] !== "MGET" && String(command[2]).length < 100;
+      return await bounded(store, this.#timeout, undefined, call, isShort);
     } catch (cause) {
       const error = storeError(cause);
       outcome = `!${error.code}`;

@@ -224,16 +224,14 @@ for (const [where, make] of /** @type {const} */ ([
   test(`what is purged while it is loaded is not kept: ${where}`, async () => {
     for (const what of [{ tags: ["t"] }, { keys: ["k"] }]) {
       const cache = make({});
-      const held = gate();
+      const [begun, held] = [gate(), gate()];
       const loading = cache.getOrSet("k", { ...minute, tags: ["t"] }, async () => {
+        begun.open();
         await held.promise;
         return "old";
       });
-      await turn();
-      await until(async () => {
-        await cache.purge(what);
-        return true;
-      });
+      await begun.promise;
+      await cache.purge(what);
       held.open();
       assert.equal(await loading, "old");
       assert.equal(await cache.get("k"), undefined, JSON.stringify(what));
@@ -489,6 +487,42 @@ test("a purge of tags that a caller does not name is seen by it", async () => {
   assert.equal(await two.getOrSet("k", { ...minute, tags: ["y"] }, () => "new"), "new");
   await one.set("l", "value", { ...minute, tags: ["x"] });
   assert.equal(await two.getOrSet("l", { ...minute, tags: ["y"] }, () => "not"), "value");
+});
+
+test("a purge of many takes few calls", async () => {
+  const [one, two] = worlds();
+  const names = Array.from({ length: 2_000 }, (_, n) => `name ${n}`);
+  await one.set(names[1_999], 1, { ...minute, tags: [names[7]] });
+  const before = tap.calls;
+  await one.purge({ tags: names });
+  await one.purge({ keys: names });
+  assert.ok(tap.calls - before <= 6, `${tap.calls - before} calls`);
+  assert.equal(await two.get(names[1_999]), undefined);
+});
+
+test("a store of one's own that says anything holds up nobody", async () => {
+  for (const reply of [
+    undefined,
+    null,
+    7,
+    "OK",
+    [],
+    [1],
+    [1, null, null, 0],
+    [[[]]],
+    { a: 1 },
+    [1, null, null, 0, "text", 1, "-"],
+    [1, null, null, 0, 1, 3, "-"],
+  ]) {
+    const own = /** @type {any} */ ({ command: async () => reply, evaluate: async () => reply });
+    const cache = new Cache({ redis: own, timeout: "5s", loadTimeout: 300 });
+    assert.equal(await cache.getOrSet("k", minute, () => "loaded"), "loaded", JSON.stringify(reply));
+    assert.equal(await cache.getOrSet("k", minute, () => "again"), "loaded");
+    assert.equal(await cache.get("none"), undefined);
+    await cache.set("s", 1, minute);
+    await cache.purge({ keys: ["k"] });
+    assert.equal(await cache.getOrSet("k", minute, () => "anew"), "anew");
+  }
 });
 
 test("keep after the load is over changes nothing", async () => {

@@ -284,6 +284,31 @@ test("with leases a busy subject asks the store now and then", async () => {
   assert.ok(remaining <= 700 && remaining >= 300, `${remaining}`);
 });
 
+test("leases of two processes never exceed the quota together", async (t) => {
+  const number = seed();
+  t.diagnostic(`SEED=${number}`);
+  const pick = choices(number);
+  const keyPrefix = freshPrefix();
+  const [window, quota] = [500, 60];
+  const pair = [1, 2].map(() => make({ keyPrefix, window, quota, name: "n", strategy: "lease" }));
+  const taken = /** @type {{ from: number, to: number }[]} */ ([]);
+  let leased = 0;
+  await Promise.all(
+    pick.list(times(800), async () => {
+      await new Promise((resolve) => setTimeout(resolve, pick.between(0, times(2_000))));
+      const from = Date.now();
+      const { success, source } = await pick.one(pair).limit("a");
+      if (success) taken.push({ from, to: Date.now() });
+      if (source === "lease") leased++;
+    }),
+  );
+  assert.ok(leased > 0 && taken.length >= quota, `${taken.length} passed, ${leased} by leases`);
+  for (const { from } of taken) {
+    const within = taken.filter((other) => other.from >= from && other.to < from + window);
+    assert.ok(within.length <= quota, `${within.length} of ${quota}`);
+  }
+});
+
 test("pending work is given to waitUntil, and settles", async () => {
   const work = /** @type {Promise<unknown>[]} */ ([]);
   const limiter = make({ quota: 100_000, strategy: "lease", waitUntil: (each) => void work.push(each) });
