@@ -22,6 +22,8 @@ pub use client::RestClient;
 pub(crate) use client::SYNC_TOKEN;
 pub use command::Command;
 #[doc(hidden)]
+pub use command::only_reads;
+#[doc(hidden)]
 pub use failure::{
     from_status_and_text as meaning_of_status, from_text as meaning_of, is_first_line_refusal,
 };

@@ -92,7 +92,8 @@ impl fmt::Debug for Command {
     }
 }
 
-fn only_reads(name: &str) -> bool {
+/// Whether the command with this name only reads, so that it may run twice.
+pub fn only_reads(name: &str) -> bool {
     ONLY_READ
         .iter()
         .any(|known| known.eq_ignore_ascii_case(name))

@@ -8,7 +8,7 @@ use omnitrade_edge::engine::limit_fields::{Item, Style, fields};
 use omnitrade_edge::engine::subject;
 use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::redis::{
-    Command, Script, is_first_line_refusal, meaning_of, meaning_of_status,
+    Script, is_first_line_refusal, meaning_of, meaning_of_status, only_reads,
 };
 use omnitrade_edge::store::ADMIT;
 use wasm_bindgen::prelude::*;
@@ -55,7 +55,7 @@ fn said(verb: u32, text: &str, a: f64, b: f64) -> Option<String> {
         3 => Some(Script::new(text.to_owned()).sha().to_owned()),
         4 if a > 0.0 => Some(ADMIT.locking_lua().to_owned()),
         4 => Some(ADMIT.lua().to_owned()),
-        5 => Command::new(text).is_idempotent().then(String::new),
+        5 => only_reads(text).then(String::new),
         _ => Some(limit_fields(text, number, b)),
     }
 }
