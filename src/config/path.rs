@@ -219,7 +219,8 @@ fn without_query(path: &str) -> &str {
 }
 
 /// The path with its special characters percent-encoded, and a clause that names them. `None` if a
-/// segment with special characters has braces or a `?`, or if the text does not begin with `/`.
+/// segment with special characters has braces or a `?`, or if no route can have such a path: the
+/// text does not begin with `/`, or has dot segments in its brackets.
 fn literal(path: &str) -> Option<(String, String)> {
     let mut text = String::new();
     let mut found: Vec<char> = Vec::new();
@@ -251,7 +252,8 @@ fn literal(path: &str) -> Option<(String, String)> {
         1 => "stands for itself",
         _ => "stand for themselves",
     };
-    Some((text, format!("{} {stand}", chars.join(" and "))))
+    let clause = format!("{} {stand}", chars.join(" and "));
+    Pattern::parse(&text).is_ok().then_some((text, clause))
 }
 
 #[cfg(test)]

@@ -156,6 +156,13 @@ fn what_no_route_can_have_is_not_advised() {
     }
 }
 
+/// Brackets may hold a slash, and so a dot segment that shows only once they are gone.
+#[test]
+fn a_literal_that_no_route_can_have_is_not_advised() {
+    assert_eq!(literal("/</."), None);
+    assert!(literal("/</x").is_some());
+}
+
 proptest! {
     #[test]
     fn what_is_advised_is_taken_and_the_literal_matches_both_spellings(
