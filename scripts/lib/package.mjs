@@ -236,6 +236,9 @@ async function bundle(form) {
     ],
     bundle: true,
     splitting: true,
+    // Names stay, for those who read a stack trace.
+    minifyWhitespace: true,
+    minifySyntax: true,
     format: "esm",
     target: "es2022",
     outdir: dist,
@@ -268,6 +271,7 @@ async function writeCommonJs(names) {
       },
     ],
     bundle: true,
+    minifyWhitespace: true,
     format: "cjs",
     target: "es2022",
     outdir: dist,

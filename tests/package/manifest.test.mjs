@@ -70,10 +70,11 @@ test("it is at most 1.6 MB packed and 4 MB unpacked", () => {
   assert.ok(project.packed.unpackedSize <= 4_000_000, `${project.packed.unpackedSize} bytes unpacked`);
 });
 
-// The aim for the JavaScript is 8 kB; docs/sdk.md says what it takes.
-test("the module of `.` is at most 90 KiB, and its JavaScript 12 kB", async () => {
+// What it takes exactly, `npm run bench -- sdk` prints. Another compiler makes it a little larger or
+// smaller.
+test("the module of `.` is at most 95 kB, and its JavaScript 12 kB", async () => {
   const sizes = await packageSizes();
-  assert.ok(sizes["edge.wasm"].gzipped <= 90 * 1_024, `${sizes["edge.wasm"].gzipped} bytes`);
+  assert.ok(sizes["edge.wasm"].gzipped <= 95_000, `${sizes["edge.wasm"].gzipped} bytes`);
   const javascript = sizes["index.js, minified"];
   assert.ok(javascript.gzipped <= 12_000, `${javascript.gzipped} bytes`);
 });

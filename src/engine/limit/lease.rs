@@ -148,10 +148,7 @@ impl Leases {
 
     /// Records the demand of a request of `cost` for a limit with this `window`.
     pub fn demand(&mut self, key: &str, cost: u64, window: Duration, now: Timestamp) {
-        if self.accounts.get(key).is_none() {
-            self.accounts.insert(key.to_owned(), Account::default());
-        }
-        self.accounts.change(key, |account| {
+        let record = |account: &mut Account| {
             let (before, lately) = (account.demand(window, now), account.lately(window, now));
             if before < OVER {
                 account.since = now;
@@ -159,7 +156,12 @@ impl Leases {
             account.demand = before + number(cost);
             account.lately = lately + number(cost);
             account.demand_at = now;
-        });
+        };
+        if self.accounts.change(key, record).is_none() {
+            let mut account = Account::default();
+            record(&mut account);
+            self.accounts.insert(key.to_owned(), account);
+        }
     }
 
     /// Spends `cost` permits. `None` if fewer are left: then none is spent.
