@@ -70,8 +70,8 @@ test("it is at most 1.6 MB packed and 4 MB unpacked", () => {
   assert.ok(project.packed.unpackedSize <= 4_000_000, `${project.packed.unpackedSize} bytes unpacked`);
 });
 
-// What it takes exactly, `npm run bench -- sdk` prints. Another compiler makes it a little larger or
-// smaller.
+// What it takes exactly, `npm run bench -- sdk` prints. Another compiler makes it a little larger
+// or smaller.
 test("the module of `.` is at most 95 kB, and its JavaScript 12 kB", async () => {
   const sizes = await packageSizes();
   assert.ok(sizes["edge.wasm"].gzipped <= 95_000, `${sizes["edge.wasm"].gzipped} bytes`);
