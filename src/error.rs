@@ -87,7 +87,8 @@ impl ErrorKind {
     }
 
     /// The kind with this [`code`](Self::code).
-    pub(crate) fn of_code(code: &str) -> Option<Self> {
+    #[doc(hidden)]
+    pub fn of_code(code: &str) -> Option<Self> {
         let kinds = [
             Self::Config,
             Self::Timeout,

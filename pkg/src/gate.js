@@ -3,6 +3,7 @@ import { waitUntil } from "omnitrade-edge:platform";
 import { unlessAborted } from "./abort.js";
 import { EdgeError } from "./edge-error.js";
 import { failed, Instance } from "./instance.js";
+import { REST } from "./rest.js";
 import { ADDRESS, restOver } from "./rest-over-store.js";
 
 /** @import { ErrorCode, LimitResult } from "@omnitrade/edge" */
@@ -18,9 +19,6 @@ import { ADDRESS, restOver } from "./rest-over-store.js";
  *   title: string, detail?: string, problems?: string[], purged?: Record<string, number>
  * }} Problem the body of a refused purge
  */
-
-/** Under this name our Redis client tells what it is reached by. */
-const REST = Symbol.for("@omnitrade/edge.rest");
 
 /** Nothing is left to do. */
 const DONE = Promise.resolve();

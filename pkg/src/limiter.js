@@ -80,9 +80,9 @@ const memories = new WeakMap();
  * @param {number} timeout
  */
 function memoryOf(store, now, timeout) {
-  const clocksOf = within(memories, store ?? NO_STORE, () => new WeakMap());
-  const known = within(clocksOf, now, () => new Map());
-  return within(known, store === undefined ? 0 : timeout, () => new Memory(store, timeout));
+  const clocksOf = lookUp(memories, store ?? NO_STORE, () => new WeakMap());
+  const known = lookUp(clocksOf, now, () => new Map());
+  return lookUp(known, store === undefined ? 0 : timeout, () => new Memory(store, timeout));
 }
 
 /**
@@ -93,7 +93,7 @@ function memoryOf(store, now, timeout) {
  * @param {() => V} make
  * @returns {V}
  */
-function within(map, key, make) {
+function lookUp(map, key, make) {
   let value = map.get(key);
   if (value === undefined) {
     value = make();

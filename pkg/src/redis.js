@@ -3,6 +3,7 @@ import { BATCHES, environment, ownFetch } from "omnitrade-edge:platform";
 import { fromBase64 } from "./base64.js";
 import { READS, SHA1, say } from "./engine.js";
 import { EdgeError, misuse, serverError, statusError } from "./errors.js";
+import { MOST_BYTES, REST, tooLarge } from "./rest.js";
 import { duration, integer, optional, wellFormed } from "./settings.js";
 import { aborted, LONGEST_TIMER, sleep } from "./timers.js";
 
@@ -12,9 +13,6 @@ import { aborted, LONGEST_TIMER, sleep } from "./timers.js";
  * } from "@omnitrade/edge"
  */
 
-/** The most bytes of a reply. */
-const MOST_BYTES = 8 << 20;
-
 /** The wait before the first retry, in milliseconds. Each further one is twice as long. */
 const FIRST_WAIT = 25;
 
@@ -23,9 +21,6 @@ const NEVER_SENT = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_CONNECT_T
 
 /** The most characters that go out together. A script that is sent anew is long. */
 const LONGEST_BATCH = 500_000;
-
-/** Under this name our gate finds what a store is reached by. */
-export const REST = Symbol.for("@omnitrade/edge.rest");
 
 /** @typedef {{ timeout?: number, batch?: boolean }} OwnOptions what limiter and cache ask for */
 
@@ -439,7 +434,6 @@ function saidIn(reply) {
   }
 }
 
-const tooLarge = () => new EdgeError("too_large", true, "the reply is longer than 8 MiB");
 const otherShape = () => new EdgeError("protocol", true, "the store's reply has another shape");
 
 /** Strings and numbers of JSON. */

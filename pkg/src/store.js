@@ -1,7 +1,7 @@
 /** Calls of any store, within a deadline. */
 import { lined, SCRIPT, SHA1, say } from "./engine.js";
 import { isFirstLineRefusal, storeError } from "./errors.js";
-import { REST } from "./redis.js";
+import { REST } from "./rest.js";
 import { aborted, within } from "./timers.js";
 
 /** @import { Store } from "@omnitrade/edge" */

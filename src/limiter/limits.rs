@@ -68,6 +68,9 @@ pub struct Decided {
     now: Timestamp,
 }
 
+/// The refusal, if there is one, and why the store did not decide, if it did not.
+type Decision = (Option<Refusal>, Option<Reason>);
+
 /// Why the store did not decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -159,7 +162,7 @@ impl Limits {
     ) -> Recalled {
         let now = self.link.now(local_now);
         let memory = &mut self.memory;
-        let (refusal, reason) = match check.recall(memory, now) {
+        let decision = match check.recall(memory, now) {
             Ok(true) if self.link.allows(now) => {
                 let ask = check.ask(false, memory, &mut self.link, now);
                 return Recalled::Ask(Box::new(Asking { ask, check, places }));
@@ -176,14 +179,7 @@ impl Limits {
                 (Some(refusal), Some(reason))
             }
         };
-        Recalled::Decided(Decided {
-            check,
-            places,
-            refusal,
-            reason,
-            at: local_now,
-            now: local_now,
-        })
+        Recalled::Decided(Decided::new(check, places, decision, local_now, local_now))
     }
 
     /// Takes the store's reply.
@@ -205,22 +201,12 @@ impl Limits {
             Some((mut reply, now)) => check.decided(&mut reply, asked_at, &mut self.memory, now),
             None => Ok(None),
         };
-        let (refusal, reason, waited) = match decided {
-            Ok(Some(())) => (None, None, now.since(asked_at)),
-            Err(refusal) => (Some(refusal), None, now.since(asked_at)),
-            Ok(None) => {
-                let (refusal, reason) = self.locally(&mut check, now);
-                (refusal, reason, Duration::ZERO)
-            }
+        let (decision, waited) = match decided {
+            Ok(Some(())) => ((None, None), now.since(asked_at)),
+            Err(refusal) => ((Some(refusal), None), now.since(asked_at)),
+            Ok(None) => (self.locally(&mut check, now), Duration::ZERO),
         };
-        Decided {
-            check,
-            places,
-            refusal,
-            reason,
-            at: local_now - waited,
-            now: local_now,
-        }
+        Decided::new(check, places, decision, local_now - waited, local_now)
     }
 
     /// Decides without the reply, because the caller did not wait for it: that says nothing about
@@ -230,18 +216,11 @@ impl Limits {
         let Asking {
             mut check, places, ..
         } = asking;
-        let (refusal, reason) = self.locally(&mut check, now);
-        Decided {
-            check,
-            places,
-            refusal,
-            reason,
-            at: local_now,
-            now: local_now,
-        }
+        let decision = self.locally(&mut check, now);
+        Decided::new(check, places, decision, local_now, local_now)
     }
 
-    fn locally(&mut self, check: &mut Check, now: Timestamp) -> (Option<Refusal>, Option<Reason>) {
+    fn locally(&mut self, check: &mut Check, now: Timestamp) -> Decision {
         let decided = check.locally(&mut self.memory, now, self.link.down_for(now));
         (decided.err(), self.link.exists().then_some(Reason::Timeout))
     }
@@ -443,6 +422,23 @@ fn looked(taking: &Taking<'_>, verdict: &Verdict, source: Source, at: Timestamp)
 }
 
 impl Decided {
+    fn new(
+        check: Check,
+        places: Vec<usize>,
+        (refusal, reason): Decision,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            check,
+            places,
+            refusal,
+            reason,
+            at,
+            now,
+        }
+    }
+
     /// Whether the request may pass.
     pub const fn passes(&self) -> bool {
         self.refusal.is_none()

@@ -1,5 +1,5 @@
 /** What Node gives. Its `fetch` takes twice the processor time of its own HTTP client. */
-import { EdgeError } from "../edge-error.js";
+import { MOST_BYTES, tooLarge } from "../rest.js";
 
 export * from "./others.js";
 
@@ -8,9 +8,6 @@ const { process } = globalThis;
 
 /** How long a connection waits for the next request, in milliseconds. Servers keep it longer. */
 const IDLE = 4_000;
-
-/** The bound of a reply in bytes, as in `redis.js`. */
-const MOST_BYTES = 8 << 20;
 
 /** @type {Record<string, { request: Function, agent: unknown }>} */
 const clients = {};
@@ -54,8 +51,7 @@ function exchange(url, { headers, body, signal }) {
       response.setEncoding("utf8");
       response.on("data", (/** @type {string} */ chunk) => {
         text += chunk;
-        if (text.length > MOST_BYTES)
-          response.destroy(new EdgeError("too_large", true, "the reply is longer than 8 MiB"));
+        if (text.length > MOST_BYTES) response.destroy(tooLarge());
       });
       response.on("error", reject);
       response.on("end", () => {

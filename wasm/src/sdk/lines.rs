@@ -22,7 +22,7 @@ pub fn call(ask: &Ask) -> String {
 pub fn reply(text: &str) -> Result<Value, Error> {
     match text.strip_prefix('!') {
         Some(code) => {
-            let kind = KINDS.into_iter().find(|kind| kind.code() == code);
+            let kind = ErrorKind::of_code(code);
             Err(Error::from(kind.unwrap_or(ErrorKind::Protocol)))
         }
         None => {
@@ -70,16 +70,3 @@ fn value(rest: &mut &str, depth: u32) -> Option<Value> {
 
 /// How deep arrays may be nested.
 const DEEPEST: u32 = 8;
-
-const KINDS: [ErrorKind; 10] = [
-    ErrorKind::Config,
-    ErrorKind::Timeout,
-    ErrorKind::Unreachable,
-    ErrorKind::Unauthorised,
-    ErrorKind::Forbidden,
-    ErrorKind::QuotaExhausted,
-    ErrorKind::Server,
-    ErrorKind::Protocol,
-    ErrorKind::Command,
-    ErrorKind::TooLarge,
-];
