@@ -322,13 +322,17 @@ test("pending work is given to waitUntil, and settles", async () => {
   assert.ok(pending > 0);
 });
 
-test("unspent permits come back after their term", async () => {
+test("unspent permits come back before what was spent leaves the window", async () => {
   const keyPrefix = freshPrefix();
-  const options = { keyPrefix, quota: 1_000, window: /** @type {const} */ ("1s"), name: "n" };
+  const options = { keyPrefix, quota: 1_000, window: /** @type {const} */ ("30s"), name: "n" };
   const limiter = make({ ...options, strategy: "lease" });
   const other = make(options);
-  for (let n = 0; n < 3; n++) await limiter.limit("a", { cost: 10 });
-  await until(async () => (await other.peek("a")).remaining === 1_000);
+  const left = async () => (await other.peek("a")).remaining;
+  const started = Date.now();
+  for (let n = 0; n < 3; n++) await (await limiter.limit("a", { cost: 10 })).pending;
+  assert.ok((await left()) < 970, "nothing was fetched ahead");
+  await until(async () => (await left()) === 970, { every: 100 });
+  assert.ok(Date.now() - started < 29_000);
 });
 
 test("a lost reply is asked for again, and counted once", async () => {
