@@ -2,7 +2,8 @@
  * Builds the npm package: `pkg/dist/`, which `npm pack` in `pkg/` packs.
  *
  * wasm-pack makes two modules of `wasm/`. The sources in `pkg/src/` import each of them, and its
- * JavaScript, by a name that only this build knows. It bundles them in a form for each kind of platform:
+ * JavaScript, by a name that only this build knows. It bundles them in a form for each kind of
+ * platform:
  *
  * | form | files | how the module gets in |
  * |---|---|---|
