@@ -105,6 +105,8 @@ struct Account {
     fetching_until: Option<Timestamp>,
     /// Whether that fetch is the first one for a client of which nothing is known.
     is_first: bool,
+    /// When the first permits of such a client are overdue, until it gets more.
+    first_due: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -270,7 +272,7 @@ impl Leases {
         if self.accounts.get(key).is_none() {
             self.accounts.insert(key.to_owned(), Account::default());
         }
-        let is_first = self.accounts.change(key, |account| {
+        let queued = self.accounts.change(key, |account| {
             account.window = window;
             let same = |other: &&mut Lease| other.receipt == lease.receipt && other.is_live(asked);
             match account.leases.iter_mut().find(same) {
@@ -283,11 +285,15 @@ impl Leases {
                 }
                 None => account.leases.push(lease),
             }
-            std::mem::take(&mut account.is_first)
+            // A client that comes only once is not worth a call that returns its few permits:
+            // nobody else misses them. With its second lease the first one is due too.
+            if std::mem::take(&mut account.is_first) {
+                account.first_due = Some(due);
+                return [None, None];
+            }
+            [account.first_due.take(), Some(due)]
         });
-        // A client that comes only once is not worth a call that returns its few permits: nobody
-        // else misses them.
-        if is_first != Some(true) {
+        for due in queued.into_iter().flatten().flatten() {
             let later = self.dues.partition_point(|(at, _)| *at <= due);
             self.dues.insert(later, (due, key.to_owned()));
             if self.dues.len() > self.accounts.capacity() {

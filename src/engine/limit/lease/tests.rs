@@ -113,6 +113,24 @@ fn what_a_new_client_gets_is_a_small_part_of_its_quota_and_not_swept() {
 }
 
 #[test]
+fn the_first_permits_are_swept_too_if_their_client_goes_on() {
+    let mut leases = Leases::new(8);
+    leases.demand("k", 1, WINDOW, at(0));
+    let first = leases.wanted("k", QUOTA, at(0)).permits;
+    leases.fetching("k", at(0), Duration::from_secs(1));
+    let long = Duration::from_secs(15);
+    leases.granted("k", WINDOW, (receipt(1), first), at(0), long);
+    leases.granted("k", WINDOW, (receipt(2), 3), at(1), TERM);
+    let mut returned = 0;
+    while let Some(due) = leases.next_overdue() {
+        for unspent in leases.overdue(8, due) {
+            returned += unspent.parts.iter().map(|(_, part)| part).sum::<u64>();
+        }
+    }
+    assert_eq!(returned, first + 3);
+}
+
+#[test]
 fn demand_that_is_over_is_forgotten() {
     let mut leases = Leases::new(8);
     for _ in 0..100 {
