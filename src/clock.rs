@@ -3,8 +3,8 @@
 #[doc(hidden)]
 pub mod calendar;
 
-use std::cell::Cell;
 use std::ops::{Add, Sub};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// An instant: whole milliseconds since the Unix epoch.
@@ -77,26 +77,30 @@ pub fn seconds_up(duration: Duration) -> u64 {
 
 /// A clock that moves only if it is told to, for tests and simulations.
 #[derive(Debug, Default)]
-pub struct ManualClock(Cell<Timestamp>);
+pub struct ManualClock(AtomicU64);
 
 impl ManualClock {
     /// A clock that shows `start`.
     pub const fn new(start: Timestamp) -> Self {
-        Self(Cell::new(start))
+        Self(AtomicU64::new(start.as_millis()))
     }
 
     /// The time that it shows.
     pub fn now(&self) -> Timestamp {
-        self.0.get()
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
     }
 
     /// Moves it forward.
     pub fn advance(&self, by: Duration) {
-        self.0.set(self.0.get() + by);
+        let later = |now| Some((Timestamp::from_millis(now) + by).as_millis());
+        // It always succeeds: the function returns a number.
+        let _ = self
+            .0
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, later);
     }
 
     /// Sets it, forward or back.
     pub fn set(&self, to: Timestamp) {
-        self.0.set(to);
+        self.0.store(to.as_millis(), Ordering::SeqCst);
     }
 }

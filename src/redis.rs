@@ -4,22 +4,25 @@
 //! - [`RestClient`] sends calls. It has one deadline for a whole call, retries only what may run
 //!   twice, bounds the size of replies, and its errors hold no secret and tell the caller what to
 //!   do ([`ErrorKind`](crate::error::ErrorKind)).
+//! - [`Client`] is what a limiter or a cache needs of a store, over whatever it is reached.
 //! - [`Options`] hold the store's address and the settings of a call.
 
 mod arg;
+mod call;
 mod client;
 mod command;
 mod failure;
 mod options;
+mod rest_client;
 mod retry;
 mod script;
 mod value;
 mod wire;
 
 pub use arg::Arg;
-pub use client::RestClient;
 #[cfg(all(target_arch = "wasm32", feature = "fetch"))]
-pub(crate) use client::SYNC_TOKEN;
+pub(crate) use call::SYNC_TOKEN;
+pub use client::{Client, Shared};
 pub use command::Command;
 #[doc(hidden)]
 pub use command::only_reads;
@@ -28,6 +31,7 @@ pub use failure::{
     from_status_and_text as meaning_of_status, from_text as meaning_of, is_first_line_refusal,
 };
 pub use options::{Options, Token};
+pub use rest_client::RestClient;
 pub use retry::RetryPolicy;
 pub use script::Script;
 pub use value::Value;

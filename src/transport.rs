@@ -1,6 +1,7 @@
 //! The interface to the network: one HTTP exchange with a deadline, and how it can fail.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,8 @@ use crate::clock::Timestamp;
 /// A transport also supplies the time and the randomness that retries need, so that its callers
 /// read neither a clock nor a random generator, and a test can control both.
 ///
-/// There is no `Send` bound, because on wasm a future holds JavaScript objects.
+/// There is no `Send` bound, because on wasm a future holds JavaScript objects. A limiter or a
+/// cache, which several threads use, needs a [`SendTransport`].
 pub trait Transport {
     /// Sends `request` and reads the reply to its end.
     ///
@@ -34,6 +36,149 @@ pub trait Transport {
 
     /// A uniformly distributed number in `[0, 1)`. It spreads retries; it need not be secure.
     fn random(&self) -> f64;
+}
+
+/// A boxed future. It is `Send`, except on wasm32.
+#[cfg(not(target_arch = "wasm32"))]
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+/// A boxed future. It is `Send`, except on wasm32.
+#[cfg(target_arch = "wasm32")]
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// What any thread may use. On wasm32, which has one thread here, that is everything.
+#[cfg(not(target_arch = "wasm32"))]
+#[doc(hidden)]
+pub trait AnyThread: Send + Sync {}
+#[cfg(not(target_arch = "wasm32"))]
+impl<T: Send + Sync + ?Sized> AnyThread for T {}
+/// What any thread may use. On wasm32, which has one thread here, that is everything.
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub trait AnyThread {}
+#[cfg(target_arch = "wasm32")]
+impl<T: ?Sized> AnyThread for T {}
+
+/// A transport that any thread may use: what a limiter or a cache needs.
+///
+/// Its methods box the futures of [`Transport`]. They are written where the transport is known,
+/// since only there it is known that its futures are `Send`:
+///
+/// ```
+/// # use std::time::Duration;
+/// # use bytes::Bytes;
+/// # use omnitrade_edge::clock::Timestamp;
+/// # use omnitrade_edge::transport::{BoxFuture, SendTransport, Transport, TransportError};
+/// # struct Mine;
+/// # impl Transport for Mine {
+/// #     async fn send(
+/// #         &self,
+/// #         _request: http::Request<Bytes>,
+/// #         _timeout: Duration,
+/// #         _max_bytes: usize,
+/// #     ) -> Result<http::Response<Bytes>, TransportError> {
+/// #         Err(TransportError::Connect)
+/// #     }
+/// #     fn now(&self) -> Timestamp {
+/// #         Timestamp::from_millis(0)
+/// #     }
+/// #     async fn sleep(&self, _duration: Duration) {}
+/// #     fn random(&self) -> f64 {
+/// #         0.5
+/// #     }
+/// # }
+/// impl SendTransport for Mine {
+///     fn send_boxed(
+///         &self,
+///         request: http::Request<Bytes>,
+///         timeout: Duration,
+///         max_bytes: usize,
+///     ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>> {
+///         Box::pin(self.send(request, timeout, max_bytes))
+///     }
+///
+///     fn sleep_boxed(&self, duration: Duration) -> BoxFuture<'_, ()> {
+///         Box::pin(self.sleep(duration))
+///     }
+/// }
+/// ```
+///
+/// On wasm32 every transport is one.
+pub trait SendTransport: Transport + AnyThread + 'static {
+    /// [`Transport::send`].
+    fn send_boxed(
+        &self,
+        request: http::Request<Bytes>,
+        timeout: Duration,
+        max_bytes: usize,
+    ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>>;
+
+    /// [`Transport::sleep`].
+    fn sleep_boxed(&self, duration: Duration) -> BoxFuture<'_, ()>;
+}
+
+#[cfg(target_arch = "wasm32")]
+impl<T: Transport + 'static> SendTransport for T {
+    fn send_boxed(
+        &self,
+        request: http::Request<Bytes>,
+        timeout: Duration,
+        max_bytes: usize,
+    ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>> {
+        Box::pin(self.send(request, timeout, max_bytes))
+    }
+
+    fn sleep_boxed(&self, duration: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(self.sleep(duration))
+    }
+}
+
+impl<T: Transport> Transport for &T {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+        timeout: Duration,
+        max_bytes: usize,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        T::send(self, request, timeout, max_bytes).await
+    }
+
+    fn now(&self) -> Timestamp {
+        T::now(self)
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        T::sleep(self, duration).await;
+    }
+
+    fn random(&self) -> f64 {
+        T::random(self)
+    }
+}
+
+/// A transport whose futures are known to be `Send`, whatever `T` is.
+pub(crate) struct Boxed<'a, T>(pub(crate) &'a T);
+
+impl<T: SendTransport> Transport for Boxed<'_, T> {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+        timeout: Duration,
+        max_bytes: usize,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        self.0.send_boxed(request, timeout, max_bytes).await
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.0.sleep_boxed(duration).await;
+    }
+
+    fn random(&self) -> f64 {
+        self.0.random()
+    }
 }
 
 /// Why an exchange brought no reply. No variant carries an address.

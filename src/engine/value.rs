@@ -11,7 +11,7 @@
 //! content, with `j` (JSON) or `b` (base64) before that.
 
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -47,7 +47,7 @@ pub struct Rules {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The value.
-    pub content: Rc<Content>,
+    pub content: Arc<Content>,
     /// When it was loaded.
     pub stamp: Timestamp,
     /// Until when it is fresh.
@@ -57,7 +57,7 @@ pub struct Entry {
     /// Until when it may be used if it cannot be loaded.
     pub keep_until: Timestamp,
     /// Its tags.
-    pub tags: Rc<[String]>,
+    pub tags: Arc<[String]>,
     /// The values of its epoch keys when it was asked for; `None` if they are not known.
     pub epochs: Option<String>,
 }
@@ -82,7 +82,7 @@ impl Entry {
         let ceiling = rules.stale_if_error.map(|stale| fresh_until + stale);
         let usable_until = fresh_until + rules.stale_while_revalidate;
         Self {
-            content: Rc::new(content),
+            content: Arc::new(content),
             stamp,
             fresh_until,
             usable_until: ceiling.map_or(usable_until, |ceiling| usable_until.min(ceiling)),
@@ -177,7 +177,7 @@ impl Entry {
             return None;
         }
         Some(Self {
-            content: Rc::new(Content {
+            content: Arc::new(Content {
                 text: content.0.to_owned(),
                 is_octets: content.1,
             }),

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::clock::{Timestamp, millis};
 use crate::error::{Error, ErrorKind};
-use crate::transport::{Transport, TransportError};
+use crate::transport::{BoxFuture, SendTransport, Transport, TransportError};
 
 /// A transport over `reqwest`. It is cheap to clone, and clones share their connections.
 ///
@@ -88,6 +88,21 @@ impl Transport for ReqwestTransport {
         const BITS: u32 = 53;
         let number = RandomState::new().hash_one(()) >> (u64::BITS - BITS);
         number as f64 / (1u64 << BITS) as f64
+    }
+}
+
+impl SendTransport for ReqwestTransport {
+    fn send_boxed(
+        &self,
+        request: http::Request<Bytes>,
+        timeout: Duration,
+        max_bytes: usize,
+    ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>> {
+        Box::pin(self.send(request, timeout, max_bytes))
+    }
+
+    fn sleep_boxed(&self, duration: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(self.sleep(duration))
     }
 }
 
