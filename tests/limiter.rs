@@ -10,26 +10,28 @@
 #[path = "common/model.rs"]
 mod model;
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use model::ModelStore;
-use omnitrade_edge::clock::Timestamp;
-use omnitrade_edge::limiter::{Limited, Penalty, RateLimiter, Reason, Rule, Source};
+use omnitrade_edge::clock::{ManualClock, Timestamp};
+use omnitrade_edge::limiter::{Limited, Penalty, RateLimiter, Reason, Rule, Source, Subject};
 use omnitrade_edge::redis::{Options, RestClient, RetryPolicy, Value};
-use omnitrade_edge::transport::{Transport, TransportError};
+use omnitrade_edge::transport::{BoxFuture, SendTransport, Transport, TransportError};
 use serde_json::json;
 
 /// The state that all transports of a test share.
 #[derive(Default)]
 struct World {
-    store: RefCell<ModelStore>,
-    now: Cell<Timestamp>,
-    calls: Cell<u64>,
+    store: Mutex<ModelStore>,
+    clock: ManualClock,
+    calls: AtomicU64,
     /// The fault of the next call, if any: the call or its reply does not arrive.
-    fault: Cell<Option<Fault>>,
+    fault: Mutex<Option<Fault>>,
+    /// Whether the clock moves when somebody sleeps.
+    sleeps: AtomicBool,
 }
 
 #[derive(Clone, Copy)]
@@ -39,27 +41,50 @@ enum Fault {
 }
 
 #[derive(Clone)]
-struct Wire(Rc<World>);
+struct Wire(Arc<World>);
+
+const fn any_thread<T: Send + Sync + Clone + 'static>() {}
+const fn any_thread_runs<F: Future + Send>(_: &F) {}
+
+#[test]
+fn any_thread_may_use_a_limiter_and_run_its_futures() {
+    any_thread::<RateLimiter>();
+    any_thread::<RestClient<Wire>>();
+    let limiter = Wire::new().limiter(Rule::new(1, minute()));
+    any_thread_runs(&limiter.limit("a", 1));
+    any_thread_runs(&limiter.limit_many(&[]));
+    any_thread_runs(&RateLimiter::all([(&limiter, "a")]));
+    any_thread_runs(&limiter.until_allowed("a", 1, minute()));
+    any_thread_runs(&limiter.subject("a").limit());
+    any_thread_runs(&limiter.peek("a"));
+    any_thread_runs(&limiter.refund("a", 1));
+    any_thread_runs(&limiter.reset("a"));
+    any_thread_runs(&limiter.return_unspent());
+}
 
 impl Wire {
     fn new() -> Self {
         let world = World::default();
-        world.now.set(Timestamp::from_millis(1_700_000_040_000));
-        Self(Rc::new(world))
+        world.clock.set(Timestamp::from_millis(1_700_000_040_000));
+        Self(Arc::new(world))
     }
 
-    fn limiter(&self, rule: Rule) -> RateLimiter<Self> {
+    fn client(&self) -> RestClient<Self> {
         let retry = RetryPolicy::default().base(Duration::ZERO);
         let options = Options::new("https://store.example", "token").retry_policy(retry);
-        RateLimiter::new(RestClient::new(self.clone(), options).unwrap(), rule)
+        RestClient::new(self.clone(), options).unwrap()
+    }
+
+    fn limiter(&self, rule: Rule) -> RateLimiter {
+        RateLimiter::new(self.client(), rule)
     }
 
     fn wait(&self, ms: u64) {
-        self.0.now.set(self.0.now.get() + Duration::from_millis(ms));
+        self.0.clock.advance(Duration::from_millis(ms));
     }
 
     fn calls(&self) -> u64 {
-        self.0.calls.get()
+        self.0.calls.load(Ordering::SeqCst)
     }
 
     fn run(&self, command: &serde_json::Value) -> serde_json::Value {
@@ -72,7 +97,7 @@ impl Wire {
                     .map_or_else(|| word.to_string(), str::to_owned)
             })
             .collect();
-        let (now, mut store) = (self.0.now.get(), self.0.store.borrow_mut());
+        let (now, mut store) = (self.0.clock.now(), self.0.store.lock().unwrap());
         match words[0].as_str() {
             "DEL" => {
                 store.delete(&words[1]);
@@ -104,13 +129,13 @@ impl Transport for Wire {
         _: Duration,
         _: usize,
     ) -> Result<http::Response<Bytes>, TransportError> {
-        self.0.calls.set(self.calls() + 1);
+        self.0.calls.fetch_add(1, Ordering::SeqCst);
         let command = serde_json::from_slice(request.body()).unwrap();
-        if let Some(Fault::Lost) = self.0.fault.get() {
+        if let Some(Fault::Lost) = *self.0.fault.lock().unwrap() {
             return Err(TransportError::Broken);
         }
         let result = self.run(&command);
-        if let Some(Fault::ReplyLostOnce) = self.0.fault.take() {
+        if let Some(Fault::ReplyLostOnce) = self.0.fault.lock().unwrap().take() {
             return Err(TransportError::Broken);
         }
         let body = json!({ "result": result }).to_string();
@@ -118,13 +143,32 @@ impl Transport for Wire {
     }
 
     fn now(&self) -> Timestamp {
-        self.0.now.get()
+        self.0.clock.now()
     }
 
-    async fn sleep(&self, _: Duration) {}
+    async fn sleep(&self, duration: Duration) {
+        if self.0.sleeps.load(Ordering::SeqCst) {
+            self.0.clock.advance(duration);
+        }
+    }
 
     fn random(&self) -> f64 {
         0.5
+    }
+}
+
+impl SendTransport for Wire {
+    fn send_boxed(
+        &self,
+        request: http::Request<Bytes>,
+        timeout: Duration,
+        max_bytes: usize,
+    ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>> {
+        Box::pin(self.send(request, timeout, max_bytes))
+    }
+
+    fn sleep_boxed(&self, duration: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(self.sleep(duration))
     }
 }
 
@@ -132,11 +176,11 @@ const fn minute() -> Duration {
     Duration::from_secs(60)
 }
 
-async fn limit(limiter: &RateLimiter<Wire>, id: &str) -> Limited {
-    let mut limited = limiter.limit(id, 1).await;
-    if let Some(pending) = limited.pending.take() {
-        limiter.finish(pending).await;
-    }
+async fn limit(limiter: &RateLimiter, id: &str) -> Limited {
+    let limited = limiter.limit(id, 1).await;
+    assert!(limited.pending.is_none(), "there is a runtime");
+    // What is left to do is done by a task.
+    tokio::task::yield_now().await;
     limited
 }
 
@@ -173,7 +217,7 @@ async fn a_subject_has_its_quota_and_is_told_when_it_has_more() {
 async fn no_subject_stands_in_the_store_as_it_is() {
     let wire = Wire::new();
     limit(&wire.limiter(Rule::new(3, minute())), "alice@example.com").await;
-    let store = wire.0.store.borrow();
+    let store = wire.0.store.lock().unwrap();
     let keys: Vec<_> = store.keys().collect();
     assert_eq!(keys.len(), 1);
     assert!(
@@ -294,7 +338,7 @@ async fn with_leases_a_hot_subject_asks_the_store_now_and_then() {
 async fn while_the_store_fails_local_limits_decide_and_say_so() {
     let wire = Wire::new();
     let limiter = wire.limiter(Rule::new(10, minute()));
-    wire.0.fault.set(Some(Fault::Lost));
+    *wire.0.fault.lock().unwrap() = Some(Fault::Lost);
     let mut admitted = 0;
     for _ in 0..20 {
         let limited = limit(&limiter, "a").await;
@@ -307,7 +351,7 @@ async fn while_the_store_fails_local_limits_decide_and_say_so() {
     assert_eq!(admitted, 5);
     assert!(limiter.peek("a").await.is_err());
     assert!(limiter.refund("a", 1).await.is_err());
-    wire.0.fault.set(None);
+    *wire.0.fault.lock().unwrap() = None;
     wire.wait(2_000);
     assert_eq!(limit(&limiter, "a").await.source, Source::Redis);
 }
@@ -318,7 +362,7 @@ async fn a_call_whose_reply_was_lost_is_charged_once() {
     let limiter = wire.limiter(Rule::new(10, minute()));
     for left in (0..10).rev() {
         wire.wait(400);
-        wire.0.fault.set(Some(Fault::ReplyLostOnce));
+        *wire.0.fault.lock().unwrap() = Some(Fault::ReplyLostOnce);
         let limited = limit(&limiter, "a").await;
         assert!(limited.success);
         assert_eq!((limited.source, limited.remaining), (Source::Redis, left));
@@ -329,8 +373,8 @@ async fn a_call_whose_reply_was_lost_is_charged_once() {
 async fn without_a_store_it_limits_by_itself() {
     let wire = Wire::new();
     let limiter = RateLimiter::local(wire.clone(), Rule::new(10, minute()));
-    assert_eq!(limiter.peek("a").await.unwrap().remaining, 5);
-    for _ in 0..5 {
+    assert_eq!(limiter.peek("a").await.unwrap().remaining, 10);
+    for _ in 0..10 {
         let limited = limit(&limiter, "a").await;
         assert!(limited.success);
         assert_eq!((limited.source, limited.reason), (Source::Local, None));
@@ -340,7 +384,7 @@ async fn without_a_store_it_limits_by_itself() {
     limiter.refund("a", 1).await.unwrap();
     assert!(limit(&limiter, "a").await.success);
     limiter.reset("a").await.unwrap();
-    assert_eq!(limiter.peek("a").await.unwrap().remaining, 5);
+    assert_eq!(limiter.peek("a").await.unwrap().remaining, 10);
     assert_eq!(wire.calls(), 0);
 }
 
@@ -360,4 +404,211 @@ async fn who_goes_on_after_refusals_is_held_off() {
     assert_eq!(held.reset, wire.now() + held.retry_after);
     wire.wait(300_000);
     assert!(limit(&limiter, "a").await.success);
+}
+
+#[tokio::test]
+async fn several_limits_of_one_store_are_asked_in_one_call() {
+    let wire = Wire::new();
+    let client = wire.client();
+    let per_ip = RateLimiter::new(client.clone(), Rule::new(3, minute()).named("ip"));
+    let per_user = RateLimiter::new(client, Rule::new(2, minute()).named("user"));
+    for left in [1, 0] {
+        let all = RateLimiter::all([(&per_ip, "i"), (&per_user, "u")]).await;
+        let remaining: Vec<_> = all.results.iter().map(|l| l.remaining).collect();
+        assert!(all.success);
+        assert_eq!(remaining, [left + 1, left]);
+        let names: Vec<_> = all.results.iter().map(|l| l.policy.as_str()).collect();
+        assert_eq!(names, ["ip", "user"]);
+    }
+    assert_eq!(wire.calls(), 2);
+    let all = RateLimiter::all([(&per_ip, "i"), (&per_user, "u")]).await;
+    let passes: Vec<_> = all.results.iter().map(|l| l.success).collect();
+    assert!(!all.success && all.retry_after() > Duration::ZERO);
+    assert_eq!(passes, [true, false]);
+    assert_eq!(per_ip.peek("i").await.unwrap().remaining, 1, "from none");
+}
+
+#[tokio::test]
+async fn several_limits_of_several_stores_take_from_all_or_from_none() {
+    let (wire, other) = (Wire::new(), Wire::new());
+    let one = wire.limiter(Rule::new(5, minute()).named("one"));
+    let two = other.limiter(Rule::new(2, minute()).named("two"));
+    let three = RateLimiter::local(wire.clone(), Rule::new(9, minute()).named("three"));
+    let ask = async || {
+        let subjects = [(&one, "a", 2), (&two, "a", 1), (&three, "a", 3)];
+        RateLimiter::all(subjects).await
+    };
+    let remaining = |all: &[Limited]| all.iter().map(|l| l.remaining).collect::<Vec<_>>();
+    for expected in [[3, 1, 6], [1, 0, 3]] {
+        let all = ask().await;
+        assert!(all.success);
+        assert_eq!(remaining(&all.results), expected);
+    }
+    one.refund("a", 2).await.unwrap();
+    let all = ask().await;
+    assert!(!all.success);
+    let passes: Vec<_> = all.results.iter().map(|l| l.success).collect();
+    assert_eq!(passes, [true, false, true]);
+    for (limiter, left) in [(&one, 3), (&two, 0), (&three, 3)] {
+        assert_eq!(limiter.peek("a").await.unwrap().remaining, left);
+    }
+    assert!(RateLimiter::all(Vec::<Subject<'_>>::new()).await.success);
+}
+
+#[tokio::test]
+async fn a_subject_can_have_a_quota_of_its_own() {
+    let wire = Wire::new();
+    let limiter = wire.limiter(Rule::new(2, minute()));
+    let limited = limiter.subject("a").quota(5).cost(4).limit().await;
+    assert!(limited.success);
+    assert_eq!((limited.limit, limited.remaining), (5, 1));
+    let looked = limiter.subject("a").quota(9).peek().await.unwrap();
+    assert_eq!((looked.limit, looked.remaining), (9, 5));
+    assert!(!limiter.limit("a", 1).await.success);
+    limiter.subject("a").cost(3).refund().await.unwrap();
+    assert!(limiter.limit("a", 1).await.success);
+}
+
+#[tokio::test]
+async fn what_memory_knows_is_said_at_once() {
+    let wire = Wire::new();
+    let limiter = wire.limiter(Rule::new(1, minute()));
+    assert!(
+        limiter.limit_now("a", 1).is_none(),
+        "the store has to be asked"
+    );
+    assert_eq!(wire.calls(), 0);
+    limiter.limit("a", 1).await;
+    limiter.limit("a", 1).await;
+    let refused = limiter.limit_now("a", 1).unwrap();
+    assert!(!refused.success);
+    assert_eq!(refused.source, Source::Blocked);
+    let local = RateLimiter::local(wire, Rule::new(1, minute()));
+    assert!(local.limit_now("a", 1).unwrap().success);
+    assert!(!local.limit_now("a", 1).unwrap().success);
+}
+
+#[tokio::test]
+async fn who_can_wait_waits_exactly_long_enough() {
+    let wire = Wire::new();
+    wire.0.sleeps.store(true, Ordering::SeqCst);
+    let limiter = wire.limiter(Rule::new(2, minute()));
+    let began = wire.now();
+    limiter.limit("a", 2).await;
+    let refused = limiter
+        .until_allowed("a", 1, minute() / 2)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        wire.now(),
+        began,
+        "it is known at once that it takes too long"
+    );
+    let wait = refused.limited.retry_after;
+    assert!(
+        refused.to_string().contains("allows no more for"),
+        "{refused}"
+    );
+    limiter.until_allowed("a", 1, minute() * 2).await.unwrap();
+    let waited = wire.now().since(began);
+    assert!(
+        wait <= waited && waited <= wait + Duration::from_millis(2),
+        "{waited:?}"
+    );
+    let never = limiter.until_allowed("a", 3, minute() * 100).await;
+    assert!(never.unwrap_err().to_string().contains("never"));
+}
+
+#[tokio::test]
+async fn many_who_wait_take_turns_within_the_quota() {
+    let wire = Wire::new();
+    wire.0.sleeps.store(true, Ordering::SeqCst);
+    let second = Duration::from_secs(1);
+    let limiter = RateLimiter::local(wire.clone(), Rule::new(3, second));
+    let mut passed = Vec::new();
+    for _ in 0..20 {
+        limiter.until_allowed("a", 1, second * 2).await.unwrap();
+        passed.push(wire.now());
+    }
+    for window in passed.windows(4) {
+        assert!(window[3].since(window[0]) >= second, "{window:?}");
+    }
+    let all = passed[19].since(passed[0]);
+    assert!(all < second * 7, "no longer than it has to: {all:?}");
+}
+
+#[test]
+fn without_a_runtime_the_caller_does_what_is_left() {
+    let wire = Wire::new();
+    let limiter = wire.limiter(Rule::new(100_000, minute()).leased());
+    for _ in 0..100 {
+        wire.wait(2);
+        let limited = ready(limiter.limit("hot", 1));
+        if let Some(pending) = limited.pending {
+            ready(limiter.finish(pending));
+        }
+    }
+    assert!(wire.calls() <= 20, "{} calls", wire.calls());
+}
+
+/// The result of a future that waits for nothing.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => panic!("it waits"),
+    }
+}
+
+#[tokio::test]
+async fn a_task_returns_what_was_not_spent() {
+    let wire = Wire::new();
+    let limiter = wire.limiter(Rule::new(1_000, minute()).leased());
+    for _ in 0..30 {
+        wire.wait(50);
+        limit(&limiter, "a").await;
+    }
+    let other = wire.limiter(Rule::new(1_000, minute()));
+    assert!(
+        other.peek("a").await.unwrap().remaining < 970,
+        "some are fetched ahead"
+    );
+    // From here on, the task's sleep passes at once.
+    wire.0.sleeps.store(true, Ordering::SeqCst);
+    limit(&limiter, "a").await;
+    limiter.limit("b", 1).await;
+    limiter.limit("b", 1).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(other.peek("a").await.unwrap().remaining, 1_000 - 31);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_threads_count_together() {
+    let wire = Wire::new();
+    for leased in [false, true] {
+        let rule = Rule::new(500, minute()).named(if leased { "leased" } else { "exact" });
+        let limiter = wire.limiter(if leased { rule.leased() } else { rule });
+        let tasks: Vec<_> = (0..8)
+            .map(|_| {
+                let limiter = limiter.clone();
+                tokio::spawn(async move {
+                    let mut passed = 0;
+                    for _ in 0..100 {
+                        passed += u32::from(limiter.limit("a", 1).await.success);
+                    }
+                    passed
+                })
+            })
+            .collect();
+        let mut passed = 0;
+        for task in tasks {
+            passed += task.await.unwrap();
+        }
+        assert!((450..=500).contains(&passed), "{passed} of 500");
+        if !leased {
+            assert_eq!(passed, 500);
+        }
+    }
 }

@@ -8,8 +8,8 @@
     reason = "a test that finds nothing there should fail"
 )]
 
-use std::cell::Cell;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,15 +25,15 @@ use omnitrade_edge::limiter::{
 };
 use omnitrade_edge::redis::{Arg, Command, Options, RestClient, RetryPolicy, Script, Token, Value};
 use omnitrade_edge::shell::ReqwestTransport;
-use omnitrade_edge::transport::{Transport, TransportError};
+use omnitrade_edge::transport::{BoxFuture, SendTransport, Transport, TransportError};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A custom transport: it never reaches a store, and the test moves its clock.
 #[derive(Clone, Default)]
 struct Nowhere {
-    clock: Rc<ManualClock>,
-    sent: Rc<Cell<u32>>,
+    clock: Arc<ManualClock>,
+    sent: Arc<AtomicU32>,
 }
 
 impl Transport for Nowhere {
@@ -43,7 +43,7 @@ impl Transport for Nowhere {
         _timeout: Duration,
         _max_bytes: usize,
     ) -> Result<http::Response<Bytes>, TransportError> {
-        self.sent.set(self.sent.get() + 1);
+        self.sent.fetch_add(1, Ordering::SeqCst);
         Err(TransportError::Connect)
     }
 
@@ -57,6 +57,21 @@ impl Transport for Nowhere {
 
     fn random(&self) -> f64 {
         0.5
+    }
+}
+
+impl SendTransport for Nowhere {
+    fn send_boxed(
+        &self,
+        request: http::Request<Bytes>,
+        timeout: Duration,
+        max_bytes: usize,
+    ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>> {
+        Box::pin(self.send(request, timeout, max_bytes))
+    }
+
+    fn sleep_boxed(&self, duration: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(self.sleep(duration))
     }
 }
 
@@ -101,7 +116,7 @@ async fn a_limiter_is_built_asked_and_read_by_public_names() {
     if let Some(pending) = pending {
         limiter.finish(pending).await;
     }
-    assert!(nowhere.sent.get() >= 1);
+    assert!(nowhere.sent.load(Ordering::SeqCst) >= 1);
 
     let all: Vec<Limited> = limiter.limit_many(&[("user", 1), ("other", 1)]).await;
     assert_eq!(all.len(), 2);

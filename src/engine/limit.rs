@@ -10,7 +10,7 @@ mod verdict;
 pub mod windows;
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::registry::Standing;
@@ -55,7 +55,7 @@ pub enum Buckets {
         /// `plans`.
         with: Bucket,
         /// Permits in a window, by plan.
-        plans: Rc<BTreeMap<String, u64>>,
+        plans: Arc<BTreeMap<String, u64>>,
     },
 }
 

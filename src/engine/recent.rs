@@ -22,7 +22,7 @@ pub struct Recent<T> {
 type Values = Cache<String, Weighed, ByWeight, RandomState, DefaultLifecycle<String, Weighed>>;
 
 /// A value, and how much of the capacity it takes.
-struct Weighed(Box<dyn Any>, u32);
+struct Weighed(Box<dyn Any + Send>, u32);
 
 #[derive(Clone)]
 struct ByWeight;
@@ -33,7 +33,7 @@ impl Weighter<String, Weighed> for ByWeight {
     }
 }
 
-impl<T: 'static> Recent<T> {
+impl<T: Send + 'static> Recent<T> {
     /// Remembers at most `capacity` values.
     pub fn new(capacity: usize) -> Self {
         Self::weighing(capacity, u64::try_from(capacity).unwrap_or(u64::MAX))

@@ -1,6 +1,7 @@
 //! The limits of a request: what it counts against, and what clients are told about that.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -39,7 +40,7 @@ impl Admission {
         plan: &Plan,
         route: &RoutePlan,
         head: &impl Head,
-        holder: Option<Rc<Holder>>,
+        holder: Option<Arc<Holder>>,
         memory: &LimitMemory,
         now: Timestamp,
     ) -> Self {
@@ -290,7 +291,7 @@ fn buckets(
         Some(with) => Buckets::ByStanding {
             without,
             with,
-            plans: Rc::clone(&limit.plans),
+            plans: Arc::clone(&limit.plans),
         },
     })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{self, By, Config, ConfigError, Mode, OriginQuotaOf, Strategy};
@@ -79,7 +80,7 @@ pub struct LimitPlan {
     /// The permits of a client with an API key.
     pub keyed: u64,
     /// The permits of a registered key, by the name of its plan.
-    pub plans: Rc<BTreeMap<String, u64>>,
+    pub plans: Arc<BTreeMap<String, u64>>,
     /// Whether a refusal is enforced.
     pub role: Role,
     /// What happens while the store fails.
@@ -259,7 +260,7 @@ impl LimitPlan {
             window: limit.window,
             quota: limit.quota,
             keyed: limit.keyed_quota.unwrap_or(limit.quota),
-            plans: Rc::new(limit.plans.clone()),
+            plans: Arc::new(limit.plans.clone()),
             role: match limit.mode {
                 Mode::Enforce => Role::Enforce,
                 Mode::Shadow => Role::Shadow,

@@ -1,7 +1,7 @@
 //! The client that sent a request: its API key, the user of its token, and its address.
 
 use std::borrow::Cow;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::config::{self, Keys};
 use crate::engine::http_cache::is_exact;
@@ -21,7 +21,7 @@ pub struct Client<'a, H> {
     head: &'a H,
     api_key: Option<Cow<'a, str>>,
     /// Whom the client's token stands for.
-    pub holder: Option<Rc<Holder>>,
+    pub holder: Option<Arc<Holder>>,
     /// Whether the token counts before the API key.
     pub holder_first: bool,
     /// As [`subject::of_header`] gives it.
@@ -37,7 +37,7 @@ impl<'a, H: Head> Client<'a, H> {
         key_prefix: &'a str,
         digests: &'a Digests,
         head: &'a H,
-        holder: Option<Rc<Holder>>,
+        holder: Option<Arc<Holder>>,
     ) -> Self {
         let mut client = Self {
             rules,

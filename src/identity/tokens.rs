@@ -1,7 +1,7 @@
 //! Whom the tokens of requests stand for.
 
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -41,7 +41,7 @@ pub struct Identities {
     needs_keys: bool,
     /// The holders of tokens that have verified, and when the tokens expire, by the digests of the
     /// tokens.
-    known: Recent<(Rc<Holder>, Timestamp)>,
+    known: Recent<(Arc<Holder>, Timestamp)>,
     /// Tokens that do not verify, and until when that is believed.
     refused: Recent<Timestamp>,
 }
@@ -60,7 +60,7 @@ pub struct Holder {
 #[derive(Debug)]
 pub enum Finding {
     /// It stands for this client; `None`: for nobody, because it does not verify.
-    Holder(Option<Rc<Holder>>),
+    Holder(Option<Arc<Holder>>),
     /// It has to be verified first.
     Verify(Box<Verification>),
     /// The issuer's keys are being fetched: look again after this pause.
@@ -70,7 +70,7 @@ pub enum Finding {
 /// The signature of a token that is to be verified. `Debug` shows nothing of the token.
 pub struct Verification {
     digest: String,
-    holder: Rc<Holder>,
+    holder: Arc<Holder>,
     until: Timestamp,
     /// Whether the token and one of the keys have the same name.
     is_named: bool,
@@ -120,7 +120,7 @@ impl Identities {
         let digest = self.digests.of_api_key(token);
         let known = self.known.get(&digest).filter(|(_, until)| now < *until);
         if let Some((holder, _)) = known {
-            return Finding::Holder(Some(Rc::clone(holder)));
+            return Finding::Holder(Some(Arc::clone(holder)));
         }
         let refused = self.refused.get(&digest);
         if refused.is_some_and(|until| now < *until) {
@@ -138,7 +138,7 @@ impl Identities {
         let keys = set.map(|set| set.candidates(&token));
         match keys {
             Some(keys) if !keys.is_empty() => Finding::Verify(Box::new(Verification {
-                holder: Rc::new(Holder {
+                holder: Arc::new(Holder {
                     subject: subject::of_user(&user.name, &self.domain),
                     plan: user.plan,
                 }),
@@ -171,10 +171,10 @@ impl Identities {
         token: Verification,
         outcome: Outcome,
         now: Timestamp,
-    ) -> Option<Rc<Holder>> {
+    ) -> Option<Arc<Holder>> {
         match outcome {
             Outcome::Signed => {
-                let holder = Rc::clone(&token.holder);
+                let holder = Arc::clone(&token.holder);
                 self.known.insert(token.digest, (token.holder, token.until));
                 Some(holder)
             }
@@ -226,8 +226,8 @@ impl Identities {
 }
 
 /// The client of a token that nobody can verify at present.
-fn by_digest(digest: String) -> Rc<Holder> {
-    Rc::new(Holder {
+fn by_digest(digest: String) -> Arc<Holder> {
+    Arc::new(Holder {
         subject: digest,
         plan: None,
     })

@@ -1,6 +1,6 @@
 //! How long a request has waited before it was decided: for the issuer's keys, or for permits.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -44,13 +44,13 @@ impl Awaited {
 #[derive(Debug)]
 pub struct Patient {
     /// Whom its token stands for.
-    pub holder: Option<Rc<Holder>>,
+    pub holder: Option<Arc<Holder>>,
     waited: Duration,
 }
 
 impl Patient {
     /// It has not waited yet.
-    pub const fn new(holder: Option<Rc<Holder>>) -> Self {
+    pub const fn new(holder: Option<Arc<Holder>>) -> Self {
         let waited = Duration::ZERO;
         Self { holder, waited }
     }

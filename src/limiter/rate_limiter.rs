@@ -1,28 +1,29 @@
 //! The limiter for Rust programs: one limit, any number of subjects.
 
-use std::cell::RefCell;
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
-use crate::engine::limit::Source;
 use crate::error::Error;
-use crate::redis::{Command, RestClient};
-use crate::store::{ADMIT, Ask};
-use crate::transport::Transport;
+use crate::redis::{Client, Command};
+use crate::transport::SendTransport;
 
-use super::check::settle::Work;
-use super::limits::{Limits, Reason, Recalled, Taking, Told};
-use super::memory::LimitMemory;
+use super::counter::{Counter, Place};
+use super::limited::{All, Limited, Pending, Refused};
 use super::rule::Rule;
+use super::subject::{Subject, take, take_all};
 
 /// A sliding-window limiter. It counts in the store, and locally while the store fails.
 ///
 /// A subject is any text. The store holds a digest of it, never the text.
 ///
-/// It belongs to one thread, like the rest of the crate: its futures are not `Send`.
+/// Any number of threads may use it at once, and it is cheap to clone: a clone is the same limiter.
+/// Limiters over clones of one client share what they know of the store.
 ///
 /// ```
-/// # async fn example() -> Result<(), omnitrade_edge::error::Error> {
+/// # #[cfg(feature = "reqwest")]
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
 /// use omnitrade_edge::limiter::{RateLimiter, Rule};
 /// use omnitrade_edge::redis::{Options, RestClient};
@@ -30,113 +31,106 @@ use super::rule::Rule;
 ///
 /// let options = Options::new("https://example.upstash.io", "token");
 /// let redis = RestClient::new(ReqwestTransport::new()?, options)?;
-/// let limiter = RateLimiter::new(redis, Rule::new(100, Duration::from_secs(60)).leased());
+/// let minute = Duration::from_secs(60);
+/// let per_user = RateLimiter::new(redis.clone(), Rule::new(100, minute).named("user").leased());
+/// let per_ip = RateLimiter::new(redis, Rule::new(300, minute).named("ip"));
 ///
-/// let limited = limiter.limit("user-7", 1).await;
+/// let limited = per_user.limit("user-7", 1).await;
 /// if !limited.success {
 ///     println!("come back in {:?}", limited.retry_after);
 /// }
-/// if let Some(pending) = limited.pending {
-///     limiter.finish(pending).await; // in the background, if there is one
-/// }
+/// // From both or from none, in one store call:
+/// let all = RateLimiter::all([(&per_ip, "203.0.113.9"), (&per_user, "user-7")]).await;
+/// // For a job that can wait, but not for more than five seconds:
+/// per_user.until_allowed("job", 1, Duration::from_secs(5)).await?;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
-pub struct RateLimiter<T> {
-    redis: Result<RestClient<T>, T>,
-    rule: Rule,
-    limits: RefCell<Limits>,
-}
+#[derive(Clone)]
+pub struct RateLimiter(Arc<Counter>);
 
-/// The result for a request. Fields that `@upstash/ratelimit` has too are named as there.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Limited {
-    /// Whether the request may pass.
-    pub success: bool,
-    /// Permits in a window.
-    pub limit: u64,
-    /// Permits that are left.
-    pub remaining: u64,
-    /// When more permits come back; for a refused request, when the same request will pass.
-    pub reset: Timestamp,
-    /// How long until the same request will pass; zero if it has passed.
-    pub retry_after: Duration,
-    /// Why the store did not decide; `None` if it did.
-    pub reason: Option<Reason>,
-    /// What decided.
-    pub source: Source,
-    /// The name of the limit.
-    pub policy: String,
-    /// Work that is left for [`RateLimiter::finish`]: fetching permits ahead, and returning those
-    /// that were not spent in time. If it is dropped, a later request has to wait for the store
-    /// instead.
-    pub pending: Option<Pending>,
-}
-
-/// Work that no request waits for.
-#[derive(Debug)]
-pub struct Pending(Work);
-
-impl<T: Transport> RateLimiter<T> {
+impl RateLimiter {
     /// A limiter that counts in a store.
-    pub fn new(redis: RestClient<T>, rule: Rule) -> Self {
-        let seed = redis.transport().random().to_bits() ^ redis.transport().now().as_millis();
-        let limits = Limits::new(redis.timeout(), seed);
-        Self {
-            redis: Ok(redis),
-            limits: RefCell::new(limits),
-            rule,
-        }
+    pub fn new(redis: impl Client, rule: Rule) -> Self {
+        Self(Arc::new(Counter::in_store(redis, rule)))
     }
 
-    /// A limiter without a store, which counts in this process. Of `clock` only the time is used.
-    pub fn local(clock: T, rule: Rule) -> Self {
-        Self {
-            redis: Err(clock),
-            limits: RefCell::new(Limits::without_store(LimitMemory::default())),
-            rule,
-        }
+    /// A limiter without a store, which counts in this process, as exactly. Of `clock` only the
+    /// time is used.
+    pub fn local(clock: impl SendTransport, rule: Rule) -> Self {
+        Self(Arc::new(Counter::in_process(clock, rule)))
+    }
+
+    /// The limit.
+    pub fn rule(&self) -> &Rule {
+        &self.0.rule
+    }
+
+    /// A request of `id`, whose cost and quota can be set before it is decided.
+    pub fn subject<'a>(&'a self, id: impl Into<Cow<'a, str>>) -> Subject<'a> {
+        Subject::new(&self.0, id)
     }
 
     /// Takes `cost` permits of `id`, if that many are left.
     ///
     /// It never fails: while the store fails, the local limits decide.
     pub async fn limit(&self, id: &str, cost: u64) -> Limited {
-        let mut all = self.limit_many(&[(id, cost)]).await;
-        all.pop().unwrap_or_else(|| self.unlimited())
+        self.subject(id).cost(cost).limit().await
+    }
+
+    /// The same if memory suffices: permits that were fetched ahead, a refusal that still applies,
+    /// or a limiter without a store. `None`: nothing has happened, and the store has to be asked.
+    pub fn limit_now(&self, id: &str, cost: u64) -> Option<Limited> {
+        self.subject(id).cost(cost).limit_now()
     }
 
     /// Takes permits of several subjects in one store call: from all of them or, if one has too few
-    /// left, from none. The results are in the order of the subjects.
+    /// left, from none. The results are in the order of the subjects, and each says whether the
+    /// request as a whole may pass.
     pub async fn limit_many(&self, subjects: &[(&str, u64)]) -> Vec<Limited> {
-        let keys: Vec<_> = subjects.iter().map(|(id, _)| self.rule.key(id)).collect();
-        let takings = keys.iter().zip(subjects);
-        let takings: Vec<_> = takings
-            .map(|(key, (_, cost))| self.taking(key, *cost))
+        let subjects = subjects.iter();
+        let subjects: Vec<_> = subjects
+            .map(|(id, cost)| self.subject(*id).cost(*cost))
             .collect();
-        let recalled = self.limits.borrow_mut().recall(&takings, self.now());
-        let decided = match (recalled, &self.redis) {
-            (Recalled::Decided(decided), _) => decided,
-            (Recalled::Ask(asking), Ok(redis)) => {
-                let ask = &asking.ask;
-                let reply = redis.script(&ADMIT, &ask.keys, &ask.args).await;
-                let mut limits = self.limits.borrow_mut();
-                limits.answered(*asking, reply, self.now())
-            }
-            // Without a store, nothing is asked.
-            (Recalled::Ask(_), Err(_)) => return Vec::new(),
-        };
-        let mut all: Vec<_> = decided.limits().map(|told| self.limited(told)).collect();
+        let (passes, mut all) = take(&subjects).await;
         for limited in &mut all {
-            limited.success = decided.passes();
-        }
-        if let Some(first) = all.first_mut() {
-            let work = self.limits.borrow_mut().work_after(&decided, self.now());
-            first.pending = work.map(Pending);
+            limited.success = passes;
         }
         all
+    }
+
+    /// Takes permits of several limits, from all of them or from none: in one store call, if their
+    /// clients are clones of one. Of limiters over several stores, or without one, one is asked
+    /// after the other, and what was taken is given back if a later one refuses.
+    ///
+    /// ```
+    /// # use omnitrade_edge::limiter::RateLimiter;
+    /// # async fn example(per_ip: RateLimiter, per_user: RateLimiter) {
+    /// let all = RateLimiter::all([(&per_ip, "203.0.113.9"), (&per_user, "user-7")]).await;
+    /// if !all.success {
+    ///     println!("come back in {:?}", all.retry_after());
+    /// }
+    /// # }
+    /// ```
+    pub async fn all<'a, S: Into<Subject<'a>>>(subjects: impl IntoIterator<Item = S>) -> All {
+        let subjects: Vec<Subject<'a>> = subjects.into_iter().map(Into::into).collect();
+        take_all(&subjects).await
+    }
+
+    /// Takes `cost` permits of `id` as soon as that many are left. It waits exactly as long as it
+    /// has to; it does not wait at all if that would be longer than `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] if the permits come later than that, or never, because `cost` is greater than
+    /// the quota.
+    pub async fn until_allowed(
+        &self,
+        id: &str,
+        cost: u64,
+        timeout: Duration,
+    ) -> Result<Limited, Refused> {
+        self.subject(id).cost(cost).until_allowed(timeout).await
     }
 
     /// The state of `id`, without taking permits: `success` says whether a request for one permit
@@ -144,38 +138,19 @@ impl<T: Transport> RateLimiter<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`RestClient::script`]; none for a limiter without a store.
+    /// Those of [`Client::script`]; none for a limiter without a store.
     pub async fn peek(&self, id: &str) -> Result<Limited, Error> {
-        let key = self.rule.key(id);
-        let taking = self.taking(&key, 1);
-        let asked = self.limits.borrow_mut().peek(taking, self.now());
-        let told = match (asked, &self.redis) {
-            (Err(told), _) => told,
-            (Ok(ask), Ok(redis)) => {
-                let reply = redis.script(&ADMIT, &ask.keys, &ask.args).await?;
-                let mut limits = self.limits.borrow_mut();
-                limits.peeked(taking, &ask, reply, self.now())?
-            }
-            (Ok(_), Err(_)) => return Ok(self.unlimited()),
-        };
-        Ok(self.limited(told))
+        self.subject(id).peek().await
     }
 
     /// Gives `id` back up to `permits` of the permits that it took in the last window.
     ///
     /// # Errors
     ///
-    /// Those of [`RestClient::script`]; none for a limiter without a store. After an error of a
-    /// call that may have run, it is unknown whether the permits were given back.
+    /// Those of [`Client::script`]; none for a limiter without a store. After an error of a call
+    /// that may have run, it is unknown whether the permits were given back.
     pub async fn refund(&self, id: &str, permits: u64) -> Result<(), Error> {
-        let key = self.rule.key(id);
-        let taking = self.taking(&key, 0);
-        let asked: Option<Ask> = self.limits.borrow_mut().refund(taking, permits, self.now());
-        let (Some(ask), Ok(redis)) = (asked, &self.redis) else {
-            return Ok(());
-        };
-        let reply = redis.script(&ADMIT, &ask.keys, &ask.args).await?;
-        Limits::refunded(&ask, reply)
+        self.subject(id).cost(permits).refund().await
     }
 
     /// Forgets everything that was counted for `id`, with one `DEL`. Permits that other processes
@@ -183,78 +158,49 @@ impl<T: Transport> RateLimiter<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`RestClient::command`]; none for a limiter without a store.
+    /// Those of [`Client::command`]; none for a limiter without a store.
     pub async fn reset(&self, id: &str) -> Result<(), Error> {
-        let key = self.limits.borrow_mut().reset(&self.rule.key(id));
-        if let (Some(key), Ok(redis)) = (key, &self.redis) {
+        let key = self.0.limits().reset(&self.0.rule.key(id));
+        if let (Some(key), Place::Store(redis)) = (key, &self.0.place) {
             let delete = Command::new("DEL").arg(&key).idempotent(true);
             redis.command(&delete).await?;
         }
         Ok(())
     }
 
-    /// Does the work that was left after a request.
+    /// Does the work that was left after a request, where no runtime does it.
     pub async fn finish(&self, pending: Pending) {
-        let Ok(redis) = &self.redis else { return };
-        let Pending(work) = pending;
-        let reply = redis.script(&ADMIT, &work.ask.keys, &work.ask.args).await;
-        self.limits.borrow_mut().worked(&work, reply, self.now());
+        self.0.finish(pending).await;
     }
 
     /// Returns permits that were fetched ahead and not spent in time. This is not needed as long as
-    /// requests come, of whatever subject: [`finish`](Self::finish) returns them after a while.
+    /// requests come, of whatever subject, nor where tokio runs:
+    /// [`finish`](Self::finish) or a task returns them after a while.
     pub async fn return_unspent(&self) {
         loop {
-            let work = self.limits.borrow_mut().returning(self.now());
+            let work = self.0.limits().returning(self.0.now());
             match work {
                 Some(work) => self.finish(Pending(work)).await,
                 None => return,
             }
         }
     }
+}
 
-    fn taking<'a>(&'a self, key: &'a str, cost: u64) -> Taking<'a> {
-        Taking {
-            rule: &self.rule,
-            key,
-            cost,
-            quota: None,
-        }
+impl<'a, I: Into<Cow<'a, str>>> From<(&'a RateLimiter, I)> for Subject<'a> {
+    fn from((limiter, id): (&'a RateLimiter, I)) -> Self {
+        limiter.subject(id)
     }
+}
 
-    fn limited(&self, told: Told) -> Limited {
-        Limited {
-            success: told.passes,
-            limit: told.limit,
-            remaining: told.remaining,
-            reset: told.reset,
-            retry_after: told.retry_after,
-            reason: told.reason,
-            source: told.source,
-            policy: self.rule.name().to_owned(),
-            pending: None,
-        }
+impl<'a, I: Into<Cow<'a, str>>> From<(&'a RateLimiter, I, u64)> for Subject<'a> {
+    fn from((limiter, id, cost): (&'a RateLimiter, I, u64)) -> Self {
+        limiter.subject(id).cost(cost)
     }
+}
 
-    /// The result if nothing limits.
-    fn unlimited(&self) -> Limited {
-        let whole = self.rule.quota().permits;
-        self.limited(Told {
-            passes: true,
-            shadowed: false,
-            limit: whole,
-            remaining: whole,
-            reset: self.now(),
-            retry_after: Duration::ZERO,
-            source: Source::None,
-            reason: None,
-        })
-    }
-
-    fn now(&self) -> Timestamp {
-        match &self.redis {
-            Ok(redis) => redis.transport().now(),
-            Err(clock) => clock.now(),
-        }
+impl fmt::Debug for RateLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RateLimiter").field(&self.0.rule).finish()
     }
 }

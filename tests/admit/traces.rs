@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
@@ -202,7 +202,7 @@ fn charge(n: usize, limit: &Limit, take: &Take) -> Charge {
             Some(others) => Buckets::ByStanding {
                 without: others.then_some(without),
                 with: bucket(format!("ot:l:{n}:k"), limit.permits * 2),
-                plans: Rc::new(plans),
+                plans: Arc::new(plans),
             },
         },
         cost: take.cost,

@@ -1,13 +1,15 @@
 //! One trace on the real limiter: some isolates, each with its own memory, and one store.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use omnitrade_edge::clock::{Timestamp, millis};
 use omnitrade_edge::engine::limit::Source;
 use omnitrade_edge::limiter::{RateLimiter, Rule};
 use omnitrade_edge::redis::{Options, RestClient};
+use send_wrapper::SendWrapper;
 use serde::{Deserialize, Serialize};
 
 use crate::store::{Line, Store};
@@ -82,13 +84,13 @@ impl Scenario {
         Timestamp::from_millis(*first)
     }
 
-    fn limiter(&self, n: usize, world: &Rc<World>, store: &Rc<RefCell<Store>>) -> Limiter {
+    fn limiter(&self, n: usize, world: &Rc<World>, store: &Rc<RefCell<Store>>) -> RateLimiter {
         let (least, most) = self.store_ms;
         let line = Line {
-            world: Rc::clone(world),
-            store: Rc::clone(store),
+            world: SendWrapper::new(Rc::clone(world)),
+            store: SendWrapper::new(Rc::clone(store)),
             takes: (Duration::from_millis(least), Duration::from_millis(most)),
-            random: Cell::new(self.seed.wrapping_mul(1_000_003) + n as u64),
+            random: AtomicU64::new(self.seed.wrapping_mul(1_000_003) + n as u64),
         };
         let options = Options::new("http://store.example", "token");
         let redis = RestClient::new(line, options).expect("options that are right");
@@ -97,11 +99,9 @@ impl Scenario {
             Who::Lease => rule.leased(),
             _ => rule,
         };
-        Rc::new(RateLimiter::new(redis, rule))
+        RateLimiter::new(redis, rule)
     }
 }
-
-type Limiter = Rc<RateLimiter<Line>>;
 
 pub struct Run {
     pub answers: Vec<Answer>,
@@ -127,7 +127,7 @@ pub fn run(scenario: &Scenario, requests: usize, silence_ms: u64) -> Run {
     }
     for (n, (at, isolate)) in trace.iter().enumerate() {
         let (world, answers) = (Rc::clone(&world), Rc::clone(&answers));
-        let limiter = Rc::clone(&isolates[*isolate]);
+        let limiter = isolates[*isolate].clone();
         let at = Timestamp::from_millis(*at);
         tasks.push(Box::pin(async move {
             world.until(at).await;
@@ -152,7 +152,7 @@ pub fn run(scenario: &Scenario, requests: usize, silence_ms: u64) -> Run {
 }
 
 /// Returns the permits that an isolate did not spend, as the Worker does in the background.
-fn sweeper(limiter: Limiter, world: Rc<World>, end: Timestamp) -> Task {
+fn sweeper(limiter: RateLimiter, world: Rc<World>, end: Timestamp) -> Task {
     Box::pin(async move {
         while world.now() < end {
             world.sleep(SWEEP).await;

@@ -1,14 +1,17 @@
 //! The store and the connection to it: REST calls that take some virtual time and are answered by
 //! the model of the script.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::redis::Value;
-use omnitrade_edge::transport::{Transport, TransportError};
+use omnitrade_edge::transport::{BoxFuture, SendTransport, Transport, TransportError};
+use send_wrapper::SendWrapper;
 use serde_json::json;
 
 use crate::model::ModelStore;
@@ -56,12 +59,12 @@ impl Store {
 /// An isolate's connection to the store.
 #[derive(Debug)]
 pub struct Line {
-    pub world: Rc<World>,
-    pub store: Rc<RefCell<Store>>,
+    pub world: SendWrapper<Rc<World>>,
+    pub store: SendWrapper<Rc<RefCell<Store>>>,
     /// The shortest and the longest time of a call; half of it passes before the store answers,
     /// half after.
     pub takes: (Duration, Duration),
-    pub random: Cell<u64>,
+    pub random: AtomicU64,
 }
 
 impl Line {
@@ -99,11 +102,30 @@ impl Transport for Line {
 
     #[expect(clippy::cast_precision_loss, reason = "53 bits are kept")]
     fn random(&self) -> f64 {
-        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.random.set(state);
+        let state = self
+            .random
+            .load(Relaxed)
+            .wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.store(state, Relaxed);
         let mut z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// The simulation has one thread, so its futures need not be `Send`.
+impl SendTransport for Line {
+    fn send_boxed(
+        &self,
+        request: http::Request<Bytes>,
+        timeout: Duration,
+        max_bytes: usize,
+    ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>> {
+        Box::pin(SendWrapper::new(self.send(request, timeout, max_bytes)))
+    }
+
+    fn sleep_boxed(&self, duration: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(SendWrapper::new(self.sleep(duration)))
     }
 }
 

@@ -7,7 +7,6 @@
 #![cfg(target_arch = "wasm32")]
 
 use std::cell::OnceCell;
-use std::rc::Rc;
 use std::time::Duration;
 
 use omnitrade_edge::limiter::{RateLimiter, Rule};
@@ -15,11 +14,9 @@ use omnitrade_edge::redis::{Options, RestClient};
 use omnitrade_edge::shell::FetchTransport;
 use worker::{Context, Env, Error, Request, Response, Result, event};
 
-type Limiter = Rc<RateLimiter<FetchTransport>>;
-
 thread_local! {
     /// One for all requests of the isolate, because it remembers permits and refusals.
-    static LIMITER: OnceCell<Limiter> = const { OnceCell::new() };
+    static LIMITER: OnceCell<RateLimiter> = const { OnceCell::new() };
 }
 
 /// Answers 200 to a hundred requests a minute of each address, and 429 to the others.
@@ -31,7 +28,6 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
         .limit(address.as_deref().unwrap_or("unknown"), 1)
         .await;
     if let Some(pending) = limited.pending {
-        let limiter = Rc::clone(&limiter);
         context.wait_until(async move { limiter.finish(pending).await });
     }
     let mut response = match limited.success {
@@ -47,17 +43,17 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     Ok(response)
 }
 
-fn limiter(env: &Env) -> Result<Limiter> {
+fn limiter(env: &Env) -> Result<RateLimiter> {
     LIMITER.with(|limiter| {
         if let Some(limiter) = limiter.get() {
-            return Ok(Rc::clone(limiter));
+            return Ok(limiter.clone());
         }
         let url = env.secret("UPSTASH_REDIS_REST_URL")?.to_string();
         let token = env.secret("UPSTASH_REDIS_REST_TOKEN")?.to_string();
         let redis = RestClient::new(FetchTransport::new(), Options::new(url, token))
             .map_err(|error| Error::RustError(error.to_string()))?;
         let rule = Rule::new(100, Duration::from_secs(60)).leased();
-        let new = Rc::new(RateLimiter::new(redis, rule));
-        Ok(Rc::clone(limiter.get_or_init(|| new)))
+        let new = RateLimiter::new(redis, rule);
+        Ok(limiter.get_or_init(|| new).clone())
     })
 }

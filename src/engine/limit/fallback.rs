@@ -6,10 +6,10 @@
 //! fallback, too, never lets a window hold more than the quota, but it counts the requests of this
 //! isolate only.
 
-use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -76,7 +76,7 @@ impl Fallback {
         Self {
             quotas: HashMap::default(),
             clock: GateClock::default(),
-            subjects: Subjects(Rc::new(RefCell::new(Recent::new(capacity)))),
+            subjects: Subjects::new(capacity),
             known: Recent::new(capacity),
         }
     }
@@ -178,7 +178,7 @@ impl Fallback {
         let by = nanos(period).saturating_mul(more.unsigned_abs());
         let state = match more < 0 {
             true => state.saturating_sub(by),
-            false => state.max(nanos(self.clock.0.get())).saturating_add(by),
+            false => state.max(nanos(self.clock.now())).saturating_add(by),
         };
         self.subjects.put(key, Some(state));
     }
@@ -266,13 +266,12 @@ impl Fallback {
     /// Sets the clock. If it went back by more than clocks may differ, all counts start anew, so
     /// that nobody is refused until the clock has caught up.
     fn tell_time(&mut self, now: Timestamp) {
-        let now_ms = Duration::from_millis(now.as_millis());
-        let before = self.clock.0.get();
-        if now_ms + TOLERANCE < before {
-            self.subjects.0.borrow_mut().clear();
-            self.clock.0.set(now_ms);
+        let before = self.clock.told();
+        if now + TOLERANCE < before {
+            self.subjects.all().clear();
+            self.clock.tell(now);
         } else {
-            self.clock.0.set(before.max(now_ms));
+            self.clock.tell(before.max(now));
         }
     }
 }
@@ -288,9 +287,10 @@ fn limiter(burst: NonZeroU32, period: Duration, subjects: &Subjects, clock: &Gat
     let rate = Rate::with_period(period).unwrap_or(Rate::per_second(NonZeroU32::MIN));
     // A `governor` limiter measures time from its creation. All are created at the epoch, so that
     // they agree about time.
-    let now = clock.0.replace(Duration::ZERO);
+    let now = clock.told();
+    clock.tell(Timestamp::default());
     let limiter = RateLimiter::new(rate.allow_burst(burst), subjects.clone(), clock.clone());
-    clock.0.set(now);
+    clock.tell(now);
     limiter
 }
 
@@ -325,30 +325,48 @@ fn up_to_ms(wait: Duration) -> Duration {
 
 /// The gate's time, set by the caller.
 #[derive(Debug, Clone, Default)]
-struct GateClock(Rc<Cell<Duration>>);
+struct GateClock(Arc<AtomicU64>);
+
+impl GateClock {
+    fn told(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+    }
+
+    fn tell(&self, now: Timestamp) {
+        self.0.store(now.as_millis(), Ordering::Relaxed);
+    }
+}
 
 impl Clock for GateClock {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
-        self.0.get()
+        Duration::from_millis(self.told().as_millis())
     }
 }
 
 /// The state of each subject. Bounded: an evicted subject starts anew. All limiters share it,
 /// because a key already names its limit.
 #[derive(Clone)]
-struct Subjects(Rc<RefCell<Recent<u64>>>);
+struct Subjects(Arc<Mutex<Recent<u64>>>);
 
 impl Subjects {
+    fn new(capacity: usize) -> Self {
+        Self(Arc::new(Mutex::new(Recent::new(capacity))))
+    }
+
+    fn all(&self) -> MutexGuard<'_, Recent<u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn get(&self, key: &str) -> Option<u64> {
-        self.0.borrow().get(key).copied()
+        self.all().get(key).copied()
     }
 
     fn put(&self, key: &str, state: Option<u64>) {
         match state {
-            Some(state) => self.0.borrow_mut().insert(key.to_owned(), state),
-            None => self.0.borrow_mut().remove(key),
+            Some(state) => self.all().insert(key.to_owned(), state),
+            None => self.all().remove(key),
         }
     }
 }

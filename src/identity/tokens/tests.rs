@@ -54,14 +54,14 @@ fn verify(
     token: &str,
     outcome: Outcome,
     ms: u64,
-) -> Option<Rc<Holder>> {
+) -> Option<Arc<Holder>> {
     match find(identities, token, ms) {
         Finding::Verify(verification) => identities.verified(*verification, outcome, at(ms)),
         other => panic!("{other:?}"),
     }
 }
 
-fn holder(finding: Finding) -> Option<Rc<Holder>> {
+fn holder(finding: Finding) -> Option<Arc<Holder>> {
     match finding {
         Finding::Holder(holder) => holder,
         other => panic!("{other:?}"),

@@ -119,7 +119,7 @@ fn memory_is_bounded() {
     for n in 0..5_000 {
         local.admit(&[&one(&n.to_string(), per_minute(10), 1)], at(n));
     }
-    assert!(local.subjects.0.borrow().len() <= 64);
+    assert!(local.subjects.all().len() <= 64);
 }
 
 #[test]
