@@ -133,21 +133,21 @@ impl<T: Transport + 'static> SendTransport for T {
 }
 
 impl<T: Transport> Transport for &T {
-    async fn send(
+    fn send(
         &self,
         request: http::Request<Bytes>,
         timeout: Duration,
         max_bytes: usize,
-    ) -> Result<http::Response<Bytes>, TransportError> {
-        T::send(self, request, timeout, max_bytes).await
+    ) -> impl Future<Output = Result<http::Response<Bytes>, TransportError>> {
+        T::send(self, request, timeout, max_bytes)
     }
 
     fn now(&self) -> Timestamp {
         T::now(self)
     }
 
-    async fn sleep(&self, duration: Duration) {
-        T::sleep(self, duration).await;
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> {
+        T::sleep(self, duration)
     }
 
     fn random(&self) -> f64 {

@@ -21,9 +21,13 @@ use omnitrade_edge::config::{
 };
 use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::limiter::{
-    Limited, OnFailure, Penalty, Pending, Quota, RateLimiter, Reason, Rule, Source,
+    All, Limited, OnFailure, Penalty, Pending, Quota, RateLimiter, Reason, Refused, Rule, Source,
+    Subject,
 };
-use omnitrade_edge::redis::{Arg, Command, Options, RestClient, RetryPolicy, Script, Token, Value};
+use omnitrade_edge::redis::{
+    Arg, Client as RedisClient, Command, Options, RestClient, RetryPolicy, Script, Shared, Token,
+    Value,
+};
 use omnitrade_edge::shell::ReqwestTransport;
 use omnitrade_edge::transport::{BoxFuture, SendTransport, Transport, TransportError};
 
@@ -128,6 +132,90 @@ async fn a_limiter_is_built_asked_and_read_by_public_names() {
     assert!(limiter.refund("user", 1).await.is_err());
     assert!(limiter.reset("user").await.is_err());
     limiter.return_unspent().await;
+}
+
+#[tokio::test]
+async fn a_request_is_described_before_it_is_decided() {
+    let clock = Nowhere::default();
+    let per_user = RateLimiter::local(clock.clone(), Rule::new(2, MINUTE).named("user"));
+    let per_ip = RateLimiter::local(clock, Rule::new(9, MINUTE));
+    assert_eq!(per_user.rule().quota().permits, 2);
+    let subject: Subject<'_> = per_user.subject("u").cost(3).quota(4);
+    let limited = subject.clone().limit_now().unwrap();
+    assert_eq!((limited.window, limited.shadowed), (MINUTE, false));
+    assert_eq!(subject.clone().peek().await.unwrap().remaining, 1);
+    subject.refund().await.unwrap();
+    let all: All = RateLimiter::all([per_user.subject("u"), per_ip.subject("i")]).await;
+    assert!(all.success && all.retry_after().is_zero() && all.results.len() == 2);
+    let owned: Subject<'_> = (&per_user, String::from("u")).into();
+    assert!(owned.until_allowed(MINUTE).await.is_ok());
+    let refused: Refused = per_user.until_allowed("u", 3, MINUTE).await.unwrap_err();
+    assert!(refused.never && !refused.limited.success);
+    assert!(
+        per_user
+            .clone()
+            .limit_now("u", 1)
+            .is_some_and(|limited| !limited.success)
+    );
+}
+
+/// A client of another crate, of which the limiter knows nothing else.
+struct Refusing {
+    clock: Nowhere,
+    shared: Shared,
+}
+
+impl RedisClient for Refusing {
+    fn command<'a>(&'a self, _: &'a Command) -> BoxFuture<'a, Result<Value, Error>> {
+        Box::pin(async { Err(Error::from(ErrorKind::Server)) })
+    }
+
+    fn pipeline<'a>(
+        &'a self,
+        _: &'a [Command],
+    ) -> BoxFuture<'a, Result<Vec<Result<Value, Error>>, Error>> {
+        Box::pin(async { Err(Error::from(ErrorKind::Server)) })
+    }
+
+    fn script<'a>(
+        &'a self,
+        _: &'a Script,
+        _: &'a [String],
+        _: &'a [String],
+    ) -> BoxFuture<'a, Result<Value, Error>> {
+        Box::pin(async { Err(Error::from(ErrorKind::Server)) })
+    }
+
+    fn timeout(&self) -> Duration {
+        MINUTE
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'_, ()> {
+        self.clock.sleep_boxed(duration)
+    }
+
+    fn random(&self) -> f64 {
+        0.5
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+#[tokio::test]
+async fn a_limiter_takes_a_client_of_another_crate() {
+    let client = Refusing {
+        clock: Nowhere::default(),
+        shared: Shared::default(),
+    };
+    let limiter = RateLimiter::new(client, Rule::new(2, MINUTE));
+    let limited = limiter.limit("a", 1).await;
+    assert_eq!((limited.success, limited.source), (true, Source::Local));
 }
 
 #[tokio::test]
