@@ -14,6 +14,8 @@ use super::script::{Call, Script};
 use super::value::Value;
 use crate::clock::Timestamp;
 use crate::error::Error;
+#[cfg(doc)]
+use crate::error::ErrorKind;
 use crate::transport::{BoxFuture, Boxed, SendTransport, Transport};
 
 /// A client of Upstash's REST Redis protocol.
