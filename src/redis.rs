@@ -13,6 +13,7 @@ mod client;
 mod command;
 mod failure;
 mod options;
+mod place;
 mod rest_client;
 mod retry;
 mod script;
@@ -31,6 +32,7 @@ pub use failure::{
     from_status_and_text as meaning_of_status, from_text as meaning_of, is_first_line_refusal,
 };
 pub use options::{Options, Token};
+pub(crate) use place::Place;
 pub use rest_client::RestClient;
 pub use retry::RetryPolicy;
 pub use script::Script;

@@ -20,7 +20,7 @@ use omnitrade_edge::engine::value::{Content, Rules, Use};
 use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::redis::Value;
 use omnitrade_edge::store::{Lease, Write};
-use omnitrade_edge::values::{Answer, Found, Origin, Peeked, Values};
+use omnitrade_edge::values::machine::{Answer, Found, Origin, Peeked, Values};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use random::assert_holds;

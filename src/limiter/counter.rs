@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::engine::limit::Source;
-use crate::redis::Client;
+use crate::redis::{Client, Place};
 use crate::store::ADMIT;
-use crate::transport::{AnyThread, BoxFuture, SendTransport, Transport};
+use crate::transport::SendTransport;
 
 use super::limited::{Limited, Pending};
 use super::limits::{Decided, Limits, Told};
@@ -24,28 +24,6 @@ pub(super) struct Counter {
     limits: Arc<Mutex<Limits>>,
 }
 
-/// Where the limiter counts.
-pub(super) enum Place {
-    Store(Box<dyn Client>),
-    Process(Box<dyn Clock>),
-}
-
-/// The clock of a limiter without a store.
-pub(super) trait Clock: AnyThread {
-    fn now(&self) -> Timestamp;
-    fn sleep(&self, duration: Duration) -> BoxFuture<'_, ()>;
-}
-
-impl<T: SendTransport> Clock for T {
-    fn now(&self) -> Timestamp {
-        Transport::now(self)
-    }
-
-    fn sleep(&self, duration: Duration) -> BoxFuture<'_, ()> {
-        self.sleep_boxed(duration)
-    }
-}
-
 /// A timer may end up to a millisecond before the clock has moved as far.
 pub(super) const TIMER: Duration = Duration::from_millis(1);
 
@@ -57,7 +35,7 @@ impl Counter {
         });
         Self {
             rule,
-            place: Place::Store(Box::new(redis)),
+            place: Place::store(redis),
             limits,
         }
     }
@@ -66,7 +44,7 @@ impl Counter {
         let limits = Limits::without_store(LimitMemory::exact());
         Self {
             rule,
-            place: Place::Process(Box::new(clock)),
+            place: Place::process(clock),
             limits: Arc::new(Mutex::new(limits)),
         }
     }
@@ -176,17 +154,11 @@ impl Counter {
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        match &self.place {
-            Place::Store(redis) => redis.now(),
-            Place::Process(clock) => clock.now(),
-        }
+        self.place.now()
     }
 
     pub(super) async fn sleep(&self, duration: Duration) {
-        match &self.place {
-            Place::Store(redis) => redis.sleep(duration).await,
-            Place::Process(clock) => clock.sleep(duration).await,
-        }
+        self.place.sleep(duration).await;
     }
 }
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::redis::{Client, Command};
+use crate::redis::{Client, Command, Place};
 use crate::transport::SendTransport;
 
-use super::counter::{Counter, Place};
+use super::counter::Counter;
 use super::limited::{All, Limited, Pending, Refused};
 use super::rule::Rule;
 use super::subject::{Subject, take, take_all};

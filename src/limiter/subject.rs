@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::redis::Place;
 use crate::store::ADMIT;
 
-use super::counter::{Counter, Place, TIMER};
+use super::counter::{Counter, TIMER};
 use super::limited::{All, Limited, Refused};
 use super::limits::{Decided, Limits, Recalled, Taking};
 

@@ -8,7 +8,7 @@ use omnitrade_edge::engine::value::{Content, Rules, Use};
 use omnitrade_edge::error::Error;
 use omnitrade_edge::redis::Value;
 use omnitrade_edge::store::{Lease, Write};
-use omnitrade_edge::values::{Answer, Asking, Found, Origin, Peeked, Values};
+use omnitrade_edge::values::machine::{Answer, Asking, Found, Origin, Peeked, Values};
 use wasm_bindgen::prelude::*;
 
 use super::lines::{self, texts};
