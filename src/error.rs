@@ -67,6 +67,10 @@ pub enum ErrorKind {
     Command,
     /// The command, a key, a value or the reply is longer than allowed. The same call fails again.
     TooLarge,
+    /// The reply is of another type than the one that the caller asked for
+    /// ([`FromValue`](crate::redis::FromValue)). The command was carried out. A retry does not
+    /// help; ask for another type, or find out who stored what is there.
+    UnexpectedType,
 }
 
 impl ErrorKind {
@@ -83,6 +87,7 @@ impl ErrorKind {
             Self::Protocol => "protocol",
             Self::Command => "command",
             Self::TooLarge => "too_large",
+            Self::UnexpectedType => "unexpected_type",
         }
     }
 
@@ -100,6 +105,7 @@ impl ErrorKind {
             Self::Protocol,
             Self::Command,
             Self::TooLarge,
+            Self::UnexpectedType,
         ];
         kinds.into_iter().find(|kind| kind.code() == code)
     }
@@ -132,6 +138,7 @@ impl fmt::Display for ErrorKind {
             Self::Protocol => "the store's reply is not understood",
             Self::Command => "the store refused the command",
             Self::TooLarge => "too large for the store",
+            Self::UnexpectedType => "the store's reply is of another type",
         })
     }
 }
@@ -204,6 +211,20 @@ impl Error {
         let word = self.detail.split(' ').next()?;
         let is_code = !word.is_empty() && word.bytes().all(|b| b.is_ascii_uppercase());
         (self.kind == ErrorKind::Command && is_code).then_some(word)
+    }
+
+    /// This error, in the element of an array at this place.
+    pub(crate) fn at_element(mut self, index: usize) -> Self {
+        if self.kind == ErrorKind::UnexpectedType {
+            // A place within the element already stands before the rest.
+            let gap = if self.detail.starts_with('[') {
+                ""
+            } else {
+                ": "
+            };
+            self.detail = format!("[{index}]{gap}{}", self.detail).into();
+        }
+        self
     }
 
     /// This error, for a call of which an earlier attempt may have been carried out.

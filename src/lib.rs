@@ -41,7 +41,8 @@
 //! A [`RestClient`](redis::RestClient) sends commands, pipelines, transactions and scripts over any
 //! [`Transport`](transport::Transport). One deadline bounds a whole call, a command is repeated
 //! only if it may run twice, and an [`Error`](error::Error) says what the caller can do and holds
-//! no secret. A transport is one HTTP exchange, so a test can answer without a network:
+//! no secret. Replies are read as [types of Rust](redis::FromValue). A transport is one HTTP
+//! exchange, so a test can answer without a network:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -79,8 +80,8 @@
 //!
 //! let options = Options::new("https://example.upstash.io", "token");
 //! let redis = RestClient::new(Canned(r#"{"result":"7"}"#), options)?;
-//! let reply = redis.command(&Command::new("GET").arg("counter")).await?;
-//! assert_eq!(reply.as_number(), Some(7));
+//! let counter: Option<u64> = redis.command_as(&Command::new("GET").arg("counter")).await?;
+//! assert_eq!(counter, Some(7));
 //! # Ok(())
 //! # }
 //! ```
@@ -103,12 +104,38 @@
 //! assert!(error.problems().iter().any(|problem| problem.path == "limits.per-ip.window"));
 //! ```
 //!
+//! # Trace
+//!
+//! With the feature `tracing`, each call of the store is a span `redis` of the target
+//! `omnitrade_edge::redis`, and each further attempt an event in it. Its fields are those of
+//! OpenTelemetry's [semantic conventions for Redis][conventions]:
+//!
+//! | field | what it holds |
+//! |---|---|
+//! | `db.system.name` | `redis` |
+//! | `db.operation.name`, `otel.name` | the command; `PIPELINE` or `MULTI`, and what is run so |
+//! | `db.operation.batch.size` | how many commands go together |
+//! | `db.stored_procedure.name` | the digest of a script |
+//! | `error.type` | the [code](error::ErrorKind::code) of an error |
+//! | `db.response.status_code` | Redis's code, such as `WRONGTYPE` |
+//! | `omnitrade_edge.attempts` | how many requests were sent |
+//! | `omnitrade_edge.outcome` | `ok`, or the code of the error |
+//! | `omnitrade_edge.may_have_run` | [`Error::may_have_run`](error::Error::may_have_run) |
+//! | `omnitrade_edge.attempt` | of an event: which attempt failed |
+//! | `omnitrade_edge.wait` | of an event: after how many seconds the next one follows |
+//!
+//! Neither spans nor events hold an address, a token, a key, an argument, a value or the text of
+//! an error.
+//!
+//! [conventions]: https://opentelemetry.io/docs/specs/semconv/db/redis/
+//!
 //! # Features
 //!
 //! | feature | what it adds |
 //! |---|---|
 //! | `reqwest` (default) | `shell::ReqwestTransport`; nothing on wasm32 |
 //! | `fetch` (default) | `shell::FetchTransport`, over the platform's `fetch`; on wasm32 only |
+//! | `tracing` | a span for each call of the store |
 //! | `cli` | the command line, for `cargo install omnitrade-edge --features cli` |
 //! | `worker` | what the Worker is built from, on wasm32 only; not for other programs |
 //!
@@ -157,4 +184,5 @@ pub mod engine;
 pub mod clock;
 pub mod error;
 pub mod redis;
+mod trace;
 pub mod transport;

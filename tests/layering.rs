@@ -11,13 +11,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each layer, and the other layers that it may import.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("clock", &[]),
     ("transport", &["clock"]),
     ("error", &["transport"]),
+    ("trace", &["error"]),
     ("engine", &["clock"]),
     ("config", &["clock", "engine"]),
-    ("redis", &["clock", "error", "transport"]),
+    ("redis", &["clock", "error", "trace", "transport"]),
     ("message", &["clock", "engine"]),
     ("store", &["clock", "engine", "error", "redis"]),
     (

@@ -25,8 +25,8 @@ use omnitrade_edge::limiter::{
     Subject,
 };
 use omnitrade_edge::redis::{
-    Arg, Client as RedisClient, Command, Options, RestClient, RetryPolicy, Script, Shared, Token,
-    Value,
+    Arg, Client as RedisClient, Command, FromValue, Options, RestClient, RetryPolicy, Script,
+    Shared, Token, Value,
 };
 use omnitrade_edge::shell::ReqwestTransport;
 use omnitrade_edge::transport::{BoxFuture, SendTransport, Transport, TransportError};
@@ -244,6 +244,16 @@ async fn the_client_reports_what_a_caller_can_do() {
     let script = Script::new("return 1").repeatable();
     let reply: Result<Value, Error> = redis.script(&script, &["k"], [1]).await;
     assert!(reply.is_err());
+    assert!(redis.command_as::<i64>(&get).await.is_err());
+    assert!(redis.pipeline_as::<(i64, bool)>(&both).await.is_err());
+    assert!(redis.multi_as::<Vec<String>>(&both).await.is_err());
+    let reply = redis.script_as::<()>(&script, &["k"], [1]).await;
+    assert!(reply.is_err());
+    let other_type = i64::from_value(Value::from("seven")).unwrap_err();
+    assert_eq!(other_type.kind(), ErrorKind::UnexpectedType);
+    let nothing = |_: &str| None;
+    assert!(RestClient::from_vars(Nowhere::default(), nothing).is_err());
+    assert!(Options::from_vars(nothing).is_err());
     let settings = RestClient::new(Nowhere::default(), Options::new("nowhere", "token"));
     assert_eq!(
         settings.err().map(|error| error.kind()),

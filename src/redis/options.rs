@@ -1,5 +1,6 @@
 //! The address of the store and the settings of a call.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -50,6 +51,70 @@ impl Options {
             max_reply_bytes: 8 << 20,
             base64: false,
         }
+    }
+
+    /// The store that variables name: `UPSTASH_REDIS_REST_URL` and `UPSTASH_REDIS_REST_TOKEN`, or,
+    /// if neither is set, `KV_REST_API_URL` and `KV_REST_API_TOKEN`. White space around a value is
+    /// left out, and a value of nothing else counts as not set.
+    ///
+    /// `lookup` returns the value of a variable. [`from_env`](Self::from_env) looks in the
+    /// environment.
+    ///
+    /// ```
+    /// use omnitrade_edge::redis::Options;
+    ///
+    /// let lookup = |name: &str| match name {
+    ///     "KV_REST_API_URL" => Some("https://eu1.example.com".to_owned()),
+    ///     _ => None,
+    /// };
+    /// let error = Options::from_vars(lookup).unwrap_err();
+    /// assert!(error.to_string().ends_with("KV_REST_API_TOKEN: expected a value, found nothing"));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`], which names the variable and what was expected, not the value.
+    pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        let find = |prefix: &str, suffix: &str| {
+            let value = lookup(&format!("{prefix}_{suffix}"))?.trim().to_owned();
+            (!value.is_empty()).then_some(value)
+        };
+        let [first, _] = PREFIXES;
+        let prefix = PREFIXES
+            .into_iter()
+            .find(|prefix| find(prefix, URL).or_else(|| find(prefix, TOKEN)).is_some())
+            .unwrap_or(first);
+        let value = |suffix| {
+            find(prefix, suffix).ok_or_else(|| {
+                config(format!(
+                    "{prefix}_{suffix}: expected a value, found nothing"
+                ))
+            })
+        };
+        let options = Self::new(value(URL)?, value(TOKEN)?);
+        match options.endpoint() {
+            Ok(_) => Ok(options),
+            Err(error) => {
+                let detail = error.detail();
+                let variable = |field, suffix| {
+                    let wrong = detail.strip_prefix(field)?;
+                    Some(config(format!("{prefix}_{suffix}{wrong}")))
+                };
+                Err(variable("url", URL)
+                    .or_else(|| variable("token", TOKEN))
+                    .unwrap_or(error))
+            }
+        }
+    }
+
+    /// The store that variables of the environment name: [`from_vars`](Self::from_vars).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`], which names the variable and what was expected, not the value.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn from_env() -> Result<Self, Error> {
+        Self::from_vars(|name| std::env::var(name).ok())
     }
 
     /// The time for a whole call: all its attempts, the waits between them, and the second request
@@ -188,9 +253,15 @@ pub(super) struct Endpoint {
     pub(super) headers: HeaderMap,
 }
 
-fn config(detail: &'static str) -> Error {
+fn config(detail: impl Into<Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::Config, false, detail)
 }
+
+/// What the variables that name a store begin with, and how they end. A variable of the first pair
+/// comes before those of the second.
+const PREFIXES: [&str; 2] = ["UPSTASH_REDIS_REST", "KV_REST_API"];
+const URL: &str = "URL";
+const TOKEN: &str = "TOKEN";
 
 const EXPECTED_URL: &str = "url: expected an address that starts with https:// or http://";
 

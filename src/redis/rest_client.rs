@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::arg::Arg;
-use super::call::{Caller, Common};
+use super::call::{Caller, Common, Together};
 use super::client::{Client, Shared};
 use super::command::Command;
+use super::from_value::{FromValue, from_replies};
+use super::http::{Http, Rest};
 use super::options::Options;
 use super::script::{Call, Script};
 use super::value::Value;
@@ -36,6 +38,7 @@ pub struct RestClient<T>(Arc<Inner<T>>);
 
 struct Inner<T> {
     transport: T,
+    rest: Rest,
     common: Common,
     shared: Shared,
 }
@@ -50,9 +53,20 @@ impl<T: Transport> RestClient<T> {
         let endpoint = options.endpoint()?;
         Ok(Self(Arc::new(Inner {
             transport,
-            common: Common::new(options, endpoint),
+            common: Common::new(options.timeout, options.retry),
+            rest: Rest::new(options, endpoint),
             shared: Shared::default(),
         })))
+    }
+
+    /// A client of the store that variables name, over `transport`:
+    /// [`Options::from_vars`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`], which names the variable and what was expected, not the value.
+    pub fn from_vars(transport: T, lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        Self::new(transport, Options::from_vars(lookup)?)
     }
 
     /// Runs one command.
@@ -65,6 +79,26 @@ impl<T: Transport> RestClient<T> {
         self.over().command(command).await
     }
 
+    /// Runs one command, and reads its reply as `V`.
+    ///
+    /// ```no_run
+    /// # use omnitrade_edge::error::Error;
+    /// # use omnitrade_edge::redis::{Command, RestClient};
+    /// # use omnitrade_edge::transport::Transport;
+    /// # async fn show(redis: &RestClient<impl Transport>) -> Result<(), Error> {
+    /// let name: Option<String> = redis.command_as(&Command::new("GET").arg("name:7")).await?;
+    /// let visits = redis.command_as::<u64>(&Command::new("INCR").arg("visits:7")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`command`](Self::command), or [`ErrorKind::UnexpectedType`].
+    pub async fn command_as<V: FromValue>(&self, command: &Command) -> Result<V, Error> {
+        V::from_value(self.command(command).await?)
+    }
+
     /// Runs several commands in one request, in order. Commands of other clients may run in
     /// between.
     ///
@@ -75,8 +109,38 @@ impl<T: Transport> RestClient<T> {
     ///
     /// If the request as a whole failed. Any kind.
     pub async fn pipeline(&self, commands: &[Command]) -> Result<Vec<Result<Value, Error>>, Error> {
-        let uri = &self.0.common.endpoint.pipeline;
-        self.over().several(uri, commands).await
+        self.over().several(commands, Together::Pipeline).await
+    }
+
+    /// Runs several commands as [`pipeline`](Self::pipeline) does, and reads their replies as `V`:
+    /// a tuple with a type for each command, or a `Vec`.
+    ///
+    /// A command that failed fails the whole, unless its type is a `Result`:
+    ///
+    /// ```no_run
+    /// # use omnitrade_edge::error::Error;
+    /// # use omnitrade_edge::redis::{Command, RestClient};
+    /// # use omnitrade_edge::transport::Transport;
+    /// # async fn show(redis: &RestClient<impl Transport>) -> Result<(), Error> {
+    /// let get = Command::new("GET").arg("name:7");
+    /// let incr = Command::new("INCR").arg("visits:7");
+    /// let both = Command::new("MGET").args(["color:7", "size:7"]);
+    ///
+    /// let (name, visits, looks): (Option<String>, i64, Vec<Option<String>>) =
+    ///     redis.pipeline_as(&[get.clone(), incr.clone(), both]).await?;
+    ///
+    /// let (name, visits): (Result<String, Error>, Result<i64, Error>) =
+    ///     redis.pipeline_as(&[get, incr]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`pipeline`](Self::pipeline), that of the first command that failed, or
+    /// [`ErrorKind::UnexpectedType`].
+    pub async fn pipeline_as<V: FromValue>(&self, commands: &[Command]) -> Result<V, Error> {
+        from_replies(self.pipeline(commands).await?)
     }
 
     /// Runs several commands as one transaction: all of them, with no other client's commands in
@@ -90,8 +154,30 @@ impl<T: Transport> RestClient<T> {
     ///
     /// If the transaction as a whole failed. Any kind.
     pub async fn multi(&self, commands: &[Command]) -> Result<Vec<Result<Value, Error>>, Error> {
-        let uri = &self.0.common.endpoint.multi;
-        self.over().several(uri, commands).await
+        self.over().several(commands, Together::Transaction).await
+    }
+
+    /// Runs several commands as one transaction, as [`multi`](Self::multi) does, and reads their
+    /// replies as `V`, as [`pipeline_as`](Self::pipeline_as) does.
+    ///
+    /// ```no_run
+    /// # use omnitrade_edge::error::Error;
+    /// # use omnitrade_edge::redis::{Command, RestClient};
+    /// # use omnitrade_edge::transport::Transport;
+    /// # async fn show(redis: &RestClient<impl Transport>) -> Result<(), Error> {
+    /// let take = Command::new("GETDEL").arg("cart:7");
+    /// let count = Command::new("INCR").arg("orders");
+    /// let (cart, order): (Option<String>, u64) = redis.multi_as(&[take, count]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`multi`](Self::multi), that of the first command that failed, or
+    /// [`ErrorKind::UnexpectedType`]. The other commands have run then.
+    pub async fn multi_as<V: FromValue>(&self, commands: &[Command]) -> Result<V, Error> {
+        from_replies(self.multi(commands).await?)
     }
 
     /// Runs a script by its digest and, if the store does not know the digest yet, once by its
@@ -119,9 +205,35 @@ impl<T: Transport> RestClient<T> {
         self.over().script(script, &call).await
     }
 
+    /// Runs a script as [`script`](Self::script) does, and reads its reply as `V`.
+    ///
+    /// ```no_run
+    /// # use omnitrade_edge::error::Error;
+    /// # use omnitrade_edge::redis::{RestClient, Script};
+    /// # use omnitrade_edge::transport::Transport;
+    /// # async fn show(redis: &RestClient<impl Transport>) -> Result<(), Error> {
+    /// let lua = "return {redis.call('INCR', KEYS[1]), redis.call('TTL', KEYS[1])}";
+    /// let script = Script::new(lua);
+    /// let (visits, ttl): (u64, i64) = redis.script_as(&script, &["visits:7"], [""; 0]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`script`](Self::script), or [`ErrorKind::UnexpectedType`].
+    pub async fn script_as<'a, V: FromValue>(
+        &self,
+        script: &Script,
+        keys: &[impl AsRef<str>],
+        args: impl IntoIterator<Item: Into<Arg<'a>>>,
+    ) -> Result<V, Error> {
+        V::from_value(self.script(script, keys, args).await?)
+    }
+
     /// The deadline of one call.
     pub fn timeout(&self) -> Duration {
-        self.0.common.options.timeout
+        self.0.common.timeout
     }
 
     /// The transport that it sends over, which is also its clock.
@@ -129,20 +241,26 @@ impl<T: Transport> RestClient<T> {
         &self.0.transport
     }
 
-    fn over(&self) -> Caller<'_, &T> {
+    fn over(&self) -> Caller<'_, Http<'_, &T>> {
+        self.calling_over(&self.0.transport)
+    }
+}
+
+impl<T> RestClient<T> {
+    fn calling_over<'a, V>(&'a self, transport: V) -> Caller<'a, Http<'a, V>> {
         Caller {
             common: &self.0.common,
-            transport: &self.0.transport,
+            exchange: Http {
+                rest: &self.0.rest,
+                transport,
+            },
         }
     }
 }
 
 impl<T: SendTransport> RestClient<T> {
-    fn over_boxed(&self) -> Caller<'_, Boxed<'_, T>> {
-        Caller {
-            common: &self.0.common,
-            transport: Boxed(&self.0.transport),
-        }
+    fn over_boxed(&self) -> Caller<'_, Http<'_, Boxed<'_, T>>> {
+        self.calling_over(Boxed(&self.0.transport))
     }
 }
 
@@ -155,8 +273,10 @@ impl<T: SendTransport> Client for RestClient<T> {
         &'a self,
         commands: &'a [Command],
     ) -> BoxFuture<'a, Result<Vec<Result<Value, Error>>, Error>> {
-        let uri = &self.0.common.endpoint.pipeline;
-        Box::pin(async move { self.over_boxed().several(uri, commands).await })
+        Box::pin(async move {
+            let caller = self.over_boxed();
+            caller.several(commands, Together::Pipeline).await
+        })
     }
 
     fn script<'a>(
@@ -200,7 +320,7 @@ impl<T> Clone for RestClient<T> {
 impl<T> fmt::Debug for RestClient<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RestClient")
-            .field("options", &self.0.common.options)
+            .field("options", &self.0.rest.options)
             .finish_non_exhaustive()
     }
 }

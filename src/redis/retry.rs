@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::trace::StoreCall;
 
 /// How often a failed call is tried again, and after how long.
 ///
@@ -87,19 +89,31 @@ impl Default for RetryPolicy {
 }
 
 /// The progress of one call, over all its requests and their attempts.
-#[derive(Debug)]
 pub(super) struct Progress {
     pub(super) deadline: Deadline,
+    /// How many attempts were made.
+    pub(super) attempts: u32,
     /// Whether a failed attempt may have been carried out nevertheless.
     pub(super) may_have_run: bool,
+    /// What is told of the call while it lasts.
+    pub(super) call: StoreCall,
 }
 
 impl Progress {
-    pub(super) const fn new(deadline: Deadline) -> Self {
+    pub(super) const fn new(deadline: Deadline, call: StoreCall) -> Self {
         Self {
             deadline,
+            attempts: 0,
             may_have_run: false,
+            call,
         }
+    }
+
+    /// The result of the call, which the last attempt alone does not know.
+    pub(super) fn ended<R>(self, result: Result<R, Error>) -> Result<R, Error> {
+        let result = result.map_err(|error| error.after_attempt(self.may_have_run));
+        self.call.ended(self.attempts, result.as_ref().err());
+        result
     }
 }
 

@@ -166,11 +166,6 @@ impl Call {
         }
     }
 
-    /// Whether the call may be sent again once it may have run.
-    pub(super) const fn is_repeatable(&self) -> bool {
-        self.repeatable
-    }
-
     /// `["EVALSHA", sha, …]`; `is_repeat` says that an earlier attempt may have run.
     pub(super) fn by_digest(&self, source: &Source, is_repeat: bool) -> Bytes {
         self.named("EVALSHA", &source.sha, is_repeat)

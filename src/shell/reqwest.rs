@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::clock::{Timestamp, millis};
 use crate::error::{Error, ErrorKind};
+use crate::redis::{Options, RestClient};
 use crate::transport::{BoxFuture, SendTransport, Transport, TransportError};
 
 /// A transport over `reqwest`. It is cheap to clone, and clones share their connections.
@@ -30,6 +31,29 @@ impl ReqwestTransport {
             .build()
             .map_err(|_| Error::new(ErrorKind::Config, false, "TLS cannot be set up here"))?;
         Ok(Self { client })
+    }
+}
+
+impl RestClient<ReqwestTransport> {
+    /// A client of the store that variables of the environment name: `UPSTASH_REDIS_REST_URL` and
+    /// `UPSTASH_REDIS_REST_TOKEN`, or, if neither is set, `KV_REST_API_URL` and
+    /// `KV_REST_API_TOKEN`. For other settings give [`Options::from_env`] to [`RestClient::new`].
+    ///
+    /// ```no_run
+    /// use omnitrade_edge::redis::{Command, RestClient};
+    ///
+    /// # async fn show() -> Result<(), omnitrade_edge::error::Error> {
+    /// let redis = RestClient::from_env()?;
+    /// let visits: u64 = redis.command_as(&Command::new("INCR").arg("visits")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`], which names the variable and what was expected, not the value.
+    pub fn from_env() -> Result<Self, Error> {
+        Self::new(ReqwestTransport::new()?, Options::from_env()?)
     }
 }
 

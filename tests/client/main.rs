@@ -13,3 +13,7 @@ mod retries;
 mod scripted;
 mod scripts;
 mod secrets;
+#[cfg(feature = "tracing")]
+mod traces;
+mod typed;
+mod variables;

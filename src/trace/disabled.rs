@@ -1,0 +1,31 @@
+//! What is told without the feature `tracing`: nothing.
+
+use std::time::Duration;
+
+use crate::error::Error;
+
+/// A call of the store.
+#[derive(Clone)]
+pub(crate) struct StoreCall;
+
+impl StoreCall {
+    pub(crate) const fn command(_name: &str) -> Self {
+        Self
+    }
+
+    pub(crate) const fn script(_sha: &str) -> Self {
+        Self
+    }
+
+    pub(crate) fn several<'a>(_together: &str, _names: impl Iterator<Item = &'a str>) -> Self {
+        Self
+    }
+
+    pub(crate) fn within<F: Future>(&self, work: F) -> F {
+        work
+    }
+
+    pub(crate) const fn retried(&self, _attempt: u32, _error: &Error, _wait: Duration) {}
+
+    pub(crate) const fn ended(&self, _attempts: u32, _error: Option<&Error>) {}
+}
