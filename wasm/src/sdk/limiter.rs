@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use omnitrade_edge::clock::millis;
@@ -31,7 +32,7 @@ thread_local! {
 /// else that memory does.
 struct Limit {
     rule: Rc<Rule>,
-    keys: Recent<Rc<str>>,
+    keys: Recent<Arc<str>>,
 }
 
 /// How many keys of subjects a limit remembers.
@@ -53,7 +54,7 @@ enum What {
 /// What is taken of one limit.
 struct Taken {
     rule: Rc<Rule>,
-    key: Rc<str>,
+    key: Arc<str>,
     cost: u64,
     quota: Option<u64>,
 }
@@ -127,10 +128,10 @@ pub fn take(rule: u32, cost: f64, quota: f64) {
     let found = RULES.with(|rules| {
         rules.with(rule, |limit| {
             let key = match limit.keys.get(&id) {
-                Some(key) => Rc::clone(key),
+                Some(key) => Arc::clone(key),
                 None => {
-                    let key: Rc<str> = limit.rule.key(&id).into();
-                    limit.keys.insert(id, Rc::clone(&key));
+                    let key: Arc<str> = limit.rule.key(&id).into();
+                    limit.keys.insert(id, Arc::clone(&key));
                     key
                 }
             };
