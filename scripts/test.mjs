@@ -11,6 +11,7 @@ import { parseArgs, stripVTControlCharacters } from "node:util";
 import { buildPanickingWorker, buildWorker } from "./build.mjs";
 import { bootstrap } from "./lib/bootstrap.mjs";
 import { ensureChromium } from "./lib/chromium.mjs";
+import { buildDocumentation, checkOldestRust } from "./lib/crate.mjs";
 import { buildPackage } from "./lib/package.mjs";
 import { Failure, main, run } from "./lib/process.mjs";
 import { ensureRedisServer } from "./lib/redis-server.mjs";
@@ -28,7 +29,6 @@ import { ensureLinters, ensureNextest, ensureRust, ensureWasmTarget } from "./li
 
 const warnings = ["--", "-D", "warnings"];
 const wasm = ["--target", "wasm32-unknown-unknown", "--features", "panics,sdk"];
-const doc = { command: ["cargo", "doc", "--all-features", "--no-deps"], env: { RUSTDOCFLAGS: "-D warnings" } };
 // The tests spend more time waiting than computing.
 const nodeTest = ["node", "--test", "--test-reporter=spec", "--test-timeout=120000", "--test-concurrency=2"];
 
@@ -80,13 +80,27 @@ const steps = [
   {
     name: "doc",
     lint: true,
-    needs: [ensureRust],
-    ...doc,
+    needs: [buildDocumentation],
   },
   {
     name: "public-api",
-    needs: [buildDoc],
+    needs: [buildDocumentation],
     command: [...nodeTest, "tests/public_api.test.mjs"],
+  },
+  {
+    // Cargo does one thing at a time, and it has to compile for each test.
+    name: "crate",
+    needs: [ensureWasmTarget],
+    command: [
+      ...["node", "--test", "--test-reporter=spec", "--test-timeout=900000", "--test-concurrency=1"],
+      "tests/crate/**/*.test.mjs",
+    ],
+  },
+  {
+    // It needs a toolchain of its own.
+    name: "rust-version",
+    long: true,
+    needs: [checkOldestRust],
   },
   {
     name: "biome",
@@ -175,13 +189,6 @@ async function requireRedis() {
 async function requireChromium() {
   const problem = await ensureChromium();
   if (problem) throw new Failure(`these tests need a browser: ${problem}`);
-}
-
-/** Does the same as the preceding step, after which nothing is left to build. */
-async function buildDoc() {
-  await ensureRust();
-  const [program, ...args] = doc.command;
-  await run(program, args, { env: doc.env });
 }
 
 /** Builds with the features of the native tests, to share their compiled dependencies. */

@@ -135,7 +135,9 @@
 //! |---|---|
 //! | `reqwest` (default) | `shell::ReqwestTransport`; nothing on wasm32 |
 //! | `fetch` (default) | `shell::FetchTransport`, over the platform's `fetch`; on wasm32 only |
+//! | `redis-tcp` | a client of any Redis, without REST; nothing on wasm32 |
 //! | `tracing` | a span for each call of the store |
+//! | `tokio` (by `reqwest`) | tasks of tokio do what no request waits for; nothing on wasm32 |
 //! | `cli` | the command line, for `cargo install omnitrade-edge --features cli` |
 //! | `worker` | what the Worker is built from, on wasm32 only; not for other programs |
 //!

@@ -57,7 +57,7 @@ impl Options {
     /// if neither is set, `KV_REST_API_URL` and `KV_REST_API_TOKEN`. White space around a value is
     /// left out, and a value of nothing else counts as not set.
     ///
-    /// `lookup` returns the value of a variable. [`from_env`](Self::from_env) looks in the
+    /// `lookup` returns the value of a variable. Except on wasm32, `from_env` looks in the
     /// environment.
     ///
     /// ```
