@@ -9,6 +9,7 @@ import { ensureChromium } from "./lib/chromium.mjs";
 import { Failure, main } from "./lib/process.mjs";
 import { ensureRedisServer } from "./lib/redis-server.mjs";
 import { ensureBindgen, ensureLinters, ensureNextest, ensureWasmPack, ensureWasmTarget } from "./lib/toolchain.mjs";
+import { ensureValkeyServer } from "./lib/valkey-server.mjs";
 
 /** @type {Record<string, () => Promise<unknown>>} */
 const parts = {
@@ -27,6 +28,10 @@ const parts = {
   redis: async () => {
     const problem = await ensureRedisServer();
     if (problem) throw new Failure(`there is no redis-server: ${problem}`);
+  },
+  valkey: async () => {
+    const problem = await ensureValkeyServer();
+    if (problem) throw new Failure(`there is no valkey-server: ${problem}`);
   },
   chromium: async () => {
     const problem = await ensureChromium();

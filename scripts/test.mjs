@@ -16,6 +16,7 @@ import { buildPackage } from "./lib/package.mjs";
 import { Failure, main, run } from "./lib/process.mjs";
 import { ensureRedisServer } from "./lib/redis-server.mjs";
 import { ensureLinters, ensureNextest, ensureRust, ensureWasmTarget } from "./lib/toolchain.mjs";
+import { ensureValkeyServer } from "./lib/valkey-server.mjs";
 
 /**
  * @typedef {object} Step
@@ -66,7 +67,7 @@ const steps = [
   },
   {
     name: "native",
-    needs: [ensureNextest, requireRedis],
+    needs: [ensureNextest, requireRedis, requireValkey],
     command: [
       ...["cargo", "nextest", "run", "--package", "omnitrade-edge", "--package", "omnitrade-edge-bindgen"],
       ...["--all-features", "--no-fail-fast"],
@@ -184,6 +185,11 @@ const steps = [
 async function requireRedis() {
   const problem = await ensureRedisServer();
   if (problem) throw new Failure(`these tests need a redis-server: ${problem}`);
+}
+
+async function requireValkey() {
+  const problem = await ensureValkeyServer();
+  if (problem) throw new Failure(`these tests need a valkey-server too: ${problem}`);
 }
 
 async function requireChromium() {
