@@ -37,8 +37,8 @@ pub struct Error {
 #[non_exhaustive]
 pub enum ErrorKind {
     /// A setting is wrong: the store's address, a key prefix that a clustered Redis cannot serve,
-    /// or the password with which `serve-redis` opens Redis. Nothing was carried out, unless
-    /// [`Error::may_have_run`] is true. A retry does not help; correct the setting.
+    /// or the password with which a `TcpClient` or `serve-redis` opens Redis. Nothing was carried
+    /// out, unless [`Error::may_have_run`] is true. A retry does not help; correct the setting.
     Config,
     /// The deadline of the whole call passed. Whether the command ran is unknown, unless
     /// [`Error::may_have_run`] is false. Retry only what may run twice.
@@ -58,9 +58,9 @@ pub enum ErrorKind {
     /// The server was reached but cannot serve now: HTTP 408, 429 and 5xx, or a Redis that is
     /// loading, busy or without its master. Retry later what may run twice.
     Server,
-    /// The reply does not follow Upstash's REST protocol: a proxy's page, truncated or foreign
-    /// JSON, or a reply of another shape. A retry does not help; the address is probably that of
-    /// another service.
+    /// The reply does not follow Upstash's REST protocol, or Redis's own over TCP: a proxy's page,
+    /// truncated or foreign JSON, or a reply of another shape. A retry does not help; the address
+    /// is probably that of another service.
     Protocol,
     /// Redis rejected the command: wrong type, wrong arguments, or an error in a script. The same
     /// command fails again. A script may have written before it failed.

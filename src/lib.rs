@@ -86,6 +86,25 @@
 //! # }
 //! ```
 //!
+//! A server beside its Redis needs no REST: with the feature `redis-tcp`, `redis::TcpClient` makes
+//! the same promises over TCP, TLS or a Unix socket, and a limiter takes either. Limiters of one
+//! name count together, however they reach the same Redis.
+//!
+#![cfg_attr(feature = "redis-tcp", doc = "```")]
+#![cfg_attr(not(feature = "redis-tcp"), doc = "```ignore")]
+//! # fn main() -> Result<(), omnitrade_edge::error::Error> {
+//! use std::time::Duration;
+//!
+//! use omnitrade_edge::limiter::{RateLimiter, Rule};
+//! use omnitrade_edge::redis::TcpClient;
+//!
+//! // It connects when it is first asked, so a server can start before its Redis.
+//! let redis = TcpClient::connect("redis://127.0.0.1:6379")?;
+//! let limiter = RateLimiter::new(redis, Rule::new(100, Duration::from_secs(60)));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Check a configuration
 //!
 //! A [`Config`](config::Config) is what the Worker runs by: the `[vars.EDGE]` of its
@@ -135,7 +154,7 @@
 //! |---|---|
 //! | `reqwest` (default) | `shell::ReqwestTransport`; nothing on wasm32 |
 //! | `fetch` (default) | `shell::FetchTransport`, over the platform's `fetch`; on wasm32 only |
-//! | `redis-tcp` | a client of any Redis, without REST; nothing on wasm32 |
+//! | `redis-tcp` | `redis::TcpClient`, a client of any Redis or Valkey; nothing on wasm32 |
 //! | `tracing` | a span for each call of the store |
 //! | `tokio` (by `reqwest`) | tasks of tokio do what no request waits for; nothing on wasm32 |
 //! | `cli` | the command line, for `cargo install omnitrade-edge --features cli` |

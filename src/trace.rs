@@ -6,9 +6,9 @@
 #[cfg(feature = "tracing")]
 mod enabled;
 #[cfg(feature = "tracing")]
-pub(crate) use enabled::StoreCall;
+pub(crate) use enabled::*;
 
 #[cfg(not(feature = "tracing"))]
 mod disabled;
 #[cfg(not(feature = "tracing"))]
-pub(crate) use disabled::StoreCall;
+pub(crate) use disabled::*;

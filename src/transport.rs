@@ -1,5 +1,11 @@
 //! The interface to the network: one HTTP exchange with a deadline, and how it can fail.
 
+#[cfg(all(
+    not(target_arch = "wasm32"),
+    any(feature = "redis-tcp", feature = "reqwest")
+))]
+pub(crate) mod native;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;

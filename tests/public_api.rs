@@ -28,6 +28,8 @@ use omnitrade_edge::redis::{
     Arg, Client as RedisClient, Command, FromValue, Options, RestClient, RetryPolicy, Script,
     Shared, Token, Value,
 };
+#[cfg(feature = "redis-tcp")]
+use omnitrade_edge::redis::{TcpClient, TcpOptions};
 use omnitrade_edge::shell::ReqwestTransport;
 use omnitrade_edge::transport::{BoxFuture, SendTransport, Transport, TransportError};
 
@@ -259,6 +261,35 @@ async fn the_client_reports_what_a_caller_can_do() {
         settings.err().map(|error| error.kind()),
         Some(ErrorKind::Config)
     );
+}
+
+#[cfg(feature = "redis-tcp")]
+#[tokio::test]
+async fn a_redis_without_rest_is_reached_by_public_names() {
+    let policy = RetryPolicy::default().retries(0);
+    let options = TcpOptions::new("redis://127.0.0.1:1/2")
+        .timeout(MINUTE)
+        .retries(1)
+        .retry_policy(policy)
+        .max_reply_bytes(1 << 20);
+    let redis = TcpClient::new(options).unwrap();
+    assert_eq!(redis.timeout(), MINUTE);
+    let get = Command::new("GET").arg("k");
+    let error = redis.command(&get).await.unwrap_err();
+    assert_eq!((error.code(), error.may_have_run()), ("unreachable", false));
+    assert!(redis.command_as::<Option<String>>(&get).await.is_err());
+    let both = [get.clone(), get];
+    assert!(redis.pipeline(&both).await.is_err());
+    assert!(redis.pipeline_as::<((), i64)>(&both).await.is_err());
+    assert!(redis.multi(&both).await.is_err());
+    assert!(redis.multi_as::<((), i64)>(&both).await.is_err());
+    let script = Script::new("return 1").repeatable();
+    assert!(redis.script(&script, &["k"], [1]).await.is_err());
+    let reply = redis.script_as::<bool>(&script, &["k"], [1]).await;
+    assert!(reply.is_err());
+    let limiter = RateLimiter::new(redis, Rule::new(2, MINUTE));
+    assert!(limiter.limit("user", 1).await.success);
+    assert!(TcpClient::connect("nowhere").is_err());
 }
 
 #[test]

@@ -93,6 +93,13 @@ impl Common {
             refuses_locking: AtomicBool::default(),
         }
     }
+
+    /// For a store that is known to refuse the locking variant of scripts.
+    #[cfg(all(not(target_arch = "wasm32"), feature = "redis-tcp"))]
+    pub(super) fn without_locking(self) -> Self {
+        self.refuses_locking.store(true, Ordering::Relaxed);
+        self
+    }
 }
 
 impl<X: Exchange> Caller<'_, X> {

@@ -12,8 +12,8 @@ use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::transport::{AnyThread, BoxFuture};
 
-/// A client of a Redis that any thread may use: [`RestClient`](super::RestClient), or one of your
-/// own.
+/// A client of a Redis that any thread may use: [`RestClient`](super::RestClient), `TcpClient`
+/// (feature `redis-tcp`), or one of your own.
 ///
 /// What a call promises is said there: one deadline, retries only of what may run twice, errors
 /// without secrets.

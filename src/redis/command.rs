@@ -75,6 +75,12 @@ impl Command {
         &self.name
     }
 
+    /// The name and the arguments, for a store that does not take JSON.
+    #[cfg(all(not(target_arch = "wasm32"), feature = "redis-tcp"))]
+    pub(super) fn words(&self) -> Vec<String> {
+        wire::words(&self.open_json)
+    }
+
     /// The JSON array, without its closing bracket.
     pub(super) fn open_json(&self) -> &[u8] {
         &self.open_json

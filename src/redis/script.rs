@@ -122,6 +122,16 @@ impl Source {
             .into();
         Self { lua, sha }
     }
+
+    #[cfg(all(not(target_arch = "wasm32"), feature = "redis-tcp"))]
+    pub(super) fn sha(&self) -> &str {
+        &self.sha
+    }
+
+    #[cfg(all(not(target_arch = "wasm32"), feature = "redis-tcp"))]
+    pub(super) fn lua(&self) -> &str {
+        &self.lua
+    }
 }
 
 /// Shows the digests, not the source.

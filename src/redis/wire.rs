@@ -41,6 +41,19 @@ pub(super) fn push_open_arrays<'a>(out: &mut Vec<u8>, arrays: impl Iterator<Item
     out.extend_from_slice(b"]]");
 }
 
+/// The words of an array of strings and integers, which is given without its closing bracket.
+#[cfg(all(not(target_arch = "wasm32"), feature = "redis-tcp"))]
+pub(super) fn words(open_array: &[u8]) -> Vec<String> {
+    let json = [open_array, b"]"].concat();
+    let items: Result<Vec<&serde_json::value::RawValue>, _> = serde_json::from_slice(&json);
+    // It was written by the functions above, so it is always read.
+    debug_assert!(items.is_ok());
+    let items = items.unwrap_or_default().into_iter().map(|item| item.get());
+    items
+        .map(|item| serde_json::from_str(item).unwrap_or_else(|_| item.to_owned()))
+        .collect()
+}
+
 /// Reads the reply to the command with this name.
 ///
 /// # Errors

@@ -1,14 +1,13 @@
 //! [`Transport`] over `reqwest`: sockets, the system's clock and tokio's timers.
 
-use std::hash::{BuildHasher, RandomState};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::clock::{Timestamp, millis};
+use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
 use crate::redis::{Options, RestClient};
-use crate::transport::{BoxFuture, SendTransport, Transport, TransportError};
+use crate::transport::{BoxFuture, SendTransport, Transport, TransportError, native};
 
 /// A transport over `reqwest`. It is cheap to clone, and clones share their connections.
 ///
@@ -91,27 +90,16 @@ impl Transport for ReqwestTransport {
         Ok(reply)
     }
 
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the one place where native time is read"
-    )]
     fn now(&self) -> Timestamp {
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Timestamp::from_millis(millis(since_epoch))
+        native::now()
     }
 
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }
 
-    /// The standard library seeds each of its hashers at random, which is random enough to spread
-    /// retries.
     fn random(&self) -> f64 {
-        const BITS: u32 = 53;
-        let number = RandomState::new().hash_one(()) >> (u64::BITS - BITS);
-        number as f64 / (1u64 << BITS) as f64
+        native::random()
     }
 }
 

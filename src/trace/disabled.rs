@@ -29,3 +29,12 @@ impl StoreCall {
 
     pub(crate) const fn ended(&self, _attempts: u32, _error: Option<&Error>) {}
 }
+
+#[cfg(all(not(target_arch = "wasm32"), feature = "redis-tcp"))]
+pub(crate) const fn connected() {}
+
+#[cfg(all(not(target_arch = "wasm32"), feature = "redis-tcp"))]
+pub(crate) const fn not_connected(_error: &Error) {}
+
+#[cfg(all(not(target_arch = "wasm32"), feature = "redis-tcp"))]
+pub(crate) const fn connection_lost() {}

@@ -107,6 +107,24 @@ impl StoreCall {
     }
 }
 
+/// There is a new connection to Redis.
+#[cfg(all(not(target_arch = "wasm32"), feature = "redis-tcp"))]
+pub(crate) fn connected() {
+    tracing::info!(target: TARGET, "connected to Redis");
+}
+
+/// No connection could be made. The call that needs it tells that too.
+#[cfg(all(not(target_arch = "wasm32"), feature = "redis-tcp"))]
+pub(crate) fn not_connected(error: &Error) {
+    tracing::debug!(target: TARGET, { "error.type" = error.code() }, "cannot connect to Redis");
+}
+
+/// The connection to Redis has ended.
+#[cfg(all(not(target_arch = "wasm32"), feature = "redis-tcp"))]
+pub(crate) fn connection_lost() {
+    warn!(target: TARGET, "the connection to Redis is gone");
+}
+
 /// The name of a command; what cannot be one could be a secret in the wrong place.
 fn shown(name: &str) -> &str {
     if is_command_name(name) { name } else { "OTHER" }

@@ -7,6 +7,10 @@
     reason = "a test"
 )]
 
+#[cfg(feature = "tracing")]
+#[path = "../common/recorder.rs"]
+mod recorder;
+
 mod calls;
 mod repeats;
 mod retries;

@@ -1,91 +1,10 @@
 //! What is told of calls: one span each, an event for each further attempt, and no secret.
 
-use std::collections::BTreeMap;
-use std::fmt::{Debug, Write as _};
-use std::sync::{Arc, Mutex};
-
 use omnitrade_edge::redis::{Command, RestClient, Script};
 use omnitrade_edge::transport::TransportError;
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
+use crate::recorder::{Fields, Recorded, Recorder, field};
 use crate::scripted::*;
-
-type Fields = BTreeMap<&'static str, String>;
-
-/// What was recorded: the fields of each span, and those of each event.
-#[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Recorded>>);
-
-#[derive(Default)]
-struct Recorded {
-    spans: Vec<Fields>,
-    /// The number of the span, and the fields.
-    events: Vec<(u64, Fields)>,
-    /// How many spans are entered, so that what goes on is known to belong to one.
-    entered: Vec<u64>,
-    /// All names, targets and values.
-    text: String,
-}
-
-struct Visitor<'a>(&'a mut Fields, &'a mut String);
-
-impl Visit for Visitor<'_> {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        write!(self.1, "{}={value} ", field.name()).unwrap();
-        self.0.insert(field.name(), value.to_owned());
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.record_str(field, &format!("{value:?}"));
-    }
-}
-
-impl Recorded {
-    fn note(&mut self, metadata: &Metadata<'_>) {
-        let (name, target) = (metadata.name(), metadata.target());
-        write!(self.text, "\n{target} {name} ").unwrap();
-    }
-}
-
-impl Subscriber for Recorder {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, span: &Attributes<'_>) -> Id {
-        let mut recorded = self.0.lock().unwrap();
-        recorded.note(span.metadata());
-        let mut fields = Fields::new();
-        span.record(&mut Visitor(&mut fields, &mut recorded.text));
-        recorded.spans.push(fields);
-        Id::from_u64(recorded.spans.len() as u64)
-    }
-
-    fn record(&self, span: &Id, values: &Record<'_>) {
-        let recorded = &mut *self.0.lock().unwrap();
-        let fields = &mut recorded.spans[span.into_u64() as usize - 1];
-        values.record(&mut Visitor(fields, &mut recorded.text));
-    }
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut recorded = self.0.lock().unwrap();
-        recorded.note(event.metadata());
-        let mut fields = Fields::new();
-        event.record(&mut Visitor(&mut fields, &mut recorded.text));
-        let parent = event.parent().map_or(0, Id::into_u64);
-        recorded.events.push((parent, fields));
-    }
-
-    fn enter(&self, span: &Id) {
-        self.0.lock().unwrap().entered.push(span.into_u64());
-    }
-
-    fn exit(&self, _: &Id) {}
-}
 
 /// Does the calls, and returns what was recorded of them.
 async fn recorded(
@@ -96,12 +15,7 @@ async fn recorded(
     let guard = tracing::subscriber::set_default(recorder.clone());
     calls(&client(steps)).await;
     drop(guard);
-    std::mem::take(&mut recorder.0.lock().unwrap())
-}
-
-/// The value of a field; empty if it was not recorded.
-fn field<'a>(fields: &'a Fields, name: &str) -> &'a str {
-    fields.get(name).map_or("", String::as_str)
+    recorder.take()
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A real `redis-server`.
+//! A real `redis-server`, or a `valkey-server`.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -8,9 +8,15 @@ use std::time::Duration;
 
 use super::{TempDir, eventually};
 
+/// The servers that speak Redis' protocol.
+pub const SERVERS: [&str; 2] = [REDIS, "valkey-server"];
+
+const REDIS: &str = "redis-server";
+
 /// A Redis without persistence. It is killed when this value is dropped.
 #[derive(Debug)]
 pub struct RedisServer {
+    program: &'static str,
     port: u16,
     options: Vec<String>,
     directory: TempDir,
@@ -25,10 +31,16 @@ impl RedisServer {
 
     /// Starts a Redis with more command-line options, such as `["--requirepass", "secret"]`.
     pub fn start_with(options: &[&str]) -> Self {
+        Self::start_program(REDIS, options)
+    }
+
+    /// Starts one of [`SERVERS`].
+    pub fn start_program(program: &'static str, options: &[&str]) -> Self {
         let options: Vec<String> = options.iter().map(ToString::to_string).collect();
         // Another process may take the port before Redis binds it.
         for _ in 0..10 {
             let mut server = Self {
+                program,
                 port: free_port(),
                 options: options.clone(),
                 directory: TempDir::new(),
@@ -38,7 +50,7 @@ impl RedisServer {
                 return server;
             }
         }
-        panic!("redis-server does not start; is it installed?");
+        panic!("{program} does not start; is it installed?");
     }
 
     /// A cluster of one node that holds all slots.
@@ -51,6 +63,7 @@ impl RedisServer {
             // The default is ten thousand above the port, which may be no valid port.
             let bus = free_port().to_string();
             let mut server = Self {
+                program: REDIS,
                 port: free_port(),
                 options: ["--cluster-enabled", "yes", "--cluster-port", &bus]
                     .map(str::to_owned)
@@ -131,7 +144,8 @@ impl RedisServer {
 
     /// Launches Redis. Returns whether it came up; it does not if its port is taken.
     fn launch(&mut self) -> bool {
-        let process = Command::new("redis-server")
+        let program = self.program;
+        let process = Command::new(program)
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no"])
             .arg("--dir")
@@ -141,7 +155,9 @@ impl RedisServer {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("redis-server is installed");
+            .unwrap_or_else(|error| {
+                panic!("{program} is not installed (`npm run setup`): {error}")
+            });
         let process = self.process.insert(process);
         let port = self.port;
         eventually("redis-server answers or ends", || {

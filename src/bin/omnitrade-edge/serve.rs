@@ -1,18 +1,13 @@
 //! `serve-redis`: Upstash's REST protocol over any Redis.
 //!
-//! [`wire`] turns a request into commands, [`guard`] and [`script`] check and adapt them, they run
-//! on the connection that [`backend`] holds, and [`reply`] writes the result as JSON or RESP.
-//! [`mod@http`] calls these in turn. [`events`] streams to a client what Redis sends unasked.
+//! [`wire`] turns a request into commands, [`script`] adapts them, they run on the connection that
+//! [`backend`] holds, and [`reply`] writes the result as JSON. [`mod@http`] calls these in turn.
+//! [`events`] streams to a client what Redis sends unasked.
 
 mod backend;
 mod body;
-mod endpoint;
 mod events;
-mod greeting;
-mod guard;
 mod http;
-mod lines;
-mod replies;
 mod reply;
 mod script;
 mod wire;
@@ -22,13 +17,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
+use omnitrade_edge::redis::tcp::endpoint::Endpoint;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::Failure;
 use backend::Backend;
-use endpoint::Endpoint;
 use events::Streams;
 
 /// How long requests may still take after the server was told to stop.

@@ -77,7 +77,26 @@ const BY_CODE: &[(&str, &str, ErrorKind, &str)] = &[
         Forbidden,
         CHANNEL,
     ),
+    (
+        "ERR",
+        "ACL failure in script: No permissions to access a key",
+        Forbidden,
+        KEY,
+    ),
+    (
+        "ERR",
+        "ACL failure in script: No permissions to access a channel",
+        Forbidden,
+        CHANNEL,
+    ),
+    ("ERR", "ACL failure in script", Forbidden, COMMAND_IN_SCRIPT),
     ("ERR", "unknown command", Forbidden, UNKNOWN),
+    (
+        "ERR",
+        "Unknown command called from script",
+        Forbidden,
+        UNKNOWN,
+    ),
     (
         "ERR",
         "Unknown Redis command called from script",
@@ -97,15 +116,15 @@ const BY_CODE: &[(&str, &str, ErrorKind, &str)] = &[
         "WRONGPASS",
         "",
         Config,
-        "WRONGPASS, Redis does not accept the user and the password that `serve-redis` has: mend them in \
-         `OMNITRADE_REDIS_URL`",
+        "WRONGPASS, Redis does not accept the user and the password in its address: mend them \
+         (`serve-redis`: in `OMNITRADE_REDIS_URL`)",
     ),
     (
         "NOAUTH",
         "",
         Config,
-        "NOAUTH, Redis wants a password and `serve-redis` has none: give it in `OMNITRADE_REDIS_URL`, as \
-         `redis://user:password@host`",
+        "NOAUTH, Redis wants a password and its address has none: write `redis://user:password@host` \
+         (`serve-redis`: in `OMNITRADE_REDIS_URL`)",
     ),
     (
         "ERR",
@@ -123,15 +142,15 @@ const BY_CODE: &[(&str, &str, ErrorKind, &str)] = &[
         "ERR",
         "DB index is out of range",
         Config,
-        "ERR this Redis has no database of that number: mend the number at the end of \
-         `OMNITRADE_REDIS_URL`",
+        "ERR this Redis has no database of that number: mend the number at the end of its address \
+         (`serve-redis`: in `OMNITRADE_REDIS_URL`)",
     ),
     (
         "DENIED",
         "",
         Config,
         "DENIED, Redis is in protected mode and answers only its own machine: give it a password \
-         (`requirepass`), and `serve-redis` the same in `OMNITRADE_REDIS_URL`",
+         (`requirepass`), and write the same into its address (`serve-redis`: in `OMNITRADE_REDIS_URL`)",
     ),
     (
         "OOM",
@@ -283,8 +302,8 @@ const KEY: &str = "NOPERM, the Redis user behind the token may not use a key of 
 const CHANNEL: &str = "NOPERM, the Redis user behind the token may not use the channel: allow `&CHANNEL` \
                        in the user's ACL";
 
-const NEEDLESS_PASSWORD: &str = "ERR Redis has no password and `serve-redis` was given one: take it out of \
-                                 `OMNITRADE_REDIS_URL`";
+const NEEDLESS_PASSWORD: &str = "ERR Redis has no password and its address has one: take it out \
+                                 (`serve-redis`: in `OMNITRADE_REDIS_URL`)";
 
 /// For scripts and transactions whose keys do not all lie in one slot.
 const CLUSTERED: &str = "CROSSSLOT, this Redis is clustered: put the key prefix, or a part of it, in braces \
@@ -295,8 +314,8 @@ mod tests {
     use super::super::from_text;
     use super::*;
 
-    /// What Redis 6 to 8 and Upstash say, and what becomes of it: the kind, whether anything may
-    /// have run, the command that is named, and a word of the remedy.
+    /// What Redis 6 to 8, Valkey 9 and Upstash say, and what becomes of it: the kind, whether
+    /// anything may have run, the command that is named, and a word of the remedy.
     const SAID: &[(&str, ErrorKind, bool, &str, &str)] = &[
         (
             "NOPERM this user has no permissions to run the 'evalsha' command",
@@ -325,6 +344,28 @@ mod tests {
             false,
             "SENT",
             "~PREFIX:*",
+        ),
+        (
+            "ERR ACL failure in script: User s3cret has no permissions to run the 'set' command script: \
+             on @user_script:1.",
+            Forbidden,
+            true,
+            "SET",
+            "within the script",
+        ),
+        (
+            "ERR ACL failure in script: No permissions to access a key script: on @user_script:1.",
+            Forbidden,
+            true,
+            "SENT",
+            "~PREFIX:*",
+        ),
+        (
+            "ERR Unknown command called from script script: on @user_script:1.",
+            Forbidden,
+            true,
+            "SENT",
+            "rename-command",
         ),
         (
             "NOPERM No permissions to access a key",

@@ -1,36 +1,28 @@
-//! The one connection to Redis that all requests share, and its renewal.
-//!
-//! A connection is made if a request needs one, so the first request after an outage is served
-//! again; there is no back-off. A broken connection is noticed at once, even while it is idle,
-//! because its driver ends with it.
+//! The Redis behind the server: runs commands on the connection that all requests share, and logs
+//! what happens to it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike as _, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, ErrorKind, Pipeline, RedisConnectionInfo, RedisError};
-use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout_at};
+use omnitrade_edge::error::{Error, ErrorKind};
+use omnitrade_edge::redis::tcp::connection::{Event, Settings, SharedConnection};
+use omnitrade_edge::redis::tcp::endpoint::Endpoint;
+use omnitrade_edge::redis::tcp::replies::Replies;
+use omnitrade_edge::redis::tcp::{Reply, transaction};
+use redis::Pipeline;
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use super::endpoint::Endpoint;
-use super::greeting::{self, NoConnection};
-use super::replies::Replies;
-use super::reply::Reply;
 use super::wire::Command;
 
 /// How long a request waits for a connection, whether it makes the connection itself or another
 /// request does.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The shared connection and what is needed to renew it.
+/// The shared connection, and how long a request may take.
 pub struct Backend {
-    endpoint: Endpoint,
+    connection: SharedConnection,
     timeout: Duration,
-    link: Mutex<Option<Link>>,
-    /// Why the last attempt to connect failed, so that each reason is logged once while it lasts.
-    why_down: std::sync::Mutex<Option<NoConnection>>,
 }
 
 /// Why Redis gave no replies.
@@ -63,21 +55,24 @@ pub enum Transaction {
     Discarded(String),
 }
 
-#[derive(Clone)]
-struct Link {
-    connection: MultiplexedConnection,
-    alive: Arc<AtomicBool>,
-}
-
 impl Backend {
     /// A backend that is not connected yet. `timeout` is how long Redis may take to answer one
     /// request.
     pub fn new(endpoint: Endpoint, timeout: Duration) -> Self {
+        let settings = Settings {
+            connect_timeout: CONNECT_TIMEOUT,
+            patience: timeout,
+            // What Redis gives it is passed on, whatever its length.
+            max_reply_bytes: usize::MAX,
+        };
+        let why_down = Mutex::new(None);
+        let connection = SharedConnection::new(endpoint, settings, move |event| {
+            let mut last = why_down.lock().unwrap_or_else(PoisonError::into_inner);
+            log(&event, &mut last);
+        });
         Self {
-            endpoint,
+            connection,
             timeout,
-            link: Mutex::new(None),
-            why_down: std::sync::Mutex::new(None),
         }
     }
 
@@ -88,19 +83,17 @@ impl Backend {
     ///
     /// What is wrong and what to do, if Redis refuses the settings of the endpoint.
     pub async fn warm_up(&self) -> Result<(), String> {
-        match self.link().await {
-            Ok(_) => {}
-            Err(NoConnection::Refused(why)) => return Err(why),
-            Err(why) => {
-                self.log(Some(&why));
-                return Ok(());
-            }
+        if let Err(error) = self.connection.link().await {
+            return match is_refusal(&error) {
+                true => Err(error.detail().to_owned()),
+                false => Ok(()),
+            };
         }
         let info = ["cluster", "replication", "memory"];
         let info = info.map(|section| vec![b"INFO".to_vec(), section.into()]);
         // If Redis does not answer, or the user may not run INFO, nothing is known yet; requests
         // will show it.
-        let told = tokio::time::timeout(CONNECT_TIMEOUT, self.run(&info)).await;
+        let told = timeout(CONNECT_TIMEOUT, self.run(&info)).await;
         let told = told.ok().and_then(Result::ok).unwrap_or_default();
         let says = |line: &str| told.iter().any(|info| has_line(info, line));
         if says("cluster_enabled:1") {
@@ -130,7 +123,8 @@ impl Backend {
         }
         let mut pipeline = Pipeline::with_capacity(commands.len());
         append(&mut pipeline, commands);
-        self.send(&pipeline).await
+        let replies = self.send(&pipeline).await?;
+        Ok(replies.into_iter().map(Reply::from).collect())
     }
 
     /// Runs `commands` as one transaction, with nothing in between.
@@ -142,124 +136,76 @@ impl Backend {
         pipeline.cmd("MULTI");
         append(&mut pipeline, commands);
         pipeline.cmd("EXEC");
-        let mut replies = self.send(&pipeline).await?;
-        match replies.pop() {
-            Some(Reply::Array(replies)) if replies.len() == commands.len() => {
-                Ok(Transaction::Executed(replies))
+        match transaction::outcome(self.send(&pipeline).await?) {
+            Some(Ok(replies)) => {
+                let replies = replies.into_iter().map(Reply::from);
+                Ok(Transaction::Executed(replies.collect()))
             }
-            Some(Reply::Error(exec)) => Ok(Transaction::Discarded(discarded(&replies, exec))),
-            _ => Err(Outage::Garbled),
+            Some(Err(discarded)) => Ok(Transaction::Discarded(discarded)),
+            None => Err(Outage::Garbled),
         }
     }
 
-    async fn send(&self, pipeline: &Pipeline) -> Result<Vec<Reply>, Outage> {
-        let mut link = self.link().await.map_err(|why| self.outage(why))?;
-        let sent = link
-            .connection
-            .req_packed_commands(pipeline, 0, pipeline.len())
-            .await;
-        match sent {
-            Ok(values) if values.len() == pipeline.len() => {
-                let replies: Vec<_> = values.into_iter().map(Reply::from).collect();
-                if replies.iter().any(is_of_a_replica) {
-                    // After a failover this connection still leads to the former primary, and the
-                    // address perhaps no longer does.
-                    link.abandon();
+    async fn send(&self, pipeline: &Pipeline) -> Result<Vec<redis::Value>, Outage> {
+        let link = self.connection.link().await;
+        let mut link = link.map_err(|error| not_sent(&error))?;
+        let beats = link.beats();
+        match timeout(self.timeout, link.run_all(pipeline)).await {
+            Ok(replies) => replies.map_err(|error| {
+                warn!("{}", error.detail());
+                match error.kind() {
+                    ErrorKind::Protocol => Outage::Garbled,
+                    _ => Outage::Broken,
                 }
-                Ok(replies)
-            }
-            Ok(_) => {
-                link.abandon();
-                Err(Outage::Garbled)
-            }
-            Err(error) => {
-                link.abandon();
-                Err(outage(&error))
+            }),
+            Err(_) => {
+                warn!("no answer from Redis in time");
+                link.abandon_if_silent_since(beats);
+                Err(Outage::TimedOut)
             }
         }
-    }
-
-    /// The connection; makes a new one if none works.
-    async fn link(&self) -> Result<Link, NoConnection> {
-        let deadline = Instant::now() + CONNECT_TIMEOUT;
-        let late = || NoConnection::Unreachable("no connection in time".into());
-        let slot = timeout_at(deadline, self.link.lock()).await;
-        let mut slot = slot.map_err(|_| late())?;
-        if let Some(link) = slot.as_ref().filter(|link| link.is_alive()) {
-            return Ok(link.clone());
-        }
-        let greeted = greeting::connect(&self.endpoint, deadline).await?;
-        if let Some(warning) = greeted.warning {
-            warn!("Redis is there and does not serve yet: {warning}");
-        }
-        let link = timeout_at(deadline, self.share(greeted.replies)).await;
-        let link = link.ok().flatten().ok_or_else(late)?;
-        self.log(None);
-        Ok(slot.insert(link).clone())
     }
 
     /// A new connection that is not shared.
     pub async fn separate(&self) -> Result<Replies, Outage> {
-        let greeted = greeting::connect(&self.endpoint, Instant::now() + CONNECT_TIMEOUT).await;
-        Ok(greeted.map_err(|why| self.outage(why))?.replies)
-    }
-
-    /// Logs why there is no connection, and returns what a client is told.
-    fn outage(&self, why: NoConnection) -> Outage {
-        self.log(Some(&why));
-        match why {
-            NoConnection::Unreachable(_) => Outage::Unreachable,
-            NoConnection::Refused(why) => Outage::Refused(with_code(why)),
-        }
-    }
-
-    /// Logs why there is no connection, unless that was the reason the last time; `None`: there is
-    /// one.
-    fn log(&self, why: Option<&NoConnection>) {
-        let mut last = self.why_down.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.as_ref() != why {
-            match why {
-                Some(NoConnection::Unreachable(why)) => warn!("cannot connect to Redis: {why}"),
-                Some(NoConnection::Refused(why)) => error!("Redis refuses to serve: {why}"),
-                None => {}
-            }
-            *last = why.cloned();
-        }
-    }
-
-    /// Makes a connection one that requests can share. `None` if it has broken by now.
-    async fn share(&self, replies: Replies) -> Option<Link> {
-        let stream = replies.into_stream()?;
-        let config = AsyncConnectionConfig::new().set_response_timeout(Some(self.timeout));
-        // User, password and database were sent.
-        let settings = RedisConnectionInfo::default()
-            .set_protocol(redis::ProtocolVersion::RESP2)
-            .set_lib_name(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-        let made = MultiplexedConnection::new_with_config(&settings, stream, config).await;
-        let (connection, driver) = made.ok()?;
-        let alive = Arc::new(AtomicBool::new(true));
-        tokio::spawn({
-            let alive = Arc::clone(&alive);
-            async move {
-                driver.await;
-                if alive.swap(false, Ordering::Relaxed) {
-                    warn!("the connection to Redis is gone");
-                }
-            }
-        });
-        info!("connected to Redis");
-        Some(Link { connection, alive })
+        let replies = self.connection.separate().await;
+        replies.map_err(|error| not_sent(&error))
     }
 }
 
-impl Link {
-    fn is_alive(&self) -> bool {
-        self.alive.load(Ordering::Relaxed)
+/// What a client is told if there is no connection.
+fn not_sent(error: &Error) -> Outage {
+    match is_refusal(error) {
+        true => Outage::Refused(with_code(error.detail().to_owned())),
+        false => Outage::Unreachable,
     }
+}
 
-    /// Drops the connection for later requests. Requests in flight on it keep their own handle.
-    fn abandon(&self) {
-        self.alive.store(false, Ordering::Relaxed);
+/// Whether Redis serves nobody by these settings.
+fn is_refusal(error: &Error) -> bool {
+    error.kind().is_lasting()
+}
+
+/// Logs what happens to the connection; why there is none only if it is not the reason for which
+/// there was none before.
+fn log(event: &Event<'_>, why_down: &mut Option<Error>) {
+    match event {
+        Event::Made { warning } => {
+            if let Some(warning) = warning {
+                warn!("Redis is there and does not serve yet: {warning}");
+            }
+            info!("connected to Redis");
+            *why_down = None;
+        }
+        Event::Failed(why) if why_down.as_ref() == Some(*why) => {}
+        Event::Failed(why) => {
+            match is_refusal(why) {
+                true => error!("Redis refuses to serve: {}", why.detail()),
+                false => warn!("cannot connect to Redis: {}", why.detail()),
+            }
+            *why_down = Some((*why).clone());
+        }
+        Event::Lost => warn!("the connection to Redis is gone"),
     }
 }
 
@@ -270,11 +216,6 @@ fn has_line(info: &Reply, wanted: &str) -> bool {
     };
     text.split(|b| *b == b'\n')
         .any(|line| line.trim_ascii() == wanted.as_bytes())
-}
-
-/// Whether a write was refused because this Redis is a replica.
-fn is_of_a_replica(reply: &Reply) -> bool {
-    matches!(reply, Reply::Error(text) if text.starts_with("READONLY"))
 }
 
 /// The text with `ERR` before it, unless it begins with a code of Redis's.
@@ -293,33 +234,5 @@ fn append(pipeline: &mut Pipeline, commands: &[Command]) {
             packed.arg(argument.as_slice());
         }
         pipeline.add_command(packed);
-    }
-}
-
-/// Maps the driver's error, and logs its text unless that may quote data.
-fn outage(error: &RedisError) -> Outage {
-    if error.is_timeout() {
-        warn!("no answer from Redis in time");
-        Outage::TimedOut
-    } else if error.kind() == ErrorKind::Parse {
-        warn!("Redis answered with what is not RESP");
-        Outage::Garbled
-    } else {
-        warn!("the connection to Redis broke: {error}");
-        Outage::Broken
-    }
-}
-
-/// EXEC's error. If it only says that there were previous errors, the first of these is added.
-fn discarded(queued: &[Reply], exec: String) -> String {
-    let reason = queued.iter().find_map(|reply| match reply {
-        Reply::Error(text) => Some(text),
-        _ => None,
-    });
-    match reason {
-        Some(reason) if exec.contains("previous errors") => {
-            format!("EXECABORT Transaction discarded because of: {reason}")
-        }
-        _ => exec,
     }
 }

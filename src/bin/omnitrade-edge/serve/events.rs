@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Frame;
+use omnitrade_edge::redis::tcp::Reply;
+use omnitrade_edge::redis::tcp::replies::Replies;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::debug;
 
 use super::backend::{Backend, Outage};
-use super::replies::Replies;
-use super::reply::Reply;
 use super::wire::{self, Command, Malformed};
 
 /// How often an idle stream sends a comment, as the [HTML standard] advises: proxies do not take
@@ -297,7 +297,7 @@ mod tests {
         let (stopper, stop) = watch::channel(false);
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let stream = Stream {
-            replies: Replies::new(Box::new(near)),
+            replies: Replies::new(Box::new(near), usize::MAX),
             sender,
             stop,
             answers_ping,

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
+use omnitrade_edge::redis::tcp::{Reply, guard};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tracing::debug;
@@ -15,8 +16,7 @@ use tracing::debug;
 use super::backend::{Backend, Outage, Transaction};
 use super::body::{self, BadBody, MAX_BODY};
 use super::events::{Feed, NoStream, Streams};
-use super::guard;
-use super::reply::{Encoding, Reply, write_error};
+use super::reply::{Encoding, write_error, write_object};
 use super::script::{Restore, Scripts};
 use super::wire::{self, Command, Malformed};
 
@@ -150,7 +150,7 @@ impl App {
             (error @ Reply::Error(_), Format::Resp2) => Err(Refusal::CommandResp2(error)),
             (reply, Format::Json(encoding)) => {
                 let mut body = Vec::new();
-                reply.write_object(encoding, &mut body);
+                write_object(&reply, encoding, &mut body);
                 Ok(Answer::json(body))
             }
             (reply, Format::Resp2) => Ok(Answer::resp2(&[reply])),
@@ -170,7 +170,7 @@ impl App {
         mut commands: Vec<Command>,
         format: Format,
     ) -> Result<Answer, Refusal> {
-        if let Some(refusal) = commands.iter().find_map(guard::refusal) {
+        if let Some(refusal) = commands.iter().find_map(refusal) {
             return Err(Refusal::Command(refusal));
         }
         let restores = self.prepare(&mut commands);
@@ -190,7 +190,7 @@ impl App {
 
     /// One reply for each command, in their order. A command that is not allowed gets its refusal.
     async fn replies(&self, commands: Vec<Command>) -> Result<Vec<Reply>, Outage> {
-        let refusals: Vec<_> = commands.iter().map(guard::refusal).collect();
+        let refusals: Vec<_> = commands.iter().map(refusal).collect();
         let mut commands: Vec<_> = commands
             .into_iter()
             .zip(&refusals)
@@ -213,6 +213,15 @@ impl App {
             .map(|command| self.scripts.prepare(command))
             .collect()
     }
+}
+
+/// Why a command is not run, in Upstash's words; `None` if it may run.
+fn refusal(command: &Command) -> Option<String> {
+    let name = command.first().filter(|_| guard::takes_over(command))?;
+    let name = guard::upper(name);
+    Some(format!(
+        "ERR Command \"{name}\" is not allowed in REST or it has a special context path"
+    ))
 }
 
 impl Answer {
@@ -342,7 +351,7 @@ fn array(replies: &[Reply], encoding: Encoding) -> Vec<u8> {
     let mut separator = b'[';
     for reply in replies {
         body.push(separator);
-        reply.write_object(encoding, &mut body);
+        write_object(reply, encoding, &mut body);
         separator = b',';
     }
     body.push(b']');

@@ -1,24 +1,8 @@
-//! Writes replies: what Redis answered, as Upstash's JSON or as RESP2. Pure.
+//! Writes what Redis answered as Upstash's JSON. Pure.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-
-/// A reply of Redis, with the types of RESP2.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reply {
-    /// No value.
-    Nil,
-    /// An integer.
-    Int(i64),
-    /// Any bytes.
-    Bulk(Vec<u8>),
-    /// A short word of success, such as `OK`.
-    Status(String),
-    /// A list of replies.
-    Array(Vec<Reply>),
-    /// An error, which begins with its code: `WRONGTYPE Operation against …`.
-    Error(String),
-}
+use omnitrade_edge::redis::tcp::Reply;
 
 /// How strings are written in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,61 +13,15 @@ pub enum Encoding {
     Base64,
 }
 
-impl Reply {
-    /// Writes `{"result":…}`, or `{"error":"…"}` for an error.
-    pub fn write_object(&self, encoding: Encoding, out: &mut Vec<u8>) {
-        match self {
-            Self::Error(text) => write_error(text, out),
-            Self::Status(text) if text == "OK" => out.extend_from_slice(br#"{"result":"OK"}"#),
-            reply => {
-                out.extend_from_slice(br#"{"result":"#);
-                reply.write_json(encoding, out);
-                out.push(b'}');
-            }
-        }
-    }
-
-    /// Writes the reply as Redis sends it.
-    pub fn write_resp2(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Nil => out.extend_from_slice(b"$-1\r\n"),
-            Self::Int(number) => write_line(b':', &number.to_string(), out),
-            Self::Bulk(bytes) => {
-                write_line(b'$', &bytes.len().to_string(), out);
-                out.extend_from_slice(bytes);
-                out.extend_from_slice(b"\r\n");
-            }
-            Self::Status(text) => write_line(b'+', text, out),
-            Self::Error(text) => write_line(b'-', text, out),
-            Self::Array(items) => {
-                write_line(b'*', &items.len().to_string(), out);
-                for item in items {
-                    item.write_resp2(out);
-                }
-            }
-        }
-    }
-
-    fn write_json(&self, encoding: Encoding, out: &mut Vec<u8>) {
-        match self {
-            Self::Nil => out.extend_from_slice(b"null"),
-            Self::Int(number) => out.extend_from_slice(number.to_string().as_bytes()),
-            Self::Bulk(bytes) => write_bytes(bytes, encoding, out),
-            // An error inside an array, for example a script's, is written as its text: JSON has no
-            // errors, and a client expects values in an array.
-            Self::Status(text) | Self::Error(text) => write_bytes(text.as_bytes(), encoding, out),
-            Self::Array(items) => {
-                let mut separator = b'[';
-                for item in items {
-                    out.push(separator);
-                    item.write_json(encoding, out);
-                    separator = b',';
-                }
-                if separator == b'[' {
-                    out.push(b'[');
-                }
-                out.push(b']');
-            }
+/// Writes `{"result":…}`, or `{"error":"…"}` for an error.
+pub fn write_object(reply: &Reply, encoding: Encoding, out: &mut Vec<u8>) {
+    match reply {
+        Reply::Error(text) => write_error(text, out),
+        Reply::Status(text) if text == "OK" => out.extend_from_slice(br#"{"result":"OK"}"#),
+        reply => {
+            out.extend_from_slice(br#"{"result":"#);
+            write_json(reply, encoding, out);
+            out.push(b'}');
         }
     }
 }
@@ -95,44 +33,28 @@ pub fn write_error(text: &str, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-impl From<redis::Value> for Reply {
-    /// Takes RESP2 replies as they are, and flattens those of RESP3, which is never requested.
-    fn from(value: redis::Value) -> Self {
-        use redis::Value;
-        match value {
-            Value::Nil => Self::Nil,
-            Value::Int(number) => Self::Int(number),
-            Value::BulkString(bytes) => Self::Bulk(bytes),
-            Value::Array(items) | Value::Set(items) => Self::array(items),
-            Value::SimpleString(text) => Self::Status(text),
-            Value::Okay => Self::Status("OK".into()),
-            Value::ServerError(error) => Self::Error(error_text(&error)),
-            Value::Map(pairs) => Self::array(pairs.into_iter().flat_map(|(k, v)| [k, v])),
-            Value::Attribute { data, .. } => Self::from(*data),
-            Value::Double(number) => Self::Bulk(number.to_string().into_bytes()),
-            Value::Boolean(truth) => Self::Int(truth.into()),
-            Value::VerbatimString { text, .. } => Self::Bulk(text.into_bytes()),
-            Value::BigNumber(digits) => Self::Bulk(digits),
-            Value::Push { data, .. } => Self::array(data),
-            _ => Self::Nil,
+fn write_json(reply: &Reply, encoding: Encoding, out: &mut Vec<u8>) {
+    match reply {
+        Reply::Nil => out.extend_from_slice(b"null"),
+        Reply::Int(number) => out.extend_from_slice(number.to_string().as_bytes()),
+        Reply::Bulk(bytes) => write_bytes(bytes, encoding, out),
+        // An error inside an array, for example a script's, is written as its text: JSON has no
+        // errors, and a client expects values in an array.
+        Reply::Status(text) | Reply::Error(text) => write_bytes(text.as_bytes(), encoding, out),
+        Reply::Array(items) => {
+            let mut separator = b'[';
+            for item in items {
+                out.push(separator);
+                write_json(item, encoding, out);
+                separator = b',';
+            }
+            if separator == b'[' {
+                out.push(b'[');
+            }
+            out.push(b']');
         }
     }
 }
-
-impl Reply {
-    fn array(items: impl IntoIterator<Item = redis::Value>) -> Self {
-        Self::Array(items.into_iter().map(Self::from).collect())
-    }
-}
-
-/// The error as it was sent after the `-`; the driver splits it at the first space.
-fn error_text(error: &redis::ServerError) -> String {
-    match error.details() {
-        Some(details) => format!("{} {details}", error.code()),
-        None => error.code().to_owned(),
-    }
-}
-
 fn write_bytes(bytes: &[u8], encoding: Encoding, out: &mut Vec<u8>) {
     match encoding {
         Encoding::Text => write_string(&String::from_utf8_lossy(bytes), out),
@@ -149,16 +71,6 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
     let _ = serde_json::to_writer(out, text);
 }
 
-fn write_line(kind: u8, text: &str, out: &mut Vec<u8>) {
-    out.push(kind);
-    // A line break would end the line early. Redis's own texts have none.
-    out.extend(text.bytes().map(|byte| match byte {
-        b'\r' | b'\n' => b' ',
-        other => other,
-    }));
-    out.extend_from_slice(b"\r\n");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,7 +78,7 @@ mod tests {
 
     fn object(reply: &Reply, encoding: Encoding) -> String {
         let mut out = Vec::new();
-        reply.write_object(encoding, &mut out);
+        write_object(reply, encoding, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -200,33 +112,6 @@ mod tests {
         );
     }
 
-    #[test]
-    fn resp2_is_what_redis_sends() {
-        let wire =
-            b"*6\r\n$3\r\na\r\n\r\n:-1\r\n$-1\r\n+OK\r\n*0\r\n-WRONGTYPE Operation against\r\n";
-        let value = redis::parse_redis_value(wire).unwrap();
-        let mut out = Vec::new();
-        Reply::from(value).write_resp2(&mut out);
-        assert_eq!(out, wire);
-    }
-
-    #[test]
-    fn errors_keep_their_text() {
-        for text in [
-            "NOSCRIPT No matching script. Please use EVAL.",
-            "WRONGTYPE Operation against a key holding the wrong kind of value",
-            "ERR unknown command 'x', with args beginning with: ",
-            "EXECABORT Transaction discarded because of previous errors.",
-            "MYOWN",
-            "my own  words",
-            " leading",
-            "",
-        ] {
-            let value = redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).unwrap();
-            assert_eq!(Reply::from(value), Reply::Error(text.into()));
-        }
-    }
-
     fn reply() -> impl Strategy<Value = Reply> {
         let leaf = prop_oneof![
             Just(Reply::Nil),
@@ -248,15 +133,6 @@ mod tests {
             let object = json.as_object().unwrap();
             prop_assert_eq!(object.len(), 1);
             prop_assert_eq!(object.contains_key("error"), matches!(reply, Reply::Error(_)));
-        }
-
-        #[test]
-        fn every_reply_becomes_resp2_that_can_be_read(reply in reply()) {
-            let mut out = Vec::new();
-            reply.write_resp2(&mut out);
-            let mut again = Vec::new();
-            Reply::from(redis::parse_redis_value(&out).unwrap()).write_resp2(&mut again);
-            prop_assert_eq!(out, again);
         }
     }
 }

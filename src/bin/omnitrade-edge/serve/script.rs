@@ -6,11 +6,11 @@
 //!
 //! Only the pairs of digests are remembered; only Redis knows whether a script is loaded.
 
+use omnitrade_edge::redis::tcp::Reply;
+use omnitrade_edge::redis::tcp::guard::{subcommand_is, upper};
 use quick_cache::sync::Cache;
 use sha1::{Digest as _, Sha1};
 
-use super::guard::{subcommand_is, upper};
-use super::reply::Reply;
 use super::wire::Command;
 
 /// How many rewritten scripts are remembered. If one is forgotten, Redis answers NOSCRIPT, and the

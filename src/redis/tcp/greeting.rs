@@ -2,26 +2,17 @@
 //! which it is known whether Redis serves us. Without it, a Redis that wants a password looks
 //! connected.
 
+use std::borrow::Cow;
 use std::io;
 
-use omnitrade_edge::error::ErrorKind;
-use omnitrade_edge::redis::meaning_of;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::rustls;
 
-use super::endpoint::Endpoint;
+use super::super::failure::from_text;
+use super::endpoint::{Endpoint, Stream};
 use super::replies::{End, Replies};
 use super::reply::Reply;
-use super::wire::Command;
-
-/// Why there is no connection that serves. The texts name neither address nor password.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NoConnection {
-    /// Nothing answers there, or not yet: what was met, and what may be the reason.
-    Unreachable(String),
-    /// Redis answers, and serves nobody by these settings: what is wrong, and what to do.
-    Refused(String),
-}
+use crate::error::{Error, ErrorKind};
 
 /// A connection on which Redis has answered.
 pub struct Greeted {
@@ -32,22 +23,33 @@ pub struct Greeted {
     pub warning: Option<String>,
 }
 
-/// Connects, and takes until `deadline` at most.
-pub async fn connect(endpoint: &Endpoint, deadline: Instant) -> Result<Greeted, NoConnection> {
-    let unreachable = |text: &str| NoConnection::Unreachable(text.to_owned());
+/// Connects, and takes until `deadline` at most. `watched` wraps the stream that Redis answers on,
+/// and no reply on it may have more than `most` bytes.
+///
+/// # Errors
+///
+/// Why there is no connection that serves, with neither address nor password. Nothing was carried
+/// out.
+pub async fn connect(
+    endpoint: &Endpoint,
+    deadline: Instant,
+    watched: impl FnOnce(Stream) -> Stream,
+    most: usize,
+) -> Result<Greeted, Error> {
     let stream = timeout_at(deadline, endpoint.open()).await;
     let stream = stream
         .map_err(|_| unreachable("no connection in time"))?
-        .map_err(|error| NoConnection::Unreachable(error.to_string()))?;
+        .map_err(|error| unreachable(error.to_string()))?;
     let stream = timeout_at(deadline, endpoint.secure(stream)).await;
     let stream = stream
         .map_err(|_| unreachable(NO_TLS))?
         .map_err(|error| tls_failure(&error))?;
-    let greeted = timeout_at(deadline, greet(endpoint, Replies::new(stream))).await;
+    let replies = Replies::new(watched(stream), most);
+    let greeted = timeout_at(deadline, greet(endpoint, replies)).await;
     greeted.unwrap_or_else(|_| Err(unreachable("it does not answer in time")))
 }
 
-async fn greet(endpoint: &Endpoint, mut replies: Replies) -> Result<Greeted, NoConnection> {
+async fn greet(endpoint: &Endpoint, mut replies: Replies) -> Result<Greeted, Error> {
     let mut commands = credentials(endpoint);
     let wanted = commands.len();
     commands.push(vec![b"PING".to_vec()]);
@@ -55,19 +57,14 @@ async fn greet(endpoint: &Endpoint, mut replies: Replies) -> Result<Greeted, NoC
     let _ = replies.send(&commands).await;
     for _ in 0..wanted {
         if let Reply::Error(text) = next(endpoint, &mut replies).await? {
-            let error = meaning_of(&text, None);
-            let why = error.detail().to_owned();
-            return Err(match error.kind() {
-                ErrorKind::Server => NoConnection::Unreachable(why),
-                _ => NoConnection::Refused(why),
-            });
+            return Err(refusal(&from_text(&text, None)));
         }
     }
     let mut warning = None;
     if let Reply::Error(text) = next(endpoint, &mut replies).await? {
-        let error = meaning_of(&text, None);
+        let error = from_text(&text, None);
         match error.kind() {
-            ErrorKind::Config => return Err(NoConnection::Refused(error.detail().to_owned())),
+            ErrorKind::Config => return Err(refusal(&error)),
             // A user who may not say PING is let in all the same.
             ErrorKind::Forbidden => {}
             _ => warning = Some(error.detail().to_owned()),
@@ -76,18 +73,36 @@ async fn greet(endpoint: &Endpoint, mut replies: Replies) -> Result<Greeted, NoC
     Ok(Greeted { replies, warning })
 }
 
-async fn next(endpoint: &Endpoint, replies: &mut Replies) -> Result<Reply, NoConnection> {
+async fn next(endpoint: &Endpoint, replies: &mut Replies) -> Result<Reply, Error> {
     replies.next().await.map_err(|end| match end {
-        End::Gone if endpoint.is_plain_tcp() => NoConnection::Unreachable(MAYBE_TLS.into()),
-        End::Gone => NoConnection::Unreachable(HUNG_UP.into()),
+        End::Gone if endpoint.is_plain_tcp() => unreachable(MAYBE_TLS),
+        End::Gone => unreachable(HUNG_UP),
         // The first bytes of a TLS alert.
-        End::Garbled([0x15, 0x03]) => NoConnection::Refused(IS_TLS.into()),
-        End::Garbled(_) => NoConnection::Unreachable(NOT_REDIS.into()),
+        End::Garbled([0x15, 0x03]) => config(IS_TLS),
+        End::Garbled(_) => Error::new(ErrorKind::Protocol, false, NOT_REDIS),
     })
 }
 
+/// Why Redis lets nobody in by these settings. Of a refused command it is of no use to name the
+/// command: the caller has not sent it.
+fn refusal(error: &Error) -> Error {
+    let kind = match error.kind() {
+        ErrorKind::Server => ErrorKind::Server,
+        _ => ErrorKind::Config,
+    };
+    Error::new(kind, false, error.detail().to_owned())
+}
+
+fn unreachable(detail: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::Unreachable, false, detail)
+}
+
+fn config(detail: &'static str) -> Error {
+    Error::new(ErrorKind::Config, false, detail)
+}
+
 /// AUTH and SELECT, where they are needed.
-fn credentials(endpoint: &Endpoint) -> Vec<Command> {
+fn credentials(endpoint: &Endpoint) -> Vec<Vec<Vec<u8>>> {
     let settings = endpoint.settings();
     let mut commands = Vec::new();
     if let Some(password) = settings.password() {
@@ -106,18 +121,15 @@ fn credentials(endpoint: &Endpoint) -> Vec<Command> {
 }
 
 /// What a TLS handshake that failed says. The library's own text may hold names.
-fn tls_failure(error: &io::Error) -> NoConnection {
-    use rustls::Error;
+fn tls_failure(error: &io::Error) -> Error {
     let inner = error
         .get_ref()
-        .and_then(|inner| inner.downcast_ref::<Error>());
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
-        Some(Error::InvalidCertificate(_)) => NoConnection::Refused(CERTIFICATE.into()),
-        Some(Error::InvalidMessage(_)) => NoConnection::Refused(NOT_TLS.into()),
-        Some(_) => NoConnection::Unreachable("the TLS handshake failed".into()),
-        None => {
-            NoConnection::Unreachable(format!("the TLS handshake broke off ({})", error.kind()))
-        }
+        Some(rustls::Error::InvalidCertificate(_)) => config(CERTIFICATE),
+        Some(rustls::Error::InvalidMessage(_)) => config(NOT_TLS),
+        Some(_) => unreachable("the TLS handshake failed"),
+        None => unreachable(format!("the TLS handshake broke off ({})", error.kind())),
     }
 }
 

@@ -36,7 +36,7 @@ enum Address {
         name: ServerName<'static>,
         connector: TlsConnector,
     },
-    #[cfg_attr(not(unix), expect(dead_code))]
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there are no such sockets"))]
     Unix(PathBuf),
 }
 

@@ -6,7 +6,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::endpoint::Stream;
 use super::lines::CleanLines;
 use super::reply::Reply;
-use super::wire::Command;
 
 /// A connection, and what has arrived on it and is not yet taken.
 pub struct Replies {
@@ -26,17 +25,17 @@ pub enum End {
 }
 
 impl Replies {
-    /// Of a connection on which nothing was said yet.
-    pub fn new(stream: Stream) -> Self {
+    /// Of a connection on which nothing was said yet. A reply of more than `most` bytes breaks it.
+    pub fn new(stream: Stream, most: usize) -> Self {
         Self {
-            stream: CleanLines::new(stream),
+            stream: CleanLines::new(stream, most),
             arrived: BytesMut::new(),
             searched: 0,
         }
     }
 
-    /// Sends `commands` in one piece.
-    pub async fn send(&mut self, commands: &[Command]) -> Result<(), End> {
+    /// Sends commands in one piece, each given as its words.
+    pub async fn send(&mut self, commands: &[Vec<Vec<u8>>]) -> Result<(), End> {
         let mut out = Vec::new();
         for command in commands {
             let items = command.iter().cloned().map(Reply::Bulk).collect();
