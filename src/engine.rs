@@ -7,6 +7,7 @@ pub mod http_cache;
 pub mod jwt;
 pub mod limit;
 pub mod limit_fields;
+pub mod limit_problem;
 pub mod location;
 pub mod proxy_names;
 pub mod recent;

@@ -180,6 +180,10 @@ pub mod shell;
 #[doc(hidden)]
 pub mod gateway;
 
+#[cfg(feature = "tower")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+pub mod tower;
+
 #[doc(hidden)]
 pub mod cache;
 #[doc(hidden)]

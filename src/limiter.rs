@@ -17,6 +17,7 @@ mod memory;
 mod rate_limiter;
 mod rule;
 mod subject;
+mod taken;
 
 #[doc(hidden)]
 pub use check::settle::Work;
@@ -31,6 +32,8 @@ pub use memory::LimitMemory;
 pub use rate_limiter::RateLimiter;
 pub use rule::Rule;
 pub use subject::Subject;
+#[cfg(feature = "tower")]
+pub(crate) use taken::{Taken, take_all, take_at_once};
 
 // Types of the signatures above, from a module that is hidden.
 #[doc(inline)]

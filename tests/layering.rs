@@ -32,6 +32,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("identity", &["clock", "config", "engine", "message"]),
     ("values", &["clock", "engine", "error", "redis", "store"]),
     ("ops", &["engine"]),
+    ("tower", &["clock", "engine", "limiter", "transport"]),
     (
         "gateway",
         &[

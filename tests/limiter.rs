@@ -7,41 +7,16 @@
     reason = "a test that finds nothing there should fail"
 )]
 
-#[path = "common/model.rs"]
-mod model;
+#[path = "common/wire.rs"]
+mod wire;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
-use model::ModelStore;
-use omnitrade_edge::clock::{ManualClock, Timestamp};
 use omnitrade_edge::limiter::{Limited, Penalty, RateLimiter, Reason, Rule, Source, Subject};
-use omnitrade_edge::redis::{Options, RestClient, RetryPolicy, Value};
-use omnitrade_edge::transport::{BoxFuture, SendTransport, Transport, TransportError};
-use serde_json::json;
-
-/// The state that all transports of a test share.
-#[derive(Default)]
-struct World {
-    store: Mutex<ModelStore>,
-    clock: ManualClock,
-    calls: AtomicU64,
-    /// The fault of the next call, if any: the call or its reply does not arrive.
-    fault: Mutex<Option<Fault>>,
-    /// Whether the clock moves when somebody sleeps.
-    sleeps: AtomicBool,
-}
-
-#[derive(Clone, Copy)]
-enum Fault {
-    Lost,
-    ReplyLostOnce,
-}
-
-#[derive(Clone)]
-struct Wire(Arc<World>);
+use omnitrade_edge::redis::RestClient;
+use omnitrade_edge::transport::Transport as _;
+use wire::{Fault, Wire};
 
 const fn any_thread<T: Send + Sync + Clone + 'static>() {}
 const fn any_thread_runs<F: Future + Send>(_: &F) {}
@@ -60,116 +35,6 @@ fn any_thread_may_use_a_limiter_and_run_its_futures() {
     any_thread_runs(&limiter.refund("a", 1));
     any_thread_runs(&limiter.reset("a"));
     any_thread_runs(&limiter.return_unspent());
-}
-
-impl Wire {
-    fn new() -> Self {
-        let world = World::default();
-        world.clock.set(Timestamp::from_millis(1_700_000_040_000));
-        Self(Arc::new(world))
-    }
-
-    fn client(&self) -> RestClient<Self> {
-        let retry = RetryPolicy::default().base(Duration::ZERO);
-        let options = Options::new("https://store.example", "token").retry_policy(retry);
-        RestClient::new(self.clone(), options).unwrap()
-    }
-
-    fn limiter(&self, rule: Rule) -> RateLimiter {
-        RateLimiter::new(self.client(), rule)
-    }
-
-    fn wait(&self, ms: u64) {
-        self.0.clock.advance(Duration::from_millis(ms));
-    }
-
-    fn calls(&self) -> u64 {
-        self.0.calls.load(Ordering::SeqCst)
-    }
-
-    fn run(&self, command: &serde_json::Value) -> serde_json::Value {
-        let words: Vec<String> = command
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|word| {
-                word.as_str()
-                    .map_or_else(|| word.to_string(), str::to_owned)
-            })
-            .collect();
-        let (now, mut store) = (self.0.clock.now(), self.0.store.lock().unwrap());
-        match words[0].as_str() {
-            "DEL" => {
-                store.delete(&words[1]);
-                json!(1)
-            }
-            "EVALSHA" => {
-                let keys = 3 + words[2].parse::<usize>().unwrap();
-                let (last, args) = words[keys..].split_last().unwrap();
-                json_of(store.call_again(&words[3..keys], args, now, last == "1"))
-            }
-            other => panic!("{other}"),
-        }
-    }
-}
-
-fn json_of(value: Value) -> serde_json::Value {
-    match value {
-        Value::Null => json!(null),
-        Value::Int(number) => json!(number),
-        Value::Array(items) => items.into_iter().map(json_of).collect(),
-        other => json!(other.as_str().unwrap()),
-    }
-}
-
-impl Transport for Wire {
-    async fn send(
-        &self,
-        request: http::Request<Bytes>,
-        _: Duration,
-        _: usize,
-    ) -> Result<http::Response<Bytes>, TransportError> {
-        self.0.calls.fetch_add(1, Ordering::SeqCst);
-        let command = serde_json::from_slice(request.body()).unwrap();
-        if let Some(Fault::Lost) = *self.0.fault.lock().unwrap() {
-            return Err(TransportError::Broken);
-        }
-        let result = self.run(&command);
-        if let Some(Fault::ReplyLostOnce) = self.0.fault.lock().unwrap().take() {
-            return Err(TransportError::Broken);
-        }
-        let body = json!({ "result": result }).to_string();
-        Ok(http::Response::new(body.into()))
-    }
-
-    fn now(&self) -> Timestamp {
-        self.0.clock.now()
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        if self.0.sleeps.load(Ordering::SeqCst) {
-            self.0.clock.advance(duration);
-        }
-    }
-
-    fn random(&self) -> f64 {
-        0.5
-    }
-}
-
-impl SendTransport for Wire {
-    fn send_boxed(
-        &self,
-        request: http::Request<Bytes>,
-        timeout: Duration,
-        max_bytes: usize,
-    ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>> {
-        Box::pin(self.send(request, timeout, max_bytes))
-    }
-
-    fn sleep_boxed(&self, duration: Duration) -> BoxFuture<'_, ()> {
-        Box::pin(self.sleep(duration))
-    }
 }
 
 const fn minute() -> Duration {

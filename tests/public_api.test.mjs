@@ -10,7 +10,7 @@ import { PLATFORMS, readManifest } from "../scripts/lib/crate.mjs";
 import { root } from "../scripts/lib/process.mjs";
 
 /** The features to which no item of the documentation belongs. */
-const WITHOUT_ITEMS = ["cli", "default", "tokio", "tracing", "worker"];
+const WITHOUT_ITEMS = ["axum", "cli", "default", "tokio", "tracing", "worker"];
 
 const folders = PLATFORMS.map(({ output }) => join(output, "doc/omnitrade_edge"));
 

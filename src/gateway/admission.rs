@@ -168,36 +168,15 @@ impl Admission {
     }
 
     fn refused(&mut self, refusal: Refusal) -> Problem {
-        self.refusal = Some(Box::new(refusal.clone()));
-        let names = |places: Vec<usize>| {
-            let limits = places.into_iter().filter_map(|n| self.limits.get(n));
-            limits.map(|limit| limit.name.clone()).collect()
+        let name = |place: usize| self.limits.get(place).map(|limit| limit.name.as_str());
+        let problem = match refusal.problem(name) {
+            Some(problem) => Problem::Limited(problem),
+            None => Problem::OriginQuotaSpent {
+                retry_after: refusal.retry_after(),
+            },
         };
-        match refusal {
-            Refusal::Quota {
-                violated,
-                retry_after,
-            } => Problem::QuotaExceeded {
-                violated: names(violated),
-                retry_after,
-            },
-            Refusal::Reduced {
-                violated,
-                retry_after,
-            } => Problem::ReducedCapacity {
-                violated: names(violated),
-                retry_after,
-            },
-            Refusal::Held {
-                violated,
-                retry_after,
-            } => Problem::AbnormalUsage {
-                violated: names(violated),
-                retry_after,
-            },
-            Refusal::StoreDown { retry_after } => Problem::StoreDown { retry_after },
-            Refusal::Origin { retry_after } => Problem::OriginQuotaSpent { retry_after },
-        }
+        self.refusal = Some(Box::new(refusal));
+        problem
     }
 
     /// What decided.

@@ -2,45 +2,21 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
-use crate::clock::seconds_up;
+use serde_json::Value;
 
 use crate::cache::Purged;
+use crate::clock::seconds_up;
+use crate::engine::limit_problem::{LimitProblem, Why, body};
 use crate::message::answer::Answer;
 
 /// Why the gate refuses a request or fails to answer it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
-    /// A quota is exhausted.
-    QuotaExceeded {
-        /// The names of the limits that refuse.
-        violated: Vec<String>,
-        /// How long until the same request will be admitted.
-        retry_after: Duration,
-    },
-    /// The store is down, and the local limits, which are lower, are exhausted.
-    ReducedCapacity {
-        /// The names of the limits that refuse.
-        violated: Vec<String>,
-        /// How long until the same request will be admitted.
-        retry_after: Duration,
-    },
-    /// The client ignored refusals, and is blocked for a while.
-    AbnormalUsage {
-        /// The names of the limits whose refusals it ignored.
-        violated: Vec<String>,
-        /// How long the client is still blocked.
-        retry_after: Duration,
-    },
+    /// Limits refuse the request.
+    Limited(LimitProblem),
     /// The origin's quota is exhausted, and there is nothing to serve in place of its answer.
     OriginQuotaSpent {
         /// How long until the origin may be called again.
-        retry_after: Duration,
-    },
-    /// The store is down, and a limit refuses all requests in that case.
-    StoreDown {
-        /// How long until the store is asked again.
         retry_after: Duration,
     },
     /// The origin gave no answer.
@@ -101,13 +77,14 @@ impl Problem {
             Self::BodyTooLarge => 413,
             Self::UrlTooLong => 414,
             Self::NotPurgeable { .. } => 422,
-            Self::QuotaExceeded { .. } | Self::AbnormalUsage { .. } => 429,
+            Self::Limited(problem) => match problem.why {
+                Why::QuotaExceeded | Why::AbnormalUsage => 429,
+                // The client is not at fault.
+                Why::ReducedCapacity | Why::StoreDown => 503,
+            },
             Self::Misconfigured => 500,
             Self::OriginFailed => 502,
-            Self::StoreDown { .. }
-            | Self::ReducedCapacity { .. }
-            | Self::OriginQuotaSpent { .. }
-            | Self::PurgeUnconfirmed { .. } => 503,
+            Self::OriginQuotaSpent { .. } | Self::PurgeUnconfirmed { .. } => 503,
             Self::OriginTimedOut | Self::OnlyIfCached => 504,
         }
     }
@@ -115,11 +92,8 @@ impl Problem {
     /// The stable name in snake case, which is also the member `code` of the body.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::QuotaExceeded { .. } => "quota_exceeded",
-            Self::ReducedCapacity { .. } => "reduced_capacity",
-            Self::AbnormalUsage { .. } => "abnormal_usage",
+            Self::Limited(problem) => problem.why.code(),
             Self::OriginQuotaSpent { .. } => "origin_quota_spent",
-            Self::StoreDown { .. } => "store_unavailable",
             Self::OriginFailed => "origin_failed",
             Self::OriginTimedOut => "origin_timed_out",
             Self::OnlyIfCached => "not_cached",
@@ -139,17 +113,8 @@ impl Problem {
 
     const fn title(&self) -> &'static str {
         match self {
-            Self::QuotaExceeded { .. } => {
-                "Request cannot be satisfied as assigned quota has been exceeded"
-            }
-            Self::ReducedCapacity { .. } => {
-                "Request cannot be satisfied due to temporary server capacity constraints"
-            }
-            Self::AbnormalUsage { .. } => {
-                "Request not satisfied due to detection of abnormal request pattern"
-            }
+            Self::Limited(problem) => problem.why.title(),
             Self::OriginQuotaSpent { .. } => "The API behind the gate may not be asked so often",
-            Self::StoreDown { .. } => "Limits cannot be checked at the moment",
             Self::OriginFailed => "The API behind the gate failed",
             Self::OriginTimedOut => "The API behind the gate did not answer in time",
             Self::OnlyIfCached => "No stored response can be used",
@@ -169,53 +134,18 @@ impl Problem {
 
     const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::QuotaExceeded { retry_after, .. }
-            | Self::ReducedCapacity { retry_after, .. }
-            | Self::AbnormalUsage { retry_after, .. }
+            Self::Limited(LimitProblem { retry_after, .. })
             | Self::OriginQuotaSpent { retry_after }
-            | Self::StoreDown { retry_after }
             | Self::PurgeUnconfirmed { retry_after, .. } => Some(*retry_after),
-            _ => None,
-        }
-    }
-
-    /// The problem type of draft-ietf-httpapi-ratelimit-headers-10 §5, and the limits that it
-    /// names.
-    const fn limited(&self) -> Option<(&'static str, &[String])> {
-        match self {
-            Self::QuotaExceeded { violated, .. } => Some(("quota-exceeded", violated.as_slice())),
-            Self::ReducedCapacity { violated, .. } => {
-                Some(("temporary-reduced-capacity", violated.as_slice()))
-            }
-            Self::AbnormalUsage { violated, .. } => {
-                Some(("abnormal-usage-detected", violated.as_slice()))
-            }
             _ => None,
         }
     }
 
     /// The response. `Retry-After` is in seconds, and at least 1.
     pub fn answer<B>(&self) -> Answer<B> {
-        let mut body = json!({
-            "type": "about:blank",
-            "title": self.title(),
-            "status": self.status(),
-            "code": self.code(),
-        });
-        if let (Some((name, violated)), Value::Object(map)) = (self.limited(), &mut body) {
-            let kind = format!("https://iana.org/assignments/http-problem-types#{name}");
-            map.insert("type".to_owned(), kind.into());
-            map.insert("violated-policies".to_owned(), violated.into());
-        }
-        if let (Self::AbnormalUsage { retry_after, .. }, Value::Object(map)) = (self, &mut body) {
-            let seconds = seconds_up(*retry_after).max(1);
-            let detail = format!("Held off for {seconds} s, having gone on after refusals");
-            map.insert("detail".to_owned(), detail.into());
-            map.insert("retry-after".to_owned(), seconds.into());
-        }
-        if let Value::Object(map) = &mut body {
-            self.tell(map);
-        }
+        let mut body = body(self.title(), self.status(), self.code());
+        self.tell(&mut body);
+        let body = Value::Object(body);
         let mut answer = Answer::json(self.status(), "application/problem+json", &body);
         if let Some(wait) = self.retry_after() {
             answer.set("retry-after", seconds_up(wait).max(1).to_string());
@@ -230,9 +160,10 @@ impl Problem {
         answer
     }
 
-    /// Adds the members that describe a problem with a query or a purge.
+    /// Adds the members that describe a problem with limits, a query or a purge.
     fn tell(&self, body: &mut serde_json::Map<String, Value>) {
         let detail = match self {
+            Self::Limited(problem) => return problem.tell(body),
             Self::MalformedBody { expected } => (*expected).to_owned(),
             Self::UnknownQuery { names } => {
                 body.insert("parameters".to_owned(), names.clone().into());

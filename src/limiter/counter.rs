@@ -11,6 +11,7 @@ use crate::redis::{Client, Place};
 use crate::store::ADMIT;
 use crate::transport::SendTransport;
 
+use super::check::settle::Work;
 use super::limited::{Limited, Pending};
 use super::limits::{Decided, Limits, Told};
 use super::memory::LimitMemory;
@@ -65,9 +66,15 @@ impl Counter {
     }
 
     /// Does what is left to do after a request, if there is a runtime for it; else returns it.
-    #[cfg(all(feature = "tokio", not(target_arch = "wasm32")))]
     pub(super) fn after(self: &Arc<Self>, decided: &Decided) -> Option<Pending> {
         let work = self.limits().work_after(decided, self.now());
+        self.later(work)
+    }
+
+    /// Makes a call that no request waits for, and returns unspent permits in time, if there is a
+    /// runtime for it; else returns the call.
+    #[cfg(all(feature = "tokio", not(target_arch = "wasm32")))]
+    pub(super) fn later(self: &Arc<Self>, work: Option<Work>) -> Option<Pending> {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return work.map(Pending);
         };
@@ -86,10 +93,9 @@ impl Counter {
         None
     }
 
-    /// Returns what is left to do after a request: no runtime is known here.
+    /// Returns the call that no request waits for: no runtime is known here.
     #[cfg(not(all(feature = "tokio", not(target_arch = "wasm32"))))]
-    pub(super) fn after(self: &Arc<Self>, decided: &Decided) -> Option<Pending> {
-        let work = self.limits().work_after(decided, self.now());
+    pub(super) fn later(self: &Arc<Self>, work: Option<Work>) -> Option<Pending> {
         work.map(Pending)
     }
 

@@ -236,6 +236,28 @@ impl Limits {
         check.fetch_ahead(&mut self.memory, &mut self.link, now)
     }
 
+    /// Corrects what a request was charged to `costs`, in the order in which its limits were taken,
+    /// even if that exceeds what is left. Returns the call that tells the store, if one is needed;
+    /// its reply goes to [`worked`](Self::worked). While the store is down, what is charged there
+    /// stays charged.
+    pub fn settle(
+        &mut self,
+        decided: &mut Decided,
+        costs: &[u64],
+        local_now: Timestamp,
+    ) -> Option<Work> {
+        let now = self.link.now(local_now);
+        let Decided { check, places, .. } = decided;
+        // Takings of one state are one charge.
+        let cost = |charge: usize| {
+            let all = places.iter().zip(costs);
+            let own = all.filter(|(place, _)| **place == charge);
+            own.fold(0, |sum: u64, (_, cost)| sum.saturating_add(*cost))
+        };
+        let work = check.settle_each(cost, &mut self.memory, &mut self.link, now);
+        work.filter(|_| self.link.is_up())
+    }
+
     /// The call that returns permits which were not spent, if some are overdue.
     pub fn returning(&mut self, local_now: Timestamp) -> Option<Work> {
         let now = self.link.now(local_now);
@@ -323,13 +345,7 @@ impl Limits {
         let (key, quota) = (taking.key, taking.quota());
         self.memory.denied.forget(key);
         if !self.link.exists() {
-            match &mut self.memory.windows {
-                Some(windows) => windows.give_back(key, quota, permits, now),
-                None => {
-                    let by = i64::try_from(permits).unwrap_or(i64::MAX);
-                    self.memory.fallback.correct(key, quota, -by, now);
-                }
-            }
+            self.memory.correct(key, quota, (0, permits), now);
             return None;
         }
         let look = Charge {
@@ -448,6 +464,16 @@ impl Decided {
     pub fn retry_after(&self) -> Duration {
         let wait = self.refusal.as_ref().map(Refusal::retry_after);
         wait.map_or(Duration::ZERO, |wait| (self.at + wait).since(self.now))
+    }
+
+    /// Why it may not pass, if so. Limits are named by the positions of their charges.
+    pub const fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
+    }
+
+    /// For each taking the position of its charge.
+    pub fn charges(&self) -> &[usize] {
+        &self.places
     }
 
     /// Its limits, in the order in which they were taken.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::engine::limit::Quota;
 use crate::engine::limit::deny_cache::DenyCache;
 use crate::engine::limit::fallback::Fallback;
 use crate::engine::limit::lease::Leases;
@@ -135,6 +136,22 @@ impl LimitMemory {
         let lease = (granted.receipt, granted.permits);
         self.leases
             .granted(key, window, lease, asked, granted.void_after);
+    }
+
+    /// Charges `more` permits in addition to what this process has charged by itself, even if that
+    /// exceeds what is left, and gives `less` back.
+    pub fn correct(&mut self, key: &str, quota: Quota, (more, less): (u64, u64), now: Timestamp) {
+        match &mut self.windows {
+            Some(windows) => {
+                windows.give_back(key, quota, less, now);
+                windows.charge(key, quota, more, now);
+            }
+            None => {
+                let signed = |permits| i64::try_from(permits).unwrap_or(i64::MAX);
+                let by = signed(more) - signed(less);
+                self.fallback.correct(key, quota, by, now);
+            }
+        }
     }
 
     /// Forgets everything about a subject.

@@ -12,7 +12,8 @@ use crate::transport::SendTransport;
 use super::counter::Counter;
 use super::limited::{All, Limited, Pending, Refused};
 use super::rule::Rule;
-use super::subject::{Subject, take, take_all};
+use super::subject::Subject;
+use super::taken::take_all;
 
 /// A sliding-window limiter. It counts in the store, and locally while the store fails.
 ///
@@ -92,11 +93,9 @@ impl RateLimiter {
         let subjects: Vec<_> = subjects
             .map(|(id, cost)| self.subject(*id).cost(*cost))
             .collect();
-        let (passes, mut all) = take(&subjects).await;
-        for limited in &mut all {
-            limited.success = passes;
-        }
-        all
+        let All { success, results } = take_all(&subjects).await.all;
+        let whole = |limited| Limited { success, ..limited };
+        results.into_iter().map(whole).collect()
     }
 
     /// Takes permits of several limits, from all of them or from none: in one store call, if their
@@ -114,7 +113,7 @@ impl RateLimiter {
     /// ```
     pub async fn all<'a, S: Into<Subject<'a>>>(subjects: impl IntoIterator<Item = S>) -> All {
         let subjects: Vec<Subject<'a>> = subjects.into_iter().map(Into::into).collect();
-        take_all(&subjects).await
+        take_all(&subjects).await.all
     }
 
     /// Takes `cost` permits of `id` as soon as that many are left. It waits exactly as long as it

@@ -107,11 +107,11 @@ impl Rule {
         self.quota
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) const fn is_shadow(&self) -> bool {
+    pub(crate) const fn is_shadow(&self) -> bool {
         self.shadow
     }
 

@@ -9,8 +9,9 @@ use crate::redis::Place;
 use crate::store::ADMIT;
 
 use super::counter::{Counter, TIMER};
-use super::limited::{All, Limited, Refused};
-use super::limits::{Decided, Limits, Recalled, Taking};
+use super::limited::{Limited, Refused};
+use super::limits::{Limits, Taking};
+use super::taken::{take_all, take_at_once};
 
 /// A request of a subject for permits of one limit: what
 /// [`RateLimiter::subject`](super::RateLimiter::subject) begins.
@@ -33,7 +34,7 @@ use super::limits::{Decided, Limits, Recalled, Taking};
 #[derive(Debug, Clone)]
 #[must_use = "nothing is taken before `limit` is called"]
 pub struct Subject<'a> {
-    counter: &'a Arc<Counter>,
+    pub(super) counter: &'a Arc<Counter>,
     id: Cow<'a, str>,
     cost: u64,
     quota: Option<u64>,
@@ -64,20 +65,15 @@ impl<'a> Subject<'a> {
 
     /// [`RateLimiter::limit`](super::RateLimiter::limit).
     pub async fn limit(self) -> Limited {
-        let (_, mut all) = take(std::slice::from_ref(&self)).await;
-        all.pop().unwrap_or_else(|| self.counter.unlimited())
+        let mut taken = take_all(std::slice::from_ref(&self)).await;
+        let limited = taken.all.results.pop();
+        limited.unwrap_or_else(|| self.counter.unlimited())
     }
 
     /// [`RateLimiter::limit_now`](super::RateLimiter::limit_now).
     pub fn limit_now(self) -> Option<Limited> {
-        let (key, counter) = (self.key(), self.counter);
-        let takings = [self.taking(&key)];
-        let recalled = counter.limits().recall_at_once(&takings, counter.now())?;
-        match recalled {
-            Recalled::Decided(decided) => told(&[self], &decided).1.pop(),
-            // It has said that memory suffices.
-            Recalled::Ask(_) => None,
-        }
+        let mut taken = take_at_once(std::slice::from_ref(&self))?;
+        taken.all.results.pop()
     }
 
     /// [`RateLimiter::until_allowed`](super::RateLimiter::until_allowed).
@@ -141,11 +137,11 @@ impl<'a> Subject<'a> {
     }
 
     /// The key of its state.
-    fn key(&self) -> String {
+    pub(super) fn key(&self) -> String {
         self.counter.rule.key(&self.id)
     }
 
-    fn taking<'k>(&'k self, key: &'k str) -> Taking<'k> {
+    pub(super) fn taking<'k>(&'k self, key: &'k str) -> Taking<'k> {
         Taking {
             rule: &self.counter.rule,
             key,
@@ -153,93 +149,4 @@ impl<'a> Subject<'a> {
             quota: self.quota,
         }
     }
-}
-
-/// Takes from all subjects of limiters that share their memory, or from none, and says whether the
-/// request may pass.
-pub(super) async fn take(subjects: &[Subject<'_>]) -> (bool, Vec<Limited>) {
-    let Some(counter) = subjects.first().map(|subject| subject.counter) else {
-        return (true, Vec::new());
-    };
-    let keys: Vec<_> = subjects.iter().map(Subject::key).collect();
-    let takings = keys.iter().zip(subjects);
-    let takings: Vec<_> = takings.map(|(key, subject)| subject.taking(key)).collect();
-    let recalled = counter.limits().recall(&takings, counter.now());
-    let decided = match (recalled, &counter.place) {
-        (Recalled::Decided(decided), _) => decided,
-        (Recalled::Ask(asking), Place::Store(redis)) => {
-            let ask = &asking.ask;
-            let reply = redis.script(&ADMIT, &ask.keys, &ask.args).await;
-            let now = counter.now();
-            counter.limits().answered(*asking, reply, now)
-        }
-        // Without a store, nothing is asked.
-        (Recalled::Ask(_), Place::Process(_)) => return (true, Vec::new()),
-    };
-    told(subjects, &decided)
-}
-
-/// The results of a decided request, and whether it may pass. What is left to do is done, or handed
-/// over with the first result.
-fn told(subjects: &[Subject<'_>], decided: &Decided) -> (bool, Vec<Limited>) {
-    let told = decided.limits().zip(subjects);
-    let mut all: Vec<_> = told
-        .map(|(told, subject)| subject.counter.limited(told))
-        .collect();
-    if let (Some(limited), Some(subject)) = (all.first_mut(), subjects.first()) {
-        limited.pending = subject.counter.after(decided);
-    }
-    (decided.passes(), all)
-}
-
-/// Takes from all subjects or from none, whatever their limiters.
-pub(super) async fn take_all(subjects: &[Subject<'_>]) -> All {
-    let mut taken: Vec<(usize, Limited)> = Vec::with_capacity(subjects.len());
-    let mut success = true;
-    for group in groups(subjects) {
-        let (places, together): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        let (passes, results) = take(&together).await;
-        if !passes {
-            for (place, _) in &taken {
-                if let Some(earlier) = subjects.get(*place) {
-                    // If it fails, the permits come back with the window.
-                    let _ = earlier.clone().refund().await;
-                }
-            }
-        }
-        taken.extend(places.into_iter().zip(results));
-        success = passes;
-        if !passes {
-            break;
-        }
-    }
-    // Those that were not asked any more.
-    for (place, subject) in subjects.iter().enumerate() {
-        if taken.iter().all(|(at, _)| *at != place) {
-            let looked = subject.clone().peek().await;
-            taken.push((
-                place,
-                looked.unwrap_or_else(|_| subject.counter.unlimited()),
-            ));
-        }
-    }
-    taken.sort_by_key(|(place, _)| *place);
-    let results = taken.into_iter().map(|(_, limited)| limited).collect();
-    All { success, results }
-}
-
-/// The subjects and their places, those together whose limiters share their memory.
-fn groups<'a>(subjects: &[Subject<'a>]) -> Vec<Vec<(usize, Subject<'a>)>> {
-    let mut groups: Vec<Vec<(usize, Subject<'a>)>> = Vec::new();
-    for (place, subject) in subjects.iter().enumerate() {
-        let shares = |group: &&mut Vec<(usize, Subject<'a>)>| {
-            let first = group.first();
-            first.is_some_and(|(_, first)| first.counter.shares_with(subject.counter))
-        };
-        match groups.iter_mut().find(shares) {
-            Some(group) => group.push((place, subject.clone())),
-            None => groups.push(vec![(place, subject.clone())]),
-        }
-    }
-    groups
 }

@@ -169,8 +169,10 @@ impl Fallback {
     /// `more` is negative.
     pub fn correct(&mut self, key: &str, quota: Quota, more: i64, now: Timestamp) {
         self.tell_time(now);
-        let Some(state) = self.subjects.get(key) else {
-            return;
+        let state = match self.subjects.get(key) {
+            Some(state) => state,
+            None if more > 0 => 0,
+            None => return,
         };
         let (_, period) = self.limiter(quota);
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);

@@ -82,6 +82,15 @@ impl Windows {
         self.put(key, state);
     }
 
+    /// Charges permits without a check, even if that exceeds what is left.
+    pub fn charge(&mut self, key: &str, quota: Quota, permits: u64, now: Timestamp) {
+        if permits > 0 {
+            let mut state = self.state(key, quota, now);
+            state.charge(quota, permits, now);
+            self.put(key, state);
+        }
+    }
+
     /// Forgets a subject.
     pub fn forget(&mut self, key: &str) {
         self.states.remove(key);
@@ -181,6 +190,17 @@ mod tests {
         windows.give_back("a", QUOTA, 100, at(0));
         assert_eq!(windows.look("a", QUOTA, at(0)).remaining, 5);
         assert!(windows.states.is_empty());
+    }
+
+    #[test]
+    fn what_became_known_later_is_charged_whatever_is_left() {
+        let mut windows = Windows::new(10);
+        one(&mut windows, "a", 1, at(0));
+        windows.charge("a", QUOTA, 3, at(0));
+        assert_eq!(windows.look("a", QUOTA, at(0)).remaining, 1);
+        windows.charge("a", QUOTA, 100, at(0));
+        assert!(!windows.look("a", QUOTA, at(0)).met);
+        assert!(windows.look("a", QUOTA, at(70_000)).met);
     }
 
     #[test]

@@ -172,11 +172,20 @@ impl LimitCheck {
         }
     }
 
+    /// Whether enough permits were fetched ahead. A request that costs nothing needs one, too:
+    /// without any, nothing is known of the client.
+    pub fn has_ahead(&self, bucket: &Bucket, memory: &LimitMemory, now: Timestamp) -> bool {
+        memory.leases.left(&bucket.key, now) >= self.charge.cost.max(1)
+    }
+
     /// Pays with permits that were fetched ahead. Returns whether enough were left.
     pub fn spend_ahead(&mut self, memory: &mut LimitMemory, now: Timestamp) -> bool {
         let Some(bucket) = &self.bucket else {
             return false;
         };
+        if self.charge.cost == 0 && !self.has_ahead(bucket, memory, now) {
+            return false;
+        }
         let Some(spent) = memory.leases.spend(&bucket.key, self.charge.cost, now) else {
             return false;
         };

@@ -48,8 +48,7 @@ impl Check {
         let sure = self.standing_known;
         let at_hand = |slot: &LimitCheck| match &slot.bucket {
             Some(bucket) if slot.charge.leased => {
-                (sure || slot.charge.is_settled())
-                    && memory.leases.left(&bucket.key, now) >= slot.charge.cost
+                (sure || slot.charge.is_settled()) && slot.has_ahead(bucket, memory, now)
             }
             _ => false,
         };

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::engine::limit_problem::{LimitProblem, Why};
+
 /// Why a request is not admitted. Limits are named by their positions among the charges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -58,6 +60,24 @@ impl Refusal {
             | Self::Held { violated, .. } => violated,
             Self::StoreDown { .. } | Self::Origin { .. } => &[],
         }
+    }
+
+    /// What the client is told. `name` names a limit by its position. `None` if the origin's quota
+    /// is exhausted, which is none of the client's limits.
+    pub fn problem<'a>(&self, name: impl Fn(usize) -> Option<&'a str>) -> Option<LimitProblem> {
+        let why = match self {
+            Self::Quota { .. } => Why::QuotaExceeded,
+            Self::Reduced { .. } => Why::ReducedCapacity,
+            Self::Held { .. } => Why::AbnormalUsage,
+            Self::StoreDown { .. } => Why::StoreDown,
+            Self::Origin { .. } => return None,
+        };
+        let names = self.violated().iter().filter_map(|place| name(*place));
+        Some(LimitProblem {
+            why,
+            violated: names.map(str::to_owned).collect(),
+            retry_after: self.retry_after(),
+        })
     }
 
     /// The same refusal if the limits are reduced because the store fails: the client is not at

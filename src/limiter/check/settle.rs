@@ -157,8 +157,20 @@ impl Check {
         link: &mut Link,
         now: Timestamp,
     ) -> Option<Work> {
+        self.settle_each(|_| cost, memory, link, now)
+    }
+
+    /// The same with a cost for each limit, which is named by its position among the charges.
+    pub fn settle_each(
+        &mut self,
+        cost: impl Fn(usize) -> u64,
+        memory: &mut LimitMemory,
+        link: &mut Link,
+        now: Timestamp,
+    ) -> Option<Work> {
         let mut work: Option<Work> = None;
-        for slot in &mut self.slots {
+        for (place, slot) in self.slots.iter_mut().enumerate() {
+            let cost = cost(place);
             let charged = slot.charge.cost;
             let Some(bucket) = slot.bucket.clone().filter(|_| charged != cost) else {
                 continue;
@@ -172,13 +184,14 @@ impl Check {
                 memory.denied.forget(&bucket.key);
             }
             let (mut back, mut done) = (Vec::new(), true);
+            let is_met = slot.verdict.as_ref().is_some_and(|verdict| verdict.met);
             match &mut slot.paid {
+                // There is no receipt of nothing.
+                Paid::No if charged == 0 && is_met => done = false,
                 Paid::No | Paid::Before => continue,
                 Paid::Local => {
-                    let by = i64::try_from(more.max(less)).unwrap_or(i64::MAX);
-                    let by = if less > 0 { -by } else { by };
                     let quota = slot.charge.quota(&bucket);
-                    memory.fallback.correct(&bucket.key, quota, by, now);
+                    memory.correct(&bucket.key, quota, (more, less), now);
                 }
                 Paid::Lease(spent) if less > 0 => {
                     memory.leases.put_back(&bucket.key, spent, less);
