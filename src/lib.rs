@@ -36,6 +36,11 @@
 //! # }
 //! ```
 //!
+//! # Limit a server
+//!
+//! With the feature `tower` or `axum`, `tower::RateLimitLayer` limits the clients of axum, tonic,
+//! hyper and other servers of that kind in three lines.
+//!
 //! # Ask Redis
 //!
 //! A [`RestClient`](redis::RestClient) sends commands, pipelines, transactions and scripts over any
@@ -155,7 +160,9 @@
 //! | `reqwest` (default) | `shell::ReqwestTransport`; nothing on wasm32 |
 //! | `fetch` (default) | `shell::FetchTransport`, over the platform's `fetch`; on wasm32 only |
 //! | `redis-tcp` | `redis::TcpClient`, a client of any Redis or Valkey; nothing on wasm32 |
-//! | `tracing` | a span for each call of the store |
+//! | `tower` | `tower::RateLimitLayer`: the limiter as a layer for axum, tonic, hyper and others |
+//! | `axum` | `tower`, which finds the address of the client where axum puts it |
+//! | `tracing` | a span for each call of the store, and what is worth a look |
 //! | `tokio` (by `reqwest`) | tasks of tokio do what no request waits for; nothing on wasm32 |
 //! | `cli` | the command line, for `cargo install omnitrade-edge --features cli` |
 //! | `worker` | what the Worker is built from, on wasm32 only; not for other programs |

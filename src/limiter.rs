@@ -33,7 +33,7 @@ pub use rate_limiter::RateLimiter;
 pub use rule::Rule;
 pub use subject::Subject;
 #[cfg(feature = "tower")]
-pub(crate) use taken::{Taken, take_all, take_at_once};
+pub(crate) use taken::{Taken, Want, take_all, take_at_once};
 
 // Types of the signatures above, from a module that is hidden.
 #[doc(inline)]

@@ -67,7 +67,7 @@
 //! - It waits for the store at most as long as the store's client allows, and not at all if memory
 //!   suffices: if permits were fetched ahead ([`Rule::leased`](crate::limiter::Rule::leased)), or
 //!   if an earlier refusal still applies.
-//! - What is left to do after it is done by a task, if tokio runs; else its response waits for that.
+//! - What is left to do after it, a task does, if tokio runs; else its response waits for that.
 mod body;
 mod fields;
 mod future;

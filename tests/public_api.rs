@@ -31,6 +31,11 @@ use omnitrade_edge::redis::{
 #[cfg(feature = "redis-tcp")]
 use omnitrade_edge::redis::{TcpClient, TcpOptions};
 use omnitrade_edge::shell::ReqwestTransport;
+#[cfg(feature = "tower")]
+use omnitrade_edge::tower::{
+    Body, FromExtension, Header, Key, Or, PeerIp, RateLimit, RateLimitLayer, Refusal,
+    ResponseFuture, Style as HeaderStyle,
+};
 use omnitrade_edge::transport::{BoxFuture, SendTransport, Transport, TransportError};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -227,6 +232,57 @@ async fn a_limiter_without_a_store_needs_only_a_clock() {
     let refused = limiter.limit("a", 1).await;
     assert!(!refused.success);
     assert!(refused.retry_after > Duration::ZERO);
+}
+
+#[cfg(feature = "tower")]
+#[tokio::test]
+async fn a_service_is_limited_by_public_names() {
+    use http::{Request, Response, StatusCode};
+    use tower::{Layer as _, Service};
+
+    #[derive(Clone)]
+    struct User(&'static str);
+    let user: FromExtension<User> = FromExtension::new(|user: &User| user.0);
+    let key: Or<Or<Header, FromExtension<User>>, PeerIp> =
+        Header("x-api-key").or(user).or(PeerIp::v6_prefix(64));
+    assert_eq!(key.count(), 3);
+    let behind = PeerIp::v6_prefix(64)
+        .from_extension(|address: &std::net::IpAddr| Some(*address))
+        .from_header("x-real-ip")
+        .behind_proxies(1);
+
+    let local = |quota, name: &str| {
+        let rule = Rule::new(quota, MINUTE).named(name);
+        RateLimiter::local(Nowhere::default(), rule)
+    };
+    let layer: RateLimitLayer = RateLimitLayer::new(local(9, "per-user"))
+        .key(key)
+        .quota(|request| request.headers.contains_key("x-plan").then_some(5))
+        .cost(|request| u64::from(request.method != "GET"))
+        .and(local(2, "per-ip"), behind.or(Header("x-ip")))
+        .cost_from_response(|response| response.headers.get("x-cost").map(|_| 2))
+        .refund_on(StatusCode::is_server_error)
+        .skip(|request| request.uri.path() == "/health")
+        .headers(HeaderStyle::Draft10)
+        .refuse_with(|refusal: &Refusal<'_>| {
+            assert!(!refusal.is_grpc() && refusal.retry_after() > Duration::ZERO);
+            assert_eq!(refusal.limits().len(), 2);
+            assert_eq!(refusal.request().uri.path(), "/");
+            assert_eq!(refusal.status(), StatusCode::TOO_MANY_REQUESTS);
+            refusal.response()
+        });
+    let hello = tower::service_fn(async |_: Request<String>| {
+        Ok::<_, std::convert::Infallible>(Response::new("hello".to_owned()))
+    });
+    let mut service: RateLimit<_> = layer.layer(hello);
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        let request = Request::post("/").header("x-ip", "a").body(String::new());
+        let answer: ResponseFuture<_, String> = service.call(request.unwrap());
+        let answer: Response<Body<String>> = answer.await.unwrap();
+        statuses.push(answer.status().as_u16());
+    }
+    assert_eq!(statuses, [200, 200, 429]);
 }
 
 #[tokio::test]

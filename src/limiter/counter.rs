@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::engine::limit::Source;
+use crate::error::Error;
 use crate::redis::{Client, Place};
 use crate::store::ADMIT;
 use crate::transport::SendTransport;
 
 use super::check::settle::Work;
 use super::limited::{Limited, Pending};
-use super::limits::{Decided, Limits, Told};
+use super::limits::{Decided, Limits, Taking, Told};
 use super::memory::LimitMemory;
 use super::rule::Rule;
 
@@ -53,6 +54,22 @@ impl Counter {
     /// Whether both remember together, so that one call can ask about both.
     pub(super) fn shares_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.limits, &other.limits)
+    }
+
+    /// The state of a subject, without taking permits.
+    pub(super) async fn peek(&self, taking: Taking<'_>) -> Result<Limited, Error> {
+        let asked = self.limits().peek(taking, self.now());
+        let told = match (asked, &self.place) {
+            (Err(told), _) => told,
+            (Ok(ask), Place::Store(redis)) => {
+                let reply = redis.script(&ADMIT, &ask.keys, &ask.args).await?;
+                let now = self.now();
+                self.limits().peeked(taking, &ask, reply, now)?
+            }
+            // Without a store, nothing is asked.
+            (Ok(_), Place::Process(_)) => return Ok(self.unlimited()),
+        };
+        Ok(self.limited(told))
     }
 
     /// Does the call that was left after a request.

@@ -52,12 +52,20 @@ pub struct RateLimiter(Arc<Counter>);
 
 impl RateLimiter {
     /// A limiter that counts in a store.
+    #[cfg_attr(
+        target_arch = "wasm32",
+        expect(clippy::arc_with_non_send_sync, reason = "there is one thread")
+    )]
     pub fn new(redis: impl Client, rule: Rule) -> Self {
         Self(Arc::new(Counter::in_store(redis, rule)))
     }
 
     /// A limiter without a store, which counts in this process, as exactly. Of `clock` only the
     /// time is used.
+    #[cfg_attr(
+        target_arch = "wasm32",
+        expect(clippy::arc_with_non_send_sync, reason = "there is one thread")
+    )]
     pub fn local(clock: impl SendTransport, rule: Rule) -> Self {
         Self(Arc::new(Counter::in_process(clock, rule)))
     }
@@ -89,11 +97,11 @@ impl RateLimiter {
     /// left, from none. The results are in the order of the subjects, and each says whether the
     /// request as a whole may pass.
     pub async fn limit_many(&self, subjects: &[(&str, u64)]) -> Vec<Limited> {
-        let subjects = subjects.iter();
-        let subjects: Vec<_> = subjects
-            .map(|(id, cost)| self.subject(*id).cost(*cost))
+        let wants = subjects.iter();
+        let wants: Vec<_> = wants
+            .map(|(id, cost)| self.subject(*id).cost(*cost).want())
             .collect();
-        let All { success, results } = take_all(&subjects).await.all;
+        let All { success, results } = take_all(&wants).await.all;
         let whole = |limited| Limited { success, ..limited };
         results.into_iter().map(whole).collect()
     }
@@ -112,8 +120,11 @@ impl RateLimiter {
     /// # }
     /// ```
     pub async fn all<'a, S: Into<Subject<'a>>>(subjects: impl IntoIterator<Item = S>) -> All {
-        let subjects: Vec<Subject<'a>> = subjects.into_iter().map(Into::into).collect();
-        take_all(&subjects).await.all
+        let subjects = subjects.into_iter().map(Into::into);
+        let wants: Vec<_> = subjects
+            .map(|subject: Subject<'a>| subject.want())
+            .collect();
+        take_all(&wants).await.all
     }
 
     /// Takes `cost` permits of `id` as soon as that many are left. It waits exactly as long as it

@@ -10,8 +10,8 @@ use crate::store::ADMIT;
 
 use super::counter::{Counter, TIMER};
 use super::limited::{Limited, Refused};
-use super::limits::{Limits, Taking};
-use super::taken::{take_all, take_at_once};
+use super::limits::Limits;
+use super::taken::{Want, take_all, take_at_once};
 
 /// A request of a subject for permits of one limit: what
 /// [`RateLimiter::subject`](super::RateLimiter::subject) begins.
@@ -34,7 +34,7 @@ use super::taken::{take_all, take_at_once};
 #[derive(Debug, Clone)]
 #[must_use = "nothing is taken before `limit` is called"]
 pub struct Subject<'a> {
-    pub(super) counter: &'a Arc<Counter>,
+    counter: &'a Arc<Counter>,
     id: Cow<'a, str>,
     cost: u64,
     quota: Option<u64>,
@@ -65,14 +65,14 @@ impl<'a> Subject<'a> {
 
     /// [`RateLimiter::limit`](super::RateLimiter::limit).
     pub async fn limit(self) -> Limited {
-        let mut taken = take_all(std::slice::from_ref(&self)).await;
+        let mut taken = take_all(&[self.want()]).await;
         let limited = taken.all.results.pop();
         limited.unwrap_or_else(|| self.counter.unlimited())
     }
 
     /// [`RateLimiter::limit_now`](super::RateLimiter::limit_now).
     pub fn limit_now(self) -> Option<Limited> {
-        let mut taken = take_at_once(std::slice::from_ref(&self))?;
+        let mut taken = take_at_once(&[self.want()])?;
         taken.all.results.pop()
     }
 
@@ -104,19 +104,8 @@ impl<'a> Subject<'a> {
     /// Those of [`Client::script`](crate::redis::Client::script); none for a limiter without a
     /// store.
     pub async fn peek(self) -> Result<Limited, Error> {
-        let (key, counter) = (self.key(), self.counter);
-        let taking = self.taking(&key);
-        let asked = counter.limits().peek(taking, counter.now());
-        let told = match (asked, &counter.place) {
-            (Err(told), _) => told,
-            (Ok(ask), Place::Store(redis)) => {
-                let reply = redis.script(&ADMIT, &ask.keys, &ask.args).await?;
-                let now = counter.now();
-                counter.limits().peeked(taking, &ask, reply, now)?
-            }
-            (Ok(_), Place::Process(_)) => return Ok(counter.unlimited()),
-        };
-        Ok(counter.limited(told))
+        let want = self.want();
+        want.counter.peek(want.taking()).await
     }
 
     /// [`RateLimiter::refund`](super::RateLimiter::refund) of its cost.
@@ -126,9 +115,9 @@ impl<'a> Subject<'a> {
     /// Those of [`Client::script`](crate::redis::Client::script); none for a limiter without a
     /// store.
     pub async fn refund(self) -> Result<(), Error> {
-        let (key, counter) = (self.key(), self.counter);
-        let taking = self.taking(&key);
-        let asked = counter.limits().refund(taking, self.cost, counter.now());
+        let want = self.want();
+        let (counter, taking) = (want.counter, want.taking());
+        let asked = counter.limits().refund(taking, want.cost, counter.now());
         let (Some(ask), Place::Store(redis)) = (asked, &counter.place) else {
             return Ok(());
         };
@@ -136,15 +125,11 @@ impl<'a> Subject<'a> {
         Limits::refunded(&ask, reply)
     }
 
-    /// The key of its state.
-    pub(super) fn key(&self) -> String {
-        self.counter.rule.key(&self.id)
-    }
-
-    pub(super) fn taking<'k>(&'k self, key: &'k str) -> Taking<'k> {
-        Taking {
-            rule: &self.counter.rule,
-            key,
+    /// What it wants of the limit.
+    pub(crate) fn want(&self) -> Want<'a> {
+        Want {
+            counter: self.counter,
+            key: self.counter.rule.key(&self.id),
             cost: self.cost,
             quota: self.quota,
         }

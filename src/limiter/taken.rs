@@ -13,7 +13,18 @@ use super::check::settle::Work;
 use super::counter::Counter;
 use super::limited::{All, Limited, Pending};
 use super::limits::{Decided, Recalled, Taking};
-use super::subject::Subject;
+
+/// What a request wants of one limit.
+#[derive(Debug)]
+pub(crate) struct Want<'a> {
+    pub(super) counter: &'a Arc<Counter>,
+    /// The key of the state.
+    pub(super) key: String,
+    /// Permits.
+    pub(super) cost: u64,
+    /// Permits in a window, in place of the rule's.
+    pub(super) quota: Option<u64>,
+}
 
 /// The limits of a request that was decided.
 #[derive(Debug)]
@@ -41,29 +52,28 @@ struct Part {
 
 /// Takes from all subjects or from none, if all of their limiters share a memory that suffices for
 /// it. `None`: nothing has happened, and [`take_all`] has to be asked.
-pub(crate) fn take_at_once(subjects: &[Subject<'_>]) -> Option<Taken> {
-    let counter = subjects.first()?.counter;
-    let elsewhere = |subject: &Subject<'_>| !counter.shares_with(subject.counter);
-    if subjects.iter().any(elsewhere) {
+pub(crate) fn take_at_once(wants: &[Want<'_>]) -> Option<Taken> {
+    let counter = wants.first()?.counter;
+    let elsewhere = |want: &Want<'_>| !counter.shares_with(want.counter);
+    if wants.iter().any(elsewhere) {
         return None;
     }
-    let keys: Vec<_> = subjects.iter().map(Subject::key).collect();
-    let takings = takings(subjects.iter(), &keys);
+    let takings: Vec<_> = wants.iter().map(Want::taking).collect();
     let recalled = counter.limits().recall_at_once(&takings, counter.now())?;
     let Recalled::Decided(decided) = recalled else {
         // It has said that memory suffices.
         return None;
     };
-    let mut results = subjects.iter().map(|_| None).collect::<Vec<_>>();
-    let part = Part::new(decided, subjects.iter().enumerate(), &mut results)?;
+    let mut results = wants.iter().map(|_| None).collect::<Vec<_>>();
+    let part = Part::new(decided, wants.iter().enumerate(), &mut results)?;
     Some(Taken::new(vec![part], results))
 }
 
 /// Takes from all subjects or from none, whatever their limiters.
-pub(crate) async fn take_all(subjects: &[Subject<'_>]) -> Taken {
-    let mut results = subjects.iter().map(|_| None).collect::<Vec<_>>();
+pub(crate) async fn take_all(wants: &[Want<'_>]) -> Taken {
+    let mut results = wants.iter().map(|_| None).collect::<Vec<_>>();
     let mut parts: Vec<Part> = Vec::new();
-    for group in groups(subjects) {
+    for group in groups(wants) {
         let Some(decided) = decide(&group).await else {
             continue;
         };
@@ -79,38 +89,36 @@ pub(crate) async fn take_all(subjects: &[Subject<'_>]) -> Taken {
         }
     }
     // Those that were not asked any more.
-    for (result, subject) in results.iter_mut().zip(subjects) {
+    for (result, want) in results.iter_mut().zip(wants) {
         if result.is_none() {
-            let looked = subject.clone().peek().await;
-            *result = Some(looked.unwrap_or_else(|_| subject.counter.unlimited()));
+            let looked = want.counter.peek(want.taking()).await;
+            *result = Some(looked.unwrap_or_else(|_| want.counter.unlimited()));
         }
     }
     Taken::new(parts, results)
 }
 
-/// The subjects and their positions, those together whose limiters share their memory.
-fn groups<'s, 'a>(subjects: &'s [Subject<'a>]) -> Vec<Vec<(usize, &'s Subject<'a>)>> {
-    let mut groups: Vec<Vec<(usize, &Subject<'a>)>> = Vec::new();
-    for (place, subject) in subjects.iter().enumerate() {
-        let shares = |group: &&mut Vec<(usize, &Subject<'a>)>| {
+/// The wants and their positions, those together whose limiters share their memory.
+fn groups<'s, 'a>(wants: &'s [Want<'a>]) -> Vec<Vec<(usize, &'s Want<'a>)>> {
+    let mut groups: Vec<Vec<(usize, &Want<'a>)>> = Vec::new();
+    for (place, want) in wants.iter().enumerate() {
+        let shares = |group: &&mut Vec<(usize, &Want<'a>)>| {
             let first = group.first();
-            first.is_some_and(|(_, first)| first.counter.shares_with(subject.counter))
+            first.is_some_and(|(_, first)| first.counter.shares_with(want.counter))
         };
         match groups.iter_mut().find(shares) {
-            Some(group) => group.push((place, subject)),
-            None => groups.push(vec![(place, subject)]),
+            Some(group) => group.push((place, want)),
+            None => groups.push(vec![(place, want)]),
         }
     }
     groups
 }
 
 /// Takes from all subjects of a group or from none. `None`: nothing limits.
-async fn decide(group: &[(usize, &Subject<'_>)]) -> Option<Decided> {
+async fn decide(group: &[(usize, &Want<'_>)]) -> Option<Decided> {
     let (_, first) = group.first()?;
     let counter = first.counter;
-    let subjects = || group.iter().map(|(_, subject)| *subject);
-    let keys: Vec<_> = subjects().map(Subject::key).collect();
-    let takings = takings(subjects(), &keys);
+    let takings: Vec<_> = group.iter().map(|(_, want)| want.taking()).collect();
     let recalled = counter.limits().recall(&takings, counter.now());
     match (recalled, &counter.place) {
         (Recalled::Decided(decided), _) => Some(decided),
@@ -125,12 +133,15 @@ async fn decide(group: &[(usize, &Subject<'_>)]) -> Option<Decided> {
     }
 }
 
-fn takings<'k>(
-    subjects: impl Iterator<Item = &'k Subject<'k>>,
-    keys: &'k [String],
-) -> Vec<Taking<'k>> {
-    let takings = subjects.zip(keys);
-    takings.map(|(subject, key)| subject.taking(key)).collect()
+impl Want<'_> {
+    pub(super) fn taking(&self) -> Taking<'_> {
+        Taking {
+            rule: &self.counter.rule,
+            key: &self.key,
+            cost: self.cost,
+            quota: self.quota,
+        }
+    }
 }
 
 impl Taken {
@@ -148,15 +159,15 @@ impl Part {
     /// Says what was decided, and does what is left to do, or hands it over with the first result.
     fn new<'s, 'a: 's>(
         decided: Decided,
-        group: impl Iterator<Item = (usize, &'s Subject<'a>)>,
+        group: impl Iterator<Item = (usize, &'s Want<'a>)>,
         results: &mut [Option<Limited>],
     ) -> Option<Self> {
-        let (places, subjects): (Vec<_>, Vec<_>) = group.unzip();
-        let first = subjects.first()?.counter;
+        let (places, wants): (Vec<_>, Vec<_>) = group.unzip();
+        let first = wants.first()?.counter;
         let mut pending = first.after(&decided);
-        for ((told, subject), place) in decided.limits().zip(&subjects).zip(&places) {
+        for ((told, want), place) in decided.limits().zip(&wants).zip(&places) {
             if let Some(result) = results.get_mut(*place) {
-                let mut limited = subject.counter.limited(told);
+                let mut limited = want.counter.limited(told);
                 limited.pending = pending.take();
                 *result = Some(limited);
             }
@@ -250,7 +261,7 @@ impl Taken {
             let own = own.chain(part.left.drain(..));
             left.extend(own.map(|pending| (Arc::clone(&part.counter), pending)));
         }
-        (!left.is_empty()).then(|| async move {
+        (!left.is_empty()).then_some(async move {
             for (counter, pending) in left {
                 counter.finish(pending).await;
             }

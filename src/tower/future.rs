@@ -85,8 +85,8 @@ where
         let costs = demands.iter().map(|demand| demand.cost).collect();
         let asked = Arc::clone(settings);
         let taking = Box::pin(async move {
-            let subjects = asked.subjects(&demands);
-            take_all(&subjects).await
+            let wants = asked.wants(&demands);
+            take_all(&wants).await
         });
         let asking = Box::new(Asking {
             settings: Arc::clone(settings),

@@ -44,6 +44,10 @@ pub struct RateLimitLayer(Arc<Settings>);
 impl RateLimitLayer {
     /// Limits each client by `limiter`. Its key is the address of the peer, IPv6 by the first 64
     /// bits, if no other [`key`](Self::key) is set.
+    #[cfg_attr(
+        target_arch = "wasm32",
+        expect(clippy::arc_with_non_send_sync, reason = "there is one thread")
+    )]
     pub fn new(limiter: RateLimiter) -> Self {
         let limit = Limit::new(limiter, PeerIp::v6_prefix(64));
         Self(Arc::new(Settings::new(limit)))

@@ -34,12 +34,14 @@ enum Place {
     /// Where servers put it.
     Usual,
     /// In an extension of a server that is not known here.
-    Extension(Arc<dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync>),
+    Extension(Arc<Read>),
     /// In a header, alone.
     Header(&'static str),
     /// In `X-Forwarded-For`, so many from the end.
     Forwarded(usize),
 }
+
+type Read = dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync;
 
 impl PeerIp {
     /// The whole IPv4 address, or the first `bits` bits of the IPv6 address: 64 are usually one

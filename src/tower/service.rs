@@ -50,7 +50,7 @@ where
             return ResponseFuture::calling(self.inner.call(request), None);
         }
         let demands = settings.demands(&parts);
-        let Some(taken) = take_at_once(&settings.subjects(&demands)) else {
+        let Some(taken) = take_at_once(&settings.wants(&demands)) else {
             let demands = demands.into_iter().map(Demand::into_owned).collect();
             let request = Request::from_parts(parts, body);
             // The service that is ready is this one, and not its clone.

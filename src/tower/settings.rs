@@ -11,7 +11,7 @@ use http::{Response, StatusCode, request, response};
 
 use crate::engine::limit_fields::Style;
 use crate::engine::limit_problem::{LimitProblem, Why};
-use crate::limiter::{RateLimiter, Subject, Taken};
+use crate::limiter::{RateLimiter, Taken, Want};
 
 use super::fields::{Told, name_of, tell};
 use super::key::Key;
@@ -92,16 +92,16 @@ impl Settings {
     }
 
     /// The demands as the limiters take them.
-    pub(super) fn subjects<'a>(&'a self, demands: &'a [Demand<'a>]) -> Vec<Subject<'a>> {
+    pub(super) fn wants<'a>(&'a self, demands: &'a [Demand<'_>]) -> Vec<Want<'a>> {
         let both = self.limits.iter().zip(demands);
-        let subject = |(limit, demand): (&'a Limit, &'a Demand<'a>)| {
-            let subject = limit.limiter.subject(demand.key.as_ref()).cost(demand.cost);
+        both.map(|(limit, demand)| {
+            let subject = limit.limiter.subject(&*demand.key).cost(demand.cost);
             match demand.quota {
-                Some(quota) => subject.quota(quota),
-                None => subject,
+                Some(quota) => subject.quota(quota).want(),
+                None => subject.want(),
             }
-        };
-        both.map(subject).collect()
+        })
+        .collect()
     }
 
     /// What a client gets whose request is refused.
