@@ -5,8 +5,10 @@
  *     node scripts/release.mjs crate --tag v1.2.3  publishes one part; without names: all parts
  *
  * With `--tag` the tag must name the version, and CHANGELOG.md must have a section for it. With
- * `--verify` a dry run also builds the packed crate, as its publication does.
- * `.github/workflows/release.yml` runs this for each tag, and has the tokens.
+ * `--verify` a dry run also builds the packed crate, as its publication does, and checks that the
+ * version allows what has changed in its interface since the release before.
+ * RELEASING.md says when to run what; `.github/workflows/release.yml` runs this for each tag, and
+ * has the tokens.
  */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
@@ -14,10 +16,11 @@ import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { namesFile } from "./build.mjs";
-import { Failure, main, root, run } from "./lib/process.mjs";
+import { CRATE } from "./lib/crate.mjs";
+import { capture, Failure, main, root, run } from "./lib/process.mjs";
 import { scratchFolder } from "./lib/servers.mjs";
+import { ensureSemverChecks } from "./lib/toolchain.mjs";
 
-const CRATE = "omnitrade-edge";
 const LICENCES = ["LICENSE-APACHE", "LICENSE-MIT"];
 
 /**
@@ -110,8 +113,34 @@ export async function packWorker({ version, tree, into }) {
   return [archive, `${archive}.sha256`];
 }
 
+/**
+ * The latest release before a version, among the tags of its history.
+ * @param {string[]} tags the latest first
+ * @param {string} version
+ */
+export function releaseBefore(tags, version) {
+  return tags.find((tag) => /^v\d+\.\d+\.\d+$/.test(tag) && tag !== `v${version}`);
+}
+
+/**
+ * Fails if the interface of the crate has changed more than the version allows.
+ * @param {string} version
+ */
+async function checkInterface(version) {
+  const tags = await capture("git", ["tag", "--merged", "HEAD", "--sort=-version:refname"]);
+  const before = releaseBefore((tags ?? "").split("\n"), version);
+  if (before === undefined) {
+    console.log("\ncrate: there is no release before, with which its interface could be compared");
+    return;
+  }
+  console.log(`\ncrate: its interface, compared with ${before}`);
+  const program = await ensureSemverChecks();
+  await run(program, ["semver-checks", "--package", CRATE, "--baseline-rev", before]);
+}
+
 /** @param {Release} release */
 async function releaseCrate({ version, isDry, verifies }) {
+  if (isDry && verifies) await checkInterface(version);
   console.log(`\ncrate: ${CRATE} ${version} to crates.io`);
   const dry = ["--dry-run", "--allow-dirty", ...(verifies ? [] : ["--no-verify"])];
   await run("cargo", ["publish", "--package", CRATE, ...(isDry ? dry : [])]);
@@ -126,8 +155,10 @@ async function releasePackage({ isDry }) {
     return;
   }
   console.log(`\npackage: ${name} ${version} to npm`);
-  const args = isDry ? ["pack", "--dry-run"] : ["publish", "--access", "public", "--provenance"];
-  await run("npm", args, { cwd: join(root, "pkg") });
+  // npm would give the tag `latest` to a prerelease, too.
+  const tag = version.includes("-") ? ["--tag", "next"] : [];
+  const how = isDry ? ["--dry-run"] : ["--provenance"];
+  await run("npm", ["publish", "--access", "public", ...tag, ...how], { cwd: join(root, "pkg") });
 }
 
 /** @param {Release} release */

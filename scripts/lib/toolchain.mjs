@@ -98,6 +98,15 @@ export async function ensureNextest() {
 }
 
 /**
+ * `cargo semver-checks`, which finds breaking changes in the interface of a crate.
+ * @returns {Promise<string>} its path or its name
+ */
+export async function ensureSemverChecks() {
+  await ensureRust();
+  return ensureCargoTool("cargo-semver-checks", { version: "0.49.0", minutes: 8, locked: true });
+}
+
+/**
  * A folder inside the folder of tools, for tools that cargo does not build.
  * @param {string} name
  */

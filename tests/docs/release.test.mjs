@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { run } from "../../scripts/lib/process.mjs";
 import { scratchFolder } from "../../scripts/lib/servers.mjs";
-import { packWorker, plan, withoutBuild } from "../../scripts/release.mjs";
+import { packWorker, plan, releaseBefore, withoutBuild } from "../../scripts/release.mjs";
 import { read } from "./markdown.mjs";
 
 const sources = {
@@ -46,6 +46,14 @@ test("the files of this tree agree about their version", () => {
     changelog: read("CHANGELOG.md"),
   };
   assert.deepEqual(plan(here).problems, []);
+});
+
+test("a version is compared with the latest release before it", () => {
+  assert.equal(releaseBefore(["v1.3.0", "v1.3.0-rc.1", "v1.2.3", "v1.2.2"], "1.3.0"), "v1.2.3");
+  // The tag is made after the dry run.
+  assert.equal(releaseBefore(["v1.2.3", "v1.2.2"], "1.3.0"), "v1.2.3");
+  assert.equal(releaseBefore(["v0.1.0", "try"], "0.1.0"), undefined);
+  assert.equal(releaseBefore([""], "0.1.0"), undefined);
 });
 
 test("the archive holds the built Worker and builds nothing", async () => {
