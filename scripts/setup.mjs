@@ -8,7 +8,14 @@ import { bootstrap } from "./lib/bootstrap.mjs";
 import { ensureChromium } from "./lib/chromium.mjs";
 import { Failure, main } from "./lib/process.mjs";
 import { ensureRedisServer } from "./lib/redis-server.mjs";
-import { ensureBindgen, ensureLinters, ensureNextest, ensureWasmPack, ensureWasmTarget } from "./lib/toolchain.mjs";
+import {
+  ensureBindgen,
+  ensureLinters,
+  ensureNextest,
+  ensureWasmPack,
+  ensureWasmTarget,
+  ensureWorkerBuild,
+} from "./lib/toolchain.mjs";
 import { ensureValkeyServer } from "./lib/valkey-server.mjs";
 
 /** @type {Record<string, () => Promise<unknown>>} */
@@ -23,6 +30,7 @@ const parts = {
     await ensureBindgen();
     await ensureWasmPack();
   },
+  examples: ensureWorkerBuild,
   linters: ensureLinters,
   nextest: ensureNextest,
   redis: async () => {

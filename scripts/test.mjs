@@ -15,7 +15,14 @@ import { buildDocumentation, checkOldestRust } from "./lib/crate.mjs";
 import { buildPackage } from "./lib/package.mjs";
 import { Failure, main, run } from "./lib/process.mjs";
 import { ensureRedisServer } from "./lib/redis-server.mjs";
-import { ensureLinters, ensureNextest, ensureRust, ensureWasmTarget } from "./lib/toolchain.mjs";
+import {
+  ensureBindgen,
+  ensureLinters,
+  ensureNextest,
+  ensureRust,
+  ensureWasmTarget,
+  ensureWorkerBuild,
+} from "./lib/toolchain.mjs";
 import { ensureValkeyServer } from "./lib/valkey-server.mjs";
 
 /**
@@ -174,6 +181,12 @@ const steps = [
     name: "package",
     needs: [requireRedis, buildPackage, buildCommandLine],
     command: [...nodeTest, "tests/package/**/*.test.mjs"],
+  },
+  {
+    name: "examples",
+    needs: [requireRedis, buildCommandLine, ensureBindgen, ensureWorkerBuild],
+    // A test builds what it runs.
+    command: [...nodeTest, "--test-timeout=600000", "tests/examples/**/*.test.mjs"],
   },
   {
     name: "cache-suite",

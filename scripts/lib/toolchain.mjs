@@ -10,6 +10,7 @@ import { copyFile, mkdir, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { capture, Failure, root, run } from "./process.mjs";
+import { installByManager } from "./system-packages.mjs";
 
 const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "omnitrade-edge");
 
@@ -107,6 +108,30 @@ export async function ensureSemverChecks() {
 }
 
 /**
+ * `worker-build`, which builds Workers that are written with the crate `worker`.
+ * @returns {Promise<string>} its path or its name
+ */
+export async function ensureWorkerBuild() {
+  await ensureWasmTarget();
+  await ensureOpenSsl();
+  // It hardly computes: optimized, it would take three times as long to build.
+  return ensureCargoTool("worker-build", { version: "0.8.7", minutes: 2, locked: true, debug: true });
+}
+
+/** The headers of OpenSSL, where crates link it. */
+async function ensureOpenSsl() {
+  if (process.platform !== "linux" || (await capture("pkg-config", ["--exists", "openssl"])) !== undefined) return;
+  const problem = installByManager("OpenSSL's headers", [
+    { name: "apt-get", steps: [["update"], ["install", "-y", "--no-install-recommends", "libssl-dev", "pkg-config"]] },
+    { name: "apk", steps: [["add", "openssl-dev", "pkgconf"]] },
+    { name: "dnf", steps: [["install", "-y", "openssl-devel", "pkgconf-pkg-config"]] },
+    { name: "pacman", steps: [["-S", "--noconfirm", "--needed", "openssl", "pkgconf"]] },
+    { name: "zypper", steps: [["--non-interactive", "install", "libopenssl-devel", "pkgconf"]] },
+  ]);
+  if (problem) throw new Failure(problem);
+}
+
+/**
  * A folder inside the folder of tools, for tools that cargo does not build.
  * @param {string} name
  */
@@ -118,12 +143,12 @@ export function toolFolder(name) {
  * A program of a crate in exactly this version: the one on the PATH, or one that is built from
  * source.
  * @param {string} name the program's name
- * @param {{ crate?: string, version: string, minutes: number, locked?: boolean }} options `locked`:
- *   with the versions in the crate's own lock file. nextest does not build without it; for the
- *   other tools some of these versions are no longer available.
+ * @param {{ crate?: string, version: string, minutes: number, locked?: boolean, debug?: boolean }} options
+ *   `locked`: with the versions in the crate's own lock file. nextest does not build without it; for
+ *   wasm-pack some of these versions are no longer available. `debug`: not optimized
  * @returns {Promise<string>} its path or its name
  */
-async function ensureCargoTool(name, { crate = name, version, minutes, locked = false }) {
+async function ensureCargoTool(name, { crate = name, version, minutes, locked = false, debug = false }) {
   const folder = `${crate}-${version}`;
   const path = join(toolFolder(folder), name);
   const works = async (/** @type {string} */ program) =>
@@ -138,8 +163,10 @@ async function ensureCargoTool(name, { crate = name, version, minutes, locked = 
   await run(
     "cargo",
     [
-      ...["install", "--quiet", crate, "--version", version, "--root", join(cache, "tools", folder)],
+      ...["install", "--quiet", crate, "--bin", name, "--version", version],
+      ...["--root", join(cache, "tools", folder)],
       ...(locked ? ["--locked"] : []),
+      ...(debug ? ["--debug"] : []),
     ],
     { output: "quiet", env: { CARGO_TARGET_DIR: target } },
   );

@@ -9,31 +9,52 @@
 use std::cell::OnceCell;
 use std::time::Duration;
 
-use omnitrade_edge::limiter::{RateLimiter, Rule};
+use omnitrade_edge::limiter::{Limited, RateLimiter, Rule};
 use omnitrade_edge::redis::{Options, RestClient};
 use omnitrade_edge::shell::FetchTransport;
-use worker::{Context, Env, Error, Request, Response, Result, event};
+use worker::{Context, Env, Error, Request, Response, Result, RouteContext, Router, event};
 
 thread_local! {
     /// One for all requests of the isolate, because it remembers permits and refusals.
     static LIMITER: OnceCell<RateLimiter> = const { OnceCell::new() };
 }
 
-/// Answers 200 to a hundred requests a minute of each address, and 429 to the others.
+/// Greets each address a hundred times a minute, and tells it how often it still may ask.
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
-    let limiter = limiter(&env)?;
-    let address = request.headers().get("cf-connecting-ip")?;
-    let limited = limiter
-        .limit(address.as_deref().unwrap_or("unknown"), 1)
-        .await;
-    if let Some(pending) = limited.pending {
-        context.wait_until(async move { limiter.finish(pending).await });
+    Router::with_data(context)
+        .get("/health", |_, _| Response::ok("ok\n"))
+        .get_async("/quota", quota)
+        .get_async("/hello/:name", hello)
+        .run(request, env)
+        .await
+}
+
+/// Takes a permit, and refuses with 429 if none is left.
+async fn hello(request: Request, route: RouteContext<Context>) -> Result<Response> {
+    let limiter = limiter(&route.env)?;
+    let mut limited = limiter.limit(&address(&request)?, 1).await;
+    if let Some(pending) = limited.pending.take() {
+        let work = async move { limiter.finish(pending).await };
+        route.data.wait_until(work);
     }
-    let mut response = match limited.success {
-        true => Response::ok("Hello\n")?,
-        false => Response::error("Too many requests", 429)?,
+    let response = match (limited.success, route.param("name")) {
+        (true, name) => Response::ok(format!("Hello, {}\n", name.map_or("you", String::as_str)))?,
+        (false, _) => Response::error("Too many requests", 429)?,
     };
+    with_limit(response, &limited)
+}
+
+/// Says what is left, and takes nothing.
+async fn quota(request: Request, route: RouteContext<Context>) -> Result<Response> {
+    let limiter = limiter(&route.env)?;
+    let limited = limiter.peek(&address(&request)?).await.map_err(failed)?;
+    let text = format!("{} of {} left\n", limited.remaining, limited.limit);
+    with_limit(Response::ok(text)?, &limited)
+}
+
+/// Adds the headers by which a client learns of its limit.
+fn with_limit(mut response: Response, limited: &Limited) -> Result<Response> {
     let headers = response.headers_mut();
     headers.set("x-ratelimit-remaining", &limited.remaining.to_string())?;
     if !limited.success {
@@ -43,17 +64,26 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     Ok(response)
 }
 
+fn address(request: &Request) -> Result<String> {
+    let address = request.headers().get("cf-connecting-ip")?;
+    Ok(address.unwrap_or_else(|| "unknown".to_owned()))
+}
+
 fn limiter(env: &Env) -> Result<RateLimiter> {
     LIMITER.with(|limiter| {
         if let Some(limiter) = limiter.get() {
             return Ok(limiter.clone());
         }
-        let url = env.secret("UPSTASH_REDIS_REST_URL")?.to_string();
-        let token = env.secret("UPSTASH_REDIS_REST_TOKEN")?.to_string();
-        let redis = RestClient::new(FetchTransport::new(), Options::new(url, token))
-            .map_err(|error| Error::RustError(error.to_string()))?;
+        let secret = |name: &str| Some(env.secret(name).ok()?.to_string());
+        let options = Options::from_vars(secret).map_err(failed)?;
+        let redis = RestClient::new(FetchTransport::new(), options).map_err(failed)?;
         let rule = Rule::new(100, Duration::from_secs(60)).leased();
         let new = RateLimiter::new(redis, rule);
         Ok(limiter.get_or_init(|| new).clone())
     })
+}
+
+/// An error of the store or its settings, which holds no secret.
+fn failed(error: omnitrade_edge::error::Error) -> Error {
+    Error::RustError(error.to_string())
 }
