@@ -143,9 +143,13 @@ export function toolFolder(name) {
  * A program of a crate in exactly this version: the one on the PATH, or one that is built from
  * source.
  * @param {string} name the program's name
- * @param {{ crate?: string, version: string, minutes: number, locked?: boolean, debug?: boolean }} options
- *   `locked`: with the versions in the crate's own lock file. nextest does not build without it; for
- *   wasm-pack some of these versions are no longer available. `debug`: not optimized
+ * @param {object} options
+ * @param {string} [options.crate] where it has another name
+ * @param {string} options.version
+ * @param {number} options.minutes how long the build takes
+ * @param {boolean} [options.locked] with the versions in the crate's own lock file. nextest does not
+ *   build without it; for wasm-pack some of these versions are no longer available
+ * @param {boolean} [options.debug] not optimized
  * @returns {Promise<string>} its path or its name
  */
 async function ensureCargoTool(name, { crate = name, version, minutes, locked = false, debug = false }) {
