@@ -147,8 +147,8 @@ export function toolFolder(name) {
  * @param {string} [options.crate] where it has another name
  * @param {string} options.version
  * @param {number} options.minutes how long the build takes
- * @param {boolean} [options.locked] with the versions in the crate's own lock file. nextest does not
- *   build without it; for wasm-pack some of these versions are no longer available
+ * @param {boolean} [options.locked] with the versions in the crate's own lock file. nextest does
+ *   not build without it; for wasm-pack some of these versions are no longer available
  * @param {boolean} [options.debug] not optimized
  * @returns {Promise<string>} its path or its name
  */
