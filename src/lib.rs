@@ -148,6 +148,8 @@
 //! | `omnitrade_edge.attempt` | of an event: which attempt failed |
 //! | `omnitrade_edge.wait` | of an event: after how many seconds the next one follows |
 //!
+//! Events of `redis::TcpClient` tell when its connection is made, cannot be made, or is gone.
+//!
 //! Neither spans nor events hold an address, a token, a key, an argument, a value or the text of
 //! an error.
 //!

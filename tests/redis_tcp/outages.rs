@@ -1,9 +1,14 @@
 //! A Redis that is not there yet, dies, comes back, hangs, or takes no writes.
 
-use std::time::Instant;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use omnitrade_edge::error::ErrorKind;
 use omnitrade_edge::redis::{Command, RetryPolicy, Script, TcpClient, TcpOptions};
+
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::common::PATIENCE;
 use crate::common::redis::{RedisServer, free_port};
@@ -165,6 +170,49 @@ async fn a_silent_connection_is_given_up_though_no_caller_waits_so_long() {
         }
         assert!(connections(&redis).await > before);
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_takes_longer_than_a_call_is_made_all_the_same() {
+    for server in servers() {
+        let accepted = Arc::new(AtomicU64::new(0));
+        let far = far_away(&server, ms(400), Arc::clone(&accepted)).await;
+        let options = TcpOptions::new(format!("redis://{far}")).timeout(ms(100));
+        let redis = TcpClient::new(options).unwrap();
+        let start = Instant::now();
+        while let Err(error) = redis.command(&get("k")).await {
+            assert_eq!(
+                (error.kind(), error.may_have_run()),
+                (ErrorKind::Timeout, false)
+            );
+            assert!(start.elapsed() < PATIENCE, "no connection is made");
+        }
+        assert!(start.elapsed() >= ms(400));
+        assert_eq!(
+            accepted.load(Ordering::Relaxed),
+            1,
+            "no call has begun anew"
+        );
+    }
+}
+
+/// Passes all on to a Redis, but lets each connection wait before that. Counts them.
+async fn far_away(server: &RedisServer, wait: Duration, accepted: Arc<AtomicU64>) -> SocketAddr {
+    let redis = server.port();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            accepted.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                tokio::time::sleep(wait).await;
+                let mut redis = TcpStream::connect(("127.0.0.1", redis)).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut redis).await;
+            });
+        }
+    });
+    address
 }
 
 #[tokio::test]
