@@ -31,6 +31,10 @@ const PARTS = {
     about: "the npm package: beside @upstash/ratelimit, its start, memory and size",
     load: () => import("./sdk.mjs"),
   },
+  tcp: {
+    about: "exact checks of the crate over TCP, beside bare calls of the same script",
+    load: () => import("./tcp.mjs"),
+  },
   start: { about: "how long the first answer takes after workerd has started", load: () => import("./start.mjs") },
   scale: { about: "time and memory with many clients, entries and routes", load: () => import("./scale.mjs") },
   routing: { about: "what it takes to find a request's route, of 8 and of 500", load: () => import("./routing.mjs") },
@@ -74,6 +78,9 @@ const USAGE = `usage: npm run bench -- [PART…] [OPTION…]
   scale:
   --rounds N, --seconds S
   --requests N       how many requests the memory is measured after (1000000)
+
+  tcp:
+  --rounds N         how many rounds (7)
 
   sdk:
   --rounds N         how many rounds (7)
