@@ -10,18 +10,23 @@
 //! - The issuer's key set is fetched in the background ([`KeyReply`]): when the first token comes,
 //!   when the set is stale, and when a token names a key that it does not have.
 //!
-//! [`AdminToken`] opens the admin pages.
+//! [`ClientDigests`] are what keys, users and buckets are called where others can see it;
+//! [`KeySecrets`] are the secrets in them. [`AdminToken`] opens the admin pages.
 //!
 //! No token is stored or logged, only digests.
 
 mod admin_token;
 mod client;
+mod digests;
 mod issuer_keys;
+mod key_secrets;
 mod tokens;
 mod waiting;
 
 pub use admin_token::AdminToken;
 pub use client::{Client, token};
+pub use digests::ClientDigests;
 pub use issuer_keys::{FETCH_TIMEOUT, KeyReply, LONGEST_KEY_SET};
+pub use key_secrets::{Age, KeySecret, KeySecrets, counts_digests};
 pub use tokens::{Finding, Holder, Identities, Outcome, Verification};
 pub use waiting::{Awaited, Patient};

@@ -2,7 +2,7 @@
 //!
 //! With `client.keys = "registered"` an API key counts only if the store has its record. The record
 //! says which plan the key has; it does not contain the key. Its name ends in the key's digest
-//! ([`of_api_key`](super::subject::of_api_key)).
+//! (`identity::ClientDigests`).
 
 /// The record of a registered API key.
 ///
@@ -41,6 +41,15 @@ impl Registration {
             None => SCHEMA.to_owned(),
         }
     }
+}
+
+/// The names under which the store may have the record of an API key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordNames {
+    /// The name by the key's digest.
+    pub current: String,
+    /// The name by the digest under the previous secret, if keys registered under that one count.
+    pub previous: Option<String>,
 }
 
 /// Whether a client's API key is registered.

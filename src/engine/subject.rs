@@ -101,15 +101,15 @@ fn is_port(text: &str) -> bool {
     (1..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// What a deployment's digests are made with: it is prepared once, and each digest starts from it.
+/// HMACs with one key, which is prepared once: each digest starts from it.
 #[derive(Clone)]
 pub struct Digests(Option<Hmac<Sha256>>);
 
 impl Digests {
-    /// The digests of this [`domain`].
-    pub fn new(domain: &str) -> Self {
+    /// The digests with this key: a [`domain`], or a secret.
+    pub fn new(key: &str) -> Self {
         // HMAC accepts keys of any length, so there always is one.
-        Self(Hmac::new_from_slice(domain.as_bytes()).ok())
+        Self(Hmac::new_from_slice(key.as_bytes()).ok())
     }
 
     /// As [`of_api_key`].
@@ -118,7 +118,7 @@ impl Digests {
     }
 
     /// The first `bytes` bytes of an HMAC-SHA-256 of `text`, in hexadecimal.
-    fn digest(&self, text: &str, bytes: usize) -> String {
+    pub fn digest(&self, text: &str, bytes: usize) -> String {
         // What is returned otherwise would reveal nothing either.
         let Some(mut mac) = self.0.clone() else {
             return UNKNOWN_ADDRESS.to_owned();
@@ -128,14 +128,15 @@ impl Digests {
     }
 }
 
-/// Does not show the domain.
+/// Does not show the key.
 impl fmt::Debug for Digests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Digests").finish_non_exhaustive()
     }
 }
 
-/// The subject of an API key: the first 128 bits of an HMAC-SHA-256 of the key, in hexadecimal.
+/// The subject of an API key where there is no secret: the first 128 bits of an HMAC-SHA-256 of the
+/// key, in hexadecimal.
 ///
 /// `domain` separates the digests of different deployments: see [`domain`].
 ///
@@ -147,34 +148,6 @@ impl fmt::Debug for Digests {
 /// ```
 pub fn of_api_key(key: &str, domain: &str) -> String {
     Digests::new(domain).of_api_key(key)
-}
-
-/// The subject of a user whom a verified token names: 128 bits in hexadecimal, as for an API key.
-/// No API key has the same digest, so nobody can count as a user by sending the user's name as a
-/// key.
-///
-/// ```
-/// # use omnitrade_edge::engine::subject::{domain, of_api_key, of_user};
-/// let domain = domain("ot");
-/// assert_eq!(of_user("alice", &domain).len(), 32);
-/// assert_ne!(of_user("alice", &domain), of_api_key("alice", &domain));
-/// ```
-pub fn of_user(name: &str, domain: &str) -> String {
-    Digests::new(&format!("{domain}:user")).digest(name, 16)
-}
-
-/// A name for the state under `key` that may be shown to the client: the first 64 bits of an
-/// HMAC-SHA-256 of `key`, in hexadecimal. The name is the same in all isolates and at all times,
-/// and it reveals neither the subject nor the key.
-///
-/// ```
-/// # use omnitrade_edge::engine::subject::partition;
-/// let name = partition("ot:l:per-ip:192.0.2.7");
-/// assert_eq!((name.len(), &name), (16, &partition("ot:l:per-ip:192.0.2.7")));
-/// assert_ne!(name, partition("ot:l:per-client:192.0.2.7"));
-/// ```
-pub fn partition(key: &str) -> String {
-    Digests::new("omnitrade-edge:1:partition").digest(key, 8)
 }
 
 /// The HMAC domain of a deployment's digests. The prefix of its keys in Redis identifies the

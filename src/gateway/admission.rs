@@ -8,8 +8,7 @@ use crate::clock::Timestamp;
 use crate::config::{By, Keys};
 use crate::engine::limit::{Bucket, Buckets, Charge, Role, Source};
 use crate::engine::limit_fields::{self, Style};
-use crate::engine::subject;
-use crate::identity::{Client, Holder};
+use crate::identity::{Client, ClientDigests, Holder};
 use crate::limiter::{Check, LimitMemory, LimitView, Reason, Refusal, Told, told};
 use crate::message::head::Head;
 use crate::store::Reply;
@@ -27,7 +26,8 @@ pub struct Admission {
     /// Why the request is refused, if it is.
     refusal: Option<Box<Refusal>>,
     style: Style,
-    partition_key: bool,
+    /// What names buckets to clients, if they are told.
+    partitions: Option<Rc<ClientDigests>>,
     /// Whether the header that should hold the client's address is there but does not, as far as a
     /// limit counts by it.
     pub odd_address: bool,
@@ -83,14 +83,14 @@ impl Admission {
         }
         // If no limit depends on the API key, its record is not needed.
         let depends = charges.iter().any(|charge| !charge.is_settled());
-        let record = client.record().filter(|_| depends);
+        let record = depends.then(|| client.record()).flatten();
         Self {
             check: Check::new(charges, record, memory, now),
             limits,
             decided_at: now,
             refusal: None,
             style: plan.headers,
-            partition_key: plan.partition_key,
+            partitions: plan.partition_key.then(|| Rc::clone(&plan.digests)),
             odd_address: client.has_odd_address(),
         }
     }
@@ -103,7 +103,7 @@ impl Admission {
             decided_at: now,
             refusal: None,
             style: Style::None,
-            partition_key: false,
+            partitions: None,
             odd_address: false,
         }
     }
@@ -208,7 +208,8 @@ impl Admission {
         let told = seen.filter(|(_, seen)| {
             !matches!(self.style, Style::Draft7 | Style::Legacy) || seen.role == Role::Enforce
         });
-        let partition = |key| self.partition_key.then(|| subject::partition(key));
+        let partitions = self.partitions.as_ref();
+        let partition = |key| partitions.map(|digests| digests.of_bucket(key));
         let told = told.map(|(name, seen)| (name, seen, partition(seen.key)));
         let told: Vec<_> = told.collect();
         let items = told

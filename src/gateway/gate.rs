@@ -1,11 +1,13 @@
 //! The gate of one isolate: its configuration and what it remembers.
 
+use std::rc::Rc;
+
 use crate::cache::CacheMemory;
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
 use crate::engine::http_cache::Target;
 use crate::error::Error;
-use crate::identity::{AdminToken, Identities, KeyReply};
+use crate::identity::{AdminToken, ClientDigests, Identities, KeyReply, KeySecrets};
 use crate::limiter::LimitMemory;
 use crate::message::body::Body;
 use crate::message::head::Head;
@@ -56,11 +58,7 @@ impl<B: Body> Gate<B> {
             },
             limits,
             cache: CacheMemory::new(&config.redis.key_prefix, config.cache, seed),
-            identities: config
-                .client
-                .jwt
-                .as_ref()
-                .map(|jwt| Identities::new(jwt.claims(), &config.redis.key_prefix)),
+            identities: identities(&plan),
             plan,
             admin_token: None,
             notes: Vec::new(),
@@ -75,6 +73,15 @@ impl<B: Body> Gate<B> {
     #[must_use]
     pub fn with_admin_token(mut self, token: Option<AdminToken>) -> Self {
         self.admin_token = token;
+        self
+    }
+
+    /// The gate with secrets in the digests that stand for API keys, users and buckets.
+    #[must_use]
+    pub fn with_key_secrets(mut self, secrets: KeySecrets) -> Self {
+        let digests = ClientDigests::new(&self.plan.store.key_prefix, secrets);
+        self.plan.digests = Rc::new(digests);
+        self.identities = identities(&self.plan);
         self
     }
 
@@ -190,6 +197,12 @@ impl<B: Body> Gate<B> {
     pub fn take_notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
     }
+}
+
+/// Whom tokens stand for, if the plan says that they are verified.
+fn identities(plan: &Plan) -> Option<Identities> {
+    let jwt = plan.client.jwt.as_ref()?;
+    Some(Identities::new(jwt.claims(), Rc::clone(&plan.digests)))
 }
 
 /// How many different lasting failures are remembered as told. There are some ten texts for some

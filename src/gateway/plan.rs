@@ -11,9 +11,9 @@ use crate::engine::limit_fields;
 use crate::engine::route::Pattern;
 use crate::engine::router::Router;
 use crate::engine::sort::sort_by;
-use crate::engine::subject::{Digests, domain};
 
 use crate::cache::CachePlan;
+use crate::identity::{ClientDigests, KeySecrets};
 use crate::message::outbound::OutboundPlan;
 
 /// The resolved configuration.
@@ -25,8 +25,8 @@ pub struct Plan {
     pub client: config::Client,
     /// How the store is used.
     pub store: config::Store,
-    /// What API keys are digested with.
-    pub digests: Digests,
+    /// What stands for clients.
+    pub digests: Rc<ClientDigests>,
     /// The version of the headers that tell clients their limits.
     pub headers: config::Style,
     /// Whether these headers name the bucket that the client counts in, which only draft-10 has a
@@ -179,7 +179,10 @@ impl Plan {
             origin: config.origin.clone(),
             client: config.client.clone(),
             store: config.redis.clone(),
-            digests: Digests::new(&domain(&config.redis.key_prefix)),
+            digests: Rc::new(ClientDigests::new(
+                &config.redis.key_prefix,
+                KeySecrets::default(),
+            )),
             headers: config.headers,
             partition_key: config.partition_key && config.headers == config::Style::Draft10,
             outbound: OutboundPlan {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::config::{self, Keys};
 use crate::engine::http_cache::is_exact;
-use crate::engine::registry::record_key;
-use crate::engine::subject::{self, Digests};
+use crate::engine::registry::{RecordNames, record_key};
+use crate::engine::subject;
 use crate::message::head::{Head, bearer};
 
+use super::digests::ClientDigests;
 use super::tokens::Holder;
 
 /// The client that sent a request. Its address and the digest of its key are computed only if
@@ -17,7 +18,7 @@ use super::tokens::Holder;
 pub struct Client<'a, H> {
     rules: &'a config::Client,
     key_prefix: &'a str,
-    digests: &'a Digests,
+    digests: &'a ClientDigests,
     head: &'a H,
     api_key: Option<Cow<'a, str>>,
     /// Whom the client's token stands for.
@@ -35,7 +36,7 @@ impl<'a, H: Head> Client<'a, H> {
     pub fn new(
         rules: &'a config::Client,
         key_prefix: &'a str,
-        digests: &'a Digests,
+        digests: &'a ClientDigests,
         head: &'a H,
         holder: Option<Arc<Holder>>,
     ) -> Self {
@@ -67,12 +68,19 @@ impl<'a, H: Head> Client<'a, H> {
         Some(self.digest.get_or_insert_with(digest).clone())
     }
 
-    /// The store's key of the record of its API key, if only registered keys count.
-    pub fn record(&mut self) -> Option<String> {
-        match self.rules.keys {
-            Keys::Any => None,
-            Keys::Registered => Some(record_key(self.key_prefix, &self.digest()?)),
+    /// Where the store may have the record of its API key, if only registered keys count.
+    pub fn record(&mut self) -> Option<RecordNames> {
+        if self.rules.keys == Keys::Any {
+            return None;
         }
+        let current = record_key(self.key_prefix, &self.digest()?);
+        let previous = self
+            .digests
+            .previous_of_api_key(self.api_key.as_ref()?.trim());
+        Some(RecordNames {
+            current,
+            previous: previous.map(|digest| record_key(self.key_prefix, &digest)),
+        })
     }
 
     /// The subject of its address.

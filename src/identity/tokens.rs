@@ -1,14 +1,15 @@
 //! Whom the tokens of requests stand for.
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::engine::jwt::{Claims, Key, Token};
 use crate::engine::recent::Recent;
-use crate::engine::subject::{self, Digests};
 
+use super::digests::ClientDigests;
 use super::issuer_keys::{IssuerKeys, KeyReply};
 
 /// How many tokens an isolate remembers of each kind. Those that do not verify are kept apart, so
@@ -32,10 +33,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub struct Identities {
     /// What a token has to claim.
     claims: Claims,
-    /// The HMAC domain of digests.
-    domain: String,
-    /// What tokens are digested with.
-    digests: Digests,
+    digests: Rc<ClientDigests>,
     keys: IssuerKeys,
     /// Whether a token has come that the keys may verify. Before that nobody needs them.
     needs_keys: bool,
@@ -101,13 +99,11 @@ impl fmt::Debug for Verification {
 }
 
 impl Identities {
-    /// Remembers nothing yet. Tokens have to claim what `claims` says; `key_prefix` is that of the
-    /// store's keys.
-    pub fn new(claims: Claims, key_prefix: &str) -> Self {
+    /// Remembers nothing yet. Tokens have to claim what `claims` says.
+    pub fn new(claims: Claims, digests: Rc<ClientDigests>) -> Self {
         Self {
             claims,
-            digests: Digests::new(&subject::domain(key_prefix)),
-            domain: subject::domain(key_prefix),
+            digests,
             keys: IssuerKeys::default(),
             needs_keys: false,
             known: Recent::new(TOKENS),
@@ -139,7 +135,7 @@ impl Identities {
         match keys {
             Some(keys) if !keys.is_empty() => Finding::Verify(Box::new(Verification {
                 holder: Arc::new(Holder {
-                    subject: subject::of_user(&user.name, &self.domain),
+                    subject: self.digests.of_user(&user.name),
                     plan: user.plan,
                 }),
                 digest,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::engine::limit::{Bucket, Charge, OnFailure, Quota, Role, Source, Verdict};
-use crate::engine::registry::Standing;
+use crate::engine::registry::{RecordNames, Standing};
 
 use super::memory::LimitMemory;
 use crate::store::{Ask, Link, Outcome, Reply};
@@ -24,7 +24,7 @@ pub use refusal::Refusal;
 pub struct Check {
     slots: Vec<LimitCheck>,
     /// The store's record of the client's API key, if only registered keys count.
-    record: Option<String>,
+    record: Option<RecordNames>,
     standing: Standing,
     /// Whether `standing` is recent enough to act upon without asking the store.
     standing_known: bool,
@@ -51,11 +51,13 @@ impl Check {
     /// only registered keys count.
     pub fn new(
         charges: Vec<Charge>,
-        record: Option<String>,
+        record: Option<RecordNames>,
         memory: &LimitMemory,
         now: Timestamp,
     ) -> Self {
-        let known = record.as_ref().and_then(|key| memory.standing(key, now));
+        let known = record
+            .as_ref()
+            .and_then(|names| memory.standing(&names.current, now));
         let (standing, standing_known) = match known {
             Some((standing, recent)) => (standing.clone(), recent),
             None => (Standing::Unregistered, record.is_none()),
@@ -191,7 +193,7 @@ impl Check {
         if let (Some(record), false) = (&self.record, self.asked.is_empty()) {
             self.standing = reply.standing.clone();
             self.standing_known = true;
-            memory.learn_standing(record, self.standing.clone(), now);
+            memory.learn_standing(&record.current, self.standing.clone(), now);
         }
         let asked = std::mem::take(&mut self.asked);
         for (n, said) in asked.into_iter().zip(reply.limits.drain(..)) {

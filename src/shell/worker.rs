@@ -11,7 +11,7 @@ use web_sys::{Request, Response};
 use crate::config::{Config, ConfigError, ConfigProblem};
 use crate::error::Error;
 use crate::gateway::Problem;
-use crate::identity::AdminToken;
+use crate::identity::{AdminToken, KeySecrets};
 use crate::redis::{Options, RestClient};
 use crate::shell::FetchTransport;
 
@@ -39,6 +39,7 @@ struct Bindings {
     config: Result<Config, ConfigError>,
     store: Result<Option<Store>, ConfigError>,
     admin_token: Option<AdminToken>,
+    key_secrets: Result<KeySecrets, ConfigError>,
     /// The names of the bindings with white space around their values.
     spaced: Vec<&'static str>,
     /// What is told of failures of the store.
@@ -60,7 +61,8 @@ pub fn problems() -> Vec<ConfigProblem> {
         let bindings = bindings.as_ref();
         let config = bindings.and_then(|bindings| bindings.config.as_ref().err());
         let store = bindings.and_then(|bindings| bindings.store.as_ref().err());
-        let errors = config.into_iter().chain(store);
+        let secrets = bindings.and_then(|bindings| bindings.key_secrets.as_ref().err());
+        let errors = config.into_iter().chain(store).chain(secrets);
         errors.flat_map(ConfigError::problems).cloned().collect()
     })
 }
@@ -106,6 +108,7 @@ fn start() -> Option<Rc<Isolate>> {
         config,
         store,
         admin_token,
+        key_secrets,
         spaced,
         listener,
     } = BINDINGS.take()?;
@@ -122,21 +125,28 @@ fn start() -> Option<Rc<Isolate>> {
         ));
     }
     let store = store.inspect_err(log).ok();
-    Isolate::new(&config?, store?, admin_token, listener)
+    let key_secrets = key_secrets.inspect_err(log).ok();
+    let (config, store, key_secrets) = (config?, store?, key_secrets?);
+    if let Some(advice) = key_secrets.advice(&config).filter(|_| store.is_some()) {
+        log_warning(&format!("configuration: {advice}"));
+    }
+    Isolate::new(&config, store, admin_token, key_secrets, listener)
         .inspect_err(log)
         .ok()
 }
 
 impl Bindings {
     fn read(env: &JsValue, built: Option<&str>, listener: Option<Function>) -> Self {
-        let (given, spaced) = trimmed(env, [STORE[0], STORE[1], ORIGIN]);
-        let [url, token, origin] = given;
+        let names = [STORE[0], STORE[1], ORIGIN, SECRETS[0], SECRETS[1]];
+        let (given, spaced) = trimmed(env, names);
+        let [url, token, origin, secret, previous] = given;
         let config = config(env, built, origin.as_deref());
         let given = [url, token];
         Self {
             store: store(given, config.as_ref().ok()),
             config,
             admin_token: admin_token(env),
+            key_secrets: key_secrets(env, [secret, previous]),
             spaced,
             listener,
         }
@@ -160,6 +170,9 @@ fn config(env: &JsValue, built: Option<&str>, origin: Option<&str>) -> Result<Co
 
 /// The names of the bindings of the store: its address and its token.
 const STORE: [&str; 2] = ["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"];
+
+/// The names of the bindings of the secrets in digests.
+const SECRETS: [&str; 2] = [KeySecrets::CURRENT, KeySecrets::PREVIOUS];
 
 /// The name of the binding that takes the place of the origin in the configuration.
 const ORIGIN: &str = "EDGE_ORIGIN";
@@ -215,6 +228,17 @@ fn trimmed<const N: usize>(
         (!trimmed.is_empty()).then(|| trimmed.to_owned())
     });
     (given, spaced)
+}
+
+/// The secrets of the digests that stand for API keys and users. A binding that is no text, such as
+/// one of the Secrets Store, is an error: without a secret, the digests would be others.
+fn key_secrets(env: &JsValue, given: [Option<String>; 2]) -> Result<KeySecrets, ConfigError> {
+    let is_other = |name: &&str| binding(env, name).is_some_and(|value| !value.is_string());
+    if let Some(name) = SECRETS.iter().find(is_other) {
+        return Err(ConfigError::of(name, "expected a text"));
+    }
+    let [current, previous] = given;
+    KeySecrets::read(current.as_deref(), previous.as_deref())
 }
 
 /// The token for the protected admin pages, which do not exist without it.

@@ -2,7 +2,7 @@
 -- permits may be lent ahead, whether the client's key is registered, what the cache holds, and, if
 -- the entry is missing or stale, whether this caller is the one to refresh it.
 --
--- KEYS  states of limits, the record of a key, the entry, its refresh lease and its epochs; ARGV
+-- KEYS  states of limits, the records of a key, the entry, its refresh lease and its epochs; ARGV
 --       says which is which
 -- ARGV  1  the caller's clock, Unix ms
 --       2  n, the number of limits
@@ -11,7 +11,8 @@
 --       5  1: report too how far the caller's clock is off (costs one TIME)
 --       6  an id of this call, by which a repeat of it is recognised
 --       7  how long after the call a repeat can arrive, ms
---       8  which of KEYS is the record of the client's API key; 0: keys need no record
+--       8  which of KEYS can be the record of the client's API key, "5" or "5 6": the first that is
+--          one counts. 0: keys need no record
 --       9  which of KEYS is the entry; its lease is the next one, followed by its epochs. 0: the
 --          cache is not asked
 --       10 how many epochs the entry has
@@ -92,7 +93,7 @@ local LONGEST_STATE, IDS = 400, 36
 
 local mine, n, tolerance = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local id, horizon = ARGV[6], tonumber(ARGV[7])
-local record_at, entry_at = tonumber(ARGV[8]), tonumber(ARGV[9])
+local entry_at = tonumber(ARGV[9])
 
 local real
 local function server_time()
@@ -143,9 +144,9 @@ end
 
 local values = redis.call('MGET', unpack(KEYS))
 local plan = false
-if record_at > 0 then
-  local record = values[record_at]
-  plan = record and (record == '1' and '' or match(record, '^1 ([%w._-]+)$')) or false
+for at in gmatch(ARGV[8], '%d+') do
+  local record = values[at + 0]
+  plan = plan or record and (record == '1' and '' or match(record, '^1 ([%w._-]+)$')) or false
 end
 
 local limits, unreadable = {}, 0

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::clock::{Timestamp, millis};
 use crate::engine::limit::sliding_window::{Cut, TOLERANCE};
 use crate::engine::limit::{Buckets, Charge, Lend, Receipt};
+use crate::engine::registry::RecordNames;
 use crate::redis::Script;
 
 use super::lua::script;
@@ -127,10 +128,16 @@ impl Ask {
         self.set(1, self.limits.to_string());
     }
 
-    /// Asks whether the client's API key is registered. `key` is the key of its record.
-    pub fn record(&mut self, key: &str) {
-        self.keys.push(key.to_owned());
-        self.set(7, self.keys.len().to_string());
+    /// Asks whether the client's API key is registered: whether there is a record of one of these
+    /// names. If there are two, the current one counts.
+    pub fn record(&mut self, names: &RecordNames) {
+        self.keys.push(names.current.clone());
+        let mut places = self.keys.len().to_string();
+        if let Some(previous) = &names.previous {
+            self.keys.push(previous.clone());
+            let _ = write!(places, " {}", self.keys.len());
+        }
+        self.set(7, places);
     }
 
     /// Adds the question of the cache.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::engine::limit::sliding_window::{Cut, State};
 use omnitrade_edge::engine::limit::{Bucket, Buckets, Charge, Lend, Receipt, Role};
+use omnitrade_edge::engine::registry::RecordNames;
 use omnitrade_edge::store::{Ask, EntryQuery, Outcome};
 use proptest::prelude::*;
 
@@ -17,6 +18,9 @@ use crate::rig::{limit, limit_ms, limits, lookup, nothing, verdict};
 use crate::virtual_time::Store;
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+/// The name of a key's record, and the one under the previous secret.
+const NAMES: [&str; 2] = ["ot:k:x", "ot:k:y"];
 
 /// A limit that a trace asks about.
 #[derive(Debug, Clone)]
@@ -46,7 +50,10 @@ struct Step {
     early: u64,
     purged: bool,
     known: bool,
-    record: Option<&'static str>,
+    /// A record that is written before: its name and its text.
+    record: Option<(&'static str, &'static str)>,
+    /// Whether the call asks for the record under the previous name, too.
+    rotates: bool,
     time: bool,
     /// One item for each time that the call is sent again: the last argument of that sending.
     again: Vec<bool>,
@@ -148,7 +155,11 @@ fn trace() -> impl Strategy<Value = (Vec<Limit>, Vec<Step>)> {
             2 => (0_u64..20_000).prop_map(|fresh| Some(Some(fresh))),
         ];
         let words = ["1", "1 pro", "1 free", "1 other", "2 pro", ""];
-        let record = prop::option::weighted(0.2, prop::sample::select(words.to_vec()));
+        let record = (
+            prop::sample::select(NAMES.to_vec()),
+            prop::sample::select(words.to_vec()),
+        );
+        let record = prop::option::weighted(0.2, record);
         let again = prop_oneof![
             6 => Just(vec![]),
             1 => prop::collection::vec(any::<bool>(), 1..3),
@@ -179,6 +190,7 @@ fn trace() -> impl Strategy<Value = (Vec<Limit>, Vec<Step>)> {
                 purged: looks.2,
                 known: looks.3,
                 record,
+                rotates: time % 2 == 1,
                 time: time < 20,
                 again,
             },
@@ -238,7 +250,10 @@ fn call(all: &[Limit], step: &Step, receipts: &[Receipt], now: Timestamp) -> Ask
             }
         }
     }
-    ask.record("ot:k:x");
+    ask.record(&RecordNames {
+        current: NAMES[0].to_owned(),
+        previous: step.rotates.then(|| NAMES[1].to_owned()),
+    });
     if step.which >> 3 == 1 {
         let lease_for = step.refreshes.then_some(Duration::from_secs(10));
         ask.look_up(&EntryQuery {
@@ -274,8 +289,8 @@ fn the_script_says_and_stores_what_the_model_does() {
             if step.purged {
                 store.set("e", "a1");
             }
-            if let Some(text) = step.record {
-                store.set("ot:k:x", text);
+            if let Some((name, text)) = step.record {
+                store.set(name, text);
             }
             let ask = call(&all, &step, &receipts, store.now);
             let first = store.ask(&ask, false).map_err(TestCaseError::fail)?;

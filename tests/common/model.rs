@@ -175,8 +175,11 @@ impl ModelStore {
         assert_eq!(Duration::from_millis(number(2)), TOLERANCE);
         assert_eq!(args.len(), 12 + count * 14);
         let (id, horizon) = (args[5].as_str(), Duration::from_millis(number(6)));
-        let record = (place(7) > 0).then(|| self.text(&keys[place(7) - 1]).unwrap_or_default());
-        let plan = record.and_then(Registration::parse).map(|r| r.plan);
+        let mut records = args[7].split(' ').filter_map(|place| {
+            let place: usize = place.parse().expect("a number");
+            self.text(&keys[place.checked_sub(1)?])
+        });
+        let plan = records.find_map(Registration::parse).map(|r| r.plan);
         let mut unreadable = 0;
         let mut limits: Vec<_> = (0..count)
             .map(|n| {

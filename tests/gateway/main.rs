@@ -39,6 +39,7 @@ mod purge;
 mod purge_page;
 mod rig;
 mod rules;
+mod secrets;
 mod sizes;
 mod stale;
 mod styles;

@@ -11,7 +11,7 @@ use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::config::Config;
 use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::gateway::{After, Context, Gate, Handoff, Relay, Respond, Step};
-use omnitrade_edge::identity::{AdminToken, Outcome, Verification};
+use omnitrade_edge::identity::{AdminToken, KeySecrets, Outcome, Verification};
 use omnitrade_edge::limiter::Work;
 use omnitrade_edge::message::body::BodyError;
 use omnitrade_edge::message::forward::Failure;
@@ -127,6 +127,12 @@ impl Rig {
     pub fn another_isolate(&mut self) {
         self.isolates += 1;
         self.gate = gate(&self.config, true, self.isolates);
+    }
+
+    /// The same, with these secrets in its digests.
+    pub fn another_isolate_with(&mut self, secrets: KeySecrets) {
+        self.isolates += 1;
+        self.gate = gate(&self.config, true, self.isolates).with_key_secrets(secrets);
     }
 
     /// Another isolate with its own memory. The test moves the store between the two.

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use omnitrade_edge::gateway::Step;
-use omnitrade_edge::identity::KeyReply;
+use omnitrade_edge::identity::{ClientDigests, KeyReply, KeySecrets};
 use serde_json::{Value, json};
 
 use crate::rig::{Rig, START, Seen, get};
@@ -151,6 +151,27 @@ fn the_next_token_of_a_user_counts_in_the_same_bucket() {
         ask(&token("a", json!({ "sub": "dora", "plan": "none" }))),
         (5, 4)
     );
+}
+
+#[test]
+fn with_a_secret_the_store_gets_no_digest_of_a_user_that_can_be_guessed() {
+    let secret = KeySecrets::read(Some("of at least 16 characters"), None).unwrap();
+    let [open, closed] = [KeySecrets::default(), secret.clone()]
+        .map(|secrets| ClientDigests::new("ot", secrets).of_user("alice"));
+    for (secrets, expected) in [(KeySecrets::default(), open), (secret, closed)] {
+        let mut rig = verifying("any");
+        rig.another_isolate_with(secrets);
+        first_token(&mut rig);
+        let now = rig.shown();
+        assert_eq!(rig.gate.take_key_fetch(now).as_deref(), Some(KEYS));
+        rig.gate.keys_fetched(Some(&keys(&["a"])), now);
+        let alice = token("a", json!({}));
+        assert_eq!(
+            told(&with(&mut rig, "/user", &[("authorization", &alice)])),
+            (5, 4)
+        );
+        assert_eq!(rig.asks[0].keys, [format!("ot:l:user:{expected}")]);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::identity::KeySecrets;
 
 fn at(ms: u64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + ms)
@@ -26,13 +27,17 @@ fn keys(ids: &[&str]) -> KeyReply {
     }
 }
 
+fn digests() -> Rc<ClientDigests> {
+    Rc::new(ClientDigests::new("ot", KeySecrets::default()))
+}
+
 fn identities() -> Identities {
     let claims = Claims {
         user: "sub".to_owned(),
         plan: Some("plan".to_owned()),
         ..Claims::default()
     };
-    let mut identities = Identities::new(claims, "ot");
+    let mut identities = Identities::new(claims, digests());
     assert!(!identities.begin_fetch(at(0)), "nobody needs the keys yet");
     let _ = find(&mut identities, &token("a", "first", 600, 0), 0);
     identities
@@ -149,10 +154,7 @@ fn while_the_keys_cannot_be_fetched_tokens_count_by_digest() {
     assert!(identities.fetched(None, at(1)).is_err(), "told once");
     let first = holder(find(&mut identities, &one, 2)).unwrap();
     assert_ne!(first, holder(find(&mut identities, &other, 2)).unwrap());
-    assert_eq!(
-        first.subject,
-        subject::of_api_key(&one, &subject::domain("ot"))
-    );
+    assert_eq!(first.subject, digests().of_api_key(&one));
     assert!(identities.begin_fetch(at(2_000)));
     assert_eq!(
         identities.fetched(None, at(2_001)),

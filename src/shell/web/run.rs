@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
 use crate::error::Error;
 use crate::gateway::{After, BodyRequest, Context, Gate, Handoff, Problem, Relay, Respond, Step};
-use crate::identity::AdminToken;
+use crate::identity::{AdminToken, KeySecrets};
 use crate::limiter::Work;
 use crate::message::body::BodyError;
 use crate::message::forward::Failure;
@@ -67,11 +67,14 @@ impl Isolate {
         config: &Config,
         store: Option<Store>,
         admin_token: Option<AdminToken>,
+        key_secrets: KeySecrets,
         listener: Option<Function>,
     ) -> Result<Rc<Self>, ConfigError> {
-        let gate = Gate::new(config, store.is_some(), Math::random().to_bits())?;
+        let gate = Gate::new(config, store.is_some(), Math::random().to_bits())?
+            .with_admin_token(admin_token)
+            .with_key_secrets(key_secrets);
         Ok(Rc::new(Self {
-            gate: RefCell::new(gate.with_admin_token(admin_token)),
+            gate: RefCell::new(gate),
             store,
             usual: Rc::new(Usual::of(config)),
             counters: RefCell::default(),
