@@ -44,12 +44,41 @@ impl Registration {
 }
 
 /// The names under which the store may have the record of an API key.
+///
+/// ```
+/// use omnitrade_edge::engine::registry::RecordNames;
+///
+/// let names = RecordNames::new("ot", "0123", None);
+/// assert_eq!((names.current(), names.previous()), ("ot:k:0123", None));
+/// let names = RecordNames::new("ot", "0123", Some("4567"));
+/// assert_eq!((names.current(), names.previous()), ("ot:k:0123", Some("ot:k:4567")));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordNames {
+pub struct RecordNames(String);
+
+impl RecordNames {
+    /// The names by the key's digest, and by the one under the previous secret, if keys that are
+    /// registered under it count.
+    pub fn new(prefix: &str, digest: &str, previous: Option<&str>) -> Self {
+        let mut names = record_key(prefix, digest);
+        if let Some(previous) = previous {
+            names.push(' ');
+            names.push_str(&record_key(prefix, previous));
+        }
+        Self(names)
+    }
+
     /// The name by the key's digest.
-    pub current: String,
-    /// The name by the digest under the previous secret, if keys registered under that one count.
-    pub previous: Option<String>,
+    pub fn current(&self) -> &str {
+        self.0
+            .split_once(' ')
+            .map_or(&self.0, |(current, _)| current)
+    }
+
+    /// The name by the digest under the previous secret.
+    pub fn previous(&self) -> Option<&str> {
+        self.0.split_once(' ').map(|(_, previous)| previous)
+    }
 }
 
 /// Whether a client's API key is registered.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::{self, Keys};
 use crate::engine::http_cache::is_exact;
-use crate::engine::registry::{RecordNames, record_key};
+use crate::engine::registry::RecordNames;
 use crate::engine::subject;
 use crate::message::head::{Head, bearer};
 
@@ -73,14 +73,15 @@ impl<'a, H: Head> Client<'a, H> {
         if self.rules.keys == Keys::Any {
             return None;
         }
-        let current = record_key(self.key_prefix, &self.digest()?);
+        let current = self.digest()?;
         let previous = self
             .digests
             .previous_of_api_key(self.api_key.as_ref()?.trim());
-        Some(RecordNames {
-            current,
-            previous: previous.map(|digest| record_key(self.key_prefix, &digest)),
-        })
+        Some(RecordNames::new(
+            self.key_prefix,
+            &current,
+            previous.as_deref(),
+        ))
     }
 
     /// The subject of its address.

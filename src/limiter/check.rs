@@ -57,7 +57,7 @@ impl Check {
     ) -> Self {
         let known = record
             .as_ref()
-            .and_then(|names| memory.standing(&names.current, now));
+            .and_then(|names| memory.standing(names.current(), now));
         let (standing, standing_known) = match known {
             Some((standing, recent)) => (standing.clone(), recent),
             None => (Standing::Unregistered, record.is_none()),
@@ -193,7 +193,7 @@ impl Check {
         if let (Some(record), false) = (&self.record, self.asked.is_empty()) {
             self.standing = reply.standing.clone();
             self.standing_known = true;
-            memory.learn_standing(&record.current, self.standing.clone(), now);
+            memory.learn_standing(record.current(), self.standing.clone(), now);
         }
         let asked = std::mem::take(&mut self.asked);
         for (n, said) in asked.into_iter().zip(reply.limits.drain(..)) {

@@ -234,7 +234,7 @@ fn trimmed<const N: usize>(
 /// one of the Secrets Store, is an error: without a secret, the digests would be others.
 fn key_secrets(env: &JsValue, given: [Option<String>; 2]) -> Result<KeySecrets, ConfigError> {
     let is_other = |name: &&str| binding(env, name).is_some_and(|value| !value.is_string());
-    if let Some(name) = SECRETS.iter().find(is_other) {
+    if let Some(name) = SECRETS.into_iter().find(is_other) {
         return Err(ConfigError::of(name, "expected a text"));
     }
     let [current, previous] = given;

@@ -131,10 +131,10 @@ impl Ask {
     /// Asks whether the client's API key is registered: whether there is a record of one of these
     /// names. If there are two, the current one counts.
     pub fn record(&mut self, names: &RecordNames) {
-        self.keys.push(names.current.clone());
+        self.keys.push(names.current().to_owned());
         let mut places = self.keys.len().to_string();
-        if let Some(previous) = &names.previous {
-            self.keys.push(previous.clone());
+        if let Some(previous) = names.previous() {
+            self.keys.push(previous.to_owned());
             let _ = write!(places, " {}", self.keys.len());
         }
         self.set(7, places);

@@ -250,10 +250,7 @@ fn call(all: &[Limit], step: &Step, receipts: &[Receipt], now: Timestamp) -> Ask
             }
         }
     }
-    ask.record(&RecordNames {
-        current: NAMES[0].to_owned(),
-        previous: step.rotates.then(|| NAMES[1].to_owned()),
-    });
+    ask.record(&RecordNames::new("ot", "x", step.rotates.then_some("y")));
     if step.which >> 3 == 1 {
         let lease_for = step.refreshes.then_some(Duration::from_secs(10));
         ask.look_up(&EntryQuery {

@@ -15,3 +15,4 @@ mod keys;
 mod purge;
 mod rig;
 mod rights;
+mod secrets;

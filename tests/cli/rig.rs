@@ -41,6 +41,8 @@ impl Folder {
             .current_dir(self.0.path())
             .env_remove("UPSTASH_REDIS_REST_URL")
             .env_remove("UPSTASH_REDIS_REST_TOKEN")
+            .env_remove("EDGE_KEY_SECRET")
+            .env_remove("EDGE_KEY_SECRET_PREVIOUS")
             .env_remove("CLOUDFLARE_ENV");
         program
     }
@@ -118,6 +120,26 @@ impl Rig {
     /// Runs the command on the store, with this input.
     pub fn run_with(&self, args: &[&str], stdin: &str) -> Done {
         self.run_at(self.rest.url(), TOKEN, args, stdin)
+    }
+
+    /// Runs the command on the store, with the current secret and the previous one in its
+    /// environment.
+    pub fn run_under(&self, secrets: [Option<&str>; 2], args: &[&str], stdin: &str) -> Done {
+        let mut program = self.folder.program(&[&[self.command], args].concat());
+        program
+            .env("UPSTASH_REDIS_REST_URL", self.rest.url())
+            .env("UPSTASH_REDIS_REST_TOKEN", TOKEN);
+        let names = ["EDGE_KEY_SECRET", "EDGE_KEY_SECRET_PREVIOUS"];
+        for (name, secret) in names.into_iter().zip(secrets) {
+            if let Some(secret) = secret {
+                program.env(name, secret);
+            }
+        }
+        let done = self.folder.run(program, stdin);
+        for secret in secrets.into_iter().flatten().filter(|s| s.len() > 8) {
+            assert!(!format!("{done:?}").contains(secret), "{done:?}");
+        }
+        done
     }
 
     /// Runs another command on the store.

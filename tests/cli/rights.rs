@@ -104,6 +104,10 @@ async fn the_documented_rights_suffice_and_none_is_too_many() {
     assert_eq!(rig.run(&["list"]).ok().stdout.lines().count(), 1);
     rig.run_with(&["revoke", "--key-stdin"], key.trim_end())
         .ok();
+    rig.run(&["add"]).ok();
+    let secrets = [Some("of at least 16 characters"), Some("none")];
+    let moved = rig.run_under(secrets, &["rotate"], "").ok();
+    assert_eq!(moved.stdout, "moved 1 key\n");
     let id = rig.run(&["add"]).ok().stderr;
     let id = id.split([' ', ':']).nth(1).unwrap().to_owned();
     rig.run(&["revoke", &id]).ok();

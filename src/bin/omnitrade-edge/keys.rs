@@ -1,11 +1,14 @@
-//! `keys`: registers API keys, lists the registered ones and revokes them.
+//! `keys`: registers API keys, lists the registered ones, revokes them, and moves them to another
+//! secret.
 //!
 //! [`Place`] finds the store that the gate uses, [`registry`] changes it. A key ([`secret`]) is
-//! printed only once, when it is made; its digest is stored, shown and queried instead.
+//! printed only once, when it is made; its digest is stored, shown and queried instead. The secrets
+//! in the digests come from the environment, under the names that the gate's bindings have.
 
 mod date;
 mod entry;
 mod registry;
+mod seal;
 mod secret;
 
 use std::collections::BTreeSet;
@@ -16,18 +19,22 @@ use std::time::Duration;
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::config::{Config, parse_duration};
 use omnitrade_edge::engine::registry::is_plan;
+use omnitrade_edge::identity::KeySecrets;
 use omnitrade_edge::redis::Token;
 use serde_json::json;
 
 use crate::Failure;
 use crate::place::Place;
-use registry::{Listed, Registry, Terms, id};
+use registry::{Listed, Registry, Rotated, Terms, Under, id};
 use secret::ApiKey;
 
 /// Register API keys, list the registered ones, and revoke them
 ///
 /// With `client.keys = "registered"` the gate accepts an API key only if it is registered. The keys
 /// are registered in the gate's own store, which gets only their digests, never the keys.
+///
+/// The digests are made with the secret in the environment variable `EDGE_KEY_SECRET`, which must be
+/// the gate's. While the gate has an `EDGE_KEY_SECRET_PREVIOUS`, set that, too.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(subcommand)]
@@ -39,6 +46,7 @@ enum Verb {
     Add(Add),
     List(List),
     Revoke(Revoke),
+    Rotate(Rotate),
 }
 
 /// Make an API key, register it, and print it, once
@@ -95,6 +103,18 @@ struct Revoke {
     place: Place,
 }
 
+/// Move all keys from the previous secret to the current one
+///
+/// Do this once every gate has both secrets; after it `EDGE_KEY_SECRET_PREVIOUS` is not needed any
+/// more. If keys are registered without a secret, `EDGE_KEY_SECRET_PREVIOUS` is `none`.
+#[derive(Debug, clap::Args)]
+struct Rotate {
+    #[command(flatten)]
+    access: Access,
+    #[command(flatten)]
+    place: Place,
+}
+
 /// The options for access to the store.
 #[derive(clap::Args)]
 struct Access {
@@ -114,10 +134,28 @@ impl fmt::Debug for Access {
 }
 
 impl Access {
-    fn registry(&self, place: &Place, config: Option<&Config>) -> Result<Registry, Failure> {
+    fn registry(
+        &self,
+        place: &Place,
+        config: Option<&Config>,
+        secrets: KeySecrets,
+    ) -> Result<Registry, Failure> {
         let (store, prefix) = place.open(&self.url, &self.token, config)?;
-        Ok(Registry::new(store, prefix))
+        Ok(Registry::new(store, prefix, secrets))
     }
+}
+
+/// The secrets in the environment. They are no options, so that `ps` never shows them.
+fn secrets() -> Result<KeySecrets, Failure> {
+    let read = |name: &str| match std::env::var(name) {
+        Ok(text) => Ok(Some(text)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(_) => Err(Failure::Usage(format!("{name}: expected a text in UTF-8"))),
+    };
+    let current = read(KeySecrets::CURRENT)?;
+    let previous = read(KeySecrets::PREVIOUS)?;
+    let secrets = KeySecrets::read(current.as_deref(), previous.as_deref());
+    secrets.map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// Runs the command.
@@ -131,6 +169,7 @@ pub fn run(options: Options) -> Result<(), Failure> {
                 Verb::Add(options) => add(options).await,
                 Verb::List(options) => list(&options).await,
                 Verb::Revoke(options) => revoke(options).await,
+                Verb::Rotate(options) => rotate(&options).await,
             }
         })
 }
@@ -140,18 +179,25 @@ async fn add(options: Add) -> Result<(), Failure> {
     if let (Some(plan), Some(config)) = (&options.plan, &config) {
         known_plan(plan, config)?;
     }
-    let registry = options.access.registry(&options.place, config.as_ref())?;
+    let secrets = secrets()?;
+    let note = match secrets.current() {
+        Some(_) => "",
+        None => ", without a secret (EDGE_KEY_SECRET is not set)",
+    };
+    let registry = options
+        .access
+        .registry(&options.place, config.as_ref(), secrets)?;
     let key = match options.key_stdin {
         true => ApiKey::from_stdin()?,
         false => ApiKey::random()?,
     };
-    let digest = registry.digest(&key);
     let terms = Terms {
         plan: options.plan,
         name: options.name,
         valid_for: options.valid_for,
     };
-    let added = registry.add(&digest, terms).await?;
+    let added = registry.add(&key, terms).await?;
+    let digest = registry.digest(&key);
     let id = id(&digest);
     if !options.key_stdin {
         crate::print(&format!("{}\n", key.reveal())).map_err(|error| {
@@ -167,7 +213,10 @@ async fn add(options: Add) -> Result<(), Failure> {
     };
     let until = date::rfc3339(added.until);
     // The exit code reports success too, in case stderr is closed.
-    let _ = writeln!(std::io::stderr(), "{done} {id}: {plan}, until {until}");
+    let _ = writeln!(
+        std::io::stderr(),
+        "{done} {id}: {plan}, until {until}{note}"
+    );
     Ok(())
 }
 
@@ -175,9 +224,10 @@ async fn list(options: &List) -> Result<(), Failure> {
     let config = options.place.config(None)?;
     let listed = options
         .access
-        .registry(&options.place, config.as_ref())?
+        .registry(&options.place, config.as_ref(), secrets()?)?
         .list()
         .await?;
+    remark(&listed);
     let text = match options.json {
         true => as_json(&listed),
         false => as_lines(&listed),
@@ -188,14 +238,67 @@ async fn list(options: &List) -> Result<(), Failure> {
 async fn revoke(options: Revoke) -> Result<(), Failure> {
     let start = options.id.as_deref().map(id_start).transpose()?;
     let config = options.place.config(None)?;
-    let registry = options.access.registry(&options.place, config.as_ref())?;
+    let registry = options
+        .access
+        .registry(&options.place, config.as_ref(), secrets()?)?;
     let digest = match start {
-        Some(start) => registry.find(&start).await?,
-        None => registry.digest(&ApiKey::from_stdin()?),
+        Some(start) => {
+            let digest = registry.find(&start).await?;
+            registry.revoke_digest(&digest).await?;
+            digest
+        }
+        None => {
+            let key = ApiKey::from_stdin()?;
+            registry.revoke(&key).await?;
+            registry.digest(&key)
+        }
     };
-    registry.revoke(&digest).await?;
     print(&format!("revoked {}\n", id(&digest)))
 }
+
+async fn rotate(options: &Rotate) -> Result<(), Failure> {
+    let config = options.place.config(None)?;
+    let secrets = secrets()?;
+    if secrets.current().is_none() {
+        let message = "expected the secret that the keys are moved to, found nothing";
+        let name = KeySecrets::CURRENT;
+        return Err(Failure::Usage(format!("{name}: {message}")));
+    }
+    if !secrets.has_previous() {
+        let message = "expected another secret than EDGE_KEY_SECRET: the one that keys are \
+                       registered under, or \"none\"";
+        let name = KeySecrets::PREVIOUS;
+        return Err(Failure::Usage(format!("{name}: {message}")));
+    }
+    let registry = options
+        .access
+        .registry(&options.place, config.as_ref(), secrets)?;
+    let Rotated { moved, others } = registry.rotate().await?;
+    if others > 0 {
+        tracing::warn!("{others} {OTHERS}");
+    }
+    let keys = if moved == 1 { "key" } else { "keys" };
+    print(&format!("moved {moved} {keys}\n"))
+}
+
+/// Says which keys a gate with these secrets does not count, and which will have to be moved.
+fn remark(listed: &[Listed]) {
+    let count = |under| listed.iter().filter(|key| key.under == under).count();
+    let (previous, others) = (count(Under::Previous), count(Under::Other));
+    if previous > 0 {
+        tracing::info!(
+            "{previous} of the keys listed are registered under the previous secret: `keys rotate` \
+             moves them to the current one"
+        );
+    }
+    if others > 0 {
+        tracing::warn!("{others} {OTHERS}");
+    }
+}
+
+/// What is said of keys that are registered under neither secret.
+const OTHERS: &str = "of the keys are registered under neither EDGE_KEY_SECRET nor \
+     EDGE_KEY_SECRET_PREVIOUS, so a gate with these secrets does not count them";
 
 fn print(text: &str) -> Result<(), Failure> {
     crate::print(text).map_err(|error| Failure::Runtime(format!("cannot print: {error}")))
@@ -223,6 +326,11 @@ fn as_json(listed: &[Listed]) -> String {
                 "id": id(&key.digest),
                 "digest": key.digest,
                 "plan": key.plan,
+                "secret": match key.under {
+                    Under::Current => "current",
+                    Under::Previous => "previous",
+                    Under::Other => "other",
+                },
                 "name": key.entry.name,
                 "added": key.entry.added,
                 "until": key.entry.until,

@@ -12,6 +12,10 @@ pub struct Entry {
     pub added: u64,
     /// When the registration ends, in milliseconds since 1970.
     pub until: u64,
+    /// The key's digest without a secret, sealed with the secret in its digest
+    /// ([`seal`](super::seal::seal)); `None` if there is no secret in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<String>,
 }
 
 impl Entry {
@@ -100,6 +104,7 @@ mod tests {
     fn what_is_written_is_read() {
         for name in [None, Some("Acme \"Ltd\"".to_owned())] {
             let entry = Entry {
+                sealed: name.clone(),
                 name,
                 added: 1,
                 until: u64::MAX,

@@ -10,10 +10,12 @@ use std::time::Duration;
 use omnitrade_edge::clock::Timestamp;
 use omnitrade_edge::engine::registry::{Registration, index_key, record_key};
 use omnitrade_edge::error::{Error, ErrorKind};
+use omnitrade_edge::identity::{Age, ClientDigests, KeySecret, KeySecrets};
 use omnitrade_edge::redis::{Command, Script, Value};
 use tracing::warn;
 
 use super::entry::Entry;
+use super::seal::{open, seal};
 use super::secret::ApiKey;
 use crate::Failure;
 use crate::place::{Store, store_failure};
@@ -23,6 +25,8 @@ use crate::place::{Store, store_failure};
 pub struct Registry {
     client: Store,
     prefix: String,
+    secrets: KeySecrets,
+    digests: ClientDigests,
 }
 
 /// The details of a registration.
@@ -54,50 +58,80 @@ pub struct Listed {
     pub digest: String,
     /// Its plan, as the gate sees it.
     pub plan: Option<String>,
+    /// Which secret its digest is made with.
+    pub under: Under,
     /// The entry of the key in the index.
     pub entry: Entry,
 }
 
+/// Which secret the digest of a registered key is made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Under {
+    /// The current one, or none if there is none.
+    Current,
+    /// The previous one, or none if keys were registered without one.
+    Previous,
+    /// Another one, or none: with these secrets a gate does not count the key.
+    Other,
+}
+
+/// What a rotation did.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rotated {
+    /// How many keys have another digest now.
+    pub moved: u64,
+    /// How many could not be moved, because their digests are made with another secret than the
+    /// previous one.
+    pub others: usize,
+}
+
 impl Registry {
-    /// The registry whose key names start with `prefix`.
-    pub const fn new(client: Store, prefix: String) -> Self {
-        Self { client, prefix }
+    /// The registry whose key names start with `prefix`, of a gate with these secrets.
+    pub fn new(client: Store, prefix: String, secrets: KeySecrets) -> Self {
+        Self {
+            client,
+            digests: ClientDigests::new(&prefix, secrets.clone()),
+            prefix,
+            secrets,
+        }
     }
 
-    /// The digest of a key in this deployment.
+    /// The digest under which a key is registered.
     pub fn digest(&self, key: &ApiKey) -> String {
-        key.digest(&self.prefix)
+        self.digests.of_api_key(key.reveal())
     }
 
-    /// Registers a key, or renews it. The index lives longer than every key in it.
+    /// Registers a key, or renews it, and moves it from the previous secret to the current one. The
+    /// index lives longer than every key in it.
     ///
     /// Times are the store's, because records expire by its clock.
     ///
     /// # Errors
     ///
     /// [`Failure::Runtime`], which says so if the key may have been registered nevertheless.
-    pub async fn add(&self, digest: &str, terms: Terms) -> Result<Added, Failure> {
-        let (record, index) = (record_key(&self.prefix, digest), index_key(&self.prefix));
-        let asked = [
-            Command::new("TIME"),
-            Command::new("GET").arg(&record),
-            Command::new("HGET").arg(&index).arg(digest),
-        ];
-        let [time, before, entry] = self.pipeline(asked).await?;
-        let now = server_time(&time).ok_or_else(strange)?;
-        let before = before.as_str().and_then(Registration::parse);
-        let known = before.as_ref().and_then(|_| Entry::parse(entry.as_str()?));
+    pub async fn add(&self, key: &ApiKey, terms: Terms) -> Result<Added, Failure> {
+        let (digest, index) = (self.digest(key), index_key(&self.prefix));
+        let previous = self.digests.previous_of_api_key(key.reveal());
+        let now = self.command(&Command::new("TIME")).await?;
+        let now = server_time(&now).ok_or_else(strange)?;
+        let mut before = self.registered(&digest).await?;
+        if let (None, Some(previous)) = (&before, &previous) {
+            before = self.registered(previous).await?;
+        }
 
         let renewed = before.is_some();
+        let (old, known) = before.unwrap_or_default();
         let registration = Registration {
-            plan: terms.plan.or_else(|| before?.plan),
+            plan: terms.plan.or(old.plan),
         };
         let until = now + terms.valid_for;
         let added = known.as_ref().map_or(now.as_millis(), |entry| entry.added);
+        let plain = self.digests.plain(key.reveal());
         let entry = Entry {
             name: terms.name.or_else(|| known?.name),
             added,
             until: until.as_millis(),
+            sealed: self.sealed(&digest, &plain)?,
         };
         let expiry = |when| {
             Command::new("PEXPIREAT")
@@ -105,21 +139,24 @@ impl Registry {
                 .arg(until.as_millis())
                 .arg(when)
         };
-        let transaction = [
+        let mut transaction = vec![
             Command::new("SET")
-                .arg(&record)
+                .arg(&record_key(&self.prefix, &digest))
                 .arg(&registration.to_text())
                 .arg("PXAT")
                 .arg(until.as_millis()),
             Command::new("HSET")
                 .arg(&index)
-                .arg(digest)
+                .arg(&digest)
                 .arg(&entry.to_text().ok_or_else(strange)?),
             // A new index has no expiry, which GT would treat as the latest of all.
             expiry("NX"),
             expiry("GT"),
         ];
-        self.multi(transaction).await.map_err(|error| {
+        if let Some(previous) = previous {
+            transaction.extend(self.removal(&[previous]));
+        }
+        self.multi(&transaction).await.map_err(|error| {
             let unsure = match error.may_have_run() {
                 true => "; the key may be registered all the same, see `keys list`",
                 false => "",
@@ -133,6 +170,63 @@ impl Registry {
         })
     }
 
+    /// The registration under a digest and its entry in the index, if that can be read.
+    async fn registered(
+        &self,
+        digest: &str,
+    ) -> Result<Option<(Registration, Option<Entry>)>, Failure> {
+        let asked = [
+            Command::new("GET").arg(&record_key(&self.prefix, digest)),
+            Command::new("HGET")
+                .arg(&index_key(&self.prefix))
+                .arg(digest),
+        ];
+        let replies = self.client.pipeline(&asked).await;
+        let [record, entry] = replies
+            .and_then(all)
+            .map_err(|error| store_failure(&error))?;
+        let registration = record.as_str().and_then(Registration::parse);
+        Ok(registration.map(|it| (it, entry.as_str().and_then(Entry::parse))))
+    }
+
+    /// The commands that remove keys.
+    fn removal(&self, digests: &[String]) -> [Command; 2] {
+        let records = digests.iter().map(|of| record_key(&self.prefix, of));
+        let records: Vec<_> = records.collect();
+        [
+            Command::new("DEL").args(&records),
+            Command::new("HDEL")
+                .arg(&index_key(&self.prefix))
+                .args(digests),
+        ]
+    }
+
+    /// What an entry keeps of the digest that a key has without a secret.
+    fn sealed(&self, digest: &str, plain: &str) -> Result<Option<String>, Failure> {
+        let secret = self.secrets.current();
+        secret.map(|secret| seal(secret, digest, plain)).transpose()
+    }
+
+    /// Which secret a digest is made with, and the digest that the key has without one, as far as
+    /// these secrets tell.
+    fn opened(&self, digest: &str, entry: &Entry) -> (Under, Option<String>) {
+        let open = |secret: Option<&KeySecret>| match (secret, &entry.sealed) {
+            (None, None) => Some(digest.to_owned()),
+            (Some(secret), Some(sealed)) => open(secret, digest, sealed),
+            _ => None,
+        };
+        for (age, secret) in self.secrets.all() {
+            if let Some(plain) = open(secret) {
+                let under = match age {
+                    Age::Current => Under::Current,
+                    Age::Previous => Under::Previous,
+                };
+                return (under, Some(plain));
+            }
+        }
+        (Under::Other, open(None))
+    }
+
     /// The registered keys, the oldest first. Removes keys from the index that are no longer
     /// registered.
     ///
@@ -140,10 +234,33 @@ impl Registry {
     ///
     /// [`Failure::Runtime`] if the store cannot be read.
     pub async fn list(&self) -> Result<Vec<Listed>, Failure> {
+        let (mut listed, mut gone) = (Vec::new(), Vec::new());
+        for (digest, entry, record) in self.all().await? {
+            let registration = record.as_str().and_then(Registration::parse);
+            match (registration, entry.as_deref().and_then(Entry::parse)) {
+                _ if record.is_null() => gone.push(digest),
+                (Some(Registration { plan }), Some(entry)) => listed.push(Listed {
+                    under: self.opened(&digest, &entry).0,
+                    digest,
+                    plan,
+                    entry,
+                }),
+                _ => warn!("{}: what is stored is not understood", id(&digest)),
+            }
+        }
+        for gone in gone.chunks(CHUNK) {
+            self.prune(gone).await;
+        }
+        listed.sort_by(|a, b| (a.entry.added, &a.digest).cmp(&(b.entry.added, &b.digest)));
+        Ok(listed)
+    }
+
+    /// The digests in the index, with their entries and their records as they are stored.
+    async fn all(&self) -> Result<Vec<(String, Option<String>, Value)>, Failure> {
         let index = Command::new("HGETALL").arg(&index_key(&self.prefix));
         let pairs = self.command(&index).await?;
         let pairs = pairs.as_array().ok_or_else(strange)?;
-        let (mut listed, mut gone) = (Vec::new(), Vec::new());
+        let mut found = Vec::new();
         for chunk in pairs.chunks(2 * CHUNK) {
             let entries: Vec<_> = chunk.chunks_exact(2).filter_map(as_entry).collect();
             let names = entries
@@ -155,24 +272,68 @@ impl Registry {
             }
             let records = self.command(&Command::new("MGET").args(&names)).await?;
             let records = records.into_array().ok_or_else(strange)?;
-            for ((digest, entry), record) in entries.into_iter().zip(records) {
-                let registration = record.as_str().and_then(Registration::parse);
-                match (registration, entry) {
-                    _ if record.is_null() => gone.push(digest),
-                    (Some(Registration { plan }), Some(entry)) => listed.push(Listed {
-                        digest,
-                        plan,
-                        entry,
-                    }),
-                    _ => warn!("{}: what is stored is not understood", id(&digest)),
+            let both = entries.into_iter().zip(records);
+            found.extend(both.map(|((digest, entry), record)| (digest, entry, record)));
+        }
+        Ok(found)
+    }
+
+    /// Gives all keys that are registered under the previous secret the digests that they have under
+    /// the current one. A key that is revoked or renewed meanwhile is left as it is then.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Runtime`] if the store fails; some keys may have been moved then, and what is left
+    /// can be moved later.
+    pub async fn rotate(&self) -> Result<Rotated, Failure> {
+        let (mut moves, mut others) = (Vec::new(), 0);
+        for (digest, text, record) in self.all().await? {
+            let entry = text.as_deref().and_then(Entry::parse);
+            let (Some(text), Some(entry), false) = (text, entry, record.is_null()) else {
+                continue;
+            };
+            match self.opened(&digest, &entry) {
+                (Under::Current, _) => {}
+                (Under::Previous, Some(plain)) if entry.until <= LATEST => {
+                    moves.push(self.moved(digest, text, entry, &plain)?);
                 }
+                _ => others += 1,
             }
         }
-        for gone in gone.chunks(CHUNK) {
-            self.prune(gone).await;
+        let mut moved = 0;
+        for chunk in moves.chunks(CHUNK / 4) {
+            let names = chunk.iter().flat_map(|[old, _, new, ..]| [old, new]);
+            let names = names.map(|digest| record_key(&self.prefix, digest));
+            let index = std::iter::once(index_key(&self.prefix));
+            let names: Vec<_> = index.chain(names).collect();
+            let words = chunk.iter().flatten();
+            let script = Script::new(MOVE);
+            let done = self.client.script(&script, &names, words).await;
+            let done = done.map_err(|error| {
+                Failure::Runtime(format!(
+                    "{error}; some keys may have been moved, so do it again"
+                ))
+            })?;
+            moved += u64::try_from(done.as_int().ok_or_else(strange)?).unwrap_or_default();
         }
-        listed.sort_by(|a, b| (a.entry.added, &a.digest).cmp(&(b.entry.added, &b.digest)));
-        Ok(listed)
+        Ok(Rotated { moved, others })
+    }
+
+    /// What [`MOVE`] takes to move a key to the current secret.
+    fn moved(
+        &self,
+        digest: String,
+        text: String,
+        entry: Entry,
+        plain: &str,
+    ) -> Result<[String; 5], Failure> {
+        let secret = self.secrets.current();
+        let new = secret.map_or_else(|| plain.to_owned(), |of| of.digest(plain, DIGEST / 2));
+        let until = entry.until.to_string();
+        let sealed = self.sealed(&new, plain)?;
+        let entry = Entry { sealed, ..entry };
+        let entry = entry.to_text().ok_or_else(strange)?;
+        Ok([digest, text, new, entry, until])
     }
 
     /// The digest of the one registered key whose digest starts with `start`.
@@ -204,25 +365,53 @@ impl Registry {
         }
     }
 
-    /// Revokes a registered key.
+    /// Revokes a registered key, under all secrets.
     ///
     /// # Errors
     ///
-    /// [`Failure::Runtime`] if the key was not registered, or the store failed.
-    pub async fn revoke(&self, digest: &str) -> Result<(), Failure> {
-        let transaction = [
-            Command::new("DEL").arg(&record_key(&self.prefix, digest)),
-            Command::new("HDEL")
-                .arg(&index_key(&self.prefix))
-                .arg(digest),
-        ];
-        // Removing a key twice does no harm.
-        let transaction = transaction.map(|command| command.idempotent(true));
-        let [records, _] = self
-            .multi(transaction)
+    /// As [`revoke_all`](Self::revoke_all).
+    pub async fn revoke(&self, key: &ApiKey) -> Result<(), Failure> {
+        self.revoke_all(self.digests_of(&self.digests.plain(key.reveal())))
             .await
-            .map_err(|error| store_failure(&error))?;
-        match records.as_int() {
+    }
+
+    /// Revokes the key that is registered under a digest, under all secrets with which it may be
+    /// registered, too, as far as its entry tells.
+    ///
+    /// # Errors
+    ///
+    /// As [`revoke_all`](Self::revoke_all), and if the store cannot be read.
+    pub async fn revoke_digest(&self, digest: &str) -> Result<(), Failure> {
+        let entry = Command::new("HGET")
+            .arg(&index_key(&self.prefix))
+            .arg(digest);
+        let entry = self.command(&entry).await?;
+        let entry = entry.as_str().and_then(Entry::parse);
+        let plain = entry.and_then(|entry| self.opened(digest, &entry).1);
+        let mut digests = plain.map_or_else(Vec::new, |plain| self.digests_of(&plain));
+        digests.push(digest.to_owned());
+        self.revoke_all(digests).await
+    }
+
+    /// Every digest under which a key may be registered. `plain`: the one without a secret.
+    fn digests_of(&self, plain: &str) -> Vec<String> {
+        let with = |(_, secret): (Age, Option<&KeySecret>)| Some(secret?.digest(plain, DIGEST / 2));
+        let with = self.secrets.all().filter_map(with);
+        with.chain([plain.to_owned()]).collect()
+    }
+
+    /// Removes the registrations under these digests.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Runtime`] if there was none, or the store failed.
+    async fn revoke_all(&self, digests: Vec<String>) -> Result<(), Failure> {
+        // Removing a key twice does no harm.
+        let transaction = self.removal(&digests);
+        let transaction = transaction.map(|command| command.idempotent(true));
+        let replies = self.multi(&transaction).await;
+        let replies = replies.map_err(|error| store_failure(&error))?;
+        match replies.first().and_then(Value::as_int) {
             Some(0) => Err(no_such_key()),
             _ => Ok(()),
         }
@@ -252,16 +441,8 @@ impl Registry {
         reply.map_err(|error| store_failure(&error))
     }
 
-    async fn pipeline<const N: usize>(
-        &self,
-        commands: [Command; N],
-    ) -> Result<[Value; N], Failure> {
-        let replies = self.client.pipeline(&commands).await;
-        replies.and_then(all).map_err(|error| store_failure(&error))
-    }
-
-    async fn multi<const N: usize>(&self, commands: [Command; N]) -> Result<[Value; N], Error> {
-        self.client.multi(&commands).await.and_then(all)
+    async fn multi(&self, commands: &[Command]) -> Result<Vec<Value>, Error> {
+        self.client.multi(commands).await?.into_iter().collect()
     }
 }
 
@@ -278,11 +459,11 @@ fn all<const N: usize>(replies: Vec<Result<Value, Error>>) -> Result<[Value; N],
         .map_err(|_| Error::from(ErrorKind::Protocol))
 }
 
-/// A digest in the index and its entry; the inner `None` if the entry cannot be read.
-fn as_entry(pair: &[Value]) -> Option<(String, Option<Entry>)> {
+/// A digest in the index and its entry; the inner `None` if the entry is no text.
+fn as_entry(pair: &[Value]) -> Option<(String, Option<String>)> {
     let [digest, entry] = pair else { return None };
     let digest = digest.as_str().filter(|digest| is_digest(digest))?;
-    Some((digest.to_owned(), entry.as_str().and_then(Entry::parse)))
+    Some((digest.to_owned(), entry.as_str().map(str::to_owned)))
 }
 
 /// The reply to `TIME`: seconds and microseconds.
@@ -325,6 +506,29 @@ end
 return 0
 ";
 
+/// KEYS: the index, then for each key its record and the record that takes its place. ARGV, for each
+/// key: its digest, its entry, the new ones of both, and until when it is registered.
+const MOVE: &str = "\
+local moved = 0
+for n = 1, #ARGV / 5 do
+  local old, new, a = KEYS[2 * n], KEYS[2 * n + 1], 5 * n - 4
+  local record = redis.call('GET', old)
+  if record and redis.call('HGET', KEYS[1], ARGV[a]) == ARGV[a + 1] then
+    if redis.call('EXISTS', new) == 0 then
+      redis.call('SET', new, record, 'PXAT', ARGV[a + 4])
+      redis.call('HSET', KEYS[1], ARGV[a + 2], ARGV[a + 3])
+    end
+    redis.call('DEL', old)
+    redis.call('HDEL', KEYS[1], ARGV[a])
+    moved = moved + 1
+  end
+end
+return moved
+";
+
+/// The latest end of a registration that the store surely takes, in milliseconds since 1970.
+const LATEST: u64 = 1 << 53;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -354,7 +558,8 @@ mod tests {
         ] {
             assert!(!is_digest(text), "{text}");
         }
-        let pair = [Value::from(digest), Value::from("no JSON")];
+        let pair = [Value::from(digest), Value::from(1)];
         assert_eq!(as_entry(&pair), Some((digest.to_owned(), None)));
+        assert_eq!(as_entry(&["index".into(), "x".into()]), None);
     }
 }

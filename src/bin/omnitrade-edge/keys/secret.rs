@@ -5,7 +5,6 @@ use std::io::Read as _;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use omnitrade_edge::engine::subject;
 
 use crate::Failure;
 
@@ -62,12 +61,6 @@ impl ApiKey {
             return Err("16 to 1024 characters: a shorter key can be guessed");
         }
         Ok(Self(key.into()))
-    }
-
-    /// The digest that stands for the key everywhere, in the deployment whose key names start with
-    /// `prefix`.
-    pub fn digest(&self, prefix: &str) -> String {
-        subject::of_api_key(&self.0, &subject::domain(prefix))
     }
 
     /// The key itself.

@@ -5,10 +5,12 @@ fn listed(digest: &str, plan: Option<&str>, name: Option<&str>) -> Listed {
     Listed {
         digest: digest.to_owned(),
         plan: plan.map(str::to_owned),
+        under: Under::Current,
         entry: Entry {
             name: name.map(str::to_owned),
             added: 0,
             until: 86_400_000,
+            sealed: None,
         },
     }
 }
