@@ -27,8 +27,9 @@ await main(async () => {
 
   const api = await startSampleApi();
   const store = whyNoRedis ? undefined : await startStore();
-  const adminToken = randomUUID();
-  const gate = await startGate({ port: port ?? (await freePort(8787)), origin: api.url, store, adminToken });
+  const [adminToken, keySecret] = [randomUUID(), randomUUID()];
+  const at = { port: port ?? (await freePort(8787)), origin: api.url, store };
+  const gate = await startGate({ ...at, adminToken, keySecret });
 
   const { url } = gate;
   const orderBook = `${url}/api/v1/market-data/orderbook?symbol=bitcoin`;
@@ -38,6 +39,7 @@ await main(async () => {
   sample API   ${api.url}
   store        ${store ? `${store.redis.url}, over REST on ${store.rest.url}` : `none, local mode: ${whyNoRedis}`}
   admin token  ${adminToken}
+  key secret   ${keySecret}
 
   Try, in another terminal:
 
@@ -102,8 +104,9 @@ async function startStore() {
  * @param {string} options.origin
  * @param {{ rest: { url: string, token: string } }} [options.store]
  * @param {string} options.adminToken
+ * @param {string} options.keySecret
  */
-async function startGate({ port, origin, store, adminToken }) {
+async function startGate({ port, origin, store, adminToken, keySecret }) {
   // Imported here, because it exists only after `bootstrap`.
   const { readWranglerConfig } = await import("./lib/wrangler.mjs");
   const { shippedEdge } = await import("./lib/shipped.mjs");
@@ -123,6 +126,7 @@ async function startGate({ port, origin, store, adminToken }) {
   );
   const secrets = {
     EDGE_ADMIN_TOKEN: adminToken,
+    EDGE_KEY_SECRET: keySecret,
     ...(store && { UPSTASH_REDIS_REST_URL: store.rest.url, UPSTASH_REDIS_REST_TOKEN: store.rest.token }),
   };
   writeFileSync(

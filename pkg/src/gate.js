@@ -77,13 +77,15 @@ function contextIn(rest) {
  * @param {GateOptions} options
  * @returns {Settings}
  */
-function settings(config, { redis, adminToken, fetch, onError }) {
+function settings(config, { redis, adminToken, keySecret, previousKeySecret, fetch, onError }) {
   const problems = [];
   const expected = (/** @type {string} */ name, /** @type {string} */ what) =>
     problems.push({ path: `options.${name}`, message: `expected ${what}` });
   if (fetch !== undefined && typeof fetch !== "function") expected("fetch", "a function");
   if (onError !== undefined && typeof onError !== "function") expected("onError", "a function");
-  if (adminToken !== undefined && typeof adminToken !== "string") expected("adminToken", "a text");
+  for (const [name, text] of Object.entries({ adminToken, keySecret, previousKeySecret })) {
+    if (text !== undefined && typeof text !== "string") expected(name, "a text");
+  }
   /** @type {{ url: string, token: string, fetch?: typeof globalThis.fetch } | undefined} */
   const rest = /** @type {any} */ (redis)?.[REST]?.();
   if (redis !== undefined && !rest && (typeof redis?.command !== "function" || typeof redis?.evaluate !== "function")) {
@@ -97,7 +99,12 @@ function settings(config, { redis, adminToken, fetch, onError }) {
   }
   if (problems.length > 0) throw new ConfigError(problems);
   /** @type {Record<string, unknown>} */
-  const env = { EDGE: edge, EDGE_ADMIN_TOKEN: adminToken };
+  const env = {
+    EDGE: edge,
+    EDGE_ADMIN_TOKEN: adminToken,
+    EDGE_KEY_SECRET: keySecret,
+    EDGE_KEY_SECRET_PREVIOUS: previousKeySecret,
+  };
   if (rest) Object.assign(env, { UPSTASH_REDIS_REST_URL: rest.url, UPSTASH_REDIS_REST_TOKEN: rest.token });
   else if (redis) Object.assign(env, { UPSTASH_REDIS_REST_URL: ADDRESS, UPSTASH_REDIS_REST_TOKEN: "-" });
   const listener = onError && listenerOf(onError);
@@ -163,6 +170,12 @@ function fetchOf({ origin, rest, store }) {
   };
 }
 
+/** The names of options that bindings are read from. @type {Record<string, string>} */
+const OPTIONS = {
+  EDGE_KEY_SECRET: "options.keySecret",
+  EDGE_KEY_SECRET_PREVIOUS: "options.previousKeySecret",
+};
+
 /** The most names of one purge, and about the most bytes of its body, as the module takes them. */
 const MOST_NAMES = 100;
 const MOST_BYTES = 60_000;
@@ -181,9 +194,9 @@ class Running {
     if (problems.length > 0) {
       throw new ConfigError(
         Array.from({ length: problems.length / 2 }, (_, n) => {
-          // Its store has these names only for the module.
+          // The options have these names only for the module.
           const path = problems[2 * n].replace(/^UPSTASH_REDIS_REST_.*/, "options.redis");
-          return { path, message: problems[2 * n + 1] };
+          return { path: OPTIONS[path] ?? path, message: problems[2 * n + 1] };
         }),
       );
     }

@@ -7,7 +7,10 @@ import * as platform from "cloudflare:workers";
 import { failed, Instance } from "./instance.js";
 
 /** The bindings that the gate reads. */
-const BINDINGS = [...["EDGE", "EDGE_ORIGIN", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "EDGE_ADMIN_TOKEN"]];
+const BINDINGS = [
+  ...["EDGE", "EDGE_ORIGIN", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "EDGE_ADMIN_TOKEN"],
+  ...["EDGE_KEY_SECRET", "EDGE_KEY_SECRET_PREVIOUS"],
+];
 
 /** @type {PlatformFunctions} */
 const REAL = { fetch, setTimeout, clearTimeout, console, Math, Response };

@@ -7,6 +7,8 @@ export type { GateConfig };
 export interface GateOptions {
   redis?: Store;
   adminToken?: string;
+  /** Goes into the digests of API keys and users: at least 16 random characters. */ keySecret?: string;
+  /** The secret of before, while keys are registered under it; `"none"` if they are without one. */ previousKeySecret?: string;
   /** Calls the origin: a service binding, say. @default globalThis.fetch */ fetch?: (
     request: Request,
   ) => Promise<Response>;

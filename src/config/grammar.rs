@@ -113,7 +113,8 @@ const CLIENT: Shape = Shape::Table(&[
         Is("\"x-api-key\""),
         "The request header that holds the client's API key, or a list of such headers, of which the \
          first one that holds a key counts. Of `authorization` only a `Bearer` token counts. Keys \
-         count by their digests; no key is stored or logged.",
+         count by their digests, into which the secret `EDGE_KEY_SECRET` goes; no key is stored or \
+         logged.",
     ),
     field(
         "jwt",

@@ -48,9 +48,23 @@ test("what is no configuration at all is refused", () => {
   problems(() => createGate(circle));
 });
 
+test("a secret that is too short is told by its option's name, and not shown", () => {
+  const config = { origin: "https://a.example" };
+  for (const name of ["keySecret", "previousKeySecret"]) {
+    const found = problems(() => createGate(config, { [name]: "s3cret-01234567" }));
+    assert.deepEqual(
+      found.map(({ path }) => path),
+      [`options.${name}`],
+    );
+    assert.match(found[0].message, /^expected a random text of at least 16 characters/);
+    assert.ok(!found[0].message.includes("s3cret"));
+  }
+});
+
 test("options that are wrong are told by their names", () => {
   const config = { origin: "https://a.example" };
-  for (const [name, value] of Object.entries({ redis: {}, fetch: 7, onError: "x", adminToken: 1 })) {
+  const wrong = { redis: {}, fetch: 7, onError: "x", adminToken: 1, keySecret: 2, previousKeySecret: {} };
+  for (const [name, value] of Object.entries(wrong)) {
     const found = problems(() => createGate(config, /** @type {any} */ ({ [name]: value })));
     assert.deepEqual(
       found.map(({ path }) => path),

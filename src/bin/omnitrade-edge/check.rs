@@ -11,6 +11,7 @@ use omnitrade_edge::config::{
     By, Client, Config, Jwt, Keys, Limit, Mode, OnFailure, OriginQuota, OriginQuotaOf, Route,
     Sizes, Strategy, Style, format_duration, format_size,
 };
+use omnitrade_edge::identity::{KeySecrets, counts_digests};
 
 use crate::Failure;
 use crate::configuration::{Configurations, nearby, once};
@@ -87,6 +88,14 @@ impl fmt::Display for Summary<'_> {
             store.key_prefix,
             on_failure(store.on_failure)
         )?;
+        if counts_digests(config) {
+            writeln!(
+                out,
+                "secret   {}: set it, or those who can read the store can check guesses of API keys and \
+                 users' names",
+                KeySecrets::CURRENT
+            )?;
+        }
         writeln!(out, "cache    {}", describe_sizes(config.cache))?;
         if let Some(headers) = describe_headers(config) {
             writeln!(out, "headers  {headers}")?;

@@ -187,7 +187,14 @@ const config: GateConfig = {
 };
 // @ts-expect-error: a gate has an origin
 const withoutOrigin: GateConfig = {};
-const gateOptions: GateOptions = { redis, adminToken: "t", fetch: (request) => fetch(request), onError: explain };
+const gateOptions: GateOptions = {
+  redis,
+  adminToken: "t",
+  keySecret: "of at least 16 characters",
+  previousKeySecret: "none",
+  fetch: (request) => fetch(request),
+  onError: explain,
+};
 
 export async function gates(request: Request) {
   const gate: Gate = createGate(config, gateOptions);

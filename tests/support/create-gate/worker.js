@@ -10,7 +10,7 @@ let gate;
 
 /** @param {any} env */
 function make(env) {
-  const { EDGE, EDGE_ORIGIN, EDGE_ADMIN_TOKEN: adminToken, UPSTASH_REDIS_REST_URL, THROUGH_A_STORE } = env;
+  const { EDGE, EDGE_ORIGIN, UPSTASH_REDIS_REST_URL, THROUGH_A_STORE } = env;
   const config = typeof EDGE === "string" ? JSON.parse(EDGE) : EDGE;
   const redis = UPSTASH_REDIS_REST_URL ? Redis.fromEnv(env, { timeout: "60s", retries: 0 }) : undefined;
   // Without what our client has beyond a store.
@@ -20,7 +20,9 @@ function make(env) {
   };
   return createGate(EDGE_ORIGIN ? { ...config, origin: EDGE_ORIGIN } : config, {
     redis: THROUGH_A_STORE ? store : redis,
-    adminToken,
+    adminToken: env.EDGE_ADMIN_TOKEN,
+    keySecret: env.EDGE_KEY_SECRET,
+    previousKeySecret: env.EDGE_KEY_SECRET_PREVIOUS,
   });
 }
 

@@ -52,6 +52,24 @@ fn a_right_configuration_is_told_in_words() {
 }
 
 #[test]
+fn a_secret_is_advised_where_keys_or_users_are_counted() {
+    let of = |by: &str| {
+        summary_of(&format!(
+            "[vars.EDGE]\norigin = 'https://api.example.com'\n\
+             limits = {{ a = {{ by = '{by}', window = '60s', quota = 1 }} }}"
+        ))
+    };
+    let line =
+        "secret   EDGE_KEY_SECRET: set it, or those who can read the store can check guesses";
+    for by in ["client", "api-key", "user"] {
+        assert!(of(by).contains(line), "{}", of(by));
+    }
+    for by in ["ip", "route", "global"] {
+        assert!(!of(by).contains("EDGE_KEY_SECRET"), "{}", of(by));
+    }
+}
+
+#[test]
 fn every_choice_of_the_grammar_has_words() {
     let schema = Config::schema();
     let choices = |pointer: &str| {
