@@ -101,7 +101,7 @@ test("registered keys count through a whole rotation, whoever serves them", asyn
   for (const gate of [during, after]) assert.equal((await told(gate, pro)).q, 5);
 });
 
-test("keys registered without a secret count beside the first one, and are moved", async (t) => {
+test("keys registered without a secret count beside it, and are moved", async (t) => {
   const key = await keys({}, ["add", "--plan", "pro"]);
   const without = await gateWith(t, {});
   assert.equal((await told(without, key)).q, 1_000);

@@ -33,8 +33,8 @@ use secret::ApiKey;
 /// With `client.keys = "registered"` the gate accepts an API key only if it is registered. The keys
 /// are registered in the gate's own store, which gets only their digests, never the keys.
 ///
-/// The digests are made with the secret in the environment variable `EDGE_KEY_SECRET`, which must be
-/// the gate's. While the gate has an `EDGE_KEY_SECRET_PREVIOUS`, set that, too.
+/// The digests are made with the secret in the environment variable `EDGE_KEY_SECRET`, which must
+/// be the gate's. While the gate has an `EDGE_KEY_SECRET_PREVIOUS`, set that, too.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(subcommand)]

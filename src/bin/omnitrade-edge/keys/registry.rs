@@ -278,13 +278,13 @@ impl Registry {
         Ok(found)
     }
 
-    /// Gives all keys that are registered under the previous secret the digests that they have under
-    /// the current one. A key that is revoked or renewed meanwhile is left as it is then.
+    /// Gives all keys that are registered under the previous secret the digests that they have
+    /// under the current one. A key that is revoked or renewed meanwhile is left as it is then.
     ///
     /// # Errors
     ///
-    /// [`Failure::Runtime`] if the store fails; some keys may have been moved then, and what is left
-    /// can be moved later.
+    /// [`Failure::Runtime`] if the store fails; some keys may have been moved then, and what is
+    /// left can be moved later.
     pub async fn rotate(&self) -> Result<Rotated, Failure> {
         let (mut moves, mut others) = (Vec::new(), 0);
         for (digest, text, record) in self.all().await? {
@@ -506,8 +506,8 @@ end
 return 0
 ";
 
-/// KEYS: the index, then for each key its record and the record that takes its place. ARGV, for each
-/// key: its digest, its entry, the new ones of both, and until when it is registered.
+/// KEYS: the index, then for each key its record and the record that takes its place. ARGV, for
+/// each key: its digest, its entry, the new ones of both, and until when it is registered.
 const MOVE: &str = "\
 local moved = 0
 for n = 1, #ARGV / 5 do
