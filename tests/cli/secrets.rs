@@ -270,25 +270,53 @@ async fn a_key_is_revoked_under_every_secret_that_it_is_registered_under() {
 }
 
 #[tokio::test]
-async fn what_changed_meanwhile_is_not_brought_back_by_a_rotation() {
+async fn what_changes_while_a_rotation_runs_stays_as_it_is() {
     let rig = Rig::start("keys");
     let key = add(&rig, OLD_ALONE, &["--plan", "pro"]);
-    let entry = json!(["HGET", "ot:k:index", digest(&key, Some(OLD))]);
-    let entry = rig.redis(entry).await;
-    // The index still has the key, its record is gone: a revocation between the two reads.
-    rig.redis(json!(["DEL", format!("ot:k:{}", digest(&key, Some(OLD)))]))
-        .await;
-    assert_eq!(rotate(&rig, BOTH).stdout, "moved 0 keys\n");
+    let (old, new) = (digest(&key, Some(OLD)), digest(&key, Some(NEW)));
+    let read = json!(["HGET", "ot:k:index", &old]);
+    let entry = rig.redis(read.clone()).await;
+    // What the command sends after it has read this entry.
+    let script = include_str!("../../src/bin/omnitrade-edge/keys/move.lua");
+    let [from, to] = [&old, &new].map(|digest| format!("ot:k:{digest}"));
+    let entry = entry.as_str().unwrap();
+    let call = json!([
+        "EVAL",
+        script,
+        "3",
+        "ot:k:index",
+        from,
+        to,
+        old,
+        entry,
+        new,
+        "{}",
+        "4102444800000"
+    ]);
+
+    // The key is renewed meanwhile.
+    renew(&rig, OLD_ALONE, &key, &["--plan", "free"]);
+    assert_eq!(rig.redis(call.clone()).await, 0);
+    assert_eq!(record(&rig, &key, Some(OLD)).await, "1 free");
     assert_eq!(record(&rig, &key, Some(NEW)).await, Value::Null);
-    // Registered anew under the new secret, it keeps these terms when the old record is moved.
-    renew(&rig, NEW_ALONE, &key, &["--plan", "free"]);
-    let old = digest(&key, Some(OLD));
-    rig.redis(json!(["SET", format!("ot:k:{old}"), "1 pro", "EX", 60]))
-        .await;
+    // It is revoked: first its record goes, then its entry.
     rig.redis(json!(["HSET", "ot:k:index", &old, entry])).await;
-    assert_eq!(rotate(&rig, BOTH).stdout, "moved 1 key\n");
-    assert_eq!(record(&rig, &key, Some(NEW)).await, "1 free");
-    assert_eq!(list(&rig, NEW_ALONE).len(), 1);
+    let before = rig.redis(json!(["GETDEL", from])).await;
+    assert_eq!(rig.redis(call.clone()).await, 0);
+    rig.redis(json!(["SET", format!("ot:k:{old}"), before, "EX", 60]))
+        .await;
+    rig.redis(json!(["HDEL", "ot:k:index", &old])).await;
+    assert_eq!(rig.redis(call.clone()).await, 0);
+    assert_eq!(record(&rig, &key, Some(NEW)).await, Value::Null);
+    // It is registered under the new secret: these terms stay.
+    renew(&rig, NEW_ALONE, &key, &["--plan", "max"]);
+    let listed = list(&rig, NEW_ALONE);
+    rig.redis(json!(["HSET", "ot:k:index", &old, entry])).await;
+    assert_eq!(rig.redis(call).await, 1);
+    assert_eq!(record(&rig, &key, Some(NEW)).await, "1 max");
+    assert_eq!(record(&rig, &key, Some(OLD)).await, Value::Null);
+    assert_eq!(list(&rig, NEW_ALONE), listed);
+    assert_eq!(rig.redis(read).await, Value::Null);
 }
 
 #[tokio::test]

@@ -506,25 +506,8 @@ end
 return 0
 ";
 
-/// KEYS: the index, then for each key its record and the record that takes its place. ARGV, for
-/// each key: its digest, its entry, the new ones of both, and until when it is registered.
-const MOVE: &str = "\
-local moved = 0
-for n = 1, #ARGV / 5 do
-  local old, new, a = KEYS[2 * n], KEYS[2 * n + 1], 5 * n - 4
-  local record = redis.call('GET', old)
-  if record and redis.call('HGET', KEYS[1], ARGV[a]) == ARGV[a + 1] then
-    if redis.call('EXISTS', new) == 0 then
-      redis.call('SET', new, record, 'PXAT', ARGV[a + 4])
-      redis.call('HSET', KEYS[1], ARGV[a + 2], ARGV[a + 3])
-    end
-    redis.call('DEL', old)
-    redis.call('HDEL', KEYS[1], ARGV[a])
-    moved = moved + 1
-  end
-end
-return moved
-";
+/// The script by which keys are moved.
+const MOVE: &str = include_str!("move.lua");
 
 /// The latest end of a registration that the store surely takes, in milliseconds since 1970.
 const LATEST: u64 = 1 << 53;
