@@ -22,6 +22,8 @@ mod from_value;
 mod http;
 mod options;
 mod place;
+#[cfg(all(not(target_arch = "wasm32"), feature = "redis-tcp"))]
+mod resp;
 mod rest_client;
 mod retry;
 mod script;
@@ -30,6 +32,8 @@ mod script;
 pub mod tcp;
 #[cfg(all(not(target_arch = "wasm32"), feature = "redis-tcp"))]
 mod tcp_client;
+#[cfg(all(not(target_arch = "wasm32"), feature = "redis-tcp"))]
+mod tcp_options;
 mod value;
 mod wire;
 
@@ -51,5 +55,7 @@ pub use rest_client::RestClient;
 pub use retry::RetryPolicy;
 pub use script::Script;
 #[cfg(all(not(target_arch = "wasm32"), feature = "redis-tcp"))]
-pub use tcp_client::{TcpClient, TcpOptions};
+pub use tcp_client::TcpClient;
+#[cfg(all(not(target_arch = "wasm32"), feature = "redis-tcp"))]
+pub use tcp_options::TcpOptions;
 pub use value::Value;
