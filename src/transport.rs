@@ -64,6 +64,19 @@ pub trait AnyThread {}
 #[cfg(target_arch = "wasm32")]
 impl<T: ?Sized> AnyThread for T {}
 
+/// What may move to another thread. On wasm32, which has one thread here, that is everything.
+#[cfg(not(target_arch = "wasm32"))]
+#[doc(hidden)]
+pub trait Movable: Send {}
+#[cfg(not(target_arch = "wasm32"))]
+impl<T: Send + ?Sized> Movable for T {}
+/// What may move to another thread. On wasm32, which has one thread here, that is everything.
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub trait Movable {}
+#[cfg(target_arch = "wasm32")]
+impl<T: ?Sized> Movable for T {}
+
 /// A transport that any thread may use: what a limiter or a cache needs.
 ///
 /// Its methods box the futures of [`Transport`]. They are written where the transport is known,

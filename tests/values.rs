@@ -108,10 +108,7 @@ impl World {
     }
 
     fn keep(&mut self, process: usize, key: &str, text: &str, rules: &Rules, origin: Origin) {
-        let content = Content {
-            text: text.to_owned(),
-            is_octets: false,
-        };
+        let content = Content::new(text.to_owned(), false);
         let write = self.processes[process].keep(key, content, rules, origin, self.now);
         self.write(write);
     }

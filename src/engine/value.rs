@@ -14,6 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::http_cache::{Tag, checksum, tag_key};
@@ -23,10 +24,23 @@ use crate::clock::Timestamp;
 /// What a value is made of.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Content {
-    /// JSON, or octets in base64.
+    /// JSON, or octets in base64. Empty if the octets are here and were written.
     pub text: String,
     /// Whether it is octets.
     pub is_octets: bool,
+    /// The octets themselves, where callers share them.
+    pub octets: Option<Bytes>,
+}
+
+impl Content {
+    /// JSON, or octets in base64.
+    pub const fn new(text: String, is_octets: bool) -> Self {
+        Self {
+            text,
+            is_octets,
+            octets: None,
+        }
+    }
 }
 
 /// How long a value is used, and with which others it is purged.
@@ -77,12 +91,17 @@ pub enum Use {
 
 impl Entry {
     /// A value that was loaded at `stamp`.
-    pub fn new(content: Content, rules: &Rules, epochs: Option<String>, stamp: Timestamp) -> Self {
+    pub fn new(
+        content: impl Into<Arc<Content>>,
+        rules: &Rules,
+        epochs: Option<String>,
+        stamp: Timestamp,
+    ) -> Self {
         let fresh_until = stamp + rules.ttl;
         let ceiling = rules.stale_if_error.map(|stale| fresh_until + stale);
         let usable_until = fresh_until + rules.stale_while_revalidate;
         Self {
-            content: Arc::new(content),
+            content: content.into(),
             stamp,
             fresh_until,
             usable_until: ceiling.map_or(usable_until, |ceiling| usable_until.min(ceiling)),
@@ -106,7 +125,8 @@ impl Entry {
     pub fn size(&self) -> usize {
         let tags: usize = self.tags.iter().map(String::len).sum();
         let epochs = self.epochs.as_ref().map_or(0, String::len);
-        self.content.text.len() + tags + epochs
+        let octets = self.content.octets.as_ref().map_or(0, Bytes::len);
+        self.content.text.len() + octets + tags + epochs
     }
 
     /// The beginning of its text: if a text in the store begins the same, it is the same value.
@@ -177,10 +197,7 @@ impl Entry {
             return None;
         }
         Some(Self {
-            content: Arc::new(Content {
-                text: content.0.to_owned(),
-                is_octets: content.1,
-            }),
+            content: Content::new(content.0.to_owned(), content.1).into(),
             stamp,
             fresh_until,
             usable_until,
@@ -194,7 +211,8 @@ impl Entry {
 /// Shows only how long it is.
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Content({} bytes)", self.text.len())
+        let octets = self.octets.as_ref().map_or(0, Bytes::len);
+        write!(f, "Content({} bytes)", self.text.len().max(octets))
     }
 }
 
@@ -244,10 +262,7 @@ mod tests {
     }
 
     fn content(text: &str, is_octets: bool) -> Content {
-        Content {
-            text: text.to_owned(),
-            is_octets,
-        }
+        Content::new(text.to_owned(), is_octets)
     }
 
     #[test]

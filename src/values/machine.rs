@@ -5,7 +5,10 @@
 //! for responses. Entries have epochs like those of responses, so a purge is one `SET` for each tag
 //! or key.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use crate::clock::{Timestamp, millis};
 use crate::engine::http_cache::{PURGE_REMEMBERED, Tag, epoch, tag_key};
@@ -16,7 +19,7 @@ use crate::redis::Value;
 use crate::store::{Ask, EntryQuery, Lease, Link, Stored, Write};
 
 /// How long a value in memory is used without asking the store whether it was purged.
-const BELIEVED: Duration = Duration::from_secs(1);
+pub(super) const BELIEVED: Duration = Duration::from_secs(1);
 
 /// How long nobody waits for a value that could not be stored.
 const UNSTORED: Duration = Duration::from_secs(10);
@@ -33,7 +36,11 @@ pub struct Values {
     /// How often something was purged here. What was asked for before the last time is not kept.
     purges: u64,
     lease_for: Duration,
+    /// Reads base64, where octets are remembered as such.
+    read_octets: Option<ReadOctets>,
 }
+
+type ReadOctets = fn(&str) -> Option<Bytes>;
 
 #[derive(Debug, Clone)]
 struct Held {
@@ -150,6 +157,15 @@ impl Values {
             largest: capacity / LARGEST_SHARE,
             purges: 0,
             lease_for,
+            read_octets: None,
+        }
+    }
+
+    /// Remembers octets as such, and not as base64, which this function reads.
+    pub fn reading_octets(self, read: ReadOctets) -> Self {
+        Self {
+            read_octets: Some(read),
+            ..self
         }
     }
 
@@ -233,7 +249,7 @@ impl Values {
             }
             Stored::Entry(text) => {
                 let entry = std::str::from_utf8(&text).ok();
-                let entry = entry.and_then(|text| Entry::decode(text, key));
+                let entry = entry.and_then(|text| self.decode(text, key));
                 // The epochs of other tags say nothing about it.
                 let entry = entry.filter(|entry| {
                     is_other = *entry.tags != *asking.tags;
@@ -315,7 +331,7 @@ impl Values {
     pub fn keep(
         &mut self,
         key: &str,
-        content: Content,
+        content: impl Into<Arc<Content>>,
         rules: &Rules,
         origin: Origin,
         local_now: Timestamp,
@@ -396,7 +412,7 @@ impl Values {
         local_now: Timestamp,
     ) -> Peeked {
         let now = self.link.now(local_now);
-        let Some(entry) = text.as_str().and_then(|text| Entry::decode(text, key)) else {
+        let Some(entry) = text.as_str().and_then(|text| self.decode(text, key)) else {
             self.entries.remove(key);
             return Peeked::Nothing;
         };
@@ -481,7 +497,20 @@ impl Values {
         self.link.allows(now)
     }
 
-    fn hold(&mut self, key: &str, entry: Entry, checked_at: Timestamp) {
+    fn decode(&self, text: &str, key: &str) -> Option<Entry> {
+        let mut entry = Entry::decode(text, key)?;
+        if let Some(read) = self.read_octets.filter(|_| entry.content.is_octets) {
+            let octets = read(&entry.content.text)?;
+            entry.content = written(octets);
+        }
+        Some(entry)
+    }
+
+    fn hold(&mut self, key: &str, mut entry: Entry, checked_at: Timestamp) {
+        let content = &entry.content;
+        if let Some(octets) = content.octets.clone().filter(|_| !content.text.is_empty()) {
+            entry.content = written(octets);
+        }
         let bytes = key.len() + entry.size() + OVERHEAD;
         match u32::try_from(bytes) {
             Ok(weight) if u64::from(weight) <= self.largest => {
@@ -506,6 +535,14 @@ pub enum Peeked {
     Tags(Vec<String>),
     /// There is none that may be used.
     Nothing,
+}
+
+/// Octets of which the text is not needed any more.
+fn written(octets: Bytes) -> Arc<Content> {
+    Arc::new(Content {
+        octets: Some(octets),
+        ..Content::new(String::new(), true)
+    })
 }
 
 fn found(entry: Entry, now: Timestamp) -> Option<Found> {

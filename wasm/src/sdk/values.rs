@@ -219,7 +219,7 @@ pub fn keep(
         stale_if_error: (stale_if_error >= 0.0).then(|| ms(stale_if_error)),
         tags: texts(&tags),
     };
-    let content = Content { text, is_octets };
+    let content = Content::new(text, is_octets);
     let origin = ORIGINS
         .with(|origins| origins.take(origin))
         .unwrap_or_default();

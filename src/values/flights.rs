@@ -1,0 +1,211 @@
+//! Loads under way in this process, for each of which others wait.
+//!
+//! ```text
+//! start ── waits for the store, or for another process ── restart: loads ── end: an outcome
+//!   └──────────────────────────── the leader is dropped ────────────────────── lost
+//! ```
+//!
+//! Nobody waits for longer than until a flight's deadline, so a leader that hangs holds nobody.
+
+// How others wait: woken, or by looking again and again where they must not be woken.
+#[cfg(any(test, target_arch = "wasm32"))]
+mod polled;
+#[cfg(not(target_arch = "wasm32"))]
+mod woken;
+
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::engine::value::Content;
+
+/// Whoever has to look again and again waits for so long first, and then twice as long each time.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// The longest such wait.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// All of them, by their keys.
+#[derive(Default)]
+pub(super) struct Flights(Mutex<HashMap<String, Arc<Flight>>>);
+
+/// One load, and what comes before it.
+pub(super) struct Flight {
+    state: Mutex<State>,
+    /// The error of a load that failed, if it is for all who wait. It has a lock of its own,
+    /// because it is copied by its type's own code.
+    error: Mutex<Option<SharedError>>,
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) type SharedError = Box<dyn Any + Send>;
+#[cfg(target_arch = "wasm32")]
+pub(super) type SharedError = Box<dyn Any>;
+
+struct State {
+    /// Until when it is waited for.
+    until: Timestamp,
+    /// The tags of what it loads.
+    tags: Vec<String>,
+    outcome: Option<Outcome>,
+    waiting: BTreeMap<u64, Waker>,
+}
+
+/// What a flight brings to those who wait for it.
+#[derive(Clone)]
+pub(super) enum Outcome {
+    /// A value, and when the store was asked what was purged, unless it could not be asked.
+    Value(Arc<Content>, Option<Timestamp>),
+    /// The load has failed.
+    Failed,
+    /// It has brought nothing in time, or nothing that others can use: each is to load for itself.
+    Nothing,
+    /// The leader was dropped, or has left the load to another process.
+    Lost,
+}
+
+/// The leader's side of a flight. If it is dropped, the flight is lost.
+pub(super) struct Lead {
+    flights: Arc<Flights>,
+    key: String,
+    flight: Arc<Flight>,
+}
+
+impl Flights {
+    /// The flight to wait for. If there is none, or for who `is_alone`, a new one, which others can
+    /// wait for.
+    pub(super) fn join(
+        self: &Arc<Self>,
+        key: &str,
+        is_alone: bool,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Lead, Arc<Flight>> {
+        let mut flights = self.flights();
+        match flights.get(key) {
+            Some(flight) if !is_alone && now < flight.state().until => Err(Arc::clone(flight)),
+            _ => Ok(self.start_in(&mut flights, key, until)),
+        }
+    }
+
+    /// A new flight in place of one that there may be.
+    pub(super) fn start(self: &Arc<Self>, key: &str, until: Timestamp) -> Lead {
+        self.start_in(&mut self.flights(), key, until)
+    }
+
+    fn start_in(
+        self: &Arc<Self>,
+        flights: &mut HashMap<String, Arc<Flight>>,
+        key: &str,
+        until: Timestamp,
+    ) -> Lead {
+        let flight = Arc::new(Flight::until(until));
+        flights.insert(key.to_owned(), Arc::clone(&flight));
+        Lead {
+            flights: Arc::clone(self),
+            key: key.to_owned(),
+            flight,
+        }
+    }
+
+    /// Whether somebody sees to a key.
+    pub(super) fn has(&self, key: &str, now: Timestamp) -> bool {
+        let flights = self.flights();
+        let flight = flights.get(key);
+        flight.is_some_and(|flight| now < flight.state().until)
+    }
+
+    /// Those who come from now on don't wait for what was begun before these tags and keys were
+    /// purged.
+    pub(super) fn purge(&self, tags: &[String], keys: &[String]) {
+        self.flights().retain(|key, flight| {
+            let has_one = flight.state().tags.iter().any(|tag| tags.contains(tag));
+            !has_one && !keys.contains(key)
+        });
+    }
+
+    fn flights(&self) -> MutexGuard<'_, HashMap<String, Arc<Flight>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lead {
+    /// A load begins.
+    pub(super) fn restart(&self, tags: Vec<String>, until: Timestamp) {
+        let mut state = self.flight.state();
+        state.until = until;
+        state.tags = tags;
+    }
+
+    /// The load is of these tags too.
+    pub(super) fn tag(&self, tags: &[String]) {
+        self.flight.state().tags.extend_from_slice(tags);
+    }
+
+    /// Nobody is to wait any more.
+    pub(super) fn end(self, outcome: Outcome) {
+        self.flight.end(outcome);
+    }
+
+    /// The load has failed with an error that is for all who wait, if it can be copied.
+    pub(super) fn fail(self, error: Option<SharedError>) {
+        *self.flight.error() = error;
+        self.end(Outcome::Failed);
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        self.flight.end(Outcome::Lost);
+        let mut flights = self.flights.flights();
+        let is_this = |flight: &Arc<Flight>| Arc::ptr_eq(flight, &self.flight);
+        if flights.get(&self.key).is_some_and(is_this) {
+            flights.remove(&self.key);
+        }
+    }
+}
+
+impl Flight {
+    const fn until(until: Timestamp) -> Self {
+        Self {
+            state: Mutex::new(State {
+                until,
+                tags: Vec::new(),
+                outcome: None,
+                waiting: BTreeMap::new(),
+            }),
+            error: Mutex::new(None),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn error(&self) -> MutexGuard<'_, Option<SharedError>> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first outcome counts.
+    fn end(&self, outcome: Outcome) {
+        let mut state = self.state();
+        if state.outcome.is_some() {
+            return;
+        }
+        state.outcome = Some(outcome);
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        waiting.into_values().for_each(Waker::wake);
+    }
+
+    /// A copy of the error, if it is of this type.
+    pub(super) fn error_of<E: 'static>(&self, copy: fn(&E) -> E) -> Option<E> {
+        let error = self.error();
+        error.as_ref()?.downcast_ref().map(copy)
+    }
+}
+
+#[cfg(test)]
+mod tests;

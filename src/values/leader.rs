@@ -1,0 +1,413 @@
+//! The caller that sees to a value for all who wait for it: it asks the store, waits for another
+//! process that loads it, or loads it.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::engine::value::{Content, Use};
+use crate::store::{Lease, Write};
+use crate::transport::{BoxFuture, Movable};
+
+use super::codec::Codec;
+use super::common::Common;
+use super::entry::Entry;
+use super::flights::{FIRST_PAUSE, LONGEST_PAUSE, Lead, Outcome, SharedError};
+use super::loading::{Loading, Plan};
+use super::machine::{Found, Origin};
+use super::spawner::{Caught, Payload, Spawner};
+
+/// What a caller wants.
+pub(super) struct Want<T> {
+    pub(super) common: Arc<Common>,
+    pub(super) spawner: Spawner,
+    pub(super) key: String,
+    pub(super) entry: Entry,
+    pub(super) codec: Codec<T>,
+}
+
+/// How it loads that.
+pub(super) struct Loader<T, E> {
+    pub(super) load: Load<T, E>,
+    /// Copies an error for all who wait.
+    pub(super) copy: Option<fn(&E) -> E>,
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) type Load<T, E> = Box<dyn FnOnce(Loading<T>) -> BoxFuture<'static, Result<T, E>> + Send>;
+#[cfg(target_arch = "wasm32")]
+pub(super) type Load<T, E> = Box<dyn FnOnce(Loading<T>) -> BoxFuture<'static, Result<T, E>>>;
+
+/// What it got.
+pub(super) enum Led<T, E> {
+    Value(T),
+    Failed(E),
+    Panicked(Payload),
+    /// The load takes longer than it may. Nobody else waits for it any more.
+    Late(Caught<Result<T, E>>),
+}
+
+/// What is known of a value.
+struct Known<T> {
+    value: T,
+    usable: Use,
+    stale: Stale,
+}
+
+/// A value that is used if it cannot be loaded, until the deadline.
+struct Stale {
+    content: Arc<Content>,
+    until: Timestamp,
+}
+
+/// What was found out about a value.
+struct Looked<T> {
+    turn: Turn,
+    known: Option<Known<T>>,
+    beginning: Beginning,
+}
+
+/// Whose turn it is.
+enum Turn {
+    /// Nobody's: it is fresh.
+    Nobody,
+    /// Another process's, which loads it.
+    Another,
+    Own,
+}
+
+/// What a load begins with.
+struct Beginning {
+    origin: Origin,
+    /// When the store was asked, if it has told.
+    asked: Option<Timestamp>,
+    /// Whether it has lent the refresh lease.
+    holds_lease: bool,
+}
+
+/// How a load ended.
+enum Loaded<T, E> {
+    Value(T, Origin),
+    Failed(E),
+    Panicked(Payload),
+    Late(Caught<Result<T, E>>),
+}
+
+impl<T> Known<T> {
+    fn is_fresh(&self) -> bool {
+        self.usable == Use::Fresh
+    }
+
+    /// Whether it may be used while it is loaded anew.
+    fn is_usable(&self) -> bool {
+        self.usable == Use::WhileRevalidated
+    }
+}
+
+impl<T: Movable + 'static> Want<T> {
+    /// Sees to the value. Another process that loads it is waited for if the caller `is_patient`.
+    pub(super) async fn lead<E: Movable + 'static>(
+        self,
+        loader: Loader<T, E>,
+        lead: Lead,
+        is_patient: bool,
+    ) -> Led<T, E> {
+        let (common, spawner) = (Arc::clone(&self.common), self.spawner.clone());
+        let patience = match is_patient {
+            true => common.load_timeout,
+            false => Duration::ZERO,
+        };
+        let end = common.now() + patience;
+        let mut pause = FIRST_PAUSE;
+        let (known, beginning) = loop {
+            let Looked {
+                turn,
+                known,
+                beginning,
+            } = self.look().await;
+            let waits = matches!(turn, Turn::Another) && common.now() + pause < end;
+            match known {
+                Some(known) if known.is_fresh() || waits && known.is_usable() => {
+                    lead.end(Outcome::Value(known.stale.content, beginning.asked));
+                    return Led::Value(known.value);
+                }
+                _ if waits => {}
+                known => break (known, beginning),
+            }
+            common.place.sleep(pause).await;
+            pause = LONGEST_PAUSE.min(pause * 2);
+        };
+        match known {
+            Some(known) if known.is_usable() && spawner.is_apart() => {
+                let Known { value, stale, .. } = known;
+                let refresh = common.flights.start(&self.key, common.deadline());
+                let content = Arc::clone(&stale.content);
+                lead.end(Outcome::Value(content, beginning.asked));
+                let work = self.load_or_serve(loader, refresh, beginning, Some(stale), true);
+                spawner.later(Box::pin(async { drop(work.await) })).await;
+                Led::Value(value)
+            }
+            known => {
+                let stale = known.map(|known| known.stale);
+                self.load_or_serve(loader, lead, beginning, stale, false)
+                    .await
+            }
+        }
+    }
+
+    /// Loads the value anew in the background, unless another process does so.
+    pub(super) async fn refresh<E: Movable + 'static>(self, loader: Loader<T, E>, lead: Lead) {
+        let common = Arc::clone(&self.common);
+        let end = common.now() + common.load_timeout;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let Looked {
+                turn,
+                known,
+                beginning,
+            } = self.look().await;
+            match (turn, known) {
+                (Turn::Nobody, Some(known)) => {
+                    return lead.end(Outcome::Value(known.stale.content, beginning.asked));
+                }
+                (Turn::Another, Some(known)) if known.is_usable() => {
+                    // Nobody needs to know at once.
+                    return common.place.sleep(LONGEST_PAUSE).await;
+                }
+                (Turn::Another, _) if common.now() + pause < end => {}
+                (Turn::Another, _) => return,
+                (Turn::Own | Turn::Nobody, known) => {
+                    let stale = known.map(|known| known.stale);
+                    let work = self.load_or_serve(loader, lead, beginning, stale, true);
+                    return drop(work.await);
+                }
+            }
+            common.place.sleep(pause).await;
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+    }
+
+    /// Asks the store about the value.
+    async fn look(&self) -> Looked<T> {
+        let common = &self.common;
+        let (answer, asked) = common.ask(&self.key, &self.tags()).await;
+        let is_granted = answer.lease == Lease::Granted;
+        let holds_lease = is_granted && asked.is_some();
+        let found = match answer.is_other && is_granted {
+            true => common.read(&self.key).await,
+            false => answer.found,
+        };
+        let known = found.and_then(|found| self.known_of(found));
+        let is_fresh = known.as_ref().is_some_and(Known::is_fresh);
+        if is_fresh && holds_lease {
+            self.spawner.later(self.release()).await;
+        }
+        let turn = match answer.lease {
+            _ if is_fresh => Turn::Nobody,
+            Lease::HeldElsewhere => Turn::Another,
+            Lease::Granted | Lease::NotDue | Lease::Uncacheable => Turn::Own,
+        };
+        Looked {
+            turn,
+            known,
+            beginning: Beginning {
+                origin: answer.origin,
+                asked,
+                holds_lease,
+            },
+        }
+    }
+
+    /// The tags that the value is to have, as far as they are known.
+    fn tags(&self) -> Vec<String> {
+        let rules = self.entry.rules();
+        rules.map(|rules| rules.tags).unwrap_or_default()
+    }
+
+    /// What was found, if it is of the type.
+    fn known_of(&self, found: Found) -> Option<Known<T>> {
+        let Found { entry, age, usable } = found;
+        Some(Known {
+            value: (self.codec.decode)(&entry.content)?,
+            usable,
+            stale: Stale {
+                until: self.common.now() + entry.keep_until.since(entry.stamp + age),
+                content: entry.content,
+            },
+        })
+    }
+
+    /// Loads, and serves what is stale if that fails.
+    async fn load_or_serve<E: Movable + 'static>(
+        self,
+        loader: Loader<T, E>,
+        lead: Lead,
+        beginning: Beginning,
+        stale: Option<Stale>,
+        is_background: bool,
+    ) -> Led<T, E> {
+        let Beginning {
+            origin,
+            asked,
+            holds_lease,
+        } = beginning;
+        let Loader { load, copy } = loader;
+        let content = stale.as_ref().map(|stale| Arc::clone(&stale.content));
+        let plan = Arc::new(Plan::new(self.entry.clone()));
+        let loading = Loading::new(Arc::clone(&plan), content, self.codec, is_background);
+        let work = Caught(Box::pin(async move { load(loading).await }));
+        let loaded = self.load(work, &plan, &lead, origin).await;
+        let led = match loaded {
+            Loaded::Value(value, origin) => {
+                return self.keep(value, &plan, lead, origin, asked).await;
+            }
+            Loaded::Failed(error) => Led::Failed(error),
+            Loaded::Panicked(payload) => Led::Panicked(payload),
+            Loaded::Late(work) => Led::Late(work),
+        };
+        let release = holds_lease.then(|| self.release());
+        let release = async move {
+            if let Some(release) = release {
+                release.await;
+            }
+        };
+        // A ceiling is one for slow loads too.
+        let stale = stale.filter(|stale| self.common.now() < stale.until);
+        let value = stale
+            .as_ref()
+            .and_then(|stale| (self.codec.decode)(&stale.content));
+        if let (Some(stale), Some(value)) = (stale, value) {
+            lead.end(Outcome::Value(stale.content, asked));
+            self.spawner.later(Box::pin(release)).await;
+            return match led {
+                Led::Panicked(payload) => Led::Panicked(payload),
+                _ => Led::Value(value),
+            };
+        }
+        if let Led::Late(_) = led {
+            lead.end(Outcome::Nothing);
+            self.spawner.later(Box::pin(release)).await;
+            return led;
+        }
+        let error = match (&led, copy) {
+            (Led::Failed(error), Some(copy)) => Some(Box::new(copy(error)) as SharedError),
+            _ => None,
+        };
+        // Whoever tries next finds the lease returned.
+        let end = async move {
+            release.await;
+            lead.fail(error);
+        };
+        self.spawner.later(Box::pin(end)).await;
+        led
+    }
+
+    /// Waits for a load, for as long as it may take, and learns meanwhile the epochs of tags that
+    /// are named only now.
+    async fn load<E: Movable + 'static>(
+        &self,
+        mut work: Caught<Result<T, E>>,
+        plan: &Plan,
+        lead: &Lead,
+        mut origin: Origin,
+    ) -> Loaded<T, E> {
+        let common = &self.common;
+        lead.restart(self.tags(), common.deadline());
+        let mut timer = common.place.sleep(common.load_timeout);
+        let mut learning: Option<BoxFuture<'static, Origin>> = None;
+        let result = poll_fn(|context| {
+            if let Poll::Ready(result) = Pin::new(&mut work).poll(context) {
+                return Poll::Ready(Some(result));
+            }
+            while let Some(mut epochs) = learning.take().or_else(|| self.learn(plan, lead, &origin))
+            {
+                match epochs.as_mut().poll(context) {
+                    Poll::Ready(told) => origin.retag(told),
+                    Poll::Pending => {
+                        learning = Some(epochs);
+                        break;
+                    }
+                }
+            }
+            timer.as_mut().poll(context).map(|()| None)
+        });
+        let result = result.await;
+        plan.end();
+        match result {
+            None => Loaded::Late(work),
+            Some(Err(payload)) => Loaded::Panicked(payload),
+            Some(Ok(Err(error))) => Loaded::Failed(error),
+            Some(Ok(Ok(value))) => {
+                // One after the other: the last one counts.
+                while let Some(epochs) = learning.take().or_else(|| self.learn(plan, lead, &origin))
+                {
+                    origin.retag(epochs.await);
+                }
+                Loaded::Value(value, origin)
+            }
+        }
+    }
+
+    /// Learns the epochs of the planned tags, if they are not known.
+    fn learn(
+        &self,
+        plan: &Plan,
+        lead: &Lead,
+        origin: &Origin,
+    ) -> Option<BoxFuture<'static, Origin>> {
+        let rules = plan.kept()?.rules().ok()?;
+        if origin.is_for(&rules.tags) {
+            return None;
+        }
+        lead.tag(&rules.tags);
+        let (common, key) = (Arc::clone(&self.common), self.key.clone());
+        Some(Box::pin(
+            async move { common.late_origin(&key, &rules).await },
+        ))
+    }
+
+    /// Keeps what was loaded, as planned.
+    async fn keep<E>(
+        &self,
+        value: T,
+        plan: &Plan,
+        lead: Lead,
+        origin: Origin,
+        asked: Option<Timestamp>,
+    ) -> Led<T, E> {
+        let (common, key) = (&self.common, &self.key);
+        let content = (self.codec.encode)(&value).map(Arc::new);
+        let rules = plan.kept().map(|entry| entry.rules()).transpose();
+        let rules = rules.unwrap_or_else(|error| {
+            common.failed(&error);
+            None
+        });
+        let now = common.now();
+        let write = match (&content, rules) {
+            (Some(content), Some(rules)) => {
+                let content = Arc::clone(content);
+                common.values().keep(key, content, &rules, origin, now)
+            }
+            _ => common.values().unstored(key),
+        };
+        lead.end(match content {
+            Some(content) => Outcome::Value(content, asked),
+            None => Outcome::Nothing,
+        });
+        self.spawner.later(self.writing(write)).await;
+        Led::Value(value)
+    }
+
+    /// The load has failed, or is not needed: others may load at once.
+    fn release(&self) -> BoxFuture<'static, ()> {
+        self.writing(self.common.values().release(&self.key))
+    }
+
+    fn writing(&self, write: Option<Write>) -> BoxFuture<'static, ()> {
+        let common = Arc::clone(&self.common);
+        Box::pin(async move { common.write_quietly(write).await })
+    }
+}
