@@ -30,6 +30,9 @@ pub(super) type OnError = Box<dyn Fn(&Error) + Send + Sync>;
 #[cfg(target_arch = "wasm32")]
 pub(super) type OnError = Box<dyn Fn(&Error)>;
 
+/// How late a timer may be.
+const GRACE: Duration = Duration::from_millis(100);
+
 /// The most commands that are sent at once.
 const MOST_AT_ONCE: usize = 1_000;
 
@@ -57,12 +60,11 @@ impl Common {
         self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Until when a load that begins now is waited for.
+    /// Until when a load that begins now is waited for. The leader has told by then, unless it was
+    /// stopped.
     pub(super) fn deadline(&self) -> Timestamp {
-        let calls = self
-            .client()
-            .map_or(Duration::ZERO, |client| client.timeout());
-        self.now() + self.load_timeout + calls * 2
+        let calls = self.client().map_or(Duration::ZERO, |client| client.timeout() * 2);
+        self.now() + self.load_timeout + calls + GRACE
     }
 
     /// What memory knows about a value, unless the store has to be asked.

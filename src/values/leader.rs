@@ -259,8 +259,11 @@ impl<T: Movable + 'static> Want<T> {
         let plan = Arc::new(Plan::new(self.entry.clone()));
         let loading = Loading::new(Arc::clone(&plan), content, self.codec, is_background);
         let work = Caught(Box::pin(async move { load(loading).await }));
+        let until = self.common.now() + self.common.load_timeout;
         let loaded = self.load(work, &plan, &lead, origin).await;
         let led = match loaded {
+            // Its process was held up, and others did not wait for it.
+            Loaded::Value(value, _) if self.common.now() >= until => return Led::Value(value),
             Loaded::Value(value, origin) => {
                 return self.keep(value, &plan, lead, origin, asked).await;
             }

@@ -1,5 +1,6 @@
 /** The value cache: one load for all callers, what is stale, what fails, and what is purged. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
@@ -487,6 +488,28 @@ test("a purge of tags that a caller does not name is seen by it", async () => {
   assert.equal(await two.getOrSet("k", { ...minute, tags: ["y"] }, () => "new"), "new");
   await one.set("l", "value", { ...minute, tags: ["x"] });
   assert.equal(await two.getOrSet("l", { ...minute, tags: ["y"] }, () => "not"), "value");
+});
+
+test("what is stored is what the crate stores and reads", async () => {
+  // `tests/value_cache/stored.rs` holds the crate to the same texts.
+  const path = new URL("../value_cache/npm-values.json", import.meta.url);
+  const { now, values } = JSON.parse(readFileSync(path, "utf8"));
+  for (const { key, ttl, swr, sie, tags, json, bytes, stored_key, text } of values) {
+    const value = bytes ? new Uint8Array(bytes) : json;
+    const writes = /** @type {any[]} */ ([]);
+    const own = /** @type {any} */ ({
+      /** @param {string[]} command */
+      command: async (command) => {
+        if (command[0] === "SET") writes.push(command.slice(1, 3));
+        return command[0] === "MGET" ? command.slice(1).map((name) => (name === stored_key ? text : null)) : "OK";
+      },
+      evaluate: async () => null,
+    });
+    const options = { ttl, staleWhileRevalidate: swr, ...(sie === null ? {} : { staleIfError: sie }), tags };
+    await new Cache({ redis: own, now: () => now }).set(key, value, options);
+    assert.deepEqual(writes, [[stored_key, text]]);
+    assert.deepEqual((await new Cache({ redis: own, now: () => now }).get(key))?.value, value);
+  }
 });
 
 test("a purge of many takes few calls", async () => {
