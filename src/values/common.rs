@@ -63,7 +63,9 @@ impl Common {
     /// Until when a load that begins now is waited for. The leader has told by then, unless it was
     /// stopped.
     pub(super) fn deadline(&self) -> Timestamp {
-        let calls = self.client().map_or(Duration::ZERO, |client| client.timeout() * 2);
+        let calls = self
+            .client()
+            .map_or(Duration::ZERO, |client| client.timeout() * 2);
         self.now() + self.load_timeout + calls + GRACE
     }
 

@@ -61,22 +61,15 @@ struct Known<T> {
 struct Stale {
     content: Arc<Content>,
     until: Timestamp,
+    tags: Arc<[String]>,
 }
 
 /// What was found out about a value.
 struct Looked<T> {
-    turn: Turn,
+    /// Who is to load it.
+    lease: Lease,
     known: Option<Known<T>>,
     beginning: Beginning,
-}
-
-/// Whose turn it is.
-enum Turn {
-    /// Nobody's: it is fresh.
-    Nobody,
-    /// Another process's, which loads it.
-    Another,
-    Own,
 }
 
 /// What a load begins with.
@@ -94,6 +87,12 @@ enum Loaded<T, E> {
     Failed(E),
     Panicked(Payload),
     Late(Caught<Result<T, E>>),
+}
+
+impl<T> Looked<T> {
+    fn is_fresh(&self) -> bool {
+        self.known.as_ref().is_some_and(Known::is_fresh)
+    }
 }
 
 impl<T> Known<T> {
@@ -124,11 +123,11 @@ impl<T: Movable + 'static> Want<T> {
         let mut pause = FIRST_PAUSE;
         let (known, beginning) = loop {
             let Looked {
-                turn,
+                lease,
                 known,
                 beginning,
             } = self.look().await;
-            let waits = matches!(turn, Turn::Another) && common.now() + pause < end;
+            let waits = lease == Lease::HeldElsewhere && common.now() + pause < end;
             match known {
                 Some(known) if known.is_fresh() || waits && known.is_usable() => {
                     lead.end(Outcome::Value(known.stale.content, beginning.asked));
@@ -165,21 +164,22 @@ impl<T: Movable + 'static> Want<T> {
         let mut pause = FIRST_PAUSE;
         loop {
             let Looked {
-                turn,
+                lease,
                 known,
                 beginning,
             } = self.look().await;
-            match (turn, known) {
-                (Turn::Nobody, Some(known)) => {
+            let is_another = lease == Lease::HeldElsewhere;
+            match known {
+                Some(known) if known.is_fresh() => {
                     return lead.end(Outcome::Value(known.stale.content, beginning.asked));
                 }
-                (Turn::Another, Some(known)) if known.is_usable() => {
+                Some(known) if is_another && known.is_usable() => {
                     // Nobody needs to know at once.
                     return common.place.sleep(LONGEST_PAUSE).await;
                 }
-                (Turn::Another, _) if common.now() + pause < end => {}
-                (Turn::Another, _) => return,
-                (Turn::Own | Turn::Nobody, known) => {
+                _ if is_another && common.now() + pause < end => {}
+                _ if is_another => return,
+                known => {
                     let stale = known.map(|known| known.stale);
                     let work = self.load_or_serve(loader, lead, beginning, stale, true);
                     return drop(work.await);
@@ -192,33 +192,36 @@ impl<T: Movable + 'static> Want<T> {
 
     /// Asks the store about the value.
     async fn look(&self) -> Looked<T> {
+        let looked = self.look_once().await;
+        let is_overtaken = looked.lease == Lease::NotDue && looked.known.is_some();
+        if is_overtaken && !looked.is_fresh() {
+            // It went stale meanwhile. Nobody has the lease yet.
+            return self.look_once().await;
+        }
+        looked
+    }
+
+    async fn look_once(&self) -> Looked<T> {
         let common = &self.common;
         let (answer, asked) = common.ask(&self.key, &self.tags()).await;
-        let is_granted = answer.lease == Lease::Granted;
-        let holds_lease = is_granted && asked.is_some();
-        let found = match answer.is_other && is_granted {
+        let lease = answer.lease;
+        let found = match answer.is_other && lease.is_granted() {
             true => common.read(&self.key).await,
             false => answer.found,
         };
-        let known = found.and_then(|found| self.known_of(found));
-        let is_fresh = known.as_ref().is_some_and(Known::is_fresh);
-        if is_fresh && holds_lease {
-            self.spawner.later(self.release()).await;
-        }
-        let turn = match answer.lease {
-            _ if is_fresh => Turn::Nobody,
-            Lease::HeldElsewhere => Turn::Another,
-            Lease::Granted | Lease::NotDue | Lease::Uncacheable => Turn::Own,
-        };
-        Looked {
-            turn,
-            known,
+        let looked = Looked {
+            lease,
+            known: found.and_then(|found| self.known_of(found)),
             beginning: Beginning {
                 origin: answer.origin,
                 asked,
-                holds_lease,
+                holds_lease: lease.is_granted() && asked.is_some(),
             },
+        };
+        if looked.is_fresh() && looked.beginning.holds_lease {
+            self.spawner.later(self.release()).await;
         }
+        looked
     }
 
     /// The tags that the value is to have, as far as they are known.
@@ -236,6 +239,7 @@ impl<T: Movable + 'static> Want<T> {
             stale: Stale {
                 until: self.common.now() + entry.keep_until.since(entry.stamp + age),
                 content: entry.content,
+                tags: entry.tags,
             },
         })
     }
@@ -259,6 +263,10 @@ impl<T: Movable + 'static> Want<T> {
         let plan = Arc::new(Plan::new(self.entry.clone()));
         let loading = Loading::new(Arc::clone(&plan), content, self.codec, is_background);
         let work = Caught(Box::pin(async move { load(loading).await }));
+        // Who comes after a purge waits neither for what is loaded nor for what is stale.
+        let stale_tags = stale.as_ref().map_or(&[][..], |stale| &stale.tags);
+        let tags = [&self.tags(), stale_tags].concat();
+        lead.restart(tags, self.common.deadline());
         let until = self.common.now() + self.common.load_timeout;
         let loaded = self.load(work, &plan, &lead, origin).await;
         let led = match loaded {
@@ -318,15 +326,17 @@ impl<T: Movable + 'static> Want<T> {
         mut origin: Origin,
     ) -> Loaded<T, E> {
         let common = &self.common;
-        lead.restart(self.tags(), common.deadline());
         let mut timer = common.place.sleep(common.load_timeout);
         let mut learning: Option<BoxFuture<'static, Origin>> = None;
+        let mut learnt = None;
         let result = poll_fn(|context| {
             if let Poll::Ready(result) = Pin::new(&mut work).poll(context) {
                 return Poll::Ready(Some(result));
             }
-            while let Some(mut epochs) = learning.take().or_else(|| self.learn(plan, lead, &origin))
-            {
+            loop {
+                let next = learning.take();
+                let next = next.or_else(|| self.learn(plan, &mut learnt, lead, &origin));
+                let Some(mut epochs) = next else { break };
                 match epochs.as_mut().poll(context) {
                     Poll::Ready(told) => origin.retag(told),
                     Poll::Pending => {
@@ -345,8 +355,10 @@ impl<T: Movable + 'static> Want<T> {
             Some(Ok(Err(error))) => Loaded::Failed(error),
             Some(Ok(Ok(value))) => {
                 // One after the other: the last one counts.
-                while let Some(epochs) = learning.take().or_else(|| self.learn(plan, lead, &origin))
-                {
+                loop {
+                    let next = learning.take();
+                    let next = next.or_else(|| self.learn(plan, &mut learnt, lead, &origin));
+                    let Some(epochs) = next else { break };
                     origin.retag(epochs.await);
                 }
                 Loaded::Value(value, origin)
@@ -354,18 +366,22 @@ impl<T: Movable + 'static> Want<T> {
         }
     }
 
-    /// Learns the epochs of the planned tags, if they are not known.
+    /// Learns the epochs of the planned tags, if they are needed and not known. `learnt` is the
+    /// plan for which they are.
     fn learn(
         &self,
         plan: &Plan,
+        learnt: &mut Option<u32>,
         lead: &Lead,
         origin: &Origin,
     ) -> Option<BoxFuture<'static, Origin>> {
-        let rules = plan.kept()?.rules().ok()?;
-        if origin.is_for(&rules.tags) {
+        let (changes, kept) = plan.kept_since(*learnt)?;
+        *learnt = Some(changes);
+        let rules = kept?.rules().ok()?;
+        lead.tag(&rules.tags);
+        if origin.is_for(&rules.tags) || !origin.is_told() {
             return None;
         }
-        lead.tag(&rules.tags);
         let (common, key) = (Arc::clone(&self.common), self.key.clone());
         Some(Box::pin(
             async move { common.late_origin(&key, &rules).await },

@@ -90,6 +90,8 @@ struct Planned {
     entry: Entry,
     is_kept: bool,
     is_over: bool,
+    /// How often it was changed.
+    changes: u32,
 }
 
 impl Plan {
@@ -98,6 +100,7 @@ impl Plan {
             entry,
             is_kept: true,
             is_over: false,
+            changes: 0,
         }))
     }
 
@@ -105,6 +108,16 @@ impl Plan {
     pub(super) fn kept(&self) -> Option<Entry> {
         let planned = self.planned();
         planned.is_kept.then(|| planned.entry.clone())
+    }
+
+    /// The same with the number of changes, if there were any after so many.
+    pub(super) fn kept_since(&self, changes: Option<u32>) -> Option<(u32, Option<Entry>)> {
+        let planned = self.planned();
+        let is_new = changes != Some(planned.changes);
+        is_new.then(|| {
+            let kept = planned.is_kept.then(|| planned.entry.clone());
+            (planned.changes, kept)
+        })
     }
 
     /// Ends it: nothing changes any more.
@@ -121,6 +134,7 @@ impl Plan {
         if !planned.is_over {
             planned.entry = entry;
             planned.is_kept = is_kept;
+            planned.changes += 1;
         }
     }
 

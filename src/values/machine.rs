@@ -114,6 +114,11 @@ impl Origin {
         self.tags == tags
     }
 
+    /// Whether the store has told the epochs: a value without them is not written.
+    pub const fn is_told(&self) -> bool {
+        self.epochs.is_some()
+    }
+
     /// Takes the epochs of other tags, which were named while the value was made. If one that was
     /// known has changed, the value was purged meanwhile.
     pub fn retag(&mut self, other: Self) {

@@ -24,7 +24,10 @@ async fn while_the_store_fails_loads_go_on_and_on_error_hears() {
         let hears = Arc::clone(&heard);
         let cache = process.cache(ValueCache::builder().on_error(move |error| {
             let text = format!("{error:?} {error}");
-            assert!(!text.contains(SECRET) && !text.contains("example"), "{text}");
+            assert!(
+                !text.contains(SECRET) && !text.contains("example"),
+                "{text}"
+            );
             hears.lock().unwrap().push(error.kind());
         }));
         process.fail(Some(fault));
@@ -45,8 +48,15 @@ async fn while_the_store_fails_loads_go_on_and_on_error_hears() {
         let value = cache.get_or_set("k", &minute(), loads.take(ms(1))).await;
         assert_eq!(value, Ok(1), "{fault:?}");
         let heard = std::mem::take(&mut *heard.lock().unwrap());
-        assert!(!heard.is_empty() && heard.len() <= 14, "{fault:?}: {heard:?}");
-        assert!(started.elapsed() < ms(1_500 + 12 * 160), "{fault:?}: {:?}", started.elapsed());
+        assert!(
+            !heard.is_empty() && heard.len() <= 14,
+            "{fault:?}: {heard:?}"
+        );
+        assert!(
+            started.elapsed() < ms(1_500 + 12 * 160),
+            "{fault:?}: {:?}",
+            started.elapsed()
+        );
 
         let error = cache.set("k", &9, &minute()).await.unwrap_err();
         assert_eq!(error.kind(), heard[0], "{fault:?}");
@@ -76,7 +86,10 @@ async fn a_stale_value_in_memory_bridges_a_store_that_fails() {
         let value = cache.get_or_set("k", &entry, loads.fail(ms(1))).await;
         assert_eq!(value, Ok(0));
     }
-    assert_eq!(cache.get_or_set("l", &entry, loads.fail(ms(1))).await, Err(Down(5)));
+    assert_eq!(
+        cache.get_or_set("l", &entry, loads.fail(ms(1))).await,
+        Err(Down(5))
+    );
 }
 
 #[tokio::test(start_paused = true)]

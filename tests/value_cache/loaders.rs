@@ -47,7 +47,10 @@ async fn after_a_failure_one_tries_again_and_then_each_for_itself() {
             ends.push(call.await.unwrap());
         }
         ends.sort();
-        assert_eq!(ends.iter().map(|end| end.0).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
+        assert_eq!(
+            ends.iter().map(|end| end.0).collect::<Vec<_>>(),
+            (1..=10).collect::<Vec<_>>()
+        );
         assert!(ends[0].1 < ms(110), "{ends:?}");
         assert!(ends[1].1 >= ms(200) && ends[1].1 < ms(220), "{ends:?}");
         assert!(ends[2].1 >= ms(300) && ends[9].1 < ms(330), "{ends:?}");
@@ -121,7 +124,10 @@ async fn a_panic_is_the_loaders_own_callers_and_holds_nobody() {
 async fn a_load_that_hangs_holds_nobody_for_longer_than_it_may() {
     let world = World::new();
     let timeout = || ValueCache::builder().load_timeout(ms(500));
-    for cache in [world.process().cache(timeout()), timeout().local(world.process())] {
+    for cache in [
+        world.process().cache(timeout()),
+        timeout().local(world.process()),
+    ] {
         let loads = Loads::default();
         let hangs = {
             let (cache, load) = (cache.clone(), loads.take(ms(60_000)));
@@ -282,7 +288,10 @@ async fn a_value_without_json_is_returned_and_holds_nobody() {
         assert_eq!(loads.count(), 3);
         assert!(started.elapsed() < ms(130));
         let error = cache.set("k", &strange(), &entry).await.unwrap_err();
-        assert_eq!((error.kind(), error.may_have_run()), (ErrorKind::Config, false));
+        assert_eq!(
+            (error.kind(), error.may_have_run()),
+            (ErrorKind::Config, false)
+        );
     }
 }
 

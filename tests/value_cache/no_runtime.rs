@@ -107,7 +107,9 @@ impl<T> Polled<T> {
 
 /// A load that ends when it is told to.
 #[derive(Clone, Default)]
-struct Gate(Arc<Mutex<(Option<Result<u32, Down>>, Option<Waker>)>>);
+struct Gate(Arc<Mutex<(End, Option<Waker>)>>);
+
+type End = Option<Result<u32, Down>>;
 
 impl Gate {
     fn open(&self, result: Result<u32, Down>) {
@@ -134,7 +136,12 @@ impl Gate {
 }
 
 /// A call in a cache that lives as long.
-fn call(cache: &ValueCache, entry: &Entry, loads: &Loads, gate: &Gate) -> Polled<Result<u32, Down>> {
+fn call(
+    cache: &ValueCache,
+    entry: &Entry,
+    loads: &Loads,
+    gate: &Gate,
+) -> Polled<Result<u32, Down>> {
     let (cache, entry) = (cache.clone(), entry.clone());
     let (loads, gate) = (loads.clone(), gate.clone());
     Polled::new(async move {

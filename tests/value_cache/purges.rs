@@ -12,7 +12,12 @@ fn both() -> [ValueCache; 2] {
 }
 
 async fn fill(cache: &ValueCache) {
-    let values: [(&str, &[&str]); 4] = [("a", &["x"]), ("b", &["x", "y"]), ("c", &["y\n"]), ("d", &[])];
+    let values: [(&str, &[&str]); 4] = [
+        ("a", &["x"]),
+        ("b", &["x", "y"]),
+        ("c", &["y\n"]),
+        ("d", &[]),
+    ];
     for (key, tags) in values {
         let entry = minute().tags(tags.iter().copied());
         cache.set(key, key, &entry).await.unwrap();
@@ -46,7 +51,11 @@ async fn a_purge_reaches_its_keys_and_tags_and_nothing_else() {
         cache.purge_keys([""; 0]).await.unwrap();
         assert_eq!(left(&cache).await, "--c-");
         fill(&cache).await;
-        assert_eq!(left(&cache).await, "abcd", "what is set after a purge is kept");
+        assert_eq!(
+            left(&cache).await,
+            "abcd",
+            "what is set after a purge is kept"
+        );
     }
 }
 
@@ -100,6 +109,22 @@ async fn a_purge_during_a_load_makes_its_value_void() {
             assert_ne!(found.map(|found| found.value), Some(1));
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_value_is_none_for_who_comes_after_its_purge() {
+    let world = World::new();
+    let (one, two) = (world.cache(), world.cache());
+    let stale = Entry::ttl(ms(0)).stale_while_revalidate(ms(60_000));
+    one.set("k", &0, &stale.tags(["t"])).await.unwrap();
+    let loads = Loads::default();
+    // It does not know the tag. In the background, it loads for a while, and fails.
+    let found = two.get_or_set("k", &minute(), loads.fail(ms(100))).await;
+    assert_eq!(found, Ok(0));
+    sleep(ms(50)).await;
+    two.purge_tags(["t"]).await.unwrap();
+    let value = two.get_or_set("k", &minute(), loads.take(ms(1))).await;
+    assert_eq!(value, Ok(2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,13 +210,11 @@ async fn reads_that_end_after_a_purge_bring_nothing_back() {
         let reading = {
             let cache = cache.clone();
             tokio::spawn(async move {
-                match by_get {
-                    true => drop(cache.get::<u32>("k").await),
-                    false => {
-                        let load = || async { Ok::<_, Down>(1) };
-                        cache.get_or_set("k", &minute(), load).await.unwrap();
-                    }
+                if by_get {
+                    return cache.get::<u32>("k").await.map(|found| found.value);
                 }
+                let load = || async { Ok::<_, Down>(1) };
+                cache.get_or_set("k", &minute(), load).await.ok()
             })
         };
         sleep(ms(60)).await;

@@ -58,7 +58,10 @@ async fn a_stale_value_is_returned_while_it_is_loaded_anew() {
 #[tokio::test(start_paused = true)]
 async fn stale_if_error_is_a_hard_ceiling() {
     for cache in both() {
-        let (loads, entry) = (Loads::default(), Entry::ttl(ms(100)).stale_if_error(ms(400)));
+        let (loads, entry) = (
+            Loads::default(),
+            Entry::ttl(ms(100)).stale_if_error(ms(400)),
+        );
         let get = |time| cache.get_or_set("k", &entry, loads.fail(time));
         let first = cache.get_or_set("k", &entry, loads.take(ms(0))).await;
         assert_eq!(first, Ok(1));
@@ -162,7 +165,9 @@ async fn while_another_process_loads_a_stale_value_is_returned_at_once() {
     one.set("k", &0, &entry).await.unwrap();
     sleep(ms(1_200)).await;
     let loads = Loads::default();
-    one.get_or_set("k", &entry, loads.take(ms(5_000))).await.unwrap();
+    one.get_or_set("k", &entry, loads.take(ms(5_000)))
+        .await
+        .unwrap();
     sleep(ms(10)).await;
     let started = Instant::now();
     for _ in 0..20 {

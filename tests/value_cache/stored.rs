@@ -57,7 +57,10 @@ impl OfPackage {
 }
 
 fn fixture() -> Fixture {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/value_cache/npm-values.json");
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/value_cache/npm-values.json"
+    );
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
@@ -165,15 +168,22 @@ async fn octets_come_back_as_they_went_and_are_shared() {
     assert_eq!(other.get_bytes("many").await.unwrap().value, all);
     let mut small = Bytes::from(vec![0; 1 << 20]);
     small.truncate(2);
-    world.cache().set_bytes("small", &small, &minute()).await.unwrap();
+    world
+        .cache()
+        .set_bytes("small", &small, &minute())
+        .await
+        .unwrap();
     assert_eq!(other.get_bytes("small").await.unwrap().value, [0, 0][..]);
 }
+
+/// Makes something else of a stored text.
+type Spoil = Box<dyn Fn(&str) -> String>;
 
 #[tokio::test(start_paused = true)]
 async fn garbage_and_other_versions_in_the_store_are_a_miss() {
     let entry = minute().tags(["t"]);
     let head = |text: &str| format!("{}\n", text.split('\n').next().unwrap());
-    let spoil: Vec<Box<dyn Fn(&str) -> String>> = vec![
+    let spoil: Vec<Spoil> = vec![
         Box::new(|_| String::new()),
         Box::new(|_| "x".to_owned()),
         Box::new(|_| "{}".to_owned()),
@@ -197,21 +207,35 @@ async fn garbage_and_other_versions_in_the_store_are_a_miss() {
         let garbage = spoil(&text);
         assert_ne!(garbage, text);
         world.store(|store| store.set(&key, &garbage, 60_000, world.now()));
-        assert_eq!(world.cache().get::<String>("k").await, None, "{n}: {garbage}");
+        assert_eq!(
+            world.cache().get::<String>("k").await,
+            None,
+            "{n}: {garbage}"
+        );
         let (loads, started) = (Loads::default(), tokio::time::Instant::now());
         for _ in 0..2 {
-            let value = world.cache().get_or_set("k", &entry, loads.take(ms(1))).await;
+            let value = world
+                .cache()
+                .get_or_set("k", &entry, loads.take(ms(1)))
+                .await;
             assert_eq!(value, Ok(1), "{n}: {garbage}");
             sleep(ms(1)).await;
         }
-        assert!(started.elapsed() < ms(300), "{n}: nobody waits for a load that is over");
+        assert!(
+            started.elapsed() < ms(300),
+            "{n}: nobody waits for a load that is over"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn caches_of_two_prefixes_have_nothing_in_common() {
     let world = World::new();
-    let of = |prefix: &str| world.process().cache(ValueCache::builder().prefixed(prefix));
+    let of = |prefix: &str| {
+        world
+            .process()
+            .cache(ValueCache::builder().prefixed(prefix))
+    };
     let (one, other) = (of("one"), of("{other}"));
     let entry = minute().tags(["t"]);
     one.set("k", &1, &entry).await.unwrap();
@@ -234,7 +258,10 @@ async fn what_is_held_here_is_bounded() {
     for n in 0..500 {
         let key = format!("k{n}");
         match n % 2 {
-            0 => cache.set(&key, &"x".repeat(1_000), &minute()).await.unwrap(),
+            0 => cache
+                .set(&key, &"x".repeat(1_000), &minute())
+                .await
+                .unwrap(),
             _ => {
                 let octets = vec![7; 1_000];
                 cache.set_bytes(&key, &octets, &minute()).await.unwrap();
@@ -292,7 +319,18 @@ async fn keys_of_any_spelling_are_keys_of_their_own() {
     let world = World::new();
     let (one, two) = (world.cache(), world.cache());
     let long = "x".repeat(100_000);
-    let keys = ["", " ", "a\n", "a\nb", "\0", "ä", "a\u{308}", "🦀", "__proto__", &long];
+    let keys = [
+        "",
+        " ",
+        "a\n",
+        "a\nb",
+        "\0",
+        "ä",
+        "a\u{308}",
+        "🦀",
+        "__proto__",
+        &long,
+    ];
     for key in keys {
         one.set(key, key, &minute()).await.unwrap();
     }
