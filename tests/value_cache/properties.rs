@@ -187,7 +187,10 @@ impl Run {
         Self {
             processes: Arc::new(processes),
             history: Arc::default(),
-            call: ms(latencies.iter().max().copied().unwrap_or_default()),
+            call: match checks_purges {
+                true => ms(latencies.iter().max().copied().unwrap_or_default()),
+                false => TIMEOUT,
+            },
             checks_purges,
             world,
         }
@@ -248,13 +251,11 @@ impl Run {
         let begun = self.now();
         sleep(ms(load.takes / 2)).await;
         let (mut kept, mut tagged) = (kept, begun);
-        let mut late = Duration::ZERO;
         if let Some(keeps) = load.keeps {
             loading.keep(keeps.entry());
             if keeps.tags != kept.tags {
                 // Their epochs are learnt now.
-                late = self.call + TIMEOUT;
-                tagged = self.now() + late;
+                tagged = self.now() + self.call;
             }
             kept = keeps;
         }
@@ -265,7 +266,8 @@ impl Run {
                 kept,
                 begun,
                 tagged,
-                made: Some(self.now() + late),
+                // If the caller names other tags than were known, their epochs come first.
+                made: Some(self.now() + self.call),
             })),
             End::Error => Err(Down(0)),
             End::Panic => std::panic::resume_unwind(Box::new("of a loader")),
