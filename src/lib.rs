@@ -1,5 +1,6 @@
 //! Sliding-window rate limits over Redis, reached through Upstash's REST protocol, with local
-//! limits whenever Redis fails; and the client of that protocol by itself.
+//! limits whenever Redis fails; a cache of values over the same store; and the client of that
+//! protocol by itself.
 //!
 //! The same engine is a Cloudflare Worker that stands in front of an HTTP API, limits its clients
 //! and caches its responses. The [repository](https://github.com/omnitrade/omnitrade-edge)
@@ -40,6 +41,34 @@
 //!
 //! With the feature `tower` or `axum`, `tower::RateLimitLayer` limits the clients of axum, tonic,
 //! hyper and other servers of that kind in three lines.
+//!
+//! # Values
+//!
+//! A [`ValueCache`](values::ValueCache) keeps values of any type that serde can write as JSON, and
+//! octets, in memory and in a store. A value that is missing is loaded by one caller for all, in
+//! this process and in all others. Stale values bridge its way, and failures, for as long as the
+//! caller allows. The npm package reads and writes the same values.
+//!
+#![cfg_attr(feature = "reqwest", doc = "```")]
+#![cfg_attr(not(feature = "reqwest"), doc = "```ignore")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//!
+//! use omnitrade_edge::shell::ReqwestTransport;
+//! use omnitrade_edge::values::{Entry, ValueCache};
+//!
+//! // Without a store. `ValueCache::new` takes one.
+//! let cache = ValueCache::local(ReqwestTransport::new()?);
+//! let half_a_minute = Duration::from_secs(30);
+//! let entry = Entry::ttl(half_a_minute).stale_while_revalidate(half_a_minute * 10);
+//!
+//! let load = || async { std::fs::read_to_string("Cargo.toml") };
+//! let text: String = cache.get_or_set("manifest", &entry, load).await?;
+//! assert!(text.contains("[package]"));
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # Ask Redis
 //!
@@ -198,7 +227,6 @@ pub mod cache;
 #[doc(hidden)]
 pub mod identity;
 pub mod limiter;
-#[doc(hidden)]
 pub mod values;
 
 #[doc(hidden)]

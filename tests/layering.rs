@@ -30,7 +30,18 @@ const LAYERS: [(&str, &[&str]); 17] = [
         &["clock", "config", "engine", "message", "redis", "store"],
     ),
     ("identity", &["clock", "config", "engine", "message"]),
-    ("values", &["clock", "engine", "error", "redis", "store"]),
+    (
+        "values",
+        &[
+            "clock",
+            "engine",
+            "error",
+            "redis",
+            "store",
+            "trace",
+            "transport",
+        ],
+    ),
     ("ops", &["engine"]),
     ("tower", &["clock", "engine", "limiter", "transport"]),
     (

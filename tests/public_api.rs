@@ -37,6 +37,7 @@ use omnitrade_edge::tower::{
     ResponseFuture, Style as HeaderStyle,
 };
 use omnitrade_edge::transport::{BoxFuture, SendTransport, Transport, TransportError};
+use omnitrade_edge::values::{Builder, Cached, Entry, GetOrSet, Loading, ValueCache};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -232,6 +233,68 @@ async fn a_limiter_without_a_store_needs_only_a_clock() {
     let refused = limiter.limit("a", 1).await;
     assert!(!refused.success);
     assert!(refused.retry_after > Duration::ZERO);
+}
+
+#[tokio::test]
+async fn a_cache_of_values_is_built_and_asked_by_public_names() {
+    let nowhere = Nowhere::default();
+    let redis = RestClient::new(nowhere.clone(), options().retries(0)).unwrap();
+    let heard = Arc::new(AtomicU32::new(0));
+    let hears = Arc::clone(&heard);
+    let builder: Builder = ValueCache::builder()
+        .prefixed("{shop}")
+        .memory(1 << 20)
+        .load_timeout(MINUTE)
+        .on_error(move |error: &Error| {
+            assert_eq!(error.kind(), ErrorKind::Unreachable);
+            hears.fetch_add(1, Ordering::SeqCst);
+        });
+    let cache = builder.over(redis.clone());
+    let entry = Entry::ttl(MINUTE)
+        .stale_while_revalidate(MINUTE)
+        .stale_if_error(MINUTE)
+        .with_ttl(MINUTE * 2)
+        .tags(["t"]);
+    // What the platform takes over, in place of tokio.
+    let cache = cache.on_work(|work: BoxFuture<'static, ()>| drop(tokio::spawn(work)));
+    // The clock jumps when somebody sleeps, so a load must be there at once.
+    let call: GetOrSet<'_, u32, String> = cache.get_or_set("k", &entry, || async { Ok(7) });
+    assert_eq!(call.share_errors().await, Ok(7));
+    assert!(heard.load(Ordering::SeqCst) > 0);
+    let load = |loading: Loading<u32>| async move {
+        assert!(loading.stale().is_none() && !loading.is_background());
+        loading.keep(loading.entry().tags(["u"]));
+        loading.keep_nothing();
+        Err::<_, String>("down".to_owned())
+    };
+    let failed = cache.get_or_set_with("l", &entry, load).await;
+    assert_eq!(failed, Err("down".to_owned()));
+    let load = |_| async { Ok::<Vec<u8>, String>(vec![1, 2]) };
+    let bytes: Bytes = cache.get_or_set_bytes("b", &entry, load).await.unwrap();
+    let Cached { value, fresh, .. } = cache.get_bytes("b").await.unwrap();
+    assert!(value == bytes && fresh);
+    let found: Cached<u32> = cache.get("k").await.unwrap();
+    assert_eq!(
+        (found.value, found.age),
+        (7, nowhere.now().since(nowhere.now()))
+    );
+    assert!(cache.set("k", &7, &entry).await.is_err());
+    assert!(cache.set_bytes("k", b"7", &entry).await.is_err());
+    assert!(cache.delete("k").await.is_err());
+    assert!(cache.purge_keys(["k"]).await.is_err());
+    assert!(cache.purge_tags(["t"]).await.is_err());
+    assert!(cache.get::<u32>("k").await.is_none());
+
+    let local = ValueCache::local(nowhere.clone());
+    local.set("k", &1, &entry).await.unwrap();
+    assert!(ValueCache::new(redis).get::<u32>("k").await.is_none());
+    assert!(
+        Builder::default()
+            .local(nowhere)
+            .get::<u32>("k")
+            .await
+            .is_none()
+    );
 }
 
 #[cfg(feature = "tower")]

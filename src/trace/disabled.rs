@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use crate::error::Error;
 
+/// Work in the span of whoever it is for.
+pub(crate) const fn in_current_span<F: Future>(work: F) -> F {
+    work
+}
+
 /// A call of the store.
 #[derive(Clone)]
 pub(crate) struct StoreCall;

@@ -8,6 +8,11 @@ use tracing::{Instrument as _, Level, Span, enabled, info_span, warn};
 
 use crate::error::{Error, is_command_name};
 
+/// Work in the span of whoever it is for, also where a task does it.
+pub(crate) fn in_current_span<F: Future>(work: F) -> Instrumented<F> {
+    work.in_current_span()
+}
+
 /// A call of the store: one span, from before the first attempt to the last reply.
 ///
 /// Its fields are those of OpenTelemetry's semantic conventions for calls of Redis, and under

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use crate::clock::Timestamp;
 use crate::engine::value::Use;
+use crate::trace;
 use crate::transport::{BoxFuture, Movable};
 
 use super::codec::Codec;
@@ -176,8 +177,8 @@ async fn led<T: Movable + 'static, E: Movable + 'static>(
     is_patient: bool,
 ) -> Result<T, E> {
     let spawner = want.spawner.clone();
-    let work = Box::pin(want.lead(loader, lead, is_patient));
-    match spawner.run(work).await {
+    let work = trace::in_current_span(want.lead(loader, lead, is_patient));
+    match spawner.run(Box::pin(work)).await {
         Led::Value(value) => Ok(value),
         Led::Failed(error) => Err(error),
         Led::Panicked(payload) => resume_unwind(payload),

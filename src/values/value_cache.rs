@@ -68,8 +68,8 @@ impl ValueCache {
         Builder::default()
     }
 
-    /// The same cache, whose work is handed to `spawn`: loads, and what no caller waits for. `spawn`
-    /// must see to it that each future that it gets is polled to its end.
+    /// The same cache, whose work is handed to `spawn`: loads, and what no caller waits for.
+    /// `spawn` must see to it that each future that it gets is polled to its end.
     ///
     /// It is not needed under tokio, which does that work without being asked. Elsewhere, unless
     /// this is set, callers do it themselves: they wait while a stale value is loaded anew, and
