@@ -95,6 +95,10 @@ impl Flights {
         self.start_in(&mut self.flights(), key, until)
     }
 
+    #[cfg_attr(
+        target_arch = "wasm32",
+        expect(clippy::arc_with_non_send_sync, reason = "there is one thread")
+    )]
     fn start_in(
         self: &Arc<Self>,
         flights: &mut HashMap<String, Arc<Flight>>,

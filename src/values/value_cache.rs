@@ -363,6 +363,10 @@ impl Builder {
         self.at(Place::process(clock), None, 0)
     }
 
+    #[cfg_attr(
+        target_arch = "wasm32",
+        expect(clippy::arc_with_non_send_sync, reason = "there is one thread")
+    )]
     fn at(self, place: Place, timeout: Option<Duration>, seed: u64) -> ValueCache {
         let Self {
             prefix,
