@@ -35,6 +35,11 @@ const PARTS = {
     about: "exact checks of the crate over TCP, beside bare calls of the same script",
     load: () => import("./tcp.mjs"),
   },
+  tower: { about: "what the crate's layer costs, beside tower_governor", load: () => import("./tower.mjs") },
+  axum: {
+    about: "how many requests two processes of axum admit in any second",
+    load: () => import("./axum.mjs"),
+  },
   start: { about: "how long the first answer takes after workerd has started", load: () => import("./start.mjs") },
   scale: { about: "time and memory with many clients, entries and routes", load: () => import("./scale.mjs") },
   routing: { about: "what it takes to find a request's route, of 8 and of 500", load: () => import("./routing.mjs") },
@@ -85,6 +90,9 @@ const USAGE = `usage: npm run bench -- [PART…] [OPTION…]
   sdk:
   --rounds N         how many rounds (7)
   --seconds S        how long each contestant runs in a round (1)
+
+  axum:
+  --seconds S        how long the load lasts (10)
 
   start:
   --starts N         how often each contestant is started (21)`;

@@ -98,7 +98,7 @@ const steps = [
   {
     // Cargo does one thing at a time, and it has to compile for each test.
     name: "crate",
-    needs: [ensureWasmTarget, requireRedis],
+    needs: [ensureWasmTarget],
     command: [
       ...["node", "--test", "--test-reporter=spec", "--test-timeout=900000", "--test-concurrency=1"],
       "tests/crate/**/*.test.mjs",

@@ -152,6 +152,10 @@ impl Settings {
         costs: &[u64],
         answered: Result<&response::Parts, StatusCode>,
     ) {
+        let by_response = |limit: &Limit| limit.cost_from_response.is_some();
+        if self.refund_on.is_none() && !self.limits.iter().any(by_response) {
+            return;
+        }
         let status = answered.map_or_else(|status| status, |parts| parts.status);
         let refunds = self.refund_on.as_ref().is_some_and(|on| on(&status));
         let true_cost = |limit: &Limit| match answered {

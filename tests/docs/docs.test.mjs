@@ -120,15 +120,15 @@ test("every JSON snippet in the documents can be read", () => {
 });
 
 test("every line of a Rust snippet stands in an example that is compiled", () => {
-  const examples = readdirSync(join(root, "examples"))
+  const programs = readdirSync(join(root, "examples"), { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".rs"))
     .map((name) => codeLines(read(`examples/${name}`)));
   const snippets = snippetsIn("rust");
   assert.ok(snippets.length > 0, "none was found");
   for (const { where, text } of snippets) {
     assert.ok(
-      examples.some((lines) => stand(codeLines(text), lines)),
-      `${where}: no examples/*.rs has these lines in this order`,
+      programs.some((lines) => stand(codeLines(text), lines)),
+      `${where}: no program in examples/ has these lines in this order`,
     );
   }
 });
