@@ -258,6 +258,27 @@ fn tags_that_are_named_late_hide_no_purge() {
 }
 
 #[test]
+fn what_is_known_of_some_tags_is_not_forgotten_for_others() {
+    let [a, b] = ["a", "b"].map(|tag| vec![tag.to_owned()]);
+    for purged in [None, Some("a"), Some("b")] {
+        let mut world = World::new(2);
+        let mut origin = world.ask(0, "k", &a).origin;
+        assert!(origin.is_for(&[]) && origin.is_for(&a) && !origin.is_for(&b));
+        origin.retag(world.epochs(0, "k", &b));
+        assert!(origin.is_for(&a) && origin.is_for(&[a.clone(), b.clone()].concat()));
+        if let Some(tag) = purged {
+            world.purge(1, &[tag], &[]);
+        }
+        // An epoch that was known is void if it has changed, and is not if it has not.
+        origin.retag(world.epochs(0, "k", &a));
+        assert_eq!(origin.is_told(), purged != Some("a"));
+        world.keep(0, "k", "1", &rules(60_000, &["b"]), origin);
+        let found = world.text(1, "k");
+        assert_eq!(found.is_some(), purged.is_none(), "{purged:?}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_into_memory_is_read_from_the_store() {
     let mut world = World::with_memory(2, 0);
     world.set(0, "k", "1", &rules(60_000, &[]));

@@ -258,6 +258,7 @@ impl<T: Movable + 'static> Want<T> {
             asked,
             holds_lease,
         } = beginning;
+        let origin = self.completed(origin).await;
         let Loader { load, copy } = loader;
         let content = stale.as_ref().map(|stale| Arc::clone(&stale.content));
         let plan = Arc::new(Plan::new(self.entry.clone()));
@@ -314,6 +315,18 @@ impl<T: Movable + 'static> Want<T> {
         };
         self.spawner.later(Box::pin(end)).await;
         led
+    }
+
+    /// What is known before a load begins. The epochs of the caller's tags are asked for if a value
+    /// with other ones was remembered.
+    async fn completed(&self, mut origin: Origin) -> Origin {
+        if let Ok(rules) = self.entry.rules()
+            && origin.is_told()
+            && !origin.is_for(&rules.tags)
+        {
+            origin.retag(self.common.late_origin(&self.key, &rules).await);
+        }
+        origin
     }
 
     /// Waits for a load, for as long as it may take, and learns meanwhile the epochs of tags that

@@ -99,9 +99,9 @@ pub struct Answer {
 /// What was known when a load began. What is purged after that is not kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origin {
-    /// The epochs of the key and these tags; `None` if the store did not tell them: then the value
-    /// is not written there.
-    epochs: Option<String>,
+    /// The epochs of the key and of these tags; `None` if the store did not tell them, or if one
+    /// has changed since: then the value is not written there.
+    epochs: Option<Vec<String>>,
     tags: Vec<String>,
     purges: u64,
     /// When the store was asked for the epochs.
@@ -111,7 +111,7 @@ pub struct Origin {
 impl Origin {
     /// Whether the epochs of these tags were known.
     pub fn is_for(&self, tags: &[String]) -> bool {
-        self.tags == tags
+        tags.iter().all(|tag| self.tags.contains(tag))
     }
 
     /// Whether the store has told the epochs: a value without them is not written.
@@ -119,25 +119,41 @@ impl Origin {
         self.epochs.is_some()
     }
 
-    /// Takes the epochs of other tags, which were named while the value was made. If one that was
+    /// Takes the epochs of more tags, which were named while the value was made. If one that was
     /// known has changed, the value was purged meanwhile.
     pub fn retag(&mut self, other: Self) {
-        let known = self.words();
-        let is_same = other.words().zip(known).is_some_and(|(now, before)| {
-            now.iter()
-                .all(|(of, word)| before.iter().all(|(o, w)| of != o || word == w))
+        let known = self.tags.len();
+        let is_new = |tag: &&String| !self.tags.contains(tag);
+        let new: Vec<_> = other.tags.iter().filter(is_new).cloned().collect();
+        self.tags.extend(new);
+        let epochs = self.epochs.take().zip(other.epochs);
+        self.epochs = epochs.and_then(|(mut epochs, told)| {
+            let tags = other.tags.iter().map(Some);
+            for (tag, epoch) in std::iter::once(None).chain(tags).zip(told) {
+                match self.place(tag) {
+                    Some(place) if place <= known => {
+                        epochs.get(place).filter(|known| **known == epoch)?;
+                    }
+                    _ => epochs.push(epoch),
+                }
+            }
+            Some(epochs)
         });
-        self.epochs = other.epochs.filter(|_| is_same);
-        self.tags = other.tags;
-        if is_same {
-            self.at = other.at;
-        }
     }
 
-    /// The epochs: that of the key, and those of the tags.
-    fn words(&self) -> Option<Vec<(Option<&str>, &str)>> {
-        let of = std::iter::once(None).chain(self.tags.iter().map(|tag| Some(tag.as_str())));
-        Some(of.zip(self.epochs.as_deref()?.split(',')).collect())
+    /// The epochs of the key and these tags as they stand in an entry.
+    fn epochs_of(&self, tags: &[String]) -> Option<String> {
+        let epochs = self.epochs.as_ref()?;
+        let of = std::iter::once(None).chain(tags.iter().map(Some));
+        let words = of.map(|tag| epochs.get(self.place(tag)?).map(String::as_str));
+        Some(words.collect::<Option<Vec<_>>>()?.join(","))
+    }
+
+    /// Where the epoch of a tag stands, or that of the key.
+    fn place(&self, tag: Option<&String>) -> Option<usize> {
+        let Some(tag) = tag else { return Some(0) };
+        let place = self.tags.iter().position(|known| known == tag);
+        place.map(|place| place + 1)
     }
 }
 
@@ -274,7 +290,7 @@ impl Values {
             lease,
             is_other,
             origin: Origin {
-                epochs: Some(told.epochs),
+                epochs: aligned(told.epochs.split(',').map(str::to_owned), &asking.tags),
                 tags: asking.tags.clone(),
                 purges: asking.purges,
                 at: asked_at,
@@ -301,24 +317,8 @@ impl Values {
         tags: &[String],
         local_now: Timestamp,
     ) -> Origin {
-        let word = |value: &Value| match value.as_bytes() {
-            // As in the script.
-            Some(text) => text
-                .iter()
-                .take(64)
-                .map(|b| {
-                    if b.is_ascii_alphanumeric() {
-                        char::from(*b)
-                    } else {
-                        '.'
-                    }
-                })
-                .collect(),
-            None => "-".to_owned(),
-        };
-        let join = |all: &[Value]| all.iter().map(word).collect::<Vec<_>>().join(",");
         Origin {
-            epochs: epochs.map(join),
+            epochs: epochs.and_then(|epochs| aligned(epochs.iter().map(word), tags)),
             tags: tags.to_vec(),
             purges: self.purges,
             at: self.link.now(local_now),
@@ -342,8 +342,7 @@ impl Values {
         local_now: Timestamp,
     ) -> Option<Write> {
         let now = self.link.now(local_now);
-        let is_for = origin.is_for(&rules.tags);
-        let epochs = origin.epochs.filter(|_| is_for);
+        let epochs = origin.epochs_of(&rules.tags);
         let entry = Entry::new(content, rules, epochs, now);
         let ttl_ms = millis(entry.keep_until.since(now));
         if ttl_ms == 0 {
@@ -429,9 +428,8 @@ impl Values {
                 return Peeked::Tags(keys.into_iter().skip(1).collect());
             }
         };
-        let all: Vec<_> = std::iter::once(own).chain(of_tags).cloned().collect();
-        let is_valid = self.origin(Some(&all), &[], local_now).epochs == entry.epochs;
-        let entry = is_valid.then_some(entry);
+        let all: Vec<_> = std::iter::once(own).chain(of_tags).map(word).collect();
+        let entry = Some(entry).filter(|entry| entry.epochs.as_ref() == Some(&all.join(",")));
         let found = self.take(key, entry, purges, now, now);
         found.map_or(Peeked::Nothing, Peeked::Found)
     }
@@ -540,6 +538,27 @@ pub enum Peeked {
     Tags(Vec<String>),
     /// There is none that may be used.
     Nothing,
+}
+
+/// An epoch as it stands in an entry: as in the script.
+fn word(value: &Value) -> String {
+    let Some(text) = value.as_bytes() else {
+        return "-".to_owned();
+    };
+    let letters = text
+        .iter()
+        .take(64)
+        .map(|b| match b.is_ascii_alphanumeric() {
+            true => char::from(*b),
+            false => '.',
+        });
+    letters.collect()
+}
+
+/// The epochs of a key and these tags, if there is one for each.
+fn aligned(epochs: impl Iterator<Item = String>, tags: &[String]) -> Option<Vec<String>> {
+    let epochs: Vec<_> = epochs.collect();
+    (epochs.len() == tags.len() + 1).then_some(epochs)
 }
 
 /// Octets of which the text is not needed any more.

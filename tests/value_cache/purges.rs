@@ -1,6 +1,6 @@
 //! Purges of keys and tags, here and in other processes.
 
-use omnitrade_edge::values::{Entry, ValueCache};
+use omnitrade_edge::values::{Entry, Loading, ValueCache};
 use tokio::time::sleep;
 
 use crate::world::World;
@@ -108,6 +108,29 @@ async fn a_purge_during_a_load_makes_its_value_void() {
             let found = cache.get::<u32>("k").await;
             assert_ne!(found.map(|found| found.value), Some(1));
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_during_a_load_is_seen_whatever_tags_were_remembered() {
+    for late in [false, true] {
+        let world = World::new();
+        let (process, two) = (world.process(), world.cache());
+        let one = process.cache(ValueCache::builder());
+        let stale = Entry::ttl(ms(0)).stale_if_error(ms(60_000));
+        one.set("k", &0, &stale.tags(["old"])).await.unwrap();
+        process.take(ms(40));
+        let entry = minute().tags(if late { vec![] } else { vec!["t"] });
+        let purges = two.clone();
+        let load = move |loading: Loading<u32>| async move {
+            purges.purge_tags(["t", "old"]).await.unwrap();
+            sleep(ms(100)).await;
+            loading.keep(loading.entry().tags([if late { "old" } else { "t" }]));
+            Ok::<_, Down>(1)
+        };
+        assert_eq!(one.get_or_set_with("k", &entry, load).await, Ok(1));
+        sleep(ms(50)).await;
+        assert_eq!(two.get::<u32>("k").await, None, "late: {late}");
     }
 }
 
