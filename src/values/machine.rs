@@ -99,9 +99,9 @@ pub struct Answer {
 /// What was known when a load began. What is purged after that is not kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origin {
-    /// The epochs of the key and of these tags; `None` if the store did not tell them, or if one
-    /// has changed since: then the value is not written there.
-    epochs: Option<Vec<String>>,
+    /// The epochs of the key and of these tags, as they stand in an entry; `None` if the store did
+    /// not tell them, or if one has changed since: then the value is not written there.
+    epochs: Option<String>,
     tags: Vec<String>,
     purges: u64,
     /// When the store was asked for the epochs.
@@ -122,38 +122,48 @@ impl Origin {
     /// Takes the epochs of more tags, which were named while the value was made. If one that was
     /// known has changed, the value was purged meanwhile.
     pub fn retag(&mut self, other: Self) {
-        let known = self.tags.len();
-        let is_new = |tag: &&String| !self.tags.contains(tag);
-        let new: Vec<_> = other.tags.iter().filter(is_new).cloned().collect();
-        self.tags.extend(new);
-        let epochs = self.epochs.take().zip(other.epochs);
-        self.epochs = epochs.and_then(|(mut epochs, told)| {
-            let tags = other.tags.iter().map(Some);
-            for (tag, epoch) in std::iter::once(None).chain(tags).zip(told) {
-                match self.place(tag) {
-                    Some(place) if place <= known => {
-                        epochs.get(place).filter(|known| **known == epoch)?;
+        let both = self.epochs.as_deref().zip(other.epochs.as_deref());
+        let mut all = both.map(|(epochs, _)| epochs.to_owned());
+        let mut told = both.map_or("", |(_, told)| told).split(',');
+        if told.next() != self.epoch(None) {
+            all = None;
+        }
+        let mut tags = self.tags.clone();
+        for tag in other.tags {
+            let epoch = told.next().unwrap_or_default();
+            match self.epoch(Some(&tag)) {
+                Some(known) if known != epoch => all = None,
+                Some(_) => {}
+                None => {
+                    if let Some(all) = &mut all {
+                        all.push(',');
+                        all.push_str(epoch);
                     }
-                    _ => epochs.push(epoch),
+                    tags.push(tag);
                 }
             }
-            Some(epochs)
-        });
+        }
+        self.tags = tags;
+        self.epochs = all;
     }
 
-    /// The epochs of the key and these tags as they stand in an entry.
+    /// The epochs of the key and these tags.
     fn epochs_of(&self, tags: &[String]) -> Option<String> {
-        let epochs = self.epochs.as_ref()?;
-        let of = std::iter::once(None).chain(tags.iter().map(Some));
-        let words = of.map(|tag| epochs.get(self.place(tag)?).map(String::as_str));
-        Some(words.collect::<Option<Vec<_>>>()?.join(","))
+        let mut epochs = self.epoch(None)?.to_owned();
+        for tag in tags {
+            epochs.push(',');
+            epochs.push_str(self.epoch(Some(tag))?);
+        }
+        Some(epochs)
     }
 
-    /// Where the epoch of a tag stands, or that of the key.
-    fn place(&self, tag: Option<&String>) -> Option<usize> {
-        let Some(tag) = tag else { return Some(0) };
-        let place = self.tags.iter().position(|known| known == tag);
-        place.map(|place| place + 1)
+    /// The epoch of a tag, or that of the key.
+    fn epoch(&self, tag: Option<&str>) -> Option<&str> {
+        let place = match tag {
+            Some(tag) => self.tags.iter().position(|known| known == tag)? + 1,
+            None => 0,
+        };
+        self.epochs.as_deref()?.split(',').nth(place)
     }
 }
 
@@ -290,7 +300,7 @@ impl Values {
             lease,
             is_other,
             origin: Origin {
-                epochs: aligned(told.epochs.split(',').map(str::to_owned), &asking.tags),
+                epochs: Some(told.epochs),
                 tags: asking.tags.clone(),
                 purges: asking.purges,
                 at: asked_at,
@@ -318,7 +328,7 @@ impl Values {
         local_now: Timestamp,
     ) -> Origin {
         Origin {
-            epochs: epochs.and_then(|epochs| aligned(epochs.iter().map(word), tags)),
+            epochs: epochs.map(joined),
             tags: tags.to_vec(),
             purges: self.purges,
             at: self.link.now(local_now),
@@ -428,8 +438,9 @@ impl Values {
                 return Peeked::Tags(keys.into_iter().skip(1).collect());
             }
         };
-        let all: Vec<_> = std::iter::once(own).chain(of_tags).map(word).collect();
-        let entry = Some(entry).filter(|entry| entry.epochs.as_ref() == Some(&all.join(",")));
+        let all: Vec<_> = std::iter::once(own).chain(of_tags).cloned().collect();
+        let epochs = Some(joined(&all));
+        let entry = Some(entry).filter(|entry| entry.epochs == epochs);
         let found = self.take(key, entry, purges, now, now);
         found.map_or(Peeked::Nothing, Peeked::Found)
     }
@@ -540,25 +551,20 @@ pub enum Peeked {
     Nothing,
 }
 
-/// An epoch as it stands in an entry: as in the script.
-fn word(value: &Value) -> String {
-    let Some(text) = value.as_bytes() else {
-        return "-".to_owned();
+/// Epochs as they stand in an entry: as in the script.
+fn joined(epochs: &[Value]) -> String {
+    let word = |value: &Value| match value.as_bytes() {
+        Some(text) => text
+            .iter()
+            .take(64)
+            .map(|b| match b.is_ascii_alphanumeric() {
+                true => char::from(*b),
+                false => '.',
+            })
+            .collect(),
+        None => "-".to_owned(),
     };
-    let letters = text
-        .iter()
-        .take(64)
-        .map(|b| match b.is_ascii_alphanumeric() {
-            true => char::from(*b),
-            false => '.',
-        });
-    letters.collect()
-}
-
-/// The epochs of a key and these tags, if there is one for each.
-fn aligned(epochs: impl Iterator<Item = String>, tags: &[String]) -> Option<Vec<String>> {
-    let epochs: Vec<_> = epochs.collect();
-    (epochs.len() == tags.len() + 1).then_some(epochs)
+    epochs.iter().map(word).collect::<Vec<_>>().join(",")
 }
 
 /// Octets of which the text is not needed any more.
