@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { freePort, root, spawnServer } from "../../scripts/lib/process.mjs";
 import { ensureBindgen, ensureWorkerBuild } from "../../scripts/lib/toolchain.mjs";
 import { startRedis, startRestRedis } from "../support/servers.mjs";
@@ -70,6 +71,34 @@ test("its own routes answer without taking a permit", async () => {
     assert.deepEqual((await ask("/quota")).text, `${QUOTA} of ${QUOTA} left\n`);
   }
   assert.equal((await ask("/nothing")).status, 404);
+});
+
+test("a report is made once for all who ask, and anew while it is stale", async () => {
+  const asked = Date.now();
+  const reports = async (/** @type {number} */ count) => {
+    const all = await Promise.all(Array.from({ length: count }, () => ask("/report")));
+    assert.ok(all.every(({ status }) => status === 200));
+    return [...new Set(all.map(({ text }) => text))];
+  };
+  // A client that hangs up does not end what others wait for.
+  const hangsUp = fetch(new URL("/report", worker.ready[0][1]), { signal: AbortSignal.timeout(200) });
+  await assert.rejects(hangsUp);
+  const [first, ...others] = await reports(12);
+  assert.match(first, /^made at \d+\n$/);
+  assert.deepEqual(others, []);
+  const made = Number(/\d+/.exec(first)?.[0]);
+  assert.ok(made - asked < 3_000, `it was made ${made - asked} ms after the first one asked`);
+  assert.deepEqual(await reports(5), [first]);
+
+  await sleep(Math.max(made + 2_100 - Date.now(), 0));
+  assert.ok((await reports(5)).includes(first), "it is stale, and there at once");
+  const until = Date.now() + 10_000;
+  let next = first;
+  while (next === first && Date.now() < until) {
+    await sleep(50);
+    [next] = await reports(1);
+  }
+  assert.notEqual(next, first, "it was made anew");
 });
 
 test("it greets a hundred times, refuses, and goes on with its other routes", async () => {

@@ -1,4 +1,5 @@
-//! A Worker written with the crate `worker` that limits its clients with omnitrade-edge.
+//! A Worker written with the crate `worker` that limits its clients with omnitrade-edge, and caches
+//! a value.
 //!
 //! The gate itself does without that crate: it needs a request's head and a response, and takes
 //! them from the platform as they are. A Worker of your own has routes, bindings and pages: for
@@ -12,11 +13,16 @@ use std::time::Duration;
 use omnitrade_edge::limiter::{Limited, RateLimiter, Rule};
 use omnitrade_edge::redis::{Options, RestClient};
 use omnitrade_edge::shell::FetchTransport;
-use worker::{Context, Env, Error, Request, Response, Result, RouteContext, Router, event};
+use omnitrade_edge::values::{Entry, ValueCache};
+use worker::{
+    Context, Date, Delay, Env, Error, Request, Response, Result, RouteContext, Router, event,
+};
 
 thread_local! {
     /// One for all requests of the isolate, because it remembers permits and refusals.
     static LIMITER: OnceCell<RateLimiter> = const { OnceCell::new() };
+    /// The same, because it remembers values.
+    static CACHE: OnceCell<ValueCache> = const { OnceCell::new() };
 }
 
 /// Greets each address a hundred times a minute, and tells it how often it still may ask.
@@ -25,6 +31,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     Router::with_data(context)
         .get("/health", |_, _| Response::ok("ok\n"))
         .get_async("/quota", quota)
+        .get_async("/report", report)
         .get_async("/hello/:name", hello)
         .run(request, env)
         .await
@@ -53,6 +60,21 @@ async fn quota(request: Request, route: RouteContext<Context>) -> Result<Respons
     with_limit(Response::ok(text)?, &limited)
 }
 
+/// A report that takes its time. It is made once for all who ask, and anew in the background.
+async fn report(_: Request, route: RouteContext<Context>) -> Result<Response> {
+    let (cache, context) = (cache(&route.env)?, route.data);
+    // The platform goes on with it after the response, and if the client hangs up.
+    let cache = cache.on_work(move |work| context.wait_until(work));
+    let entry = Entry::ttl(Duration::from_secs(2)).stale_while_revalidate(Duration::from_secs(60));
+    let report: String = cache.get_or_set("report", &entry, make_report).await?;
+    Response::ok(report)
+}
+
+async fn make_report() -> Result<String> {
+    Delay::from(Duration::from_millis(500)).await;
+    Ok(format!("made at {}\n", Date::now().as_millis()))
+}
+
 /// Adds the headers by which a client learns of its limit.
 fn with_limit(mut response: Response, limited: &Limited) -> Result<Response> {
     let headers = response.headers_mut();
@@ -74,13 +96,26 @@ fn limiter(env: &Env) -> Result<RateLimiter> {
         if let Some(limiter) = limiter.get() {
             return Ok(limiter.clone());
         }
-        let secret = |name: &str| Some(env.secret(name).ok()?.to_string());
-        let options = Options::from_vars(secret).map_err(failed)?;
-        let redis = RestClient::new(FetchTransport::new(), options).map_err(failed)?;
         let rule = Rule::new(100, Duration::from_secs(60)).leased();
-        let new = RateLimiter::new(redis, rule);
+        let new = RateLimiter::new(redis(env)?, rule);
         Ok(limiter.get_or_init(|| new).clone())
     })
+}
+
+fn cache(env: &Env) -> Result<ValueCache> {
+    CACHE.with(|cache| {
+        if let Some(cache) = cache.get() {
+            return Ok(cache.clone());
+        }
+        let new = ValueCache::new(redis(env)?);
+        Ok(cache.get_or_init(|| new).clone())
+    })
+}
+
+fn redis(env: &Env) -> Result<RestClient<FetchTransport>> {
+    let secret = |name: &str| Some(env.secret(name).ok()?.to_string());
+    let options = Options::from_vars(secret).map_err(failed)?;
+    RestClient::new(FetchTransport::new(), options).map_err(failed)
 }
 
 /// An error of the store or its settings, which holds no secret.
