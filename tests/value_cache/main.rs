@@ -23,6 +23,8 @@ mod purges;
 #[cfg(all(feature = "cli", feature = "reqwest"))]
 mod real_redis;
 mod single_flight;
+#[cfg(all(feature = "cli", feature = "tracing"))]
+mod spans;
 mod stale;
 mod stored;
 mod world;

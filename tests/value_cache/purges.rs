@@ -1,7 +1,7 @@
 //! Purges of keys and tags, here and in other processes.
 
 use omnitrade_edge::values::{Entry, Loading, ValueCache};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::world::World;
 use crate::{Down, Loads, minute, ms};
@@ -204,7 +204,14 @@ async fn a_purge_of_tags_that_a_caller_does_not_name_is_seen_by_it() {
     let found = two.get_or_set("l", &y, || async { Ok::<_, Down>(4) }).await;
     assert_eq!(found, Ok(3));
     let found = two.get_or_set("l", &y, || async { Ok::<_, Down>(4) }).await;
+    assert_eq!(found, Ok(3), "its tags are known now");
+    let started = Instant::now();
+    let three = world.cache();
+    let found = three
+        .get_or_set("l", &y, || async { Ok::<_, Down>(4) })
+        .await;
     assert_eq!(found, Ok(3), "nobody holds the lease");
+    assert!(started.elapsed() < ms(100));
 }
 
 #[tokio::test(start_paused = true)]

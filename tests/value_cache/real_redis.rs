@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use omnitrade_edge::redis::{Command, Options, RestClient, Script};
+use omnitrade_edge::redis::{Command, Options, RestClient, Script, TcpClient, TcpOptions};
 use omnitrade_edge::shell::ReqwestTransport;
 use omnitrade_edge::values::{Entry, ValueCache};
 use tokio::time::{Instant, sleep};
@@ -96,6 +96,29 @@ async fn processes_of_many_threads_share_loads_stale_values_and_purges() {
         let lifetime = Command::new("PTTL").arg(key.as_str().unwrap());
         assert!(redis.command(&lifetime).await.unwrap().as_int() > Some(0));
     }
+}
+
+#[tokio::test]
+async fn caches_over_rest_and_over_tcp_share_values_loads_and_purges() {
+    let redis = RedisServer::start();
+    let rest = RestServer::start(&redis.url(), TOKEN);
+    let options = TcpOptions::new(redis.url()).timeout(PATIENCE);
+    let (one, two) = (
+        cache(&rest),
+        ValueCache::new(TcpClient::new(options).unwrap()),
+    );
+    let (entry, loads) = (minute().tags(["t"]), Loads::default());
+    let both = tokio::join!(
+        one.get_or_set("k", &entry, loads.take(ms(100))),
+        two.get_or_set("k", &entry, loads.take(ms(100)))
+    );
+    assert_eq!(both, (Ok(1), Ok(1)));
+    two.set_bytes("b", &[0, 255], &entry).await.unwrap();
+    assert_eq!(one.get_bytes("b").await.unwrap().value, [0, 255][..]);
+    two.purge_tags(["t"]).await.unwrap();
+    assert_eq!(number(&two, "k").await, None);
+    assert_eq!(number(&cache(&rest), "k").await, None);
+    assert!(cache(&rest).get_bytes("b").await.is_none());
 }
 
 #[tokio::test]

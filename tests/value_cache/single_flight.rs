@@ -178,6 +178,19 @@ async fn a_process_that_ends_holds_others_until_its_load_is_overdue() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_waits_for_other_processes_for_longer_than_a_load_may_take() {
+    let (world, loads, started) = (World::new(), Loads::default(), Instant::now());
+    let cache = world.cache();
+    // Somebody holds the lease for ever.
+    let lease = format!("ot:f:{}", omnitrade_edge::engine::value::digest("k"));
+    world.store(|store| store.set(&lease, "0 abcdef", 600_000, world.now()));
+    let value = cache.get_or_set("k", &minute(), loads.take(ms(10))).await;
+    assert_eq!(value, Ok(1));
+    let waited = started.elapsed();
+    assert!(waited > ms(9_500) && waited < ms(10_100), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_that_hangs_up_does_not_end_the_load() {
     let (world, loads) = (World::new(), Loads::default());
     let (cache, other) = (world.cache(), world.cache());
