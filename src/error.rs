@@ -175,6 +175,22 @@ impl Error {
         &self.detail
     }
 
+    /// The same error, of a call of which no part was carried out: nothing was sent, or the store
+    /// said so. For a [`Client`](crate::redis::Client) of your own.
+    ///
+    /// ```
+    /// use omnitrade_edge::error::{Error, ErrorKind};
+    ///
+    /// let error = Error::from(ErrorKind::Unreachable);
+    /// assert!(error.may_have_run());
+    /// assert!(!error.not_run().may_have_run());
+    /// ```
+    #[must_use]
+    pub fn not_run(mut self) -> Self {
+        self.may_have_run = false;
+        self
+    }
+
     /// The kind, which tells the caller what to do.
     pub const fn kind(&self) -> ErrorKind {
         self.kind
@@ -254,7 +270,7 @@ const LONGEST_NAME: usize = 24;
 
 impl From<ErrorKind> for Error {
     /// For callers that reach the store with a client of their own. The error assumes that the
-    /// command may have been carried out.
+    /// command may have been carried out: see [`Error::not_run`].
     fn from(kind: ErrorKind) -> Self {
         Self::new(kind, true, "as the client reports")
     }

@@ -42,10 +42,9 @@ pub use client::{Client, Shared};
 pub use command::Command;
 #[doc(hidden)]
 pub use command::only_reads;
+pub use failure::from_text as error_of_reply;
 #[doc(hidden)]
-pub use failure::{
-    from_status_and_text as meaning_of_status, from_text as meaning_of, is_first_line_refusal,
-};
+pub use failure::{from_status_and_text as meaning_of_status, is_first_line_refusal};
 pub use from_value::FromValue;
 #[cfg(all(target_arch = "wasm32", feature = "fetch"))]
 pub(crate) use http::SYNC_TOKEN;

@@ -26,7 +26,7 @@ use omnitrade_edge::limiter::{
 };
 use omnitrade_edge::redis::{
     Arg, Client as RedisClient, Command, FromValue, Options, RestClient, RetryPolicy, Script,
-    Shared, Token, Value,
+    Shared, Token, Value, error_of_reply,
 };
 #[cfg(feature = "redis-tcp")]
 use omnitrade_edge::redis::{TcpClient, TcpOptions};
@@ -359,6 +359,12 @@ async fn the_client_reports_what_a_caller_can_do() {
     assert_eq!((error.code(), error.may_have_run()), ("unreachable", false));
     assert!(error.retry_is_safe(false) && error.kind().is_transient());
     assert_eq!(error.redis_code(), None);
+    assert_eq!(
+        (get.name(), get.words()),
+        ("GET", ["GET", "k", "1"].map(String::from).to_vec())
+    );
+    let refused = error_of_reply("READONLY a replica", Some("SET"));
+    assert!(!refused.not_run().may_have_run());
     let both = [Command::new("GET").arg("a"), Command::new("GET").arg("b")];
     assert!(redis.pipeline(&both).await.is_err());
     assert!(redis.multi(&both).await.is_err());

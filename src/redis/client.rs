@@ -16,7 +16,10 @@ use crate::transport::{AnyThread, BoxFuture};
 /// (feature `redis-tcp`), or one of your own.
 ///
 /// What a call promises is said there: one deadline, retries only of what may run twice, errors
-/// without secrets.
+/// without secrets. One of your own sends [`Command::words`] and a script's [`sha`](Script::sha) or
+/// [`lua`](Script::lua), and makes errors of what it hears: [`error_of_reply`], [`Error::not_run`].
+///
+/// [`error_of_reply`]: super::error_of_reply
 pub trait Client: AnyThread + 'static {
     /// Runs one command.
     fn command<'a>(&'a self, command: &'a Command) -> BoxFuture<'a, Result<Value, Error>>;

@@ -71,13 +71,20 @@ impl Command {
     }
 
     /// The command's name, as given.
-    pub(super) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The name and the arguments, for a store that does not take JSON.
-    #[cfg(all(not(target_arch = "wasm32"), feature = "redis-tcp"))]
-    pub(super) fn words(&self) -> Vec<String> {
+    /// The name and the arguments, as Redis's own protocol takes them. For a
+    /// [`Client`](super::Client) of your own.
+    ///
+    /// ```
+    /// use omnitrade_edge::redis::Command;
+    ///
+    /// let words = Command::new("SET").arg("naïve \"key\"").arg(5).words();
+    /// assert_eq!(words, ["SET", "naïve \"key\"", "5"]);
+    /// ```
+    pub fn words(&self) -> Vec<String> {
         wire::words(&self.open_json)
     }
 

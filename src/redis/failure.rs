@@ -67,7 +67,19 @@ fn is_upper(name: &str) -> bool {
     !name.contains(|letter: char| letter.is_ascii_lowercase())
 }
 
-/// The error that Redis's own text means, in the reply to the command with this name.
+/// The error that Redis's own text means, in the reply to the command with this name. For a
+/// [`Client`](super::Client) of your own. Nothing of a text that is not known to be harmless is in
+/// the error.
+///
+/// ```
+/// use omnitrade_edge::error::ErrorKind;
+/// use omnitrade_edge::redis::error_of_reply;
+///
+/// let text = "WRONGTYPE Operation against a key holding the wrong kind of value";
+/// let error = error_of_reply(text, Some("GET"));
+/// assert_eq!((error.kind(), error.redis_code()), (ErrorKind::Command, Some("WRONGTYPE")));
+/// assert_eq!(error_of_reply("LOADING ...", None).kind(), ErrorKind::Server);
+/// ```
 pub fn from_text(text: &str, command: Option<&str>) -> Error {
     meaning(text).of_command(named_in(text).or(command))
 }

@@ -42,7 +42,6 @@ pub(super) fn push_open_arrays<'a>(out: &mut Vec<u8>, arrays: impl Iterator<Item
 }
 
 /// The words of an array of strings and integers, which is given without its closing bracket.
-#[cfg(all(not(target_arch = "wasm32"), feature = "redis-tcp"))]
 pub(super) fn words(open_array: &[u8]) -> Vec<String> {
     let json = [open_array, b"]"].concat();
     let items: Result<Vec<&serde_json::value::RawValue>, _> = serde_json::from_slice(&json);

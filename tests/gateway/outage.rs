@@ -3,7 +3,7 @@
 use omnitrade_edge::engine::limit::Source;
 use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::redis::Value as Reply;
-use omnitrade_edge::redis::meaning_of;
+use omnitrade_edge::redis::error_of_reply;
 use serde_json::{Value, json};
 
 use crate::rig::{Rig, Store, get};
@@ -355,7 +355,7 @@ fn a_right_that_lacks_is_logged_once_for_each_command() {
     for _ in 0..3 {
         for name in ["EVALSHA", "SET"] {
             let text = refused.replace("get", name);
-            rig.gate.note_failure(&meaning_of(&text, None));
+            rig.gate.note_failure(&error_of_reply(&text, None));
         }
     }
     let notes = rig.gate.take_notes();

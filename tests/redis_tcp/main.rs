@@ -18,6 +18,7 @@ mod recorder;
 mod calls;
 mod limiter;
 mod outages;
+mod own_client;
 mod scripts;
 mod secrets;
 mod tls;

@@ -8,7 +8,7 @@ use omnitrade_edge::engine::limit_fields::{Item, Style, fields};
 use omnitrade_edge::engine::subject;
 use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::redis::{
-    Script, is_first_line_refusal, meaning_of, meaning_of_status, only_reads,
+    Script, error_of_reply, is_first_line_refusal, meaning_of_status, only_reads,
 };
 use omnitrade_edge::store::ADMIT;
 use wasm_bindgen::prelude::*;
@@ -41,7 +41,7 @@ fn said(verb: u32, text: &str, a: f64, b: f64) -> Option<String> {
     let command = Some(first).filter(|name| !name.is_empty());
     let number = u16::try_from(whole(a)).unwrap_or(u16::MAX);
     match verb {
-        0 => Some(error(&meaning_of(rest, command))),
+        0 => Some(error(&error_of_reply(rest, command))),
         1 => {
             let status = StatusCode::from_u16(number).unwrap_or(StatusCode::BAD_GATEWAY);
             let said = (b > 0.0).then_some(rest);
