@@ -159,8 +159,10 @@ impl<B: Body> Miss<B> {
         }
         let waited = place.waited(now);
         let leading = place.leading.as_mut()?;
-        // Another isolate fetches the response, and the store will tell when it is there.
-        if store_tells && self.lookup.is_refreshed_elsewhere() && waited < ELSEWHERE {
+        // Another isolate fetches the response, and the store will tell when it is there. After a
+        // failure each isolate asks for itself.
+        let elsewhere = store_tells && !memory.fetches.is_again(&leading.digest);
+        if elsewhere && self.lookup.is_refreshed_elsewhere() && waited < ELSEWHERE {
             return Some(single_flight::pause_elsewhere(place.look(now)));
         }
         leading.started = true;

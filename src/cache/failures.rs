@@ -8,6 +8,8 @@ use crate::clock::Timestamp;
 use crate::engine::http_cache::{CacheKey, Entry};
 use crate::message::forward::Failure;
 
+use super::single_flight::FAILED;
+
 /// The largest number of bytes that failures take in memory.
 const CAPACITY: u64 = 512 << 10;
 
@@ -28,6 +30,17 @@ pub struct Shared<B> {
     pub until: Timestamp,
 }
 
+impl<B> Shared<B> {
+    /// A failure that is shared for [`FAILED`] from now on.
+    pub fn from(how: How<B>, now: Timestamp) -> Self {
+        Self {
+            how,
+            since: now,
+            until: now + FAILED,
+        }
+    }
+}
+
 /// How the origin failed.
 #[derive(Debug, Clone)]
 pub enum How<B> {
@@ -36,7 +49,7 @@ pub enum How<B> {
     /// With an answer of this status, of which only that is known: a stored response is served in
     /// its place.
     Status(u16),
-    /// Without an answer.
+    /// Without an answer, or without one that could be told to every client.
     Unanswered(Failure),
 }
 

@@ -10,11 +10,13 @@ use crate::engine::http_cache::{
     BodyCoding, CacheKey, CacheRules, Entry, Family, Meta, body_is_whole,
 };
 use crate::message::body::{Body, BodyError};
+use crate::message::forward::Failure;
 use crate::store::Write;
 
+use super::failures::How;
 use super::insert::{InsertOptions, Inserted};
 use super::memory::CacheMemory;
-use super::single_flight::NotStored;
+use super::single_flight::{Fails, NotStored};
 
 /// A response that is to be stored once its body has been read.
 #[derive(Debug)]
@@ -113,17 +115,34 @@ impl Fill {
         memory: &mut CacheMemory<B>,
         now: Timestamp,
     ) -> Inserted {
-        if self.only_shared {
-            // Other isolates were told when the head arrived.
-            if let Some(digest) = &self.options.leading {
-                memory.fetches.give_up(digest, NotStored::Failed, now);
-            }
-            return Inserted::nowhere(None);
+        let leading = self.options.leading.as_deref();
+        if self.only_shared || why == BodyError::Broken {
+            let varies = |(name, _): &(String, _)| name != "accept-encoding";
+            let key = (!self.meta.vary.iter().any(varies)).then_some(&self.key);
+            let told = key.map(|key| (key, How::Unanswered(Failure::Failed), Fails::Twice));
+            let asked = self.meta.request_time.max(self.checked_at);
+            let write = match leading {
+                Some(digest) => Some(memory.fail(digest, told, asked, now)),
+                None => self.refresh_broke_off(memory, now),
+            };
+            // Other isolates were told of a failure when its head arrived.
+            return Inserted::nowhere(write.filter(|_| !self.only_shared));
         }
-        let why = match why {
-            BodyError::TooLong | BodyError::TooSlow => NotStored::Uncacheable,
-            BodyError::Broken => NotStored::Failed,
-        };
-        Inserted::nowhere(memory.give_up(self.options.leading.as_deref(), why, now))
+        Inserted::nowhere(memory.give_up(leading, NotStored::Uncacheable, now))
+    }
+
+    /// Defers the next attempt if the response was that to a refresh in the background.
+    fn refresh_broke_off<B: Body>(
+        &self,
+        memory: &mut CacheMemory<B>,
+        now: Timestamp,
+    ) -> Option<Write> {
+        let digest = self.key.hex();
+        if !memory.refreshes.is_under_way(&digest, now) {
+            return None;
+        }
+        let kept = memory.entries.get(&self.key, now)?.meta.response_time;
+        let leased = self.options.lease.as_deref();
+        memory.refresh_failed(&digest, leased, kept, self.meta.request_time, now)
     }
 }

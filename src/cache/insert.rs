@@ -67,7 +67,7 @@ impl<B: Body> CacheMemory<B> {
         store_is_up: bool,
         now: Timestamp,
     ) -> Inserted {
-        self.refreshed(&key.hex());
+        self.refreshes.refreshed(&key.hex());
         let inserted = self.entries.insert(key, entry.clone());
         if let Some(digest) = &options.leading {
             match inserted {
@@ -106,7 +106,7 @@ impl<B: Body> CacheMemory<B> {
         now: Timestamp,
     ) -> Option<Write> {
         options.epoch_keys.as_ref()?;
-        self.defer_refresh(&key.hex(), now + OUTDATED_PAUSE);
+        self.refreshes.defer(&key.hex(), OUTDATED_PAUSE, now);
         let kept = self.entries.get(key, now)?.meta.response_time;
         let digest = options.lease.as_ref()?;
         Some(self.defer_refresh_elsewhere(digest, kept, OUTDATED_PAUSE))

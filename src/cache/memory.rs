@@ -10,11 +10,9 @@ use crate::engine::recent::Recent;
 use crate::message::body::Body;
 use crate::store::Write;
 
-use super::failures::Failures;
-use super::single_flight::{NotStored, SingleFlight};
-
-/// The largest number of refreshes that are remembered.
-const REFRESHES: usize = 1_000;
+use super::failures::{Failures, How, Shared};
+use super::refreshes::Refreshes;
+use super::single_flight::{Fails, NotStored, SingleFlight};
 
 /// The largest number of paths for which `No-Vary-Search` is remembered.
 const PATHS: usize = 1_000;
@@ -30,11 +28,12 @@ pub struct CacheMemory<B: Body> {
     pub fetches: SingleFlight,
     /// The failures of the origin that several requests share.
     pub failures: Failures<B>,
+    /// The entries that are being refreshed, or were in vain.
+    pub refreshes: Refreshes,
     /// The configured sizes.
     pub sizes: Sizes,
     key_prefix: String,
     random: u64,
-    refreshes: Recent<Timestamp>,
     /// What responses have said about their queries, by path.
     no_vary_search: Recent<NoVarySearch>,
 }
@@ -50,7 +49,7 @@ impl<B: Body> CacheMemory<B> {
             sizes,
             key_prefix: key_prefix.to_owned(),
             random: seed | 1,
-            refreshes: Recent::new(REFRESHES),
+            refreshes: Refreshes::new(),
             no_vary_search: Recent::new(PATHS),
         }
     }
@@ -96,22 +95,6 @@ impl<B: Body> CacheMemory<B> {
         })
     }
 
-    /// Takes the isolate's own lease to refresh the entry under this digest, unless it is held
-    /// already. The lease expires by itself, because the request that takes it may be dropped.
-    pub fn may_refresh(&mut self, digest: &str, now: Timestamp, lease: Duration) -> bool {
-        if self.refreshes.get(digest).is_some_and(|until| now < *until) {
-            return false;
-        }
-        self.refreshes.insert(digest.to_owned(), now + lease);
-        true
-    }
-
-    /// Defers a refresh in this isolate: no request refreshes the entry under this digest before
-    /// `until`.
-    pub fn defer_refresh(&mut self, digest: &str, until: Timestamp) {
-        self.refreshes.insert(digest.to_owned(), until);
-    }
-
     /// Defers a refresh in other isolates: none of them refreshes the entry under this digest,
     /// which was received at `kept`, for the length of `pause`. The value is that of a lease of the
     /// script, but without a holder.
@@ -121,11 +104,6 @@ impl<B: Body> CacheMemory<B> {
             value: format!("{} -", kept.as_millis()),
             ttl_ms: millis(pause),
         }
-    }
-
-    /// Gives the isolate's own lease back.
-    pub fn refreshed(&mut self, digest: &str) {
-        self.refreshes.remove(digest);
     }
 
     /// Ends the wait for a leader whose response will not be stored. The returned write tells other
@@ -139,6 +117,26 @@ impl<B: Body> CacheMemory<B> {
         let digest = leading?;
         self.fetches.give_up(digest, why, now);
         Some(self.mark(digest, why))
+    }
+
+    /// Ends the fetch of the key with this digest because the leader's call, made at `asked`, has
+    /// failed. `told`: how it failed, if that may be told to every client, with the key under which
+    /// they find it, and after which call those who wait are told. The returned write tells other
+    /// isolates not to wait.
+    pub fn fail(
+        &mut self,
+        digest: &str,
+        told: Option<(&CacheKey, How<B>, Fails)>,
+        asked: Timestamp,
+        now: Timestamp,
+    ) -> Write {
+        let fails = self.fetches.fail(digest, now);
+        if let Some((key, how, after)) = told
+            && fails >= after
+        {
+            self.failures.share(key, Shared::from(how, now), asked);
+        }
+        self.mark(digest, NotStored::Failed)
     }
 
     /// A write that tells other isolates not to wait for the entry under this digest. After a

@@ -7,9 +7,9 @@ use crate::message::body::Body;
 use crate::store::{Lease, Write};
 
 use super::fetching::{Fetching, Miss};
-use super::lookup::{Level, Lookup};
+use super::lookup::{Epochs, Level, Lookup};
 use super::memory::CacheMemory;
-use super::single_flight::NotStored;
+use super::refreshes::{Calls, Standing, Turn};
 
 impl<B: Body> Lookup<B> {
     /// Whether the store has granted the refresh lease to this request.
@@ -29,13 +29,13 @@ impl<B: Body> Lookup<B> {
         let digest = self.key.hex();
         match &self.hit {
             Some(hit) if hit.level == Level::Redis && hit.entry.freshness.is_fresh(now) => {
-                memory.refreshed(&digest);
+                memory.refreshes.refreshed(&digest);
             }
             hit if self.is_refreshed_elsewhere() => {
                 let stale_for = hit.as_ref().map(|hit| hit.entry.freshness.stale_for(now));
                 let pause =
-                    (stale_for.unwrap_or_default() / 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
-                memory.defer_refresh(&digest, now + pause);
+                    (stale_for.unwrap_or_default() / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+                memory.refreshes.defer(&digest, pause, now);
             }
             _ => {}
         }
@@ -72,32 +72,74 @@ impl<B: Body> Lookup<B> {
 }
 
 impl<B: Body> Miss<B> {
-    /// Takes this isolate's own lease to refresh the entry, unless it is held already.
-    pub fn take_lease(
+    /// Takes this isolate's own right to refresh the entry, unless another request has it or the
+    /// response to this request would not be stored. `length`: how long the right lasts at most.
+    pub fn take_turn(
         &self,
+        calls: Calls<'_>,
         memory: &mut CacheMemory<B>,
         length: Duration,
         now: Timestamp,
-    ) -> bool {
-        memory.may_refresh(&self.lookup.key.hex(), now, length)
+    ) -> Option<Turn> {
+        let lookup = Some(&self.lookup).filter(|lookup| lookup.request.storable)?;
+        let standing = if lookup.holds_lease() {
+            Standing::Granted
+        } else if lookup.is_refreshed_elsewhere() || lookup.shared(memory, now).is_some() {
+            Standing::Denied
+        } else {
+            Standing::Unknown
+        };
+        let refreshes = &mut memory.refreshes;
+        refreshes.take(&lookup.key.hex(), calls, standing, length, now)
+    }
+}
+
+impl<B: Body> Lookup<B> {
+    /// Takes the epochs of the stored response for those of the next one, because the store is not
+    /// asked. If there was a purge since, other isolates take that response for void.
+    pub fn keep_epochs(&mut self) {
+        if let (None, Some(hit)) = (&self.epochs, &self.hit)
+            && let Some(values) = hit.entry.meta.epochs.clone()
+        {
+            let asked_at = hit.entry.checked_at;
+            self.epochs = Some(Epochs { values, asked_at });
+        }
     }
 }
 
 impl<B: Body> Fetching<B> {
-    /// Defers the next attempt after a background refresh has failed: the origin is asked again
-    /// after a pause that is shorter than the leases. The returned write does the same for other
-    /// isolates.
+    /// Defers the next attempt after a background refresh has failed. The returned write does the
+    /// same for other isolates.
     pub fn refresh_failed(&self, memory: &mut CacheMemory<B>, now: Timestamp) -> Option<Write> {
-        let lookup = &self.lookup;
+        let (lookup, sent_at) = (&self.lookup, self.sent_at);
         let digest = lookup.key.hex();
-        let pause = NotStored::Failed.pause();
-        memory.defer_refresh(&digest, now + pause);
         let kept = lookup.hit.as_ref()?.entry.meta.response_time;
-        lookup
-            .holds_lease()
-            .then(|| memory.defer_refresh_elsewhere(&digest, kept, pause))
+        let leased = lookup.holds_lease().then_some(&*digest);
+        memory.refresh_failed(&digest, leased, kept, sent_at, now)
     }
 }
+
+impl<B: Body> CacheMemory<B> {
+    /// Defers the next attempt after a background refresh of the entry under this digest, sent at
+    /// `sent_at`, has failed. `leased`: the digest of the key whose lease in the store the refresh
+    /// held, `kept`: when the entry was received. The returned write defers it in other isolates.
+    pub(super) fn refresh_failed(
+        &mut self,
+        digest: &str,
+        leased: Option<&str>,
+        kept: Timestamp,
+        sent_at: Timestamp,
+        now: Timestamp,
+    ) -> Option<Write> {
+        self.refreshes
+            .failed(digest, leased.is_some(), sent_at, now);
+        leased.map(|leased| self.defer_refresh_elsewhere(leased, kept, ELSEWHERE_PAUSE))
+    }
+}
+
+/// How long other isolates leave an entry alone after a refresh has failed. The isolate whose
+/// refresh it was tries again for longer, so that it can ask the store before it stops.
+const ELSEWHERE_PAUSE: Duration = Duration::from_millis(800);
 
 /// How soon an isolate looks again for an entry that another isolate is refreshing. The pause grows
 /// with the time for which the entry has been stale.

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use crate::clock::{Timestamp, millis};
 use crate::engine::http_cache::{
-    CacheKey, CacheStatus, Entry, Exchange, Fields, Meta, Use, asks_for_more, is_origin_error,
-    may_store,
+    CacheKey, CacheStatus, Entry, Exchange, Fields, Meta, Use, asks_for_more, is_for_some,
+    is_origin_error, may_store,
 };
 use crate::message::answer::Answer;
 use crate::message::body::Body;
@@ -25,7 +25,7 @@ use super::memory::CacheMemory;
 use super::plan::CachePlan;
 use super::received::body_coding;
 use super::serve;
-use super::single_flight::{FAILED, NotStored};
+use super::single_flight::{FAILED, Fails, NotStored};
 
 /// What answers a request in place of a call of the origin, which has just failed for another
 /// request.
@@ -42,62 +42,66 @@ pub enum InPlace<B> {
 impl<B: Body> Fetching<B> {
     /// What the origin's answer, of this status, or its failure means for the requests that wait.
     /// Returns what is served in place of the origin's failure, if something may be, and what to
-    /// write to the store. `refreshes`: the request is a refresh in the background.
+    /// write to the store. `route` is the name of its route; `refreshes`: the request is a refresh
+    /// in the background.
     pub fn answered(
         &self,
         head: &impl Head,
         status: Result<u16, Failure>,
+        route: &str,
         refreshes: bool,
         place: &mut Place,
         memory: &mut CacheMemory<B>,
         now: Timestamp,
     ) -> (Option<Answer<B>>, Vec<Write>) {
         let how = match status {
-            Ok(status) if !is_origin_error(status) => return (None, Vec::new()),
+            Ok(status) if !is_origin_error(status) => {
+                memory.refreshes.answered(route, self.sent_at);
+                return (None, Vec::new());
+            }
             Ok(status) => How::Status(status),
             Err(failure) => How::Unanswered(failure),
         };
         let stored = self.answer_on_error(head, status.ok(), now);
-        let told = match stored.is_some() || status.is_err() {
-            true => self.failed(head, how, place, memory, now),
+        let after = match status {
+            // They have a stored response, or have waited for as long as the origin may take.
+            _ if stored.is_some() => Some(Fails::Once),
+            Err(Failure::TimedOut) => Some(Fails::Once),
+            Err(Failure::Failed) => Some(Fails::Twice),
             // The head of the answer decides.
-            false => None,
+            Ok(_) => None,
         };
-        let deferred = match refreshes {
-            true => self.refresh_failed(memory, now),
-            false => None,
+        let leads = place.leads();
+        let told = after.and_then(|after| self.failed(head, how, after, place, memory, now));
+        let deferred = match stored.is_some() {
+            _ if refreshes => self.refresh_failed(memory, now),
+            // Those who share the failure are served the stored response, and refresh it.
+            true if leads => {
+                let digest = self.lookup.key.hex();
+                memory.refreshes.failed(&digest, true, self.sent_at, now);
+                None
+            }
+            _ => None,
         };
         (stored, told.into_iter().chain(deferred).collect())
     }
 
-    /// Ends the fetch because the origin failed, and shares that with the requests that have waited
-    /// for it. The returned write tells other isolates not to wait.
+    /// Ends the fetch because the origin failed, and tells the requests that have waited for it, if
+    /// so many calls have failed. The returned write tells other isolates not to wait.
     fn failed(
         &self,
         head: &impl Head,
         how: How<B>,
+        after: Fails,
         place: &mut Place,
         memory: &mut CacheMemory<B>,
         now: Timestamp,
     ) -> Option<Write> {
         let digest = place.take_digest()?;
-        let shared = Shared {
-            how,
-            since: now,
-            until: now + FAILED,
-        };
-        if !memory.fetches.is_awaited(&digest) {
-            // The next request leads, so that others can wait for it.
-            memory.fetches.finish(&digest);
-        } else {
-            memory.fetches.give_up(&digest, NotStored::Failed, now);
-            if let Some(key) = self.lookup.failure_key()
-                && !self.lookup.is_unusual(head)
-            {
-                memory.failures.share(key, shared, self.sent_at);
-            }
-        }
-        Some(memory.mark(&digest, NotStored::Failed))
+        let key = self.lookup.failure_key();
+        let key = key.filter(|_| !self.lookup.is_unusual(head));
+        let told = key.map(|key| (key, how, after));
+        Some(memory.fail(&digest, told, self.sent_at, now))
     }
 
     /// Ends the fetch because the origin answered with a failure that is not stored. If requests
@@ -113,13 +117,28 @@ impl<B: Body> Fetching<B> {
     ) -> (Option<Fill>, Option<Write>) {
         let now = answered.response_time;
         let fill = self.sharing(head, answered, digest, plan, memory);
-        match (&fill, memory.fetches.is_awaited(digest)) {
-            (Some(fill), _) => memory.fetches.head_arrived(digest, fill.time(), now),
-            (None, true) => memory.fetches.give_up(digest, NotStored::Failed, now),
-            // The next request leads, so that others can wait for it.
-            (None, false) => memory.fetches.finish(digest),
-        }
-        (fill, Some(memory.mark(digest, NotStored::Failed)))
+        let write = match &fill {
+            Some(fill) => {
+                memory.fetches.head_arrived(digest, fill.time(), now);
+                memory.mark(digest, NotStored::Failed)
+            }
+            None => {
+                let told = self.told(head, answered);
+                let told = told.map(|key| (key, How::Unanswered(Failure::Failed), Fails::Twice));
+                memory.fail(digest, told, self.sent_at, now)
+            }
+        };
+        (fill, Some(write))
+    }
+
+    /// The key under which every request may be told that the origin has failed, although its
+    /// answer may not be given to them; `None` if it failed for one client, or for those who send
+    /// the same.
+    fn told(&self, head: &impl Head, answered: &Exchange<'_, impl Fields>) -> Option<&CacheKey> {
+        let (lookup, status) = (&self.lookup, answered.status.as_u16());
+        let one = is_for_some(answered, &lookup.request.rules)
+            || lookup.is_for_one(head, answered.response, status).is_some();
+        lookup.failure_key().filter(|_| !one)
     }
 
     /// How an answer is shared, if it may be. The rules are those for stored responses.
@@ -190,7 +209,9 @@ impl<B: Body> CacheMemory<B> {
         };
         let kept = self.failures.share(key, shared, asked);
         match digest {
-            Some(digest) if kept => self.fetches.give_up(digest, NotStored::Failed, now),
+            Some(digest) if kept => {
+                self.fetches.fail(digest, now);
+            }
             // After a purge one of the followers asks anew.
             Some(digest) => self.fetches.finish(digest),
             None => {}

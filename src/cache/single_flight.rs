@@ -5,12 +5,16 @@
 //! follower looks again after a short time of its own. A follower gets nothing from the leader but
 //! what may be stored for all requests, by the usual rules: an entry, or a failure that is shared.
 //!
+//! If the call of a leader for whom others wait fails, they do not all call the origin: one of them
+//! does, and the others wait on. If that call fails too, nobody waits any more for a second.
+//!
 //! ```text
 //!          join                start            head_arrived
 //! nothing ─────► under way ────────► started ────────────────► arriving
-//!    ▲               │                  │                         │
-//!    ├── finish ◄────┴──────────────────┴─────────────────────────┤
-//!    └── its time is over ◄── hit-for-miss ◄───── give_up ────────┘
+//!    ▲  ▲            │ ▲                │                         │
+//!    │  └── finish ◄─┴─│────────────────┴─────────────────────────┤
+//!    │                 └─── join ──── failed once ◄──── fail ─────┤
+//!    └── its time is over ◄─────── hit-for-miss ◄── give_up, fail ┘
 //! ```
 
 use std::time::Duration;
@@ -32,8 +36,9 @@ pub const ELSEWHERE: Duration = Duration::from_millis(1_500);
 /// How long a key is hit-for-miss after its response could not be stored.
 const UNCACHEABLE: Duration = Duration::from_secs(10);
 
-/// How long a failure of the origin is shared, and how long requests that cannot share it do not
-/// wait for another one.
+/// How long a failure of the origin is shared, and how long after it one request calls the origin
+/// again for all that cannot share it. If that call fails too, those do not wait for another one
+/// for so long.
 pub const FAILED: Duration = Duration::from_secs(1);
 
 /// The keys that are being fetched.
@@ -53,7 +58,11 @@ enum Fetch {
         awaited: bool,
         /// Since when the response's body has been arriving, once its head is there.
         arriving: Option<Timestamp>,
+        /// Whether the call before it has failed.
+        again: bool,
     },
+    /// The leader's call has failed while others waited. The next request before `until` leads.
+    FailedOnce { until: Timestamp },
     /// Hit-for-miss: no request waits for this key before `until`.
     HitForMiss { until: Timestamp },
 }
@@ -67,6 +76,17 @@ pub enum Role {
     Follower,
     /// It goes to the origin for itself only.
     Independent,
+}
+
+/// How many calls in a row have failed for requests that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fails {
+    /// None: no other request has waited for the call that failed.
+    Alone,
+    /// One. Of those who cannot share the failure, one calls the origin again.
+    Once,
+    /// Two. Those who wait need not find out for themselves.
+    Twice,
 }
 
 /// Why the response to a fetch was not stored.
@@ -117,9 +137,10 @@ impl SingleFlight {
                 Role::Follower
             }
             Some(Fetch::HitForMiss { until }) if now < until => Role::Independent,
-            _ => {
+            known => {
+                let again = matches!(known, Some(Fetch::FailedOnce { until }) if now < until);
                 let fetch = Fetch::under_way(max_wait, false, now);
-                self.keys.insert(key.to_owned(), fetch);
+                self.keys.insert(key.to_owned(), fetch.and_again(again));
                 Role::Leader
             }
         }
@@ -146,11 +167,19 @@ impl SingleFlight {
     /// given up for lost only `max_wait` from now on. If the leader before it has found out in the
     /// meantime that nothing can be stored, no request waits for this one.
     pub fn start(&mut self, key: &str, max_wait: Duration, now: Timestamp) {
-        if matches!(self.keys.peek(key), Some(Fetch::HitForMiss { until }) if now < *until) {
+        let known = self.keys.peek(key);
+        if matches!(known, Some(Fetch::HitForMiss { until }) if now < *until) {
             return;
         }
-        let fetch = Fetch::under_way(max_wait, true, now).and_awaited(self.is_awaited(key));
-        self.keys.insert(key.to_owned(), fetch);
+        let again = known.is_some_and(|fetch| fetch.follows_a_failure(now));
+        let awaited = again || self.is_awaited(key);
+        let fetch = Fetch::under_way(max_wait, true, now).and_again(again);
+        self.keys.insert(key.to_owned(), fetch.and_awaited(awaited));
+    }
+
+    /// Whether the leader for `key` calls the origin again, because the call before it has failed.
+    pub fn is_again(&self, key: &str) -> bool {
+        self.keys.peek(key).is_some_and(Fetch::is_again)
     }
 
     /// The head of a response that is to be stored has arrived, and its body may take this `time`,
@@ -158,15 +187,17 @@ impl SingleFlight {
     /// any more until it is stored or given up.
     pub fn head_arrived(&mut self, key: &str, time: Duration, now: Timestamp) {
         // After a purge the key is not there any more, and the response serves no other request.
-        if let Some(Fetch::UnderWay { awaited, .. }) = self.keys.get(key).copied() {
-            let fetch = Fetch::UnderWay {
-                until: now + time,
-                started: true,
-                awaited,
-                arriving: Some(now),
-            };
-            self.keys.insert(key.to_owned(), fetch);
-        }
+        self.keys.change(key, |fetch| {
+            if let Fetch::UnderWay {
+                until,
+                started,
+                arriving,
+                ..
+            } = fetch
+            {
+                (*until, *started, *arriving) = (now + time, true, Some(now));
+            }
+        });
     }
 
     /// Lets another request become the leader, unless no request waits because the body is slow.
@@ -190,6 +221,29 @@ impl SingleFlight {
         self.keys.remove(key);
     }
 
+    /// Ends the fetch because the leader's call has failed. For [`NotStored::pause`], the next
+    /// request calls the origin again and others wait for it, or none waits if this was the second
+    /// call.
+    pub fn fail(&mut self, key: &str, now: Timestamp) -> Fails {
+        let until = now + FAILED;
+        let (fails, fetch) = match self.keys.peek(key) {
+            Some(Fetch::UnderWay { again: true, .. }) => {
+                (Fails::Twice, Fetch::HitForMiss { until })
+            }
+            Some(Fetch::UnderWay { awaited: true, .. }) => {
+                (Fails::Once, Fetch::FailedOnce { until })
+            }
+            Some(Fetch::UnderWay { .. }) => {
+                // The next request leads, so that others can wait for it.
+                self.finish(key);
+                return Fails::Alone;
+            }
+            _ => return Fails::Alone,
+        };
+        self.keys.insert(key.to_owned(), fetch);
+        fails
+    }
+
     /// Ends the fetch with nothing stored: the key is hit-for-miss for [`NotStored::pause`].
     pub fn give_up(&mut self, key: &str, why: NotStored, now: Timestamp) {
         let until = now + why.pause();
@@ -205,11 +259,32 @@ impl Fetch {
             started,
             awaited: false,
             arriving: None,
+            again: false,
         }
     }
 
     const fn is_awaited(&self) -> bool {
         matches!(self, Self::UnderWay { awaited: true, .. })
+    }
+
+    const fn is_again(&self) -> bool {
+        matches!(self, Self::UnderWay { again: true, .. })
+    }
+
+    /// Whether a leader now calls the origin because the call before has failed.
+    fn follows_a_failure(&self, now: Timestamp) -> bool {
+        match self {
+            Self::FailedOnce { until } => now < *until,
+            fetch => fetch.is_again(),
+        }
+    }
+
+    /// The fetch by a leader after another one's call has failed, for which others have waited.
+    fn and_again(mut self, is: bool) -> Self {
+        if let Self::UnderWay { awaited, again, .. } = &mut self {
+            (*awaited, *again) = (is, is);
+        }
+        self
     }
 
     fn and_awaited(mut self, by_another: bool) -> Self {
@@ -400,6 +475,54 @@ mod tests {
             );
             assert_eq!(join(&mut fetches, 60 + pause, 0), Role::Leader, "{how:?}");
         }
+    }
+
+    #[test]
+    fn after_a_failed_call_one_leads_again_and_the_others_wait_for_it() {
+        let mut fetches = SingleFlight::new();
+        join(&mut fetches, 0, 0);
+        join(&mut fetches, 1, 0);
+        fetches.start("k", TIMEOUT, at(1));
+        assert_eq!(fetches.fail("k", at(60)), Fails::Once);
+        assert_eq!(join(&mut fetches, 61, 60), Role::Leader);
+        assert_eq!(join(&mut fetches, 61, 60), Role::Follower);
+        fetches.start("k", TIMEOUT, at(62));
+        fetches.head_arrived("k", TIMEOUT, at(70));
+        assert!(fetches.is_again("k"));
+        assert_eq!(fetches.fail("k", at(80)), Fails::Twice);
+        assert_eq!(join(&mut fetches, 81, 80), Role::Independent);
+        assert_eq!(fetches.fail("k", at(82)), Fails::Alone, "nobody waits");
+        assert_eq!(join(&mut fetches, 1_079, 0), Role::Independent);
+        assert_eq!(join(&mut fetches, 1_080, 0), Role::Leader, "it is over");
+        assert!(!fetches.is_again("k"));
+    }
+
+    #[test]
+    fn of_two_calls_that_failed_the_second_is_told_though_nobody_looked_yet() {
+        let mut fetches = SingleFlight::new();
+        join(&mut fetches, 0, 0);
+        join(&mut fetches, 1, 0);
+        fetches.fail("k", at(2));
+        join(&mut fetches, 3, 3);
+        assert_eq!(fetches.fail("k", at(4)), Fails::Twice);
+    }
+
+    #[test]
+    fn calls_that_fail_a_second_apart_or_for_nobody_else_are_not_in_a_row() {
+        let mut fetches = SingleFlight::new();
+        join(&mut fetches, 0, 0);
+        assert_eq!(fetches.fail("k", at(1)), Fails::Alone);
+        join(&mut fetches, 2, 0);
+        join(&mut fetches, 3, 0);
+        fetches.fail("k", at(4));
+        assert_eq!(join(&mut fetches, 1_004, 0), Role::Leader);
+        assert_eq!(fetches.fail("k", at(1_005)), Fails::Alone);
+        join(&mut fetches, 1_006, 0);
+        join(&mut fetches, 1_007, 0);
+        fetches.fail("k", at(1_008));
+        fetches.abandon();
+        join(&mut fetches, 1_009, 0);
+        assert!(!fetches.is_again("k"), "after a purge");
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub use reference::same_origin_reference;
 pub use rules::{CacheRules, RouteTtl};
 pub use search::NoVarySearch;
 pub use status::{CacheStatus, Forward, Handling};
-pub use storage::{WhyNot, body_is_whole, may_store};
+pub use storage::{WhyNot, body_is_whole, is_for_some, may_store};
 pub use tags::{
     LONGEST_STORED, MOST_TAGS, PURGE_REMEMBERED, Place, Tag, TagError, TagTemplate, Tags, epoch,
     has_parameter, places, purged_url, tag_key, url_key,

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::cache::{Fill, Inserted, Miss, Phase};
+use crate::cache::{Calls, Fill, Inserted, Miss, Phase, Turn};
 use crate::clock::Timestamp;
 use crate::engine::http_cache::CacheKey;
 use crate::error::Error;
 use crate::limiter::Work;
+use crate::message::answer::Answer;
 use crate::message::body::{Body, BodyError};
 use crate::message::head::Head;
 use crate::redis::Value;
@@ -21,23 +22,37 @@ use super::gate::Gate;
 use super::step::Step;
 
 impl<B: Body> Gate<B> {
+    /// Serves a stored response, and refreshes it afterwards if that is due.
+    pub(super) fn serve_and_refresh(
+        &mut self,
+        head: &impl Head,
+        mut context: Context<B>,
+        answer: Answer<B>,
+        miss: Miss<B>,
+        now: Timestamp,
+    ) -> Step<B> {
+        let refresh = self.refresh(head, &mut context, miss, now);
+        let mut respond = context.answer(answer);
+        respond.after.refresh = refresh.map(Box::new);
+        respond.into()
+    }
+
     /// The first step of a background refresh; `None` if another request or isolate does it.
     ///
     /// The store is asked first, unless this request has asked it already: another isolate may be
     /// refreshing the entry or may have done so.
-    pub(super) fn refresh(
+    fn refresh(
         &mut self,
         head: &impl Head,
         context: &mut Context<B>,
-        miss: Miss<B>,
+        mut miss: Miss<B>,
         now: Timestamp,
     ) -> Option<Step<B>> {
-        if miss.lookup.is_refreshed_elsewhere() {
-            return None;
-        }
         let lease = context.route.cache.as_ref()?.lease();
-        let taken = miss.take_lease(&mut self.cache, lease, now);
-        if !taken && !context.is_background && !miss.lookup.holds_lease() {
+        let calls = Calls::of(&context.route.name, context.route.origin_quota.is_some());
+        let turn = miss.take_turn(calls, &mut self.cache, lease, now);
+        let goes_on = context.is_background && !miss.lookup.is_refreshed_elsewhere();
+        if turn.is_none() && !goes_on {
             return None;
         }
         // A permit that was fetched ahead is spent only when the origin is called: the store may
@@ -45,12 +60,16 @@ impl<B: Body> Gate<B> {
         let allowed = context.admission.check().origin_at_hand(&self.limits, now)
             || self.may_call_origin(context, now);
         if !allowed {
-            if taken {
-                self.cache.refreshed(&miss.lookup.key.hex());
+            if turn.is_some() {
+                self.cache.refreshes.refreshed(&miss.lookup.key.hex());
             }
             return None;
         }
-        let asked = miss.lookup.was_asked();
+        let again = turn == Some(Turn::Again);
+        if again {
+            miss.lookup.keep_epochs();
+        }
+        let asked = again || miss.lookup.was_asked();
         let cache = Phase::Miss(Box::new(miss));
         let admission = context.admission.take_origin(now);
         let mut background = Context::new(Rc::clone(&context.route), admission, cache);

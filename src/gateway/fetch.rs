@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::cache::{DATA_AGE, IfKept, InPlace, Phase, Received, Site};
+use crate::cache::{DATA_AGE, IfKept, InPlace, Miss, Phase, Received, Site};
 use crate::clock::Timestamp;
 use crate::engine::http_cache::{CacheKey, CacheStatus, invalidates, same_origin_reference};
 use crate::engine::proxy_names::Reserved;
@@ -131,8 +131,9 @@ impl<B: Body> Gate<B> {
         if let Phase::Fetching(fetching) = &context.cache {
             let status = answered.map(OriginHead::status);
             let (place, memory) = (&mut context.place, &mut self.cache);
-            let refreshes = context.is_background;
-            let (stale, told) = fetching.answered(head, status, refreshes, place, memory, now);
+            let (route, refreshes) = (&context.route.name, context.is_background);
+            let (stale, told) =
+                fetching.answered(head, status, route, refreshes, place, memory, now);
             self.write(&mut context, told);
             if let Some(stale) = stale {
                 return Handoff::Step(context.answer(stale).into());
@@ -164,13 +165,15 @@ impl<B: Body> Gate<B> {
     /// back as if this request had called it.
     pub(super) fn instead_of_failing(
         &mut self,
+        head: &impl Head,
         mut context: Context<B>,
+        miss: Miss<B>,
         shared: InPlace<B>,
         now: Timestamp,
     ) -> Step<B> {
         context.place.leave(&mut self.cache.fetches, now);
         match shared {
-            InPlace::Stored(answer) => context.answer(answer).into(),
+            InPlace::Stored(answer) => self.serve_and_refresh(head, context, answer, miss, now),
             InPlace::Failed(answer) => {
                 self.refund(&mut context, answer.status, now);
                 context.answer(answer).into()

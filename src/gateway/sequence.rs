@@ -353,7 +353,7 @@ impl<B: Body> Gate<B> {
             Serve::Fetch(miss) => {
                 let shared = miss.in_place(head, &self.cache, now);
                 if let Some(shared) = shared.filter(|_| !context.is_background) {
-                    return self.instead_of_failing(context, shared, now);
+                    return self.instead_of_failing(head, context, miss, shared, now);
                 }
                 let max_wait = context.route.origin_timeout;
                 let store_tells = !context.store_failed && self.link.is_up();
@@ -372,10 +372,7 @@ impl<B: Body> Gate<B> {
             }
             Serve::AnswerAndRefresh(answer, miss) => {
                 context.place.leave(&mut self.cache.fetches, now);
-                let refresh = self.refresh(head, &mut context, miss, now);
-                let mut respond = context.answer(answer);
-                respond.after.refresh = refresh.map(Box::new);
-                respond.into()
+                self.serve_and_refresh(head, context, answer, miss, now)
             }
             Serve::OnlyIfCached => {
                 context.place.leave(&mut self.cache.fetches, now);

@@ -18,7 +18,7 @@ fn config() -> Value {
         "routes": [
             { "path": "/book", "cache": { "ttl": "10s" } },
             { "path": "/limited", "limits": ["ip"], "cache": { "ttl": "10s" } },
-            { "path": "/refunded", "limits": ["ip"], "refund_on": [500, 502],
+            { "path": "/refunded", "limits": ["ip"], "refund_on": [500, 502, 504],
               "cache": { "ttl": "10s" } },
             { "path": "/metered", "limits": ["ip"], "origin_quota": "provider",
               "cache": { "ttl": "10s" } },
@@ -157,28 +157,185 @@ fn after_a_failure_that_nobody_waited_for_many_still_make_one_call() {
 }
 
 #[test]
-fn an_origin_that_gives_no_answer_is_called_once_for_all_who_wait() {
-    for (failure, status) in [(Failure::Failed, 502), (Failure::TimedOut, 504)] {
-        let mut rig = Rig::new(config());
-        let request = get("/limited");
-        let (first, second) = shared(&mut rig, Err(failure), &request, &request);
-        assert_eq!((first.status, second.status), (status, status));
-        assert_eq!(second.fetches, 0);
-        assert_eq!(
-            second.cache(),
-            "fwd=uri-miss; collapsed; ttl=1; detail=shared-failure"
-        );
-        assert_eq!(first.text(), second.text());
-        let later = rig.send(&request);
-        assert_eq!((later.status, later.fetches), (status, 0));
-        rig.wait(1_000);
-        assert_eq!(rig.send(&request).status, 200);
-    }
-    // A status that no client may get counts as no answer.
+fn an_origin_that_answers_too_late_is_called_once_for_all_who_wait() {
     let mut rig = Rig::new(config());
-    let request = get("/book");
-    let (_, second) = shared(&mut rig, Ok(response(600, "")), &request, &request);
-    assert_eq!((second.status, second.fetches), (502, 0));
+    let request = get("/limited");
+    let late = Err(Failure::TimedOut);
+    let (first, second) = shared(&mut rig, late, &request, &request);
+    assert_eq!((first.status, second.status), (504, 504));
+    assert_eq!(second.fetches, 0);
+    assert_eq!(
+        second.cache(),
+        "fwd=uri-miss; collapsed; ttl=1; detail=shared-failure"
+    );
+    assert_eq!(first.text(), second.text());
+    let later = rig.send(&request);
+    assert_eq!((later.status, later.fetches), (504, 0));
+    rig.wait(1_000);
+    assert_eq!(rig.send(&request).status, 200);
+}
+
+/// Eleven requests at once: one goes to the origin, and the others wait for it. Returns what they
+/// get, those who called the origin first, while it answers so, and then with a plain 200.
+fn eleven(
+    rig: &mut Rig,
+    request: &Request,
+    answers: impl IntoIterator<Item = Result<Response, Failure>>,
+) -> Vec<Seen> {
+    let (fetch, context) = leads(rig, request);
+    let mut waiting: Vec<_> = (0..10).map(|_| waits(rig, request)).collect();
+    rig.origin.extend(answers);
+    rig.wait(60);
+    let mut called = vec![rig.carry_on(request, Step::Fetch(fetch, context))];
+    let mut answered = Vec::new();
+    while !waiting.is_empty() {
+        let mut flying = Vec::new();
+        rig.wait(20);
+        for context in std::mem::take(&mut waiting) {
+            let step = rig.gate.waited(request, context, rig.shown());
+            match rig.ask_store(request, step) {
+                Step::Wait(_, context) => waiting.push(context),
+                Step::Fetch(fetch, context) => flying.push((fetch, context)),
+                step => answered.push(rig.carry_on(request, step)),
+            }
+        }
+        rig.wait(60);
+        for (fetch, context) in flying {
+            called.push(rig.carry_on(request, Step::Fetch(fetch, context)));
+        }
+    }
+    called.extend(answered);
+    called
+}
+
+/// Failures whose answer is shared with nobody, but which happen to every client.
+fn unshared() -> Vec<Result<Response, Failure>> {
+    let cut = response(200, "half").with("content-length", "20");
+    vec![
+        Err(Failure::Failed),
+        Ok(response(600, "")),
+        Ok(broken().with("cache-control", "no-store")),
+        Ok(broken().with("cache-control", "no-cache")),
+        Ok(broken().with("cache-control", "max-age=0")),
+        Ok(broken().with("content-length", "70000")),
+        Ok(broken().with("content-type", "text/event-stream")),
+        Ok(broken().with("content-encoding", "zstd")),
+        Ok(broken().with("content-length", "20")),
+        Ok(cut.clone()),
+        Ok(cut.with("vary", "accept-encoding")),
+    ]
+}
+
+/// Failures that may be those of one client.
+fn of_one_client() -> Vec<Result<Response, Failure>> {
+    let vary = |name: &str| response(200, "half").with("vary", name);
+    vec![
+        Ok(broken().with("set-cookie", "s=1")),
+        Ok(broken().with("cache-control", "private")),
+        Ok(broken().with("cache-control", "no-store, private")),
+        Ok(broken()
+            .with("cache-control", "no-store")
+            .with("vary", "cookie")),
+        Ok(broken().with("vary", "*")),
+        Ok(response(429, "slower")),
+        Ok(response(511, "sign in")),
+        Ok(vary("x-tenant").with("content-length", "20")),
+    ]
+}
+
+#[test]
+fn if_the_leader_fails_one_more_calls_the_origin_for_all_who_wait() {
+    for has_store in [true, false] {
+        for path in ["/book", "/limited", "/checked"] {
+            for failure in unshared().into_iter().chain(of_one_client()) {
+                let mut rig = match has_store {
+                    true => Rig::new(config()),
+                    false => Rig::without_store(config()),
+                };
+                let seen = eleven(&mut rig, &get(path), [failure.clone()]);
+                assert_eq!(rig.sent.len(), 2, "{path}: {failure:?}");
+                assert_eq!(seen.len(), 11);
+                for seen in &seen[1..] {
+                    assert_eq!(seen.text(), "plain", "{path}: {failure:?}");
+                }
+                assert_eq!(rig.get(path).fetches, 0, "it is stored");
+            }
+        }
+    }
+}
+
+#[test]
+fn if_that_fails_too_the_failure_is_shared_for_a_second() {
+    for has_store in [true, false] {
+        for failure in unshared() {
+            let mut rig = match has_store {
+                true => Rig::new(config()),
+                false => Rig::without_store(config()),
+            };
+            let request = get("/limited");
+            let seen = eleven(&mut rig, &request, [failure.clone(), failure.clone()]);
+            assert_eq!((rig.sent.len(), seen.len()), (2, 11), "{failure:?}");
+            for seen in &seen[2..] {
+                assert_eq!((seen.status, seen.fetches), (502, 0), "{failure:?}");
+                let told = seen.cache();
+                assert!(told.ends_with("detail=shared-failure"), "{told}");
+                assert!(told.contains("collapsed; "), "{told}");
+                assert!(!seen.text().contains("unknown symbol"), "its answer is not");
+            }
+            let later = rig.send(&request);
+            assert_eq!((later.status, later.fetches), (502, 0), "{failure:?}");
+            rig.wait(1_000);
+            let seen = rig.send(&request);
+            assert_eq!((seen.text(), seen.fetches), ("plain", 1), "{failure:?}");
+        }
+    }
+}
+
+#[test]
+fn what_failed_twice_for_one_client_is_told_to_no_other() {
+    for failure in of_one_client() {
+        let mut rig = Rig::new(config());
+        let failures = [failure.clone(), failure.clone()];
+        let seen = eleven(&mut rig, &get("/book"), failures);
+        assert_eq!(rig.sent.len(), 11, "{failure:?}");
+        for seen in &seen[2..] {
+            assert_eq!((seen.status, seen.text()), (200, "plain"), "{failure:?}");
+        }
+    }
+    // The request itself may be the cause.
+    let mut rig = Rig::new(config());
+    let cookie = get("/book").with("cookie", &"c".repeat(3_000));
+    let seen = eleven(&mut rig, &cookie, [Err(Failure::Failed), Ok(broken())]);
+    assert_eq!((rig.sent.len(), seen.len()), (11, 11));
+}
+
+#[test]
+fn each_of_two_calls_is_charged_to_the_origin_quota() {
+    let mut rig = Rig::new(config());
+    let request = get("/metered");
+    let failed = || Err(Failure::Failed);
+    let seen = eleven(&mut rig, &request, [failed(), failed()]);
+    assert_eq!((rig.sent.len(), seen.len()), (2, 11));
+    let used = rig.model.text("ot:l:@origin:provider").unwrap();
+    assert_eq!(used.split(' ').nth(6), Some("2"), "{used}");
+}
+
+#[test]
+fn a_stored_response_needs_no_second_call() {
+    for failure in unshared() {
+        let mut rig = Rig::new(config());
+        rig.next(response(200, "old"));
+        rig.get("/stale");
+        rig.wait(2_000);
+        let failures = [failure.clone(), failure.clone()];
+        let seen = eleven(&mut rig, &get("/stale"), failures);
+        let old = seen.iter().filter(|seen| seen.text() == "old").count();
+        match &failure {
+            // Of what breaks off, its own client gets the part that came.
+            Ok(answer) if answer.status == 200 => assert_eq!((old, rig.sent.len()), (9, 3)),
+            _ => assert_eq!((old, rig.sent.len()), (11, 2), "{failure:?}"),
+        }
+    }
 }
 
 #[test]
@@ -295,7 +452,7 @@ fn a_request_that_wants_the_origin_is_not_answered_by_a_failure() {
     }
     let mut rig = Rig::new(config());
     let request = get("/book");
-    shared(&mut rig, Err(Failure::Failed), &request, &request);
+    shared(&mut rig, Err(Failure::TimedOut), &request, &request);
     let seen = rig.send(&get("/book").with("cache-control", "no-cache"));
     assert_eq!((seen.status, seen.fetches), (200, 1));
 }
@@ -341,6 +498,7 @@ fn a_failed_refresh_hides_no_stored_response() {
     rig.next(broken());
     assert!(rig.get("/swr").refreshed);
     for _ in 0..5 {
+        rig.origin = [Ok(broken())].into();
         assert_eq!(rig.get("/swr").text(), "old");
         rig.wait(100);
     }
@@ -430,7 +588,7 @@ fn a_failure_whose_body_is_not_there_in_time_holds_nobody() {
 #[test]
 fn each_who_shares_a_failure_has_its_own_account() {
     let left = |seen: &Seen| seen.header("ratelimit");
-    for answer in [Ok(broken()), Err(Failure::Failed)] {
+    for answer in [Ok(broken()), Err(Failure::TimedOut)] {
         let mut rig = Rig::new(config());
         let (one, two) = (get("/refunded"), get("/refunded").from("198.51.100.9"));
         let (first, second) = shared(&mut rig, answer, &one, &two);

@@ -37,6 +37,7 @@ mod penalties;
 mod plans;
 mod purge;
 mod purge_page;
+mod recovery;
 mod rig;
 mod rules;
 mod secrets;

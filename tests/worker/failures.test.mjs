@@ -130,10 +130,10 @@ test("what is for one client reaches no other", async () => {
   const kinds = [
     "__status=500&set-cookie=s%3D1",
     "__status=500&cache-control=private",
-    "__status=503&cache-control=no-store",
+    "__status=503&cache-control=private,no-store",
     "__status=500&vary=x-me",
     "__status=500&vary=*",
-    "__status=502&cache-control=no-cache",
+    "__status=503&cache-control=no-store&vary=x-me",
     "__status=500&vary=x-forwarded-for",
     "__status=429&retry-after=1",
     "__status=511",
@@ -151,6 +151,20 @@ test("what is for one client reaches no other", async () => {
   const before = origin.counters.of(made);
   await crowd(gate.isolates[0], path, 8, (n) => ({ authorization: `Bearer ${n}` }));
   assert.equal(origin.counters.of(made) - before, 8);
+});
+
+test("what must not be stored reaches no other, but that the origin fails does", async () => {
+  for (const [n, kind] of ["__status=503&cache-control=no-store", "__status=502&cache-control=no-cache"].entries()) {
+    for (const isolate of [gate.isolates[0], local.isolates[0]]) {
+      const path = `${made}?own=${n}-${isolate === gate.isolates[0]}&__delay=100&${kind}`;
+      const before = origin.counters.of(made);
+      const replies = await crowd(isolate, path, 11);
+      assert.equal(origin.counters.of(made) - before, 2, kind);
+      const told = replies.filter((reply) => cacheStatus(reply).detail === "shared-failure");
+      assert.equal(told.length, 9, kind);
+      for (const reply of told) assert.equal(problem(reply, 502).code, "origin_failed");
+    }
+  }
 });
 
 test("a 500 that the route counts as negative is stored like a 404", async () => {

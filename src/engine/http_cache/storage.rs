@@ -144,6 +144,21 @@ pub(super) fn allowed_by_head<F: Fields + ?Sized>(
     worth_it(exchange, rules)
 }
 
+/// Whether a response says of itself that it is not for every client: whatever it says, another
+/// request may get another one. It may still be one that must not be stored for other reasons.
+pub fn is_for_some<F: Fields + ?Sized>(exchange: &Exchange<'_, F>, rules: &CacheRules) -> bool {
+    let response = exchange.response;
+    let directives = ResponseDirectives::of(response);
+    let own = matches!(exchange.status.as_u16(), 428 | 429 | 431 | 511);
+    let varies = match Vary::of(response) {
+        Vary::By(names) => names.iter().any(|name| name != "accept-encoding"),
+        Vary::Any => true,
+    };
+    own || varies
+        || directives.private.is_everything()
+        || response.has("set-cookie") && !rules.set_cookie
+}
+
 /// "the response contains at least one of [...]", and it can be used at least once more.
 fn worth_it<F: Fields + ?Sized>(
     exchange: &Exchange<'_, F>,
