@@ -90,6 +90,7 @@ export async function troubledCrowd({ urls: [url] }, origin, what, name) {
     trouble.fault = null;
   }
   const told = await waiting;
+  const calls = origin.calls(path);
   trouble.fault = null;
   trouble.latency = 0;
   // A failure that several requests met is shared with those that come within a second.
@@ -99,7 +100,7 @@ export async function troubledCrowd({ urls: [url] }, origin, what, name) {
   return {
     statuses: statuses(told),
     longest: longest(told),
-    calls: origin.calls(path),
+    calls,
     next: next.status,
     nextMs: next.ms,
     told,

@@ -1,5 +1,7 @@
 //! A request that the cache cannot answer, before and after it goes to the origin.
 
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 use crate::engine::http_cache::{CONDITIONAL, Forward, revalidation_headers};
 use crate::message::body::Body;
@@ -15,6 +17,8 @@ pub struct Miss<B: Body> {
     pub lookup: Lookup<B>,
     /// Why the request goes to the origin.
     pub why: Forward,
+    /// How long the origin may take, if that is less than its route allows.
+    pub within: Option<Duration>,
 }
 
 /// A request that has gone to the origin, and whose answer the cache will look at.
@@ -33,6 +37,15 @@ pub struct Fetching<B: Body> {
 }
 
 impl<B: Body> Miss<B> {
+    /// A request that goes to the origin for this reason.
+    pub const fn new(lookup: Lookup<B>, why: Forward) -> Self {
+        Self {
+            lookup,
+            why,
+            within: None,
+        }
+    }
+
     /// Whether the client's own directives require the origin's answer.
     pub const fn asks_the_origin(&self) -> bool {
         matches!(self.why, Forward::Request)
@@ -43,6 +56,9 @@ impl<B: Body> Miss<B> {
     /// representation unless the client asks for a range. `uncollapsed`: the request goes to the
     /// origin outside the single flight.
     pub fn prepare(mut self, fetch: &mut Fetch, uncollapsed: bool, now: Timestamp) -> Fetching<B> {
+        if let Some(time) = self.within {
+            fetch.timeout = fetch.timeout.min(time);
+        }
         let request = &self.lookup.request;
         fetch.keep = request.forwarded.as_ref().map(|names| {
             let own = CONDITIONAL.iter().map(|name| name.as_str().to_owned());
@@ -79,9 +95,6 @@ impl<B: Body> Fetching<B> {
     /// Turns back into a miss, to be sent to the origin again without a condition.
     pub fn without_condition(mut self) -> Miss<B> {
         self.lookup.hit = None;
-        Miss {
-            lookup: self.lookup,
-            why: self.why,
-        }
+        Miss::new(self.lookup, self.why)
     }
 }

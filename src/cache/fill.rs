@@ -16,6 +16,8 @@ use crate::store::Write;
 use super::failures::How;
 use super::insert::{InsertOptions, Inserted};
 use super::memory::CacheMemory;
+use super::refresh::Kept;
+use super::refreshes::{Failed, Standing};
 use super::single_flight::{Fails, NotStored};
 
 /// A response that is to be stored once its body has been read.
@@ -137,12 +139,20 @@ impl Fill {
         memory: &mut CacheMemory<B>,
         now: Timestamp,
     ) -> Option<Write> {
-        let digest = self.key.hex();
-        if !memory.refreshes.is_under_way(&digest, now) {
+        let (digest, sent_at) = (self.key.hex(), self.meta.request_time);
+        if !memory.refreshes.is_under_way(&digest, sent_at, now) {
             return None;
         }
-        let kept = memory.entries.get(&self.key, now)?.meta.response_time;
-        let leased = self.options.lease.as_deref();
-        memory.refresh_failed(&digest, leased, kept, self.meta.request_time, now)
+        let kept = Kept::of(memory.entries.get(&self.key, now)?);
+        let standing = match self.options.lease {
+            Some(_) => Standing::Granted,
+            None => Standing::Unknown,
+        };
+        let request = Failed {
+            sent_at,
+            late: false,
+            standing,
+        };
+        memory.refresh_failed(&digest, request, kept, now)
     }
 }

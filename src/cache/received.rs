@@ -31,6 +31,8 @@ use super::single_flight::NotStored;
 /// Where and when a response is received.
 #[derive(Debug)]
 pub struct Site<'a> {
+    /// The name of the route.
+    pub route: &'a str,
     /// The plan of the route.
     pub plan: &'a CachePlan,
     /// The target of the request.
@@ -104,6 +106,9 @@ impl<B: Body> Fetching<B> {
         site: &Site<'_>,
     ) -> Received<B> {
         let now = site.now;
+        if !is_origin_error(origin.status()) {
+            memory.refreshes.answered(site.route, self.sent_at);
+        }
         let received = origin.headers();
         let method = head.method().parse().unwrap_or(Method::OPTIONS);
         let answered = Exchange {

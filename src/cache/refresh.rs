@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::engine::http_cache::Entry;
 use crate::message::body::Body;
 use crate::store::{Lease, Write};
 
 use super::fetching::{Fetching, Miss};
 use super::lookup::{Epochs, Level, Lookup};
 use super::memory::CacheMemory;
-use super::refreshes::{Calls, Standing, Turn};
+use super::refreshes::{Calls, Failed, Standing, TOLD, Turn};
+use super::single_flight::NotStored;
 
 impl<B: Body> Lookup<B> {
     /// Whether the store has granted the refresh lease to this request.
@@ -34,7 +36,7 @@ impl<B: Body> Lookup<B> {
             hit if self.is_refreshed_elsewhere() => {
                 let stale_for = hit.as_ref().map(|hit| hit.entry.freshness.stale_for(now));
                 let pause =
-                    (stale_for.unwrap_or_default() / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+                    (stale_for.unwrap_or_default() / 30).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
                 memory.refreshes.defer(&digest, pause, now);
             }
             _ => {}
@@ -58,7 +60,7 @@ impl<B: Body> Lookup<B> {
         };
         let life = &hit.entry.freshness;
         let left = life.fresh_until.since(now);
-        let took = life.response_time.since(hit.entry.meta.request_time);
+        let took = hit.entry.took();
         let covered = life.usable_until.since(life.fresh_until) >= took;
         let ahead = took.as_secs_f64() * -draw.max(f64::MIN_POSITIVE).ln();
         let whole = life.fresh_until.since(life.response_time);
@@ -73,31 +75,41 @@ impl<B: Body> Lookup<B> {
 
 impl<B: Body> Miss<B> {
     /// Takes this isolate's own right to refresh the entry, unless another request has it or the
-    /// response to this request would not be stored. `length`: how long the right lasts at most.
+    /// response to this request would not be stored.
     pub fn take_turn(
-        &self,
+        &mut self,
         calls: Calls<'_>,
         memory: &mut CacheMemory<B>,
-        length: Duration,
         now: Timestamp,
     ) -> Option<Turn> {
         let lookup = Some(&self.lookup).filter(|lookup| lookup.request.storable)?;
-        let standing = if lookup.holds_lease() {
-            Standing::Granted
-        } else if lookup.is_refreshed_elsewhere() || lookup.shared(memory, now).is_some() {
-            Standing::Denied
-        } else {
-            Standing::Unknown
+        let standing = match lookup.shared(memory, now) {
+            Some(_) if !lookup.holds_lease() => Standing::Denied,
+            _ => lookup.standing(),
         };
-        let refreshes = &mut memory.refreshes;
-        refreshes.take(&lookup.key.hex(), calls, standing, length, now)
+        let took = lookup.hit.as_ref().map(|hit| hit.entry.took());
+        let (digest, took) = (lookup.key.hex(), took.unwrap_or_default());
+        let turn = memory.refreshes.take(&digest, calls, standing, took, now);
+        if let Some(Turn::Again(time)) = turn {
+            self.within = Some(time);
+            self.lookup.keep_epochs();
+        }
+        turn
     }
 }
 
 impl<B: Body> Lookup<B> {
+    fn standing(&self) -> Standing {
+        match self.lease {
+            Some(Lease::Granted) => Standing::Granted,
+            Some(Lease::HeldElsewhere) => Standing::Denied,
+            _ => Standing::Unknown,
+        }
+    }
+
     /// Takes the epochs of the stored response for those of the next one, because the store is not
     /// asked. If there was a purge since, other isolates take that response for void.
-    pub fn keep_epochs(&mut self) {
+    fn keep_epochs(&mut self) {
         if let (None, Some(hit)) = (&self.epochs, &self.hit)
             && let Some(values) = hit.entry.meta.epochs.clone()
         {
@@ -108,42 +120,68 @@ impl<B: Body> Lookup<B> {
 }
 
 impl<B: Body> Fetching<B> {
-    /// Defers the next attempt after a background refresh has failed. The returned write does the
-    /// same for other isolates.
-    pub fn refresh_failed(&self, memory: &mut CacheMemory<B>, now: Timestamp) -> Option<Write> {
-        let (lookup, sent_at) = (&self.lookup, self.sent_at);
-        let digest = lookup.key.hex();
-        let kept = lookup.hit.as_ref()?.entry.meta.response_time;
-        let leased = lookup.holds_lease().then_some(&*digest);
-        memory.refresh_failed(&digest, leased, kept, sent_at, now)
+    /// Defers the next attempt after a background refresh has failed. `late`: the origin did not
+    /// answer in time. The returned write defers it in other isolates.
+    pub fn refresh_failed(
+        &self,
+        late: bool,
+        memory: &mut CacheMemory<B>,
+        now: Timestamp,
+    ) -> Option<Write> {
+        let lookup = &self.lookup;
+        let kept = Kept::of(&lookup.hit.as_ref()?.entry);
+        let request = Failed {
+            sent_at: self.sent_at,
+            late,
+            standing: match lookup.lease {
+                Some(Lease::Granted) => Standing::Granted,
+                // The store was not asked.
+                None => Standing::Unknown,
+                Some(_) => Standing::Denied,
+            },
+        };
+        memory.refresh_failed(&lookup.key.hex(), request, kept, now)
+    }
+}
+
+/// The entry that could not be refreshed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kept {
+    received: Timestamp,
+    usable_until: Timestamp,
+}
+
+impl Kept {
+    pub(super) fn of<B>(entry: &Entry<B>) -> Self {
+        Self {
+            received: entry.meta.response_time,
+            usable_until: entry.freshness.usable_until,
+        }
     }
 }
 
 impl<B: Body> CacheMemory<B> {
-    /// Defers the next attempt after a background refresh of the entry under this digest, sent at
-    /// `sent_at`, has failed. `leased`: the digest of the key whose lease in the store the refresh
-    /// held, `kept`: when the entry was received. The returned write defers it in other isolates.
+    /// Defers the next attempt after a request for the entry under this digest has failed. The
+    /// returned write defers it in other isolates.
     pub(super) fn refresh_failed(
         &mut self,
         digest: &str,
-        leased: Option<&str>,
-        kept: Timestamp,
-        sent_at: Timestamp,
+        request: Failed,
+        kept: Kept,
         now: Timestamp,
     ) -> Option<Write> {
-        self.refreshes
-            .failed(digest, leased.is_some(), sent_at, now);
-        leased.map(|leased| self.defer_refresh_elsewhere(leased, kept, ELSEWHERE_PAUSE))
+        let tells = self.refreshes.failed(digest, request, now);
+        tells.then(|| match now + TOLD <= kept.usable_until {
+            true => self.defer_refresh_elsewhere(digest, kept.received, TOLD),
+            // Requests that must not be served stale would wait for a refresh.
+            false => self.mark(digest, NotStored::Failed),
+        })
     }
 }
 
-/// How long other isolates leave an entry alone after a refresh has failed. The isolate whose
-/// refresh it was tries again for longer, so that it can ask the store before it stops.
-const ELSEWHERE_PAUSE: Duration = Duration::from_millis(800);
-
 /// How soon an isolate looks again for an entry that another isolate is refreshing. The pause grows
 /// with the time for which the entry has been stale.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// By how much the clocks of isolates may differ.

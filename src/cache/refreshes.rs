@@ -1,17 +1,17 @@
 //! Which entries this isolate refreshes in the background, and which of them in vain.
 //!
 //! ```text
-//!            take                failed                its time is over
-//! nothing ─────────► refreshing ────────► tried in vain ────────────────► nothing
-//!    ▲                   ▲ │                   │
-//!    └──── refreshed ────│─┘                   │
-//!                        └── take, once the origin may have come back
+//!            take                  failed              no request for a second
+//! nothing ─────────► refreshing ───────────► outage ───────────────────────────► nothing
+//!    ▲                   │                   │ ▲  │
+//!    └──── refreshed ────┴───────────────────│─│──┘
+//!                                       take └─┘ failed
 //! ```
 //!
-//! After a failed refresh the entry is left alone for a second, in all isolates. The isolate that
-//! has found out that the origin fails also finds out when it is back: it goes on asking, a few
-//! times in a second and for one entry of each route at a time. Once the origin answers any request
-//! of the route, all its entries are refreshed.
+//! After a failed refresh all isolates leave the entry alone but the one whose refresh it was. That
+//! one finds out when the origin is back: it goes on asking, several times a second, and for one
+//! entry of each route at a time. Once the origin answers any request of the route, all its entries
+//! are refreshed.
 
 use std::time::Duration;
 
@@ -30,6 +30,13 @@ const ROUTES: usize = 1_000;
 /// is back.
 const PROBE: Duration = Duration::from_millis(100);
 
+/// The shortest time that an origin gets which answered too late before.
+const SHORTEST: Duration = Duration::from_millis(150);
+
+/// How often other isolates are told that this one finds out, and for how long they believe it.
+const TELL: Duration = Duration::from_millis(500);
+pub const TOLD: Duration = Duration::from_millis(1_300);
+
 /// The refreshes of an isolate. All are plain data with deadlines, because a request that refreshes
 /// an entry may be dropped.
 #[derive(Debug)]
@@ -44,22 +51,36 @@ struct Refresh {
     /// Before this instant no other request refreshes the entry, unless it is to find out whether
     /// the origin is back.
     until: Timestamp,
-    /// Whether the entry was refreshed in vain lately.
-    failure: Option<InVain>,
+    /// Whether the origin has failed.
+    outage: Option<Outage>,
 }
 
-/// A refresh that failed.
+/// An origin that has failed to refresh an entry.
 #[derive(Debug, Clone, Copy)]
-struct InVain {
-    /// When the latest such request was sent.
+struct Outage {
+    /// When the latest request that failed was sent.
     sent_at: Timestamp,
-    /// Until when this isolate, and no other one, tries again.
+    /// Whether it failed because the origin did not answer in time.
+    late: bool,
+    /// Until when this isolate finds out whether the origin is back.
     ends: Timestamp,
-    /// Whether a request of it is under way.
-    under_way: bool,
-    /// Whether the refresh was tried again because the origin had answered another request. If that
-    /// fails too, the origin's answers to other requests say nothing about this entry.
+    /// Whether no other isolate does.
+    ours: bool,
+    /// When other isolates were told so, if they were.
+    told: Option<Timestamp>,
+    /// The request that is to find it out.
+    probe: Option<Probe>,
+    /// Whether that was tried because the origin had answered another request. If it fails too, the
+    /// origin's answers to other requests say nothing about this entry.
     answered: bool,
+}
+
+/// A request that is to find out whether the origin is back.
+#[derive(Debug, Clone, Copy)]
+struct Probe {
+    sent_at: Timestamp,
+    /// When it is given up for lost.
+    until: Timestamp,
 }
 
 /// What is known of a route whose entries were refreshed in vain.
@@ -67,26 +88,22 @@ struct InVain {
 struct Route {
     /// When the latest request was sent that the origin has answered.
     answered: Timestamp,
-    /// When the latest request was sent to find out whether the origin is back.
+    /// When the latest probe was sent.
     probed: Timestamp,
+    /// Until when the origin may take to answer the latest request that had its whole time.
+    whole_until: Timestamp,
 }
 
-/// The calls of the origin for the entries of a route.
+/// The calls of the origin that refresh an entry.
 #[derive(Debug, Clone, Copy)]
 pub struct Calls<'a> {
     /// The name of the route.
-    route: &'a str,
-    /// How often a failing origin is asked for one of the entries.
-    every: Duration,
-}
-
-impl<'a> Calls<'a> {
-    /// Those of the route of this name. `counted`: they are counted by an origin quota, which is
-    /// not spent on finding out whether the origin is back.
-    pub const fn of(route: &'a str, counted: bool) -> Self {
-        let every = if counted { FAILED } else { PROBE };
-        Self { route, every }
-    }
+    pub route: &'a str,
+    /// Whether an origin quota counts them. It is not spent on finding out whether the origin is
+    /// back.
+    pub counted: bool,
+    /// How long a request has the right to refresh an entry.
+    pub lease: Duration,
 }
 
 /// What the store has said to a request about who refreshes the entry.
@@ -103,10 +120,22 @@ pub enum Standing {
 /// A request's right to refresh an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// No refresh is known to have failed lately. Another isolate may be refreshing the entry.
+    /// Unless the store says that another isolate refreshes the entry.
     First,
-    /// This isolate's refresh has failed. No other isolate refreshes the entry now.
-    Again,
+    /// To find out whether the origin is back, of which no other isolate needs to be asked. The
+    /// origin may take so long.
+    Again(Duration),
+}
+
+/// A request for an entry that has failed.
+#[derive(Debug, Clone, Copy)]
+pub struct Failed {
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// Whether the origin did not answer in time.
+    pub late: bool,
+    /// What the store has said to it.
+    pub standing: Standing,
 }
 
 impl Refreshes {
@@ -118,56 +147,84 @@ impl Refreshes {
         }
     }
 
-    /// Takes the isolate's right to refresh an entry at `now`, unless another request has it. It
-    /// ends by itself after `length`.
+    /// Takes the isolate's right to refresh an entry at `now`, unless another request has it.
+    /// `took`: how long the origin took for the stored response.
     pub fn take(
         &mut self,
         digest: &str,
         calls: Calls<'_>,
         standing: Standing,
-        length: Duration,
+        took: Duration,
         now: Timestamp,
     ) -> Option<Turn> {
         let known = self.entries.get(digest).copied();
-        let failure = known.and_then(|known| known.failure);
-        let ours = failure.filter(|failure| now < failure.ends && !failure.under_way);
-        let (turn, failure) = match (standing, known, ours) {
-            (Standing::Granted, ..) => (Turn::First, None),
-            (_, _, Some(failure)) => (Turn::Again, self.tried_again(failure, calls, now)?.into()),
-            (_, Some(known), _) if now < known.until => return None,
-            (Standing::Denied, ..) => return None,
-            (Standing::Unknown, ..) => (Turn::First, None),
+        let outage = known.and_then(|known| known.outage);
+        let outage = outage.filter(|outage| self.is_known(outage, calls, now));
+        let free = known.is_none_or(|known| now >= known.until);
+        let (turn, until, outage) = match (standing, known, outage) {
+            (Standing::Granted, _, outage) => {
+                let until = now + calls.lease;
+                self.routes.change(calls.route, |route| {
+                    (route.probed, route.whole_until) = (now, until);
+                });
+                (Turn::First, until, outage)
+            }
+            (_, Some(known), Some(outage)) => {
+                let (time, outage) = self.found_out(outage, calls, took, now)?;
+                (Turn::Again(time), known.until, Some(outage))
+            }
+            (Standing::Unknown, ..) if free => (Turn::First, now + calls.lease, None),
+            _ => return None,
         };
-        let until = now + length;
-        let refresh = Refresh { until, failure };
+        let refresh = Refresh { until, outage };
         self.entries.insert(digest.to_owned(), refresh);
         Some(turn)
     }
 
-    /// What is known of a failure if the refresh is tried again at `now`; `None` if it is not yet.
-    fn tried_again(
+    /// Whether this isolate still finds out when an outage is over.
+    fn is_known(&self, outage: &Outage, calls: Calls<'_>, now: Timestamp) -> bool {
+        let probes = |route: &Route| now.since(route.probed) < FAILED;
+        now < outage.ends || outage.ours && self.routes.get(calls.route).is_some_and(probes)
+    }
+
+    /// How long the origin may take to answer a request that finds out whether an outage is over,
+    /// and what is known of it then; `None` if there is no such request now.
+    fn found_out(
         &mut self,
-        mut failure: InVain,
-        Calls { route, every }: Calls<'_>,
+        mut outage: Outage,
+        calls: Calls<'_>,
+        took: Duration,
         now: Timestamp,
-    ) -> Option<InVain> {
-        let known = self.routes.get(route).copied();
-        if known.is_none() {
+    ) -> Option<(Duration, Outage)> {
+        let known = self.routes.get(calls.route).copied();
+        let mut route = known.unwrap_or_default();
+        let is_back = !outage.answered && route.answered > outage.sent_at;
+        let due = now.since(route.probed.max(outage.sent_at)) >= PROBE;
+        let awaited = outage.probe.is_some_and(|probe| now < probe.until);
+        // An origin that has become slow needs more time.
+        let whole = outage.late && now >= route.whole_until;
+        let asks = !awaited && (is_back || due && !calls.counted);
+        let time = match outage.late && !whole {
+            true => (4 * took).max(SHORTEST).min(calls.lease),
+            false => calls.lease,
+        };
+        if asks && whole {
+            route.whole_until = now + time;
+        } else if asks {
+            outage.probe = Some(Probe {
+                sent_at: now,
+                until: now + time + PROBE,
+            });
+        }
+        if asks && !is_back {
+            route.probed = now;
+        }
+        if asks || known.is_none() {
             // From now on the origin's answers are noted.
-            self.routes.insert(route.to_owned(), Route::default());
+            self.routes.insert(calls.route.to_owned(), route);
         }
-        let mut known = known.unwrap_or_default();
-        let is_back = !failure.answered && known.answered > failure.sent_at;
-        failure.under_way = true;
-        if is_back {
-            failure.answered = true;
-        } else if now.since(known.probed.max(failure.sent_at)) >= every {
-            known.probed = now;
-            self.routes.insert(route.to_owned(), known);
-        } else {
-            return None;
-        }
-        Some(failure)
+        outage.answered |= is_back;
+        asks.then_some((time, outage))
     }
 
     /// Gives the right to refresh an entry back: it was refreshed, or need not be.
@@ -175,44 +232,62 @@ impl Refreshes {
         self.entries.remove(digest);
     }
 
-    /// Defers a refresh for `pause` from now on, unless this isolate has to find out whether the
-    /// origin is back.
+    /// Defers a refresh for `pause` from now on, unless this isolate finds out whether the origin
+    /// is back.
     pub fn defer(&mut self, digest: &str, pause: Duration, now: Timestamp) {
-        let known = self.entries.peek(digest);
-        let failure = known.and_then(|known| known.failure);
-        if failure.is_none_or(|failure| now >= failure.ends) {
-            let refresh = Refresh {
-                until: now + pause,
-                failure: None,
-            };
+        let outage = self.entries.peek(digest).and_then(|known| known.outage);
+        if outage.is_none_or(|outage| now >= outage.ends) {
+            let (until, outage) = (now + pause, None);
+            let refresh = Refresh { until, outage };
             self.entries.insert(digest.to_owned(), refresh);
         }
     }
 
-    /// Whether a request refreshes the entry at `now`.
-    pub fn is_under_way(&self, digest: &str, now: Timestamp) -> bool {
-        let known = self.entries.peek(digest);
-        known.is_some_and(|known| {
-            now < known.until && known.failure.is_none_or(|failure| failure.under_way)
+    /// Whether a request for the entry that was sent at `sent_at` is to refresh it.
+    pub fn is_under_way(&self, digest: &str, sent_at: Timestamp, now: Timestamp) -> bool {
+        self.entries.peek(digest).is_some_and(|known| {
+            let probe = known.outage.and_then(|outage| outage.probe);
+            let probes = probe.is_some_and(|probe| probe.sent_at == sent_at);
+            probes || known.outage.is_none() && now < known.until
         })
     }
 
-    /// A request for an entry, sent at `sent_at`, has failed. `leased`: it held the store's lease,
-    /// so other isolates leave the entry alone from now on.
-    pub fn failed(&mut self, digest: &str, leased: bool, sent_at: Timestamp, now: Timestamp) {
-        let known = self.entries.get(digest).and_then(|known| known.failure);
-        let before = known.filter(|known| known.under_way && !leased);
-        let failure = InVain {
+    /// A request for an entry has failed. Returns whether other isolates are to be told that this
+    /// one finds out when the origin is back.
+    pub fn failed(&mut self, digest: &str, request: Failed, now: Timestamp) -> bool {
+        let Failed { sent_at, late, .. } = request;
+        let known = self.entries.get(digest).copied();
+        let before = known.and_then(|known| known.outage);
+        let ours = match request.standing {
+            Standing::Granted => true,
+            Standing::Unknown => before.is_none_or(|before| before.ours),
+            Standing::Denied => before.is_some_and(|before| before.ours),
+        };
+        let probe = before.and_then(|before| before.probe);
+        let is_probe = probe.is_some_and(|probe| probe.sent_at == sent_at);
+        let told = before.and_then(|before| before.told);
+        let tells = ours && told.is_none_or(|told| now.since(told) >= TELL);
+        let pause = now + FAILED;
+        let outage = Outage {
             sent_at,
-            ends: before.map_or(now + FAILED, |before| before.ends.max(now + PROBE)),
-            under_way: false,
-            answered: before.is_some_and(|before| before.answered),
+            late,
+            ends: match before {
+                Some(before) if is_probe && !ours => before.ends,
+                _ => pause,
+            },
+            ours,
+            told: if tells { Some(now) } else { told },
+            probe: probe.filter(|_| !is_probe),
+            answered: is_probe && before.is_some_and(|before| before.answered),
         };
         let refresh = Refresh {
-            until: failure.ends,
-            failure: Some(failure),
+            until: known
+                .filter(|_| is_probe)
+                .map_or(pause, |known| known.until),
+            outage: Some(outage),
         };
         self.entries.insert(digest.to_owned(), refresh);
+        tells
     }
 
     /// The origin has answered a request of this route that was sent at `sent_at`.
@@ -230,23 +305,51 @@ impl Refreshes {
 mod tests {
     use super::*;
 
+    const TOOK: Duration = Duration::from_millis(20);
     const LEASE: Duration = Duration::from_secs(10);
+    const CALLS: Calls<'static> = Calls {
+        route: "/r",
+        counted: false,
+        lease: LEASE,
+    };
 
     fn at(ms: u64) -> Timestamp {
         Timestamp::from_millis(1_000_000_000 + ms)
     }
 
-    const CALLS: Calls<'static> = Calls::of("/r", false);
-
     fn take(refreshes: &mut Refreshes, digest: &str, ms: u64) -> Option<Turn> {
-        refreshes.take(digest, CALLS, Standing::Unknown, LEASE, at(ms))
+        refreshes.take(digest, CALLS, Standing::Unknown, TOOK, at(ms))
+    }
+
+    fn denied(refreshes: &mut Refreshes, digest: &str, ms: u64) -> Option<Turn> {
+        refreshes.take(digest, CALLS, Standing::Denied, TOOK, at(ms))
+    }
+
+    const AGAIN: Option<Turn> = Some(Turn::Again(LEASE));
+
+    fn failed(refreshes: &mut Refreshes, digest: &str, sent: u64, ms: u64) -> bool {
+        let request = Failed {
+            sent_at: at(sent),
+            late: false,
+            standing: Standing::Unknown,
+        };
+        refreshes.failed(digest, request, at(ms))
+    }
+
+    fn late(refreshes: &mut Refreshes, sent: u64, ms: u64) {
+        let request = Failed {
+            sent_at: at(sent),
+            late: true,
+            standing: Standing::Unknown,
+        };
+        refreshes.failed("a", request, at(ms));
     }
 
     /// The entry under "a" was refreshed in vain at 0.
     fn in_vain() -> Refreshes {
         let mut refreshes = Refreshes::new();
         assert_eq!(take(&mut refreshes, "a", 0), Some(Turn::First));
-        refreshes.failed("a", true, at(0), at(0));
+        assert!(failed(&mut refreshes, "a", 0, 0), "others are told");
         refreshes
     }
 
@@ -254,12 +357,12 @@ mod tests {
     fn one_refreshes_until_it_is_done_or_its_time_is_over() {
         let mut refreshes = Refreshes::new();
         assert_eq!(take(&mut refreshes, "a", 0), Some(Turn::First));
-        assert!(refreshes.is_under_way("a", at(9_999)));
+        assert!(refreshes.is_under_way("a", at(3), at(9_999)));
         assert_eq!(take(&mut refreshes, "a", 9_999), None);
         assert_eq!(take(&mut refreshes, "b", 9_999), Some(Turn::First));
         assert_eq!(take(&mut refreshes, "a", 10_000), Some(Turn::First));
         refreshes.refreshed("a");
-        assert!(!refreshes.is_under_way("a", at(10_001)));
+        assert!(!refreshes.is_under_way("a", at(10_000), at(10_001)));
         assert_eq!(take(&mut refreshes, "a", 10_001), Some(Turn::First));
         refreshes.defer("b", LEASE, at(10_001));
         assert_eq!(take(&mut refreshes, "b", 20_000), None);
@@ -267,78 +370,133 @@ mod tests {
     }
 
     #[test]
-    fn who_found_out_asks_again_and_the_store_says_who_else() {
+    fn who_found_out_asks_again_whatever_the_store_says() {
         let mut refreshes = in_vain();
-        let denied = |refreshes: &mut Refreshes, ms| {
-            refreshes.take("a", CALLS, Standing::Denied, LEASE, at(ms))
+        let mut told = 0;
+        assert_eq!(denied(&mut refreshes, "a", 99), None);
+        for n in 1..100 {
+            let ms = 100 * n;
+            assert_eq!(denied(&mut refreshes, "a", ms), AGAIN, "{ms}");
+            assert!(refreshes.is_under_way("a", at(ms), at(ms)));
+            assert_eq!(take(&mut refreshes, "a", ms + 50), None, "it is under way");
+            told += u32::from(failed(&mut refreshes, "a", ms, ms + 99));
+            assert!(!refreshes.is_under_way("a", at(ms), at(ms + 99)));
+        }
+        assert_eq!(told, 19, "others are told twice a second");
+        // Then nobody comes for a second.
+        assert_eq!(denied(&mut refreshes, "a", 10_999), None);
+        assert_eq!(take(&mut refreshes, "a", 10_999), Some(Turn::First));
+    }
+
+    #[test]
+    fn who_may_be_one_of_many_asks_for_a_second() {
+        let mut refreshes = Refreshes::new();
+        let request = Failed {
+            sent_at: at(0),
+            late: false,
+            standing: Standing::Denied,
         };
-        assert_eq!(denied(&mut refreshes, 99), None);
-        assert_eq!(denied(&mut refreshes, 100), Some(Turn::Again));
-        assert_eq!(take(&mut refreshes, "a", 110), None, "it is under way");
-        refreshes.failed("a", false, at(100), at(120));
-        assert_eq!(take(&mut refreshes, "a", 199), None, "since it was sent");
-        assert_eq!(take(&mut refreshes, "a", 200), Some(Turn::Again));
-        refreshes.failed("a", false, at(200), at(999));
-        assert_eq!(denied(&mut refreshes, 1_000), Some(Turn::Again));
-        refreshes.failed("a", false, at(1_000), at(1_001));
-        assert_eq!(take(&mut refreshes, "a", 1_100), Some(Turn::Again));
-        refreshes.failed("a", false, at(1_100), at(1_250));
-        assert_eq!(denied(&mut refreshes, 1_400), None, "another isolate may");
-        assert_eq!(take(&mut refreshes, "a", 1_400), Some(Turn::First));
+        assert!(!refreshes.failed("a", request, at(0)));
+        for ms in [100, 200, 900] {
+            assert_eq!(denied(&mut refreshes, "a", ms), AGAIN);
+            assert!(!failed(&mut refreshes, "a", ms, ms));
+        }
+        assert_eq!(denied(&mut refreshes, "a", 1_000), None);
+    }
+
+    #[test]
+    fn an_origin_that_was_late_is_asked_with_little_time_and_with_enough() {
+        let again = Some(Turn::Again(SHORTEST));
+        let mut refreshes = Refreshes::new();
+        assert_eq!(take(&mut refreshes, "a", 0), Some(Turn::First));
+        late(&mut refreshes, 0, 2_000);
+        // One with its whole time goes on beside the others.
+        assert_eq!(take(&mut refreshes, "a", 2_000), AGAIN);
+        assert_eq!(take(&mut refreshes, "a", 2_099), None);
+        assert_eq!(take(&mut refreshes, "a", 2_100), again);
+        assert_eq!(take(&mut refreshes, "a", 2_349), None);
+        assert_eq!(take(&mut refreshes, "a", 2_350), again, "it is lost");
+        late(&mut refreshes, 2_350, 2_500);
+        let lasting = Duration::from_millis(300);
+        let turn = refreshes.take("a", CALLS, Standing::Unknown, lasting, at(2_501));
+        assert_eq!(turn, Some(Turn::Again(4 * lasting)));
+        late(&mut refreshes, 2_501, 3_701);
+        for ms in (3_800..12_000).step_by(200) {
+            assert_eq!(take(&mut refreshes, "a", ms), again, "{ms}");
+            late(&mut refreshes, ms, ms + 150);
+        }
+        assert_eq!(take(&mut refreshes, "a", 12_000), AGAIN);
     }
 
     #[test]
     fn an_answer_of_the_store_that_comes_late_keeps_nobody_from_finding_out() {
         let mut refreshes = in_vain();
         refreshes.defer("a", LEASE, at(1));
-        assert_eq!(take(&mut refreshes, "a", 150), Some(Turn::Again));
-        refreshes.failed("a", false, at(150), at(151));
-        refreshes.defer("a", LEASE, at(1_000));
-        assert_eq!(take(&mut refreshes, "a", 1_001), None);
+        assert_eq!(take(&mut refreshes, "a", 150), AGAIN);
+        failed(&mut refreshes, "a", 150, 151);
+        refreshes.defer("a", LEASE, at(1_151));
+        assert_eq!(take(&mut refreshes, "a", 1_152), None, "the outage is over");
     }
 
     #[test]
     fn who_holds_the_lease_refreshes_whatever_is_known() {
         let mut refreshes = in_vain();
-        let turn = refreshes.take("a", CALLS, Standing::Granted, LEASE, at(1));
+        let turn = refreshes.take("a", CALLS, Standing::Granted, TOOK, at(1));
         assert_eq!(turn, Some(Turn::First));
-        refreshes.failed("a", true, at(1), at(900));
-        assert_eq!(take(&mut refreshes, "a", 1_050), Some(Turn::Again));
-        refreshes.failed("a", false, at(1_050), at(1_060));
-        assert_eq!(take(&mut refreshes, "a", 1_890), Some(Turn::Again));
+        assert_eq!(take(&mut refreshes, "a", 101), AGAIN, "it may hang");
+        failed(&mut refreshes, "a", 2, 900);
+        failed(&mut refreshes, "a", 101, 950);
+        assert_eq!(take(&mut refreshes, "a", 1_050), AGAIN);
     }
 
     #[test]
     fn one_entry_of_a_route_asks_for_all_until_the_origin_answers() {
         let mut refreshes = in_vain();
         take(&mut refreshes, "b", 0);
-        refreshes.failed("b", true, at(0), at(0));
-        assert_eq!(take(&mut refreshes, "a", 150), Some(Turn::Again));
+        failed(&mut refreshes, "b", 0, 0);
+        assert_eq!(take(&mut refreshes, "a", 150), AGAIN);
         assert_eq!(take(&mut refreshes, "b", 249), None);
         refreshes.answered("/other", at(150));
         assert_eq!(take(&mut refreshes, "b", 249), None);
         refreshes.answered("/r", at(150));
-        assert_eq!(take(&mut refreshes, "b", 249), Some(Turn::Again));
-        refreshes.failed("b", false, at(249), at(249));
+        assert_eq!(take(&mut refreshes, "b", 249), AGAIN);
+        failed(&mut refreshes, "b", 249, 249);
         refreshes.answered("/r", at(260));
         assert_eq!(
             take(&mut refreshes, "b", 261),
             None,
             "that says nothing here"
         );
-        assert_eq!(take(&mut refreshes, "b", 349), Some(Turn::Again));
+        assert_eq!(take(&mut refreshes, "b", 349), AGAIN);
+    }
+
+    #[test]
+    fn while_one_entry_of_a_route_asks_the_others_leave_the_origin_alone() {
+        let mut refreshes = in_vain();
+        take(&mut refreshes, "b", 0);
+        failed(&mut refreshes, "b", 0, 0);
+        for ms in (100..5_000).step_by(100) {
+            assert_eq!(take(&mut refreshes, "a", ms), AGAIN, "{ms}");
+            assert_eq!(take(&mut refreshes, "b", ms), None, "{ms}");
+            failed(&mut refreshes, "a", ms, ms);
+        }
+        refreshes.answered("/r", at(5_000));
+        assert_eq!(take(&mut refreshes, "b", 5_001), AGAIN);
     }
 
     #[test]
     fn where_calls_are_counted_only_the_origins_answer_ends_the_pause() {
-        let mut refreshes = in_vain();
-        let calls = Calls::of("/r", true);
-        let take = |refreshes: &mut Refreshes, ms| {
-            refreshes.take("a", calls, Standing::Unknown, LEASE, at(ms))
+        let calls = Calls {
+            counted: true,
+            ..CALLS
         };
+        let take = |refreshes: &mut Refreshes, ms| {
+            refreshes.take("a", calls, Standing::Unknown, TOOK, at(ms))
+        };
+        let mut refreshes = in_vain();
         assert_eq!(take(&mut refreshes, 999), None);
         refreshes.answered("/r", at(1));
-        assert_eq!(take(&mut refreshes, 999), Some(Turn::Again));
+        assert_eq!(take(&mut refreshes, 999), AGAIN);
         let mut refreshes = in_vain();
         assert_eq!(take(&mut refreshes, 1_000), Some(Turn::First));
     }
@@ -347,11 +505,11 @@ mod tests {
     fn an_answer_to_what_was_sent_before_the_failure_says_nothing() {
         let mut refreshes = in_vain();
         take(&mut refreshes, "a", 150);
-        refreshes.failed("a", false, at(150), at(160));
+        failed(&mut refreshes, "a", 150, 160);
         refreshes.answered("/r", at(150));
         assert_eq!(take(&mut refreshes, "a", 170), None);
         refreshes.answered("/r", at(151));
-        assert_eq!(take(&mut refreshes, "a", 170), Some(Turn::Again));
+        assert_eq!(take(&mut refreshes, "a", 170), AGAIN);
     }
 
     #[test]
@@ -359,10 +517,11 @@ mod tests {
         let mut refreshes = Refreshes::new();
         for n in 0..10_000 {
             let (digest, route) = (n.to_string(), format!("/{n}"));
-            let calls = Calls::of(&route, false);
-            refreshes.take(&digest, calls, Standing::Unknown, LEASE, at(0));
-            refreshes.failed(&digest, true, at(0), at(0));
-            refreshes.take(&digest, calls, Standing::Unknown, LEASE, at(200));
+            let route = &*route;
+            let calls = Calls { route, ..CALLS };
+            refreshes.take(&digest, calls, Standing::Unknown, TOOK, at(0));
+            failed(&mut refreshes, &digest, 0, 0);
+            refreshes.take(&digest, calls, Standing::Unknown, TOOK, at(200));
         }
         assert!(refreshes.entries.len() <= ENTRIES && refreshes.routes.len() <= ROUTES);
     }

@@ -56,7 +56,7 @@ impl<B: Body> Lookup<B> {
             status.detail = Some(hit.level.name());
             let answer = serve_stored(&hit.entry, head, status, now);
             return match refresh && self.request.storable {
-                true => Serve::AnswerAndRefresh(answer, Miss { lookup: self, why }),
+                true => Serve::AnswerAndRefresh(answer, Miss::new(self, why)),
                 false => Serve::Answer(answer),
             };
         }
@@ -65,7 +65,7 @@ impl<B: Body> Lookup<B> {
         }
         match self.request.only_if_cached() {
             true => Serve::OnlyIfCached,
-            false => Serve::Fetch(Miss { lookup: self, why }),
+            false => Serve::Fetch(Miss::new(self, why)),
         }
     }
 

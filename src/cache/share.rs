@@ -24,6 +24,7 @@ use super::lookup::Lookup;
 use super::memory::CacheMemory;
 use super::plan::CachePlan;
 use super::received::body_coding;
+use super::refreshes::{Failed, Standing};
 use super::serve;
 use super::single_flight::{FAILED, Fails, NotStored};
 
@@ -42,23 +43,18 @@ pub enum InPlace<B> {
 impl<B: Body> Fetching<B> {
     /// What the origin's answer, of this status, or its failure means for the requests that wait.
     /// Returns what is served in place of the origin's failure, if something may be, and what to
-    /// write to the store. `route` is the name of its route; `refreshes`: the request is a refresh
-    /// in the background.
+    /// write to the store. `refreshes`: the request is a refresh in the background.
     pub fn answered(
         &self,
         head: &impl Head,
         status: Result<u16, Failure>,
-        route: &str,
         refreshes: bool,
         place: &mut Place,
         memory: &mut CacheMemory<B>,
         now: Timestamp,
     ) -> (Option<Answer<B>>, Vec<Write>) {
         let how = match status {
-            Ok(status) if !is_origin_error(status) => {
-                memory.refreshes.answered(route, self.sent_at);
-                return (None, Vec::new());
-            }
+            Ok(status) if !is_origin_error(status) => return (None, Vec::new()),
             Ok(status) => How::Status(status),
             Err(failure) => How::Unanswered(failure),
         };
@@ -73,12 +69,18 @@ impl<B: Body> Fetching<B> {
         };
         let leads = place.leads();
         let told = after.and_then(|after| self.failed(head, how, after, place, memory, now));
+        let late = status == Err(Failure::TimedOut);
         let deferred = match stored.is_some() {
-            _ if refreshes => self.refresh_failed(memory, now),
+            _ if refreshes => self.refresh_failed(late, memory, now),
             // Those who share the failure are served the stored response, and refresh it.
             true if leads => {
+                let request = Failed {
+                    sent_at: self.sent_at,
+                    late,
+                    standing: Standing::Denied,
+                };
                 let digest = self.lookup.key.hex();
-                memory.refreshes.failed(&digest, true, self.sent_at, now);
+                memory.refreshes.failed(&digest, request, now);
                 None
             }
             _ => None,

@@ -48,9 +48,12 @@ impl<B: Body> Gate<B> {
         mut miss: Miss<B>,
         now: Timestamp,
     ) -> Option<Step<B>> {
-        let lease = context.route.cache.as_ref()?.lease();
-        let calls = Calls::of(&context.route.name, context.route.origin_quota.is_some());
-        let turn = miss.take_turn(calls, &mut self.cache, lease, now);
+        let calls = Calls {
+            route: &context.route.name,
+            counted: context.route.origin_quota.is_some(),
+            lease: context.route.cache.as_ref()?.lease(),
+        };
+        let turn = miss.take_turn(calls, &mut self.cache, now);
         let goes_on = context.is_background && !miss.lookup.is_refreshed_elsewhere();
         if turn.is_none() && !goes_on {
             return None;
@@ -65,11 +68,7 @@ impl<B: Body> Gate<B> {
             }
             return None;
         }
-        let again = turn == Some(Turn::Again);
-        if again {
-            miss.lookup.keep_epochs();
-        }
-        let asked = again || miss.lookup.was_asked();
+        let asked = miss.lookup.was_asked() || matches!(turn, Some(Turn::Again(_)));
         let cache = Phase::Miss(Box::new(miss));
         let admission = context.admission.take_origin(now);
         let mut background = Context::new(Rc::clone(&context.route), admission, cache);

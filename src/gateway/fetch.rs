@@ -131,9 +131,8 @@ impl<B: Body> Gate<B> {
         if let Phase::Fetching(fetching) = &context.cache {
             let status = answered.map(OriginHead::status);
             let (place, memory) = (&mut context.place, &mut self.cache);
-            let (route, refreshes) = (&context.route.name, context.is_background);
-            let (stale, told) =
-                fetching.answered(head, status, route, refreshes, place, memory, now);
+            let refreshes = context.is_background;
+            let (stale, told) = fetching.answered(head, status, refreshes, place, memory, now);
             self.write(&mut context, told);
             if let Some(stale) = stale {
                 return Handoff::Step(context.answer(stale).into());
@@ -148,6 +147,7 @@ impl<B: Body> Gate<B> {
         match (context.cache.take(), &route.cache, Target::of(head.url())) {
             (Phase::Fetching(fetching), Some(plan), Some(target)) => {
                 let site = Site {
+                    route: &route.name,
                     plan,
                     target: &target,
                     store_is_up: self.link.is_up(),

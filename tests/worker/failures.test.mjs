@@ -153,7 +153,7 @@ test("what is for one client reaches no other", async () => {
   assert.equal(origin.counters.of(made) - before, 8);
 });
 
-test("what must not be stored reaches no other, but that the origin fails does", async () => {
+test("of a failure that must not be stored others learn only that it failed", async () => {
   for (const [n, kind] of ["__status=503&cache-control=no-store", "__status=502&cache-control=no-cache"].entries()) {
     for (const isolate of [gate.isolates[0], local.isolates[0]]) {
       const path = `${made}?own=${n}-${isolate === gate.isolates[0]}&__delay=100&${kind}`;

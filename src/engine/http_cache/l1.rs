@@ -3,6 +3,7 @@
 
 use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher};
 use std::rc::Rc;
+use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use quick_cache::Weighter;
@@ -177,6 +178,12 @@ impl<B> Entry<B> {
     fn outdates(&self, other: &Self) -> bool {
         let last_sure = other.meta.request_time.max(other.checked_at);
         self.meta.epochs != other.meta.epochs && self.checked_at > last_sure
+    }
+
+    /// How long the origin took for its head.
+    pub fn took(&self) -> Duration {
+        let answered = self.freshness.response_time;
+        answered.since(self.meta.request_time)
     }
 
     /// Its size in bytes, body and head.
