@@ -29,6 +29,7 @@ mod received;
 mod refresh;
 mod refreshes;
 mod request;
+mod saves;
 mod serve;
 mod share;
 mod single_flight;

@@ -3,8 +3,6 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use crate::clock::Timestamp;
 use crate::engine::http_cache::{
     BodyCoding, CacheKey, CacheRules, Entry, Family, Meta, body_is_whole,
@@ -18,6 +16,7 @@ use super::insert::{InsertOptions, Inserted};
 use super::memory::CacheMemory;
 use super::refresh::Kept;
 use super::refreshes::{Failed, Standing};
+use super::saves::SaveId;
 use super::single_flight::{Fails, NotStored};
 
 /// A response that is to be stored once its body has been read.
@@ -38,6 +37,11 @@ pub struct Fill {
     pub(super) largest: usize,
     pub(super) time: Duration,
     pub(super) options: InsertOptions,
+    /// The memory that the body takes while it is read.
+    pub(super) save: SaveId,
+    /// Whether its client may be handed the coded body by the platform, which does not tell when
+    /// the client has read it.
+    pub(super) unseen: bool,
 }
 
 impl Fill {
@@ -51,6 +55,18 @@ impl Fill {
     /// call [`Fill::fail`]; the rest need not be read.
     pub const fn time(&self) -> Duration {
         self.time
+    }
+
+    /// Call this when so many bytes of the body have arrived. If it returns false, there is no room
+    /// for them: call [`Fill::fail`].
+    pub fn grows<B: Body>(&self, length: usize, memory: &mut CacheMemory<B>) -> bool {
+        memory.saves.grows(self.save, length)
+    }
+
+    /// Whether the client may be handed a body with a content coding as it is, in a way that does
+    /// not show when the client has read it. If not, the body must be decoded and coded again.
+    pub const fn may_be_unseen(&self) -> bool {
+        self.unseen
     }
 
     /// Whether the response becomes an entry. If not, it is only shared with requests that wait.
@@ -73,7 +89,7 @@ impl Fill {
     /// Stores the response. `body` is the whole body.
     pub fn finish<B: Body>(
         self,
-        body: Bytes,
+        body: B,
         memory: &mut CacheMemory<B>,
         store_is_up: bool,
         now: Timestamp,
@@ -81,9 +97,13 @@ impl Fill {
         if !body_is_whole(&self.received, self.coding, body.len() as u64) {
             return self.fail(BodyError::Broken, memory, now);
         }
+        memory.saves.end(self.save);
+        if self.unseen {
+            memory.saves.unseen(body.len(), now);
+        }
         let (mut key, mut meta) = (self.key, self.meta);
         let version = self.rules.version.as_ref();
-        meta.version = version.and_then(|source| source.of(&meta.headers, &body));
+        meta.version = version.and_then(|source| source.of(&meta.headers, &body.bytes()));
         // Another variant was stored while this one was fetched: that one leads the family.
         if let Some(leader) = memory.entries.get(&key, now).map(|entry| &entry.meta)
             && let Some(family) = Family::of(leader)
@@ -96,7 +116,7 @@ impl Fill {
         let entry: Entry<B> = Entry {
             freshness: meta.freshness(&self.rules),
             body_len: body.len(),
-            body: B::from_bytes(body),
+            body,
             meta: Rc::new(meta),
             checked_at: self.checked_at,
         };
@@ -117,6 +137,7 @@ impl Fill {
         memory: &mut CacheMemory<B>,
         now: Timestamp,
     ) -> Inserted {
+        memory.saves.end(self.save);
         let leading = self.options.leading.as_deref();
         if self.only_shared || why == BodyError::Broken {
             let varies = |(name, _): &(String, _)| name != "accept-encoding";
@@ -130,7 +151,26 @@ impl Fill {
             // Other isolates were told of a failure when its head arrived.
             return Inserted::nowhere(write.filter(|_| !self.only_shared));
         }
-        Inserted::nowhere(memory.give_up(leading, NotStored::Uncacheable, now))
+        let why = match why {
+            BodyError::NoRoom => NotStored::NoRoom,
+            BodyError::TooLong | BodyError::TooSlow | BodyError::Broken => NotStored::Uncacheable,
+        };
+        let write = match leading {
+            None if why == NotStored::NoRoom => self.not_refreshed(memory, now),
+            leading => memory.give_up(leading, why, now),
+        };
+        Inserted::nowhere(write)
+    }
+
+    /// Defers the next attempt if the response was that to a refresh in the background, and there
+    /// was no memory for it.
+    fn not_refreshed<B: Body>(&self, memory: &mut CacheMemory<B>, now: Timestamp) -> Option<Write> {
+        let (digest, sent_at) = (self.key.hex(), self.meta.request_time);
+        if !memory.refreshes.is_under_way(&digest, sent_at, now) {
+            return None;
+        }
+        let kept = memory.entries.get(&self.key, now)?.meta.response_time;
+        memory.not_refreshed(&digest, self.options.lease.is_some(), kept, now)
     }
 
     /// Defers the next attempt if the response was that to a refresh in the background.

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use crate::clock::{Timestamp, millis};
 use crate::config::Sizes;
-use crate::engine::http_cache::{CacheKey, L1, NoVarySearch, envelope};
+use crate::engine::http_cache::{BodyCoding, CacheKey, L1, NoVarySearch, envelope, is_coded};
 use crate::engine::recent::Recent;
 use crate::message::body::Body;
+use crate::message::head::announced_length;
 use crate::store::Write;
 
 use super::failures::{Failures, How, Shared};
 use super::refreshes::Refreshes;
+use super::saves::{SaveId, Saves};
 use super::single_flight::{Fails, NotStored, SingleFlight};
 
 /// The largest number of paths for which `No-Vary-Search` is remembered.
@@ -30,6 +32,8 @@ pub struct CacheMemory<B: Body> {
     pub failures: Failures<B>,
     /// The entries that are being refreshed, or were in vain.
     pub refreshes: Refreshes,
+    /// The bodies that are being read.
+    pub saves: Saves,
     /// The configured sizes.
     pub sizes: Sizes,
     key_prefix: String,
@@ -42,8 +46,9 @@ impl<B: Body> CacheMemory<B> {
     /// An empty memory. `key_prefix` is the prefix of all keys in the store, `seed` a random
     /// number.
     pub fn new(key_prefix: &str, sizes: Sizes, seed: u64) -> Self {
-        Self {
+        let mut memory = Self {
             entries: L1::new(sizes.l1_size, seed),
+            saves: Saves::new(0),
             fetches: SingleFlight::new(),
             failures: Failures::default(),
             sizes,
@@ -51,7 +56,9 @@ impl<B: Body> CacheMemory<B> {
             random: seed | 1,
             refreshes: Refreshes::new(),
             no_vary_search: Recent::new(PATHS),
-        }
+        };
+        memory.saves = Saves::new(memory.largest_body());
+        memory
     }
 
     /// A random number from 0 up to 1 (xorshift64*).
@@ -144,13 +151,35 @@ impl<B: Body> CacheMemory<B> {
     pub fn mark(&self, digest: &str, why: NotStored) -> Write {
         let value = match why {
             NotStored::Uncacheable => "u",
-            NotStored::Failed => "f",
+            NotStored::Failed | NotStored::NoRoom => "f",
         };
         Write::Set {
             key: self.lease_key(digest),
             value: value.to_owned(),
             ttl_ms: millis(why.pause()),
         }
+    }
+
+    /// Begins to read the body of a response with these fields, which takes no longer than `time`.
+    /// `None`: there is no room for it.
+    pub(super) fn begin_save(
+        &mut self,
+        received: &[(String, String)],
+        coding: BodyCoding,
+        time: Duration,
+        now: Timestamp,
+    ) -> Option<SaveId> {
+        let announced = announced_length(received).unwrap_or_default();
+        // A decoded body is as long as it turns out to be.
+        let known = coding == BodyCoding::AsReceived || !is_coded(received);
+        let length = if known { announced } else { 0 };
+        self.saves.begin(length, time, now)
+    }
+
+    /// Whether the client of a response with these fields may be handed its body in a way that does
+    /// not show when the client has read it. Only a body with a content coding is.
+    pub(super) fn may_be_unseen(&self, received: &[(String, String)], now: Timestamp) -> bool {
+        is_coded(received) && self.saves.may_be_unseen(now)
     }
 
     /// The key of an entry in the store.

@@ -156,18 +156,28 @@ impl<B: Body> Fetching<B> {
             None => Err("content-encoding"),
             Some(coding) => Ok(coding),
         });
-        let coding = match stored {
-            Ok(coding) => coding,
+        let time = site.plan.arrival();
+        let saved = stored.and_then(|coding| {
+            let save = memory.begin_save(&received, coding, time, now);
+            save.map(|save| (coding, save)).ok_or(NO_ROOM)
+        });
+        let (coding, save) = match saved {
+            Ok(saved) => saved,
             Err(why) => {
                 status.detail = Some(why);
                 let leading = place.take_digest();
+                let not_stored = match why {
+                    NO_ROOM => NotStored::NoRoom,
+                    _ => NotStored::Uncacheable,
+                };
                 let (fill, write) = match (leading, origin.status()) {
                     (Some(digest), 429 | 500..) => {
                         self.not_stored(head, &answered, &digest, site.plan, memory)
                     }
+                    (None, _) if why == NO_ROOM => (None, self.not_refreshed(memory, now)),
                     (leading, _) => {
-                        let why = NotStored::Uncacheable;
-                        (None, memory.give_up(leading.as_deref(), why, now))
+                        let write = memory.give_up(leading.as_deref(), not_stored, now);
+                        (None, write)
                     }
                 };
                 writes.extend(write);
@@ -200,9 +210,7 @@ impl<B: Body> Fetching<B> {
             .map(|(kept, otherwise)| IfKept { kept, otherwise });
         let leading = place.take_digest();
         if let Some(digest) = &leading {
-            memory
-                .fetches
-                .head_arrived(digest, site.plan.arrival(), now);
+            memory.fetches.head_arrived(digest, time, now);
         }
         let mut options = self.insert_options(leading, memory, site);
         let failed = is_origin_error(meta.status);
@@ -218,9 +226,11 @@ impl<B: Body> Fetching<B> {
             coding,
             checked_at: lookup.checked_at(),
             largest: memory.largest_body(),
-            time: site.plan.arrival(),
+            time,
             options,
+            unseen: memory.may_be_unseen(&received, now),
             received,
+            save,
         };
         Received::Relay {
             status,
@@ -412,7 +422,7 @@ impl Change {
         origin: &impl OriginHead,
         base: &str,
         sent_at: Timestamp,
-        memory: &CacheMemory<B>,
+        memory: &mut CacheMemory<B>,
         now: Timestamp,
     ) -> Option<Box<Fill>> {
         let content = origin.value("content-location")?;
@@ -445,21 +455,26 @@ impl Change {
         let explicit = meta.freshness(&own).lifetime.source != LifetimeSource::Nothing;
         let largest = memory.largest_body();
         let fits = announced_length(&received).is_none_or(|length| length <= largest);
-        (explicit && fits && meta.vary.is_empty()).then(|| {
-            Box::new(Fill {
-                key: self.url.clone(),
-                rules: self.rules.clone(),
-                meta,
-                coding,
-                received,
-                checked_at: sent_at,
-                largest,
-                time: LONGEST_ARRIVAL,
-                failure: None,
-                only_shared: false,
-                options: InsertOptions::of(&self.rules),
-            })
-        })
+        if !explicit || !fits || !meta.vary.is_empty() {
+            return None;
+        }
+        let time = LONGEST_ARRIVAL;
+        let save = memory.begin_save(&received, coding, time, now)?;
+        Some(Box::new(Fill {
+            key: self.url.clone(),
+            rules: self.rules.clone(),
+            meta,
+            coding,
+            unseen: memory.may_be_unseen(&received, now),
+            received,
+            checked_at: sent_at,
+            largest,
+            time,
+            failure: None,
+            only_shared: false,
+            options: InsertOptions::of(&self.rules),
+            save,
+        }))
     }
 }
 
@@ -492,3 +507,7 @@ const KNOWN: [&str; 9] = [
 /// The total length of request headers, in bytes, up to which no server is expected to reject them
 /// as too long.
 const USUAL_BYTES: usize = 2_048;
+
+/// Why a response is not stored for which there is no memory now, for the `detail` of
+/// `Cache-Status`.
+const NO_ROOM: &str = "no-room";

@@ -142,6 +142,19 @@ impl<B: Body> Fetching<B> {
         };
         memory.refresh_failed(&lookup.key.hex(), request, kept, now)
     }
+
+    /// Defers the next attempt because there is no memory for the response. The returned write does
+    /// the same for other isolates.
+    pub(super) fn not_refreshed(
+        &self,
+        memory: &mut CacheMemory<B>,
+        now: Timestamp,
+    ) -> Option<Write> {
+        let lookup = &self.lookup;
+        let kept = lookup.hit.as_ref()?.entry.meta.response_time;
+        let leased = lookup.holds_lease();
+        memory.not_refreshed(&lookup.key.hex(), leased, kept, now)
+    }
 }
 
 /// The entry that could not be refreshed.
@@ -176,6 +189,23 @@ impl<B: Body> CacheMemory<B> {
             // Requests that must not be served stale would wait for a refresh.
             false => self.mark(digest, NotStored::Failed),
         })
+    }
+}
+
+impl<B: Body> CacheMemory<B> {
+    /// Defers the refresh of the entry under this digest, which was received at `kept`, because
+    /// there is no memory for the response. `leased`: the request held the store's lease.
+    pub(super) fn not_refreshed(
+        &mut self,
+        digest: &str,
+        leased: bool,
+        kept: Timestamp,
+        now: Timestamp,
+    ) -> Option<Write> {
+        let pause = NotStored::NoRoom.pause();
+        self.refreshes.refreshed(digest);
+        self.refreshes.defer(digest, pause, now);
+        leased.then(|| self.defer_refresh_elsewhere(digest, kept, pause))
     }
 }
 

@@ -150,7 +150,7 @@ impl<B: Body> Fetching<B> {
         answered: &Exchange<'_, impl Fields>,
         digest: &str,
         plan: &CachePlan,
-        memory: &CacheMemory<B>,
+        memory: &mut CacheMemory<B>,
     ) -> Option<Fill> {
         let (lookup, status) = (&self.lookup, answered.status.as_u16());
         let (received, now) = (answered.response, answered.response_time);
@@ -167,7 +167,14 @@ impl<B: Body> Fetching<B> {
         let coding = body_coding(received)?;
         let mut meta = Meta::from_response(answered, &key, coding, &rules);
         lookup.set_epochs(&mut meta);
-        meta.freshness(&rules).is_fresh(now).then(|| Fill {
+        if !meta.freshness(&rules).is_fresh(now) {
+            return None;
+        }
+        let time = plan.arrival().min(FAILED);
+        let save = memory.begin_save(received, coding, time, now)?;
+        Some(Fill {
+            unseen: memory.may_be_unseen(received, now),
+            save,
             failure: Some(key.clone()),
             only_shared: true,
             key,
@@ -177,7 +184,7 @@ impl<B: Body> Fetching<B> {
             received: received.to_vec(),
             checked_at: lookup.checked_at(),
             largest: LARGEST_FAILURE,
-            time: plan.arrival().min(FAILED),
+            time,
             options: InsertOptions {
                 leading: Some(digest.to_owned()),
                 ..InsertOptions::default()

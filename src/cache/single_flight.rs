@@ -96,6 +96,8 @@ pub enum NotStored {
     Uncacheable,
     /// The origin failed, or refuses to answer for now.
     Failed,
+    /// There is no memory for another response now.
+    NoRoom,
 }
 
 impl NotStored {
@@ -103,7 +105,7 @@ impl NotStored {
     pub const fn pause(self) -> Duration {
         match self {
             Self::Uncacheable => UNCACHEABLE,
-            Self::Failed => FAILED,
+            Self::Failed | Self::NoRoom => FAILED,
         }
     }
 }

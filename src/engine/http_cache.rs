@@ -49,7 +49,7 @@ pub use candle::{Candle, Candles, Interval, end_time};
 pub use control::{Delta, MaxStale, RequestDirectives, ResponseDirectives, Scope};
 pub use entry::{DIGESTS, Meta};
 pub(in crate::engine) use envelope::checksum;
-pub use exchange::{BodyCoding, Exchange};
+pub use exchange::{BodyCoding, Exchange, is_coded};
 pub use fields::{Elements, Fields, date, elements, http_date, is_exact, is_token, lines, tokens};
 pub use freshness::{Freshness, Lifetime, LifetimeSource, StaleForbidden};
 pub use key::CacheKey;

@@ -9,6 +9,8 @@
 
 mod names;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde_json::{Map, json};
 
@@ -28,8 +30,9 @@ use super::step::{BodyRequest, Step};
 
 pub use names::{Unpurgeable, is_tag_name, purged_key};
 
-/// The longest body that the purge page accepts, in bytes.
+/// The longest body that the purge page accepts, in bytes, and how long it may take to arrive.
 const LONGEST_BODY: usize = 64 << 10;
+const LONGEST_ARRIVAL: Duration = Duration::from_secs(5);
 
 impl<B: Body> Gate<B> {
     /// Answers a request under `/__edge/`; `None` for all other requests.
@@ -94,7 +97,8 @@ impl<B: Body> Gate<B> {
         let body = match body {
             Ok(body) if body.len() <= LONGEST_BODY => body,
             Ok(_) | Err(BodyError::TooLong) => return Problem::BodyTooLarge.into(),
-            Err(BodyError::Broken | BodyError::TooSlow) => {
+            Err(BodyError::TooSlow) => return Problem::BodyTooSlow.into(),
+            Err(BodyError::Broken | BodyError::NoRoom) => {
                 return Problem::MalformedBody {
                     expected: "expected the body to come to its end",
                 }
@@ -153,7 +157,10 @@ fn purge_page<B: Body>(head: &impl Head) -> Step<B> {
 
 impl BodyRequest {
     /// That of a purge, for a caller that needs no token because it holds the gate itself.
-    pub const PURGE: Self = Self { most: LONGEST_BODY };
+    pub const PURGE: Self = Self {
+        most: LONGEST_BODY,
+        time: LONGEST_ARRIVAL,
+    };
 }
 
 /// The answer that tells what was purged, and if not everywhere, where.

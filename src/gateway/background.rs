@@ -4,8 +4,6 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use crate::cache::{Calls, Fill, Inserted, Miss, Phase, Turn};
 use crate::clock::Timestamp;
 use crate::engine::http_cache::CacheKey;
@@ -85,14 +83,20 @@ impl<B: Body> Gate<B> {
 
     /// Stores a response whose body has been read to its end, at `local_now` by the isolate's
     /// clock.
-    pub fn filled(&mut self, fill: Fill, body: Bytes, local_now: Timestamp) -> Inserted {
+    pub fn filled(&mut self, fill: Fill, body: B, local_now: Timestamp) -> Inserted {
         let (now, store_is_up) = (self.link.now(local_now), self.link.is_up());
         let inserted = fill.finish(body, &mut self.cache, store_is_up, now);
         self.unless_down(inserted)
     }
 
-    /// Call this if the body of a response that was to be stored broke off, is too large or did not
-    /// end in time.
+    /// Call this when so many bytes of a body that is to be stored have arrived. If it returns
+    /// false, there is no room for them: the rest need not be read.
+    pub fn fill_grows(&mut self, fill: &Fill, length: usize) -> bool {
+        fill.grows(length, &mut self.cache)
+    }
+
+    /// Call this if the body of a response that was to be stored broke off, is too large, found no
+    /// room or did not end in time.
     pub fn fill_failed(&mut self, fill: &Fill, why: BodyError, local_now: Timestamp) -> Inserted {
         let now = self.link.now(local_now);
         let inserted = fill.fail(why, &mut self.cache, now);

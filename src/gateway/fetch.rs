@@ -237,7 +237,7 @@ impl<B: Body> Gate<B> {
         let mut relay = context.relay(origin);
         if let Phase::Changing(change, sent_at) = phase {
             let base = &self.plan.origin;
-            relay.store_copy(change.received(head, origin, base, *sent_at, &self.cache, now));
+            relay.store_copy(change.received(head, origin, base, *sent_at, &mut self.cache, now));
         }
         if let Some(status) = phase.bypassed().filter(|_| origin.status() != 101) {
             relay.says(status, origin);

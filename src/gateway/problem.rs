@@ -40,6 +40,8 @@ pub enum Problem {
     Unauthorised,
     /// The body sent to an admin page is longer than the page accepts.
     BodyTooLarge,
+    /// The body sent to an admin page did not arrive in time.
+    BodyTooSlow,
     /// The body sent to an admin page does not have the form that the page expects.
     MalformedBody {
         /// What was expected.
@@ -74,6 +76,7 @@ impl Problem {
             Self::Unauthorised => 401,
             Self::NotFound => 404,
             Self::MethodNotAllowed { .. } => 405,
+            Self::BodyTooSlow => 408,
             Self::BodyTooLarge => 413,
             Self::UrlTooLong => 414,
             Self::NotPurgeable { .. } => 422,
@@ -103,6 +106,7 @@ impl Problem {
             Self::UnknownQuery { .. } => "unknown_query",
             Self::Unauthorised => "unauthorised",
             Self::BodyTooLarge => "body_too_large",
+            Self::BodyTooSlow => "body_too_slow",
             Self::MalformedBody { .. } => "malformed_body",
             Self::NotPurgeable { .. } => "not_purgeable",
             Self::PurgeUnconfirmed { .. } => "purge_unconfirmed",
@@ -124,6 +128,7 @@ impl Problem {
             Self::UnknownQuery { .. } => "The query has an unknown parameter",
             Self::Unauthorised => "The admin token is missing or wrong",
             Self::BodyTooLarge => "The body is too large",
+            Self::BodyTooSlow => "The body did not arrive in time",
             Self::MalformedBody { .. } => "The body is malformed",
             Self::NotPurgeable { .. } => "This cannot be purged, and nothing was",
             Self::PurgeUnconfirmed { .. } => "The store has not confirmed the purge",

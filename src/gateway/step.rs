@@ -48,12 +48,18 @@ pub enum Step<B: Body> {
 #[derive(Debug)]
 pub struct BodyRequest {
     pub(super) most: usize,
+    pub(super) time: Duration,
 }
 
 impl BodyRequest {
     /// The longest body that is accepted, in bytes.
     pub const fn most(&self) -> usize {
         self.most
+    }
+
+    /// How long it may take to arrive.
+    pub const fn time(&self) -> Duration {
+        self.time
     }
 }
 
@@ -157,6 +163,14 @@ impl<B: Body> Relay<B> {
         if !origin.has("age") {
             self.set.push(("age", "0".to_owned()));
         }
+    }
+
+    /// Says of an answer of the origin that its content coding is undone and applied again on the
+    /// way: its octets are others then (RFC 9110 §8.8.1).
+    pub fn is_coded_again(&mut self, origin: &impl OriginHead) {
+        self.remove.push("content-length".to_owned());
+        let tag = origin.value("etag").filter(|tag| !tag.starts_with("W/"));
+        self.set.extend(tag.map(|tag| ("etag", format!("W/{tag}"))));
     }
 
     /// Whether the client's head depends on whether a copy is stored by then.

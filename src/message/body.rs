@@ -11,6 +11,8 @@ pub enum BodyError {
     TooSlow,
     /// It broke off.
     Broken,
+    /// There is no memory for it now, or its client reads it too slowly.
+    NoRoom,
 }
 
 /// The bytes of a body, cheap to clone.

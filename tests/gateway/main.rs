@@ -40,6 +40,7 @@ mod purge_page;
 mod recovery;
 mod rig;
 mod rules;
+mod saves;
 mod secrets;
 mod sizes;
 mod stale;

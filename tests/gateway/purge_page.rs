@@ -149,6 +149,8 @@ fn what_is_wrong_is_named_and_nothing_is_purged() {
     refused(&rig.send(&purging()), 400, "malformed_body");
     rig.body = Err(BodyError::TooLong);
     refused(&rig.send(&purging()), 413, "body_too_large");
+    rig.body = Err(BodyError::TooSlow);
+    refused(&rig.send(&purging()), 408, "body_too_slow");
     let most = 64 << 10;
     let fits = format!("{{\"tags\":[\"a\"]{}}}", " ".repeat(most - 14));
     assert_eq!(fits.len(), most);

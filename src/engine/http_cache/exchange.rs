@@ -26,7 +26,7 @@ pub struct Exchange<'a, F: ?Sized> {
 }
 
 /// Whether a response has a content coding (RFC 9110 §8.4).
-pub(super) fn is_coded<F: Fields + ?Sized>(response: &F) -> bool {
+pub fn is_coded<F: Fields + ?Sized>(response: &F) -> bool {
     let coding = response.value("content-encoding").unwrap_or_default();
     !matches!(trim(&coding), "" | "identity")
 }

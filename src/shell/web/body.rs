@@ -38,6 +38,20 @@ impl From<Uint8Array> for JsBody {
     }
 }
 
+impl JsBody {
+    /// A body of these chunks.
+    pub fn of(chunks: &[Uint8Array]) -> Self {
+        let length = chunks.iter().map(Uint8Array::length).sum();
+        let array = Uint8Array::new_with_length(length);
+        let mut at = 0;
+        for chunk in chunks {
+            array.set(chunk, at);
+            at += chunk.length();
+        }
+        array.into()
+    }
+}
+
 impl Body for JsBody {
     fn len(&self) -> usize {
         self.length

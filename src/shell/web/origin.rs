@@ -25,6 +25,9 @@ extern "C" {
     fn start_sending(client: &Request, plan: &str, ms: f64, done: &JsValue);
 }
 
+/// What a copy of a body fails with if its client reads too slowly, as in `copy.js`.
+const SLOW: &str = "slow";
+
 /// Why there is no response, if it is for this reason, as in `origin.js`.
 const LATE: u16 = 1;
 
@@ -91,45 +94,70 @@ pub struct Part {
     /// Why it was not.
     pub why: BodyError,
     /// The part that arrived.
-    pub bytes: Bytes,
+    pub chunks: Vec<Uint8Array>,
 }
 
-/// Reads a body to its end: at most `most` bytes, and for at most `time`, if there is a bound. A
-/// missing stream is an empty body.
+/// Reads a body to its end: at most `most` bytes, and for at most `time`. A missing stream is an
+/// empty body.
 pub async fn read(
     body: Option<ReadableStream>,
     most: usize,
-    time: Option<Duration>,
-) -> Result<Bytes, Part> {
+    time: Duration,
+) -> Result<Bytes, BodyError> {
+    let chunks = read_chunks(body, most, time, |_| true).await;
+    let chunks = chunks.map_err(|part| part.why)?;
+    let mut body = BytesMut::new();
+    for chunk in chunks {
+        body.extend_from_slice(&chunk.to_vec());
+    }
+    Ok(body.freeze())
+}
+
+/// Reads a body to its end, as it arrives in chunks. `grows` is told its length so far, and says
+/// whether there is room for it.
+pub async fn read_chunks(
+    body: Option<ReadableStream>,
+    most: usize,
+    time: Duration,
+    mut grows: impl FnMut(usize) -> bool,
+) -> Result<Vec<Uint8Array>, Part> {
     let Some(stream) = body else {
-        return Ok(Bytes::new());
+        return Ok(Vec::new());
     };
     let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
     let late = Rc::new(Cell::new(false));
-    let _timer = time.map(|time| {
+    let _timer = {
         let (late, reader) = (Rc::clone(&late), reader.clone());
         Timer::after(time, move || {
             late.set(true);
             // This also ends the read that is waiting.
             ignore(reader.cancel());
         })
-    });
-    let mut body = BytesMut::new();
+    };
+    let (mut chunks, mut length) = (Vec::new(), 0);
     let why = loop {
         let chunk = chunk(&reader).await;
         match chunk {
             _ if late.get() => break BodyError::TooSlow,
+            Err(error) if error == SLOW => break BodyError::NoRoom,
             Err(_) => break BodyError::Broken,
-            Ok(None) => return Ok(body.freeze()),
-            Ok(Some(chunk)) if body.len() + chunk.length() as usize > most => {
+            Ok(None) => return Ok(chunks),
+            Ok(Some(chunk)) => {
+                length += usize::try_from(chunk.length()).unwrap_or(usize::MAX);
+                let why = match length <= most {
+                    true if grows(length) => {
+                        chunks.push(chunk);
+                        continue;
+                    }
+                    true => BodyError::NoRoom,
+                    false => BodyError::TooLong,
+                };
                 ignore(reader.cancel());
-                break BodyError::TooLong;
+                break why;
             }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk.to_vec()),
         }
     };
-    let bytes = body.freeze();
-    Err(Part { why, bytes })
+    Err(Part { why, chunks })
 }
 
 /// The next chunk of a body; `None` at its end.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use js_sys::{Error, Uint8Array};
+use js_sys::{Error, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{ReadableStream, Response};
@@ -16,7 +16,7 @@ use super::body::JsBody;
 use super::head::ResponseHead;
 use super::lines::Lines;
 use super::origin::{Answered, ignore};
-use super::pipe::{flow, pipe};
+use super::pipe::{copied, pipe};
 use super::platform::sleep;
 use super::prepared::respond_unstored;
 
@@ -96,29 +96,74 @@ pub enum Wait {
     Piped(Option<u64>),
 }
 
-/// Prepares the client's `body` for a response that waits for its end.
+/// The body of a response that is handed on, and a copy of it for the cache.
+pub struct Shared {
+    /// What the client gets.
+    pub body: Option<ReadableStream>,
+    /// What the cache reads.
+    pub copy: Result<Option<ReadableStream>, JsValue>,
+    /// How the head waits for the copy.
+    pub wait: Wait,
+    /// Is kept when the client has the whole body, if that is known.
+    pub over: Option<Promise>,
+}
+
+/// Shares the body of the origin's response between the client and the cache. `tells`: the head
+/// says whether the copy is stored. `unseen`: the platform may copy a coded body.
 ///
 /// The runtime would keep the bytes that came before the head was sent, and send them only together
-/// with the next ones. A pipe, put in before the wait, passes them on. But a pipe would remove a
-/// content coding. So a coded response waits only if it has a `Content-Length`: then the origin had
-/// the whole body before it sent any of it, and the body comes at once.
-pub fn prepare(origin: &Answered, body: &mut Option<ReadableStream>) -> Wait {
+/// with the next ones. A pipe, put in before the wait, passes them on. But what goes through a pipe
+/// is decoded, and coded again on the way to the client. If the platform copies it instead, the
+/// client gets it as it came. Then the head waits only if there is a `Content-Length`: the origin
+/// had the whole body before it sent any of it, and the body comes at once.
+pub fn share(origin: &Answered, tells: bool, unseen: bool) -> Shared {
+    let response = &origin.response;
     let field = |name| origin.head.value(name);
     let length = field("content-length").and_then(|length| length.parse().ok());
-    let is_coded = field("content-encoding").is_some_and(|coding| !coding.trim().is_empty());
-    let Some(from) = body.as_ref() else {
-        return Wait::Yes;
+    let Some(body) = response.body() else {
+        return Shared {
+            body: None,
+            copy: Ok(None),
+            wait: Wait::Yes,
+            over: None,
+        };
     };
-    match pipe(length) {
-        _ if is_coded => length.map_or(Wait::No, |_| Wait::Yes),
-        Ok((readable, writable)) => {
-            // What came from the network has a URL.
-            flow(from, &writable, origin.response.url().is_empty());
-            *body = Some(readable);
-            Wait::Piped(length)
-        }
-        Err(_) => Wait::No,
+    if is_coded(origin) && unseen {
+        let copy = response.clone().map(|copy| copy.body());
+        return Shared {
+            body: response.body(),
+            copy,
+            wait: length
+                .filter(|_| tells)
+                .map_or(Wait::No, |_: u64| Wait::Yes),
+            over: None,
+        };
     }
+    let length = length.filter(|_| !is_coded(origin));
+    // What came from the network has a URL.
+    match copied(&body, length, response.url().is_empty()) {
+        Ok(copied) => Shared {
+            body: Some(copied.readable()),
+            copy: Ok(Some(copied.copy())),
+            wait: match tells {
+                true => Wait::Piped(length),
+                false => Wait::No,
+            },
+            over: Some(copied.over()),
+        },
+        Err(error) => Shared {
+            body: Some(body),
+            copy: Err(error),
+            wait: Wait::No,
+            over: None,
+        },
+    }
+}
+
+/// Whether the origin's response has a content coding.
+pub fn is_coded(origin: &Answered) -> bool {
+    let coding = origin.head.value("content-encoding");
+    coding.is_some_and(|coding| !coding.trim().is_empty())
 }
 
 /// The body of a response that broke off before its head was sent: the client gets the part that
@@ -127,10 +172,9 @@ pub fn prepare(origin: &Answered, body: &mut Option<ReadableStream>) -> Wait {
 /// # Errors
 ///
 /// As [`pipe`].
-pub fn broken_off(length: Option<u64>, part: &[u8]) -> Result<ReadableStream, JsValue> {
+pub fn broken_off(length: Option<u64>, part: Uint8Array) -> Result<ReadableStream, JsValue> {
     let (readable, writable) = pipe(length)?;
     let to = writable.get_writer()?;
-    let part = Uint8Array::from(part);
     spawn_local(async move {
         let written = (part.length() > 0).then(|| JsFuture::from(to.write_with_chunk(&part)));
         // If the body failed before its first byte, the runtime would not even send the head.

@@ -5,10 +5,9 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use js_sys::{Function, Math};
+use js_sys::{Function, Math, Uint8Array};
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::spawn_local;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{ReadableStream, Request, Response};
 
 use crate::cache::{Fill, Inserted, LONGEST_WAIT, Purge};
@@ -123,8 +122,7 @@ impl Isolate {
         let isolate = Rc::clone(self);
         later(async move {
             let reading = BodyRequest::PURGE;
-            let body = origin::read(head.request().body(), reading.most(), None).await;
-            let body = body.map_err(|part| part.why);
+            let body = origin::read(head.request().body(), reading.most(), reading.time()).await;
             let step = {
                 let mut gate = isolate.gate.borrow_mut();
                 gate.body_read(&head, reading, body, now())
@@ -194,7 +192,7 @@ enum Copy {
     /// It is not stored.
     NotKept,
     /// It is not stored, because the body broke off after this part.
-    Broken(Bytes),
+    Broken(Vec<Uint8Array>),
 }
 
 /// The result of a step.
@@ -293,8 +291,8 @@ impl Run {
                 Advance::Step(step)
             }
             Step::Read(reading) => {
-                let body = origin::read(self.head.request().body(), reading.most(), None).await;
-                let body = body.map_err(|part| part.why);
+                let sent = self.head.request().body();
+                let body = origin::read(sent, reading.most(), reading.time()).await;
                 let mut gate = self.isolate.gate.borrow_mut();
                 Advance::Step(gate.body_read(&self.head, reading, body, now()))
             }
@@ -388,26 +386,26 @@ impl Run {
         let mut body = None;
         let mut kept = false;
         if let Some(fill) = relay.fill.take() {
-            let response = &origin.response;
-            let mut own = response.body();
-            let (copy, wait) = match &relay.instead {
-                // Only the client reads the body.
-                Some(_) => (Ok(own.take()), Wait::Yes),
+            let (mut own, copy, wait) = match &relay.instead {
+                // Only the cache reads the body.
+                Some(_) => (None, Ok(origin.response.body()), Wait::Yes),
                 None => {
-                    // One stream for the client, one for the cache.
-                    let copy = response.clone().map(|copy| copy.body());
-                    own = response.body();
-                    let wait = match relay.tells() {
-                        true => respond::prepare(origin, &mut own),
-                        false => Wait::No,
-                    };
-                    (copy, wait)
+                    let unseen = fill.may_be_unseen();
+                    let shared = respond::share(origin, relay.tells(), unseen);
+                    if let Some(over) = shared.over {
+                        keep_alive(&self.context, async { drop(JsFuture::from(over).await) });
+                    }
+                    if respond::is_coded(origin) && !unseen {
+                        relay.is_coded_again(&origin.head);
+                    }
+                    (shared.body, shared.copy, shared.wait)
                 }
             };
             match (self.store_copy(*fill, copy, written, &wait).await, wait) {
                 (Copy::Kept, _) => kept = true,
                 (Copy::Broken(part), Wait::Piped(length)) => {
-                    own = respond::broken_off(length, &part).ok();
+                    let part = JsBody::of(&part);
+                    own = respond::broken_off(length, part.array().clone()).ok();
                 }
                 _ => {}
             }
@@ -440,7 +438,7 @@ impl Run {
             };
             tell.set(match part {
                 _ if inserted.kept => Copy::Kept,
-                Some(part) if part.why == BodyError::Broken => Copy::Broken(part.bytes),
+                Some(part) if part.why == BodyError::Broken => Copy::Broken(part.chunks),
                 _ => Copy::NotKept,
             });
             tell_over.give();
@@ -584,8 +582,12 @@ impl Isolate {
             let tell = async move { isolate.write(write).await };
             Timer::after(LONGEST_WAIT, move || spawn_local(tell))
         });
-        match origin::read(body, fill.largest_body(), Some(fill.time())).await {
-            Ok(body) => (self.gate.borrow_mut().filled(fill, body, now()), None),
+        let grows = |length| self.gate.borrow_mut().fill_grows(&fill, length);
+        match origin::read_chunks(body, fill.largest_body(), fill.time(), grows).await {
+            Ok(chunks) => {
+                let body = JsBody::of(&chunks);
+                (self.gate.borrow_mut().filled(fill, body, now()), None)
+            }
             Err(part) => (self.fill_failed(&fill, part.why), Some(part)),
         }
     }

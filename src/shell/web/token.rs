@@ -109,7 +109,7 @@ pub async fn fetch_keys(url: &str) -> Option<KeyReply> {
             body,
         });
     }
-    let body = read(response.body(), LONGEST_KEY_SET, Some(FETCH_TIMEOUT)).await;
+    let body = read(response.body(), LONGEST_KEY_SET, FETCH_TIMEOUT).await;
     Some(KeyReply {
         status: 200,
         fields,
