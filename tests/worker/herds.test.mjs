@@ -110,18 +110,20 @@ const PROBE = 100;
 
 for (const [where, isolate] of gates) {
   for (const folder of ["/shielded/", "/limited/", "/fallback/"]) {
-    for (const [what, pieces, lasts] of [
+    for (const [what, pieces, lasts] of /** @type {[string, import("../support/raw.mjs").Pieces, number][]} */ ([
       [FAULTS[0][0], FAULTS[0][1], 1_500],
       [FAULTS[3][0], FAULTS[3][1], 1_500],
       [FAULTS[6][0], FAULTS[6][1], 1_500],
       // It is known when the first call has had its time.
       ["hangs", [60_000], 3_000],
-    ]) {
+    ])) {
       // Clients that wait for the origin get what is broken, and wait for as long as it hangs.
       if (folder === "/fallback/" && (what === "hangs" || what === FAULTS[6][0])) continue;
       test(`${folder} is fresh again with the first call after an outage: it ${what}, ${where}`, async (t) => {
         let isDown = false;
-        const path = serve(folder, (call) => (isDown ? pieces : respond({ body: `call ${call}` })));
+        const path = serve(folder, (call) =>
+          isDown ? /** @type {any} */ (pieces) : respond({ body: `call ${call}` }),
+        );
         assert.equal((await askRaw(isolate, path)).text, "call 1");
         isDown = true;
         const began = Date.now();
@@ -135,7 +137,7 @@ for (const [where, isolate] of gates) {
             if (call > 1) fresh = Math.min(fresh, call);
           }
         });
-        await sleep(Number(lasts));
+        await sleep(lasts);
         const during = requestsOf(path).length;
         isDown = false;
         const back = Date.now();

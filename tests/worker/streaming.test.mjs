@@ -5,9 +5,9 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer, request } from "node:http";
 import { test } from "node:test";
+import { peakMemory } from "../support/memory.mjs";
 import { ask, listen, setUp, startGateBefore, until } from "./kit.mjs";
 
 const MB = 1_000_000;
@@ -48,28 +48,6 @@ function pattern(bytes) {
 
 /** @param {Buffer} bytes */
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
-
-/**
- * The peak memory of a gate's processes, in bytes; 0 if the system is not Linux.
- * @param {import("../support/gate.mjs").Gate} gate
- */
-function memory(gate) {
-  let most = 0;
-  for (const pid of existsSync("/proc") ? readdirSync("/proc").filter((name) => /^\d+$/.test(name)) : []) {
-    try {
-      // The name, in parentheses, may hold spaces; state, parent and group follow.
-      const [, , group] = readFileSync(`/proc/${pid}/stat`, "utf8")
-        .replace(/^.*\) /s, "")
-        .split(" ");
-      if (Number(group) !== gate.pid) continue;
-      const status = readFileSync(`/proc/${pid}/status`, "utf8");
-      most += 1024 * Number(status.match(/^VmHWM:\s+(\d+) kB/m)?.[1] ?? 0);
-    } catch {
-      // The process has just ended.
-    }
-  }
-  return most;
-}
 
 test("an upload's first piece is with the origin before the last is sent", async () => {
   const arrived = arrival();
@@ -179,11 +157,11 @@ for (const [name, gated] of /** @type {const} */ ([
     const get = (/** @type {number} */ bytes) => ask(gated, `/__origin/stream?bytes=${bytes}`);
     await send(MB);
     await get(6 * MB);
-    const before = memory(gated);
+    const before = peakMemory(gated);
     if (before === 0) return t.skip("needs Linux's /proc");
     await send(2 * LARGE);
     assert.equal((await get(2 * LARGE)).body.length, 2 * LARGE);
-    const grown = memory(gated) - before;
+    const grown = peakMemory(gated) - before;
     t.diagnostic(`${Math.round(grown / MB)} MB more than ${Math.round(before / MB)} MB`);
     assert.ok(grown < LARGE / 2, `grew by ${Math.round(grown / MB)} MB while ${(4 * LARGE) / MB} MB passed`);
   });

@@ -255,9 +255,10 @@ function othersBehind(id) {
  */
 function readerOf(body, length) {
   const room = Math.min(Math.max(length ?? LARGEST_CHUNK, 1), LARGEST_CHUNK);
+  /** @type {any} */
   let bytes;
   try {
-    bytes = /** @type {any} */ (body).getReader({ mode: "byob" });
+    bytes = body.getReader({ mode: "byob" });
   } catch {
     // It is not a stream of bytes.
   }
