@@ -41,8 +41,9 @@ pub use overlay::laid_over;
 #[doc(hidden)]
 pub use shape::is_key_prefix;
 pub(crate) use shape::{Absent, Field, Shape};
+pub use share::Percent;
 #[doc(hidden)]
-pub use share::parse_share;
+pub use share::{parse_part, parse_share};
 pub use size::Sizes;
 #[doc(hidden)]
 pub use size::{format_size, parse_size};
@@ -271,6 +272,8 @@ pub struct Limit {
     pub mode: Mode,
     /// What happens to this limit while the store fails; if absent, [`Store::on_failure`] applies.
     pub on_failure: Option<OnFailure>,
+    /// The part of the quota that one isolate may give in a window while the store fails.
+    pub local_share: Percent,
 }
 
 /// The subject that a limit counts.
@@ -379,7 +382,7 @@ tables! {
         rewrite_location, cors, client, redis, cache, limits, origin_quotas, routes,
     }
     Store { timeout, key_prefix, on_failure }
-    Limit { by, window, quota, keyed_quota, plans, strategy, penalty, mode, on_failure }
+    Limit { by, window, quota, keyed_quota, plans, strategy, penalty, mode, on_failure, local_share }
     Penalty { after, hold, max }
     OriginQuota { limit, window, strategy }
 }

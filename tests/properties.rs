@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
-use omnitrade_edge::engine::limit::Quota;
 use omnitrade_edge::engine::limit::sliding_window::{Cut, LONGEST_STATE, State};
+use omnitrade_edge::engine::limit::{Lend, Quota};
 use proptest::prelude::*;
 
 fn at(ms: u64) -> Timestamp {
@@ -25,6 +25,16 @@ fn traces() -> impl Strategy<Value = (Quota, Vec<(u64, u64)>)> {
             prop::collection::vec((step, 1..=permits.min(5)), 1..200),
         )
     })
+}
+
+/// Permits of which some are for requests that wait.
+const fn asked(permits: u64, term: Duration) -> Lend {
+    let rush = permits / 2;
+    Lend {
+        permits,
+        term,
+        rush,
+    }
 }
 
 proptest! {
@@ -175,7 +185,7 @@ proptest! {
             if !state.admit(quota, cost, at(now)).met {
                 continue;
             }
-            let lent = state.lend(quota, quota.permits, wanted, term, at(now));
+            let lent = state.lend(quota, quota.permits, asked(wanted, term), at(now));
             prop_assert!(lent.permits <= wanted);
             let lasts = u64::try_from(lent.void_after.as_millis()).unwrap();
             let cut = Cut::of(quota.window);
@@ -205,10 +215,11 @@ proptest! {
             state.forget(quota, at(now));
             state.admit(quota, cost, at(now));
             let before = quota.permits - state.check(quota, 0, at(now)).remaining;
-            let lent = state.lend(quota, lendable, wanted, term, at(now)).permits;
+            let lent = state.lend(quota, lendable, asked(wanted, term), at(now)).permits;
             prop_assert!(lent == 0 || before + lent <= lendable);
-            // At most a third of the rest is lent, so that others get permits too.
-            prop_assert!(lent <= lendable.saturating_sub(before) / 3);
+            // At most a third of the rest is lent to requests to come, so that others get some too.
+            let rush = asked(wanted, term).rush;
+            prop_assert!(lent <= rush.max(lendable.saturating_sub(before) / 3));
         }
     }
 
@@ -224,7 +235,7 @@ proptest! {
             state.forget(quota, at(now));
             if state.admit(quota, cost, at(now)).met {
                 *charged.entry(cut.bucket(at(now))).or_default() += cost;
-                let lent = state.lend(quota, quota.permits, wanted, term, at(now));
+                let lent = state.lend(quota, quota.permits, asked(wanted, term), at(now));
                 *charged.entry(lent.bucket).or_default() += lent.permits;
             }
             let first = cut.bucket(at(now)).saturating_sub(cut.buckets);
@@ -262,7 +273,7 @@ proptest! {
             state.forget(quota, at(now));
             // A settled charge is not checked against the quota.
             state.charge(quota, permits * part / 400, at(now));
-            state.lend(quota, permits, permits / wanted, term, at(now));
+            state.lend(quota, permits, asked(permits / wanted, term), at(now));
             state.remember(&format!("Z{n:05}"), Duration::from_millis(horizon), at(now), cut);
             if let Some(text) = state.to_text(cut) {
                 prop_assert!(text.len() <= LONGEST_STATE, "{} bytes: {text}", text.len());
@@ -320,7 +331,7 @@ proptest! {
         for (step, cost, wanted, _, term) in calls {
             now += step.min(window / 200);
             if state.admit(quota, cost, wrong(now)).met {
-                used += cost + state.lend(quota, quota.permits, wanted, term, wrong(now)).permits;
+                used += cost + state.lend(quota, quota.permits, asked(wanted, term), wrong(now)).permits;
             }
         }
         if now - start >= window || used == 0 {
@@ -360,7 +371,11 @@ fn the_longest_state_stays_below_400_bytes_and_counts_all_of_it() {
             spent.push((now, cost));
         }
         let term = cut.longest_lease() * u32::try_from(n % 5).unwrap() / 4;
-        let lent = state.lend(quota, quota.permits, 10_000_001, term, at(now));
+        let wanted = Lend {
+            rush: 0,
+            ..asked(10_000_001, term)
+        };
+        let lent = state.lend(quota, quota.permits, wanted, at(now));
         spent.push((
             now + u64::try_from(lent.void_after.as_millis()).unwrap() - 1,
             lent.permits,

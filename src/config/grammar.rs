@@ -13,7 +13,9 @@ use super::shape::{Shape, field};
 use cache::CACHE;
 use cors::CORS;
 use jwt::JWT;
-use text::{DURATION, HEADER, KEY_PREFIX, METHOD, NAME, ORIGIN, ORIGIN_QUOTA_NAME, PATH, SHARE};
+use text::{
+    DURATION, HEADER, KEY_PREFIX, METHOD, NAME, ORIGIN, ORIGIN_QUOTA_NAME, PART, PATH, SHARE,
+};
 
 /// The grammar of the whole configuration.
 pub const CONFIG: Shape = Shape::Table(&[
@@ -256,6 +258,14 @@ const LIMIT: Shape = Shape::Table(&[
         ON_FAILURE,
         Otherwise("`redis.on_failure`"),
         "What decides about this limit while the store fails.",
+    ),
+    field(
+        "local_share",
+        PART,
+        Is("\"50%\""),
+        "With `on_failure = \"local\"`: the part of the quota that one isolate may give in a window \
+         while the store does not answer. All of them together may give so much each, beside what the \
+         store has given: make it smaller if many isolates serve the same client.",
     ),
 ]);
 

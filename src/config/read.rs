@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::duration::parse_duration;
+use super::share::{Percent, parse_part};
 use crate::engine::http_cache::{Letters, VersionSource};
 use crate::engine::limit::OnFailure;
 use crate::engine::limit_fields::Style;
@@ -111,6 +112,12 @@ impl Read for Arc<VersionSource> {
 impl Read for Duration {
     fn read(value: &Value, misread: &Misread) -> Self {
         misread.unless(value.as_str().and_then(parse_duration))
+    }
+}
+
+impl Read for Percent {
+    fn read(value: &Value, misread: &Misread) -> Self {
+        Self(misread.unless(value.as_str().and_then(parse_part)))
     }
 }
 

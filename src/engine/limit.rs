@@ -1,9 +1,11 @@
 //! Rate limits: the charges that a request brings, the states they are counted in, and the
 //! verdicts.
 
+pub mod crowd;
 pub mod deny_cache;
 pub mod fallback;
 pub mod lease;
+pub mod ledger;
 pub mod penalty;
 pub mod sliding_window;
 mod verdict;
@@ -36,6 +38,8 @@ pub struct Charge {
     pub unlent: u64,
     /// Whether permits are fetched ahead.
     pub leased: bool,
+    /// The percentage of the quota that this isolate may give in a window while the store fails.
+    pub local_share: u64,
     /// The penalty for clients that ignore refusals, if any.
     pub penalty: Option<penalty::Penalty>,
 }
@@ -67,6 +71,10 @@ pub struct Bucket {
     /// Permits in a window.
     pub permits: u64,
 }
+
+/// The percentage of a quota that an isolate may give in a window while the store fails, unless
+/// the limit has another one.
+pub const LOCAL_SHARE: u64 = 50;
 
 /// What happens to a limit while the store fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +128,7 @@ impl Charge {
             kept: 0,
             unlent: 0,
             leased: false,
+            local_share: LOCAL_SHARE,
             penalty: None,
         }
     }

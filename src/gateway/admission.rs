@@ -65,6 +65,7 @@ impl Admission {
                 kept: *kept,
                 unlent: limit.reserved,
                 leased: limit.leased,
+                local_share: limit.local_share,
                 penalty: limit.penalty,
             });
             limits.push(Rc::clone(limit));

@@ -85,6 +85,8 @@ pub struct LimitPlan {
     pub role: Role,
     /// What happens while the store fails.
     pub on_failure: OnFailure,
+    /// The percentage of the quota that the isolate may give in a window while the store fails.
+    pub local_share: u64,
     /// Whether permits are fetched ahead.
     pub leased: bool,
     /// The penalty for clients that ignore refusals, if any.
@@ -269,6 +271,7 @@ impl LimitPlan {
                 Mode::Shadow => Role::Shadow,
             },
             on_failure,
+            local_share: limit.local_share.0,
             leased: limit.strategy == Strategy::Lease,
             penalty: limit.penalty.as_ref().map(|penalty| penalty::Penalty {
                 after: penalty.after,

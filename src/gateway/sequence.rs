@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::cache::{Change, Lookup, Phase, Serve};
 use crate::clock::Timestamp;
 use crate::engine::http_cache::{Bypass, Forward, Target};
+use crate::engine::limit::crowd::Patience;
 use crate::engine::route::segments;
 use crate::error::Error;
 use crate::identity::{Awaited, Finding, Outcome, Patient, Verification, token};
@@ -98,8 +99,8 @@ impl<B: Body> Gate<B> {
         }
         let route = self.plan.find(head.method(), &path);
         let free = is_preflight(head) && !route.names_method("OPTIONS");
-        let admission = if free {
-            Admission::free(now)
+        let (admission, patient) = if free {
+            (Admission::free(now), None)
         } else {
             let patient = match sender {
                 Sender::Known(patient) => patient,
@@ -110,14 +111,8 @@ impl<B: Body> Gate<B> {
                 },
             };
             let holder = patient.holder.clone();
-            let mut admission = Admission::of(&self.plan, &route, head, holder, &self.limits, now);
-            if self.link.is_up()
-                && let Some(pause) = patient.pause()
-                && admission.check().awaits_first_permits(&self.limits, now)
-            {
-                return Step::AwaitPermits(pause, patient.after(pause));
-            }
-            admission
+            let admission = Admission::of(&self.plan, &route, head, holder, &self.limits, now);
+            (admission, Some(patient))
         };
         if admission.odd_address {
             self.note_odd_address();
@@ -125,13 +120,18 @@ impl<B: Body> Gate<B> {
         let cache = self.cache_phase(head, &target, &path, &route);
         let mut context = Context::new(route, admission, cache);
         context.outbound = self.plan.outbound.of(head);
+        if let Phase::Lookup(lookup) = &mut context.cache {
+            lookup.recall(head, &mut self.cache.entries, now);
+        }
+        if let Some(patient) = patient
+            && let Some(patience) = self.joins(head, &mut context, patient.patience, now)
+        {
+            return Step::AwaitPermits(patience.pause(), patient.after(patience));
+        }
         let limited = match context.admission.recall(&mut self.limits, now) {
             Ok(limited) => limited,
             Err(problem) => return context.refuse(&problem),
         };
-        if let Phase::Lookup(lookup) = &mut context.cache {
-            lookup.recall(head, &mut self.cache.entries, now);
-        }
         if context.cache.goes_to_origin() {
             context
                 .admission
@@ -172,8 +172,28 @@ impl<B: Body> Gate<B> {
         let mut ask = check.ask(asks_origin, limits, link, now);
         if let Some(query) = &query {
             ask.look_up(query);
+            check.looks_up(&query.entry, limits, link, now);
         }
         Step::Ask(ask, context)
+    }
+
+    /// How the request waits for calls of others that are on their way, if they bring all that it
+    /// lacks.
+    fn joins(
+        &mut self,
+        head: &impl Head,
+        context: &mut Context<B>,
+        patience: Patience,
+        now: Timestamp,
+    ) -> Option<Patience> {
+        let Context {
+            admission, cache, ..
+        } = context;
+        let lookup = cache.lookup();
+        let lookup = lookup.filter(|lookup| lookup.needs_store(head, false, now));
+        let entry = || Some(self.cache.entry_key(&lookup?.key));
+        let (limits, link) = (&mut self.limits, &self.link);
+        admission.check().joins(patience, entry, limits, link, now)
     }
 
     /// Whom the request's token stands for, if a limit of its route counts by that, or what has to
@@ -229,6 +249,8 @@ impl<B: Body> Gate<B> {
         let Some((mut reply, now)) = self.link.received(ask, reply, local_now) else {
             context.store_failed = true;
             let now = self.link.now(local_now);
+            let others = context.admission.check().failed(&mut self.limits, now);
+            self.link.failed_for(others, local_now);
             if let Some(lookup) = context.cache.reopened() {
                 lookup.recall_without_store(head, &mut self.cache.entries, now);
             }

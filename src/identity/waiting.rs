@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::engine::limit::crowd::Patience;
 
 use super::tokens::Holder;
-
-/// The longest that a request waits for the first permits of its client, but for the last pause.
-const LONGEST: Duration = Duration::from_millis(60);
 
 /// How long a request has waited for the issuer's keys.
 #[derive(Debug, Clone, Copy)]
@@ -45,27 +43,21 @@ impl Awaited {
 pub struct Patient {
     /// Whom its token stands for.
     pub holder: Option<Arc<Holder>>,
-    waited: Duration,
+    /// How it waits for permits.
+    pub patience: Patience,
 }
 
 impl Patient {
     /// It has not waited yet.
-    pub const fn new(holder: Option<Arc<Holder>>) -> Self {
-        let waited = Duration::ZERO;
-        Self { holder, waited }
-    }
-
-    /// How long it waits before it looks again. `None`: it has waited enough, and asks the store
-    /// itself.
-    pub fn pause(&self) -> Option<Duration> {
-        let pause = Duration::from_millis(5) + self.waited / 2;
-        (self.waited < LONGEST).then_some(pause)
+    pub fn new(holder: Option<Arc<Holder>>) -> Self {
+        let patience = Patience::default();
+        Self { holder, patience }
     }
 
     /// It waits for another pause.
     #[must_use]
-    pub fn after(self, pause: Duration) -> Self {
-        let waited = self.waited.saturating_add(pause);
-        Self { waited, ..self }
+    pub fn after(self, patience: Patience) -> Self {
+        let patience = patience.after(patience.pause());
+        Self { patience, ..self }
     }
 }

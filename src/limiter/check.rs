@@ -1,7 +1,9 @@
 //! The limits of one request: what memory knows of them, what the store says, how they are decided
 //! without it, and what is corrected afterwards.
 
+mod crowd;
 mod limit_check;
+mod local;
 mod origin;
 mod recall;
 mod refusal;
@@ -10,7 +12,7 @@ pub mod settle;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::engine::limit::{Bucket, Charge, OnFailure, Quota, Role, Source, Verdict};
+use crate::engine::limit::{Bucket, Charge, Quota, Role, Source, Verdict};
 use crate::engine::registry::{RecordNames, Standing};
 
 use super::memory::LimitMemory;
@@ -30,6 +32,8 @@ pub struct Check {
     standing_known: bool,
     /// The slots that the latest [`Ask`] is about, in its order.
     asked: Vec<usize>,
+    /// The keys about which a call is on its way.
+    calling: Vec<String>,
     source: Source,
 }
 
@@ -68,6 +72,7 @@ impl Check {
             verdict: None,
             paid: Paid::No,
             fetches: false,
+            owed: 0,
         };
         Self {
             slots: charges.into_iter().map(slot).collect(),
@@ -75,6 +80,7 @@ impl Check {
             standing,
             standing_known,
             asked: Vec::new(),
+            calling: Vec::new(),
             source: Source::None,
         }
     }
@@ -87,6 +93,7 @@ impl Check {
             standing: Standing::Unregistered,
             standing_known: true,
             asked: Vec::new(),
+            calling: Vec::new(),
             source: Source::None,
         }
     }
@@ -138,10 +145,11 @@ impl Check {
         wanted: impl Fn(&LimitCheck) -> bool,
     ) -> Ask {
         let mut ask = link.call(now);
+        let until = now + link.timeout();
         self.asked.clear();
         for (n, slot) in self.slots.iter_mut().enumerate() {
             let (is_wanted, sure) = (wanted(slot), self.standing_known);
-            let lend = match is_wanted {
+            let mut lend = match is_wanted {
                 true => slot.lend(memory, now),
                 false => slot.lend_more(memory, now),
             };
@@ -163,10 +171,19 @@ impl Check {
                     back = memory.leases.take_unspent(&bucket.key, now);
                 }
             }
+            if let (Some(bucket), true) = (&slot.bucket, sure || slot.charge.is_settled()) {
+                slot.owed = memory.ledger.take_debt(&bucket.key, now);
+                if is_wanted && slot.is_open(sure) {
+                    self.calling.push(bucket.key.clone());
+                    let waiting = memory.crowds.begun(&bucket.key, until, now);
+                    lend.permits = lend.permits.saturating_add(waiting.permits);
+                    lend.rush = waiting.permits;
+                }
+            }
             match is_wanted {
-                true => ask.limit(&slot.charge, lend, &back),
+                true => ask.limit_owing(&slot.charge, lend, &back, slot.owed),
                 // It charges nothing now, and refuses nothing.
-                false => ask.limit(&slot.charge.only_lending(), lend, &back),
+                false => ask.limit_owing(&slot.charge.only_lending(), lend, &back, slot.owed),
             }
         }
         if let (Some(record), false) = (&self.record, self.asked.is_empty()) {
@@ -188,6 +205,7 @@ impl Check {
         now: Timestamp,
     ) -> Result<Option<()>, Refusal> {
         if reply.outcome == Outcome::Unsure {
+            self.gave_up(memory, now);
             return Ok(None);
         }
         if let (Some(record), false) = (&self.record, self.asked.is_empty()) {
@@ -195,11 +213,13 @@ impl Check {
             self.standing_known = true;
             memory.learn_standing(record.current(), self.standing.clone(), now);
         }
+        self.answered(asked_at, memory, now);
         let asked = std::mem::take(&mut self.asked);
         for (n, said) in asked.into_iter().zip(reply.limits.drain(..)) {
             let Some(slot) = self.slots.get_mut(n) else {
                 continue;
             };
+            slot.owed = 0;
             if matches!(slot.paid, Paid::Lease(_)) {
                 if let (Some(said), Some(bucket)) = (said, slot.charge.bucket(&self.standing)) {
                     slot.renewed(bucket, said, asked_at, memory, now);
@@ -250,65 +270,6 @@ impl Check {
         windows
             .as_mut()
             .is_none_or(|windows| windows.would_admit(&all, now))
-    }
-
-    /// Decides everything that is undecided without the store, which is absent, or fails and is
-    /// asked again only after `down_for`.
-    ///
-    /// # Errors
-    ///
-    /// The refusal of the request.
-    pub fn locally(
-        &mut self,
-        memory: &mut LimitMemory,
-        now: Timestamp,
-        down_for: Option<Duration>,
-    ) -> Result<(), Refusal> {
-        let mut places = Vec::new();
-        for (n, slot) in self.slots.iter_mut().enumerate() {
-            if !slot.is_open(true) || slot.bucket.is_none() {
-                continue;
-            }
-            match (down_for, slot.charge.on_failure) {
-                (Some(retry_after), OnFailure::Closed) if slot.charge.role == Role::Enforce => {
-                    self.put_back(memory);
-                    return Err(Refusal::StoreDown { retry_after });
-                }
-                (Some(_), OnFailure::Open | OnFailure::Closed) => {}
-                (None, _) | (_, OnFailure::Local) => places.push(n),
-            }
-        }
-        let takes = places
-            .iter()
-            .filter_map(|n| self.slots.get(*n)?.take_here());
-        let takes: Vec<_> = takes.collect();
-        let all: Vec<_> = takes.iter().collect();
-        let verdicts = match (&mut memory.windows, down_for) {
-            (Some(windows), None) => windows.admit(&all, now),
-            _ => memory.fallback.admit(&all, now),
-        };
-        let admitted = takes
-            .iter()
-            .zip(&verdicts)
-            .all(|(t, v)| v.met || !t.enforced);
-        for (n, verdict) in places.into_iter().zip(verdicts) {
-            self.source = Source::Local;
-            if let Some(slot) = self.slots.get_mut(n) {
-                if admitted && verdict.met {
-                    slot.paid = Paid::Local;
-                }
-                slot.verdict = Some(verdict);
-            }
-        }
-        if admitted {
-            return Ok(());
-        }
-        let refusal = self.refused(Source::Local, memory);
-        if down_for.is_some() {
-            return Err(refusal.while_reduced());
-        }
-        let hold = self.penalise(refusal.violated(), memory, now);
-        Err(refusal.with_hold(hold))
     }
 
     /// The refusal that follows from the verdicts, at least one of which refuses. Permits taken

@@ -199,7 +199,11 @@ impl Limits {
         let now = self.link.now(local_now);
         let decided = match received {
             Some((mut reply, now)) => check.decided(&mut reply, asked_at, &mut self.memory, now),
-            None => Ok(None),
+            None => {
+                let others = check.failed(&mut self.memory, now);
+                self.link.failed_for(others, local_now);
+                Ok(None)
+            }
         };
         let (decision, waited) = match decided {
             Ok(Some(())) => ((None, None), now.since(asked_at)),
@@ -216,6 +220,7 @@ impl Limits {
         let Asking {
             mut check, places, ..
         } = asking;
+        check.gave_up(&mut self.memory, now);
         let decision = self.locally(&mut check, now);
         Decided::new(check, places, decision, local_now, local_now)
     }

@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::engine::limit::crowd::Crowds;
 use crate::engine::limit::Quota;
 use crate::engine::limit::deny_cache::DenyCache;
 use crate::engine::limit::fallback::Fallback;
 use crate::engine::limit::lease::Leases;
+use crate::engine::limit::ledger::Ledger;
 use crate::engine::limit::penalty::Penalties;
 use crate::engine::limit::windows::Windows;
 use crate::engine::recent::Recent;
@@ -38,8 +40,14 @@ pub struct LimitMemory {
     pub fallback: Fallback,
     /// The windows that decide in place of the local limits if there is no store.
     pub windows: Option<Windows>,
-    /// Permits that were fetched ahead.
+    /// What was admitted here because the store did not answer.
+    pub ledger: Ledger,
+    /// Permits that were fetched ahead, or for requests that wait.
     pub leases: Leases,
+    /// The calls that are on their way, and who waits for them.
+    pub crowds: Crowds,
+    /// Until when there may be permits of limits that fetch none ahead.
+    shared_until: Timestamp,
     /// Clients that are held off.
     pub penalties: Penalties,
     standings: Recent<(Standing, Timestamp)>,
@@ -54,7 +62,10 @@ impl Default for LimitMemory {
             denied: DenyCache::new(SUBJECTS),
             fallback: Fallback::new(SUBJECTS),
             windows: None,
+            ledger: Ledger::new(SUBJECTS),
             leases: Leases::new(SUBJECTS),
+            crowds: Crowds::new(SUBJECTS),
+            shared_until: Timestamp::default(),
             penalties: Penalties::new(SUBJECTS),
             standings: Recent::new(SUBJECTS),
             sweeping_until: None,
@@ -125,6 +136,7 @@ impl LimitMemory {
     /// Records what the store said about a limit.
     pub fn learn(&mut self, key: &str, said: &LimitReply, window: Duration, now: Timestamp) {
         self.fallback.learn(key, said.quota, &said.verdict, now);
+        self.ledger.told(key);
         let lent = said.granted.as_ref().map_or(0, |granted| granted.permits);
         let used = said.quota.saturating_sub(said.verdict.remaining);
         let used = used.saturating_sub(lent);
@@ -133,6 +145,7 @@ impl LimitMemory {
 
     /// Records permits that the store has lent to a call that was made at `asked`.
     pub fn lent(&mut self, key: &str, window: Duration, granted: Granted, asked: Timestamp) {
+        self.shared_until = self.shared_until.max(asked + granted.void_after);
         let lease = (granted.receipt, granted.permits);
         self.leases
             .granted(key, window, lease, asked, granted.void_after);
@@ -150,14 +163,23 @@ impl LimitMemory {
                 let signed = |permits| i64::try_from(permits).unwrap_or(i64::MAX);
                 let by = signed(more) - signed(less);
                 self.fallback.correct(key, quota, by, now);
+                self.ledger.take_back(key, less);
+                self.ledger.charge(key, quota, more, now);
             }
         }
+    }
+
+    /// Whether there may be permits of limits that fetch none ahead, which were lent to requests
+    /// that waited.
+    pub fn may_hold_shared(&self, now: Timestamp) -> bool {
+        now < self.shared_until
     }
 
     /// Forgets everything about a subject.
     pub fn forget(&mut self, key: &str) {
         self.denied.forget(key);
         self.fallback.forget(key);
+        self.ledger.forget(key);
         if let Some(windows) = &mut self.windows {
             windows.forget(key);
         }

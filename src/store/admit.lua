@@ -35,6 +35,8 @@
 --       13 how many hundredths of the quota must not be lent
 --       14 permits that are given back, "tag bucket count bucket count …", or "* count": the oldest
 --          first
+--       15 how many of the permits to lend are for requests that wait: as long as any are left
+--       16 permits that the caller has given by itself, and that count now, whatever is left
 --       and at the end 1 if an earlier call with this id may have been carried out, else 0. Of all
 --       calls with one id at most one that says 0 is ever carried out, however late it arrives
 -- Reply { 1 admitted, 0 refused, 2 it is unknown whether this call was carried out before, 3 it was
@@ -83,7 +85,7 @@ local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
 local match, gmatch, find, format = string.match, string.gmatch, string.find, string.format
 local LARGEST = 9007199254740991
 -- The longest that permits are lent, ms, and the longest that is allowed whatever is left; and the
--- divisor of the permits left: one third of them may be lent at once.
+-- divisor of the permits left: one third of them may be lent at once to requests to come.
 local LONGEST, ALWAYS, SHARE = 30000, 10000, 3
 -- How many sub-buckets after the newest time seen permits may be counted, besides LONGEST. A lease
 -- needs seven; if a window is made shorter, an earlier one may need more of the new ones.
@@ -151,7 +153,7 @@ end
 
 local limits, unreadable = {}, 0
 for j = 1, n do
-  local a = 12 + (j - 1) * 14
+  local a = 12 + (j - 1) * 16
   local key = tonumber(ARGV[a + (plan and 2 or 1)])
   if key > 0 then
     local quota = tonumber(ARGV[a + (plan and 4 or 3)])
@@ -164,7 +166,8 @@ for j = 1, n do
       key = KEYS[key], quota = quota, ceiling = quota - ceil(quota * ARGV[a + 6] / 100),
       cost = tonumber(ARGV[a + 7]), width = tonumber(ARGV[a + 8]), buckets = tonumber(ARGV[a + 9]),
       role = ARGV[a + 10], lend = tonumber(ARGV[a + 11]), term = tonumber(ARGV[a + 12]),
-      kept = ARGV[a + 13], back = ARGV[a + 14], granted = 0,
+      kept = ARGV[a + 13], back = ARGV[a + 14], rush = tonumber(ARGV[a + 15]), owed = tonumber(ARGV[a + 16]),
+      granted = 0,
     }
     local text = values[key]
     if text then
@@ -307,6 +310,42 @@ local function forget(s, first)
   s.counts, s.base, s.m = counts, s.base + skip, s.m - skip
 end
 
+-- Counts permits in sub-bucket `at`.
+local function count(limit, at, permits)
+  local s = limit.state
+  if not s then
+    s = {
+      tag = format('%x', now % 16777216), seen = now, base = at, m = 1, total = 0, list = '0',
+      made = now, ids = '', older = '',
+    }
+    limit.state = s
+  end
+  local last = s.base + s.m - 1
+  local before, c
+  if s.list and at == last then
+    before, c = match(s.list, '^(.* )(%d+)$')
+    if not c then before, c = '', match(s.list, '^%d+$') end
+  end
+  if c then
+    s.list = before .. format('%.0f', c + permits)
+  elseif s.list and at > last then
+    s.list, s.m = s.list .. string.rep(' 0', at - last - 1) .. format(' %.0f', permits), at - s.base + 1
+  else
+    expand(s)
+    -- Lent permits may lie ahead of `at`: sub-buckets are inserted before all others.
+    for _ = at, s.base - 1 do
+      table.insert(s.counts, 1, '0')
+      s.base, s.m = s.base - 1, s.m + 1
+    end
+    local k = at - s.base + 1
+    for gap = s.m + 1, k do s.counts[gap] = '0' end
+    s.m = max(s.m, k)
+    s.counts[k] = format('%.0f', s.counts[k] + permits)
+  end
+  s.total, s.changed = s.total + permits, true
+  limit.used = s.total
+end
+
 local admitted = not unsure
 for j = 1, n do
   local limit = limits[j]
@@ -329,6 +368,7 @@ for j = 1, n do
       end
     end
     limit.used = limit.state and limit.state.total or 0
+    if limit.owed > 0 and not done and not unsure then count(limit, limit.i, limit.owed) end
     limit.met = limit.used + limit.cost <= limit.ceiling
     if limit.role == 'enforce' and not limit.met then admitted = false end
   end
@@ -390,42 +430,6 @@ local function until_used(limit, target)
   return max((s.base + k + limit.buckets) * limit.width - mine, 0)
 end
 
--- Counts permits in sub-bucket `at`.
-local function count(limit, at, permits)
-  local s = limit.state
-  if not s then
-    s = {
-      tag = format('%x', now % 16777216), seen = now, base = at, m = 1, total = 0, list = '0',
-      made = now, ids = '', older = '',
-    }
-    limit.state = s
-  end
-  local last = s.base + s.m - 1
-  local before, c
-  if s.list and at == last then
-    before, c = match(s.list, '^(.* )(%d+)$')
-    if not c then before, c = '', match(s.list, '^%d+$') end
-  end
-  if c then
-    s.list = before .. format('%.0f', c + permits)
-  elseif s.list and at > last then
-    s.list, s.m = s.list .. string.rep(' 0', at - last - 1) .. format(' %.0f', permits), at - s.base + 1
-  else
-    expand(s)
-    -- Lent permits may lie ahead of `at`: sub-buckets are inserted before all others.
-    for _ = at, s.base - 1 do
-      table.insert(s.counts, 1, '0')
-      s.base, s.m = s.base - 1, s.m + 1
-    end
-    local k = at - s.base + 1
-    for gap = s.m + 1, k do s.counts[gap] = '0' end
-    s.m = max(s.m, k)
-    s.counts[k] = format('%.0f', s.counts[k] + permits)
-  end
-  s.total, s.changed = s.total + permits, true
-  limit.used = s.total
-end
-
 -- `by` is the id of the call if it was admitted. A refused call is decided anew if it is repeated.
 local function write(limit, by)
   local s = limit.state
@@ -468,7 +472,7 @@ for j = 1, n do
       if limit.cost > 0 then count(limit, limit.i, limit.cost) end
       local lendable = limit.quota - ceil(limit.quota * limit.kept / 100)
       local spare = lendable - limit.used
-      limit.granted = min(limit.lend, floor(spare / SHARE))
+      limit.granted = min(limit.lend, max(floor(spare / SHARE), min(limit.rush, spare)))
       if limit.granted > 0 then
         local shortest, longest = terms(limit)
         local fits, whole = longest, (limit.buckets + 1) * limit.width

@@ -81,16 +81,20 @@ impl Ask {
     /// Asks about a limit. Asks too to `lend` more permits ahead, if they can be spared, and to
     /// take `back` permits that were charged there.
     pub fn limit(&mut self, charge: &Charge, lend: impl Into<Lend>, back: &[(Receipt, u64)]) {
-        let back = back_word(back);
-        self.push(charge, lend.into(), back);
+        self.limit_owing(charge, lend.into(), back, 0);
+    }
+
+    /// The same. Tells too that this isolate has given so many permits by itself.
+    pub fn limit_owing(&mut self, charge: &Charge, lend: Lend, back: &[(Receipt, u64)], owed: u64) {
+        self.push(charge, lend, back_word(back), owed);
     }
 
     /// Asks to take back permits of this limit, whenever they were charged.
     pub fn refund(&mut self, charge: &Charge, permits: u64) {
-        self.push(charge, Lend::NONE, format!("* {permits}"));
+        self.push(charge, Lend::NONE, format!("* {permits}"), 0);
     }
 
-    fn push(&mut self, charge: &Charge, lend: Lend, back: String) {
+    fn push(&mut self, charge: &Charge, lend: Lend, back: String, owed: u64) {
         let (without, with, plans) = match &charge.buckets {
             Buckets::One(bucket) => (Some(bucket), bucket, None),
             Buckets::ByStanding {
@@ -124,6 +128,7 @@ impl Ask {
         self.args
             .extend([lend.permits, millis(lend.term), charge.unlent].map(|n| n.to_string()));
         self.args.push(back);
+        self.args.extend([lend.rush, owed].map(|n| n.to_string()));
         self.limits += 1;
         self.set(1, self.limits.to_string());
     }

@@ -12,6 +12,9 @@ use crate::redis::Value;
 use super::ask::Ask;
 use super::reply::Reply;
 
+/// So many failures at once open the circuit breaker.
+const MOST_FAILURES: u32 = 3;
+
 /// The connection of an isolate to its store, which may be absent.
 #[derive(Debug)]
 pub struct Link {
@@ -80,6 +83,20 @@ impl Link {
         let mut ask = Ask::new(now, &id, self.timeout, self.clock.is_due(now));
         ask.correction_ms = self.clock.correction_ms();
         ask
+    }
+
+    /// The longest that a call takes.
+    pub const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The call that has failed was for so many requests more: the circuit breaker counts each of
+    /// them.
+    pub fn failed_for(&mut self, requests: u32, local_now: Timestamp) {
+        let now = self.now(local_now);
+        for _ in 0..requests.min(MOST_FAILURES) {
+            self.breaker.failed(now, false);
+        }
     }
 
     /// The longest that a call takes, with what precedes and follows it.

@@ -111,6 +111,7 @@ fn lend_for(store: &mut Store, charge: &Charge, term: Duration) -> Granted {
     let lend = Lend {
         permits: 1_000,
         term,
+        rush: 0,
     };
     ask.limit(&charge.only_lending(), lend, &[]);
     let reply = store.ask(&ask, false).unwrap();
@@ -177,6 +178,7 @@ fn the_term_is_as_long_as_what_is_left_allows() {
         let lend = Lend {
             permits: 10,
             term: Duration::from_secs(60),
+            rush: 0,
         };
         ask.limit(&charge.only_lending(), lend, &[]);
         let reply = store.ask(&ask, false).unwrap();
@@ -195,6 +197,7 @@ fn an_empty_quota_and_a_cost_above_it_lend_nothing() {
     let long = |permits| Lend {
         permits,
         term: Duration::from_secs(15),
+        rush: 0,
     };
     for (quota, cost) in [(1, 1), (1, 0), (2, 0), (3, 4), (10, 100)] {
         store.begin(START);
@@ -253,6 +256,7 @@ fn a_wrong_clock_that_was_lent_for_long_is_mended_for_as_long() {
         let lend = Lend {
             permits: 1_000,
             term: Duration::from_secs(15),
+            rush: 0,
         };
         ask.limit(&charge.only_lending(), lend, &[]);
         let reply = store.ask(&ask, false).unwrap();
@@ -292,6 +296,7 @@ fn the_longest_state_is_shortened_by_the_script_as_by_the_model() {
         let lend = Lend {
             permits: 10_000_001,
             term: Duration::from_secs(15),
+            rush: 0,
         };
         ask.limit(&charge, lend, &[]);
         let reply = store.ask(&ask, false).unwrap();

@@ -109,9 +109,9 @@ fn act(far_off_ms: i64, window: u64) -> impl Strategy<Value = Act> {
     let clock = prop_oneof![2 => Just(0), 1 => Just(far_off_ms), 1 => Just(-far_off_ms)];
     prop_oneof![
         24 => (1_u64..4, prop_oneof![Just(0), 1_u64..12], term.clone(), role)
-            .prop_map(|(cost, permits, term, role)| Act::Ask { cost, lend: Lend { permits, term }, role }),
+            .prop_map(|(cost, permits, term, role)| Act::Ask { cost, lend: Lend { permits, term, rush: permits * u64::from(cost % 2 == 0) }, role }),
         2 => (1_u64..12, term, prop_oneof![Just(Role::Enforce), Just(Role::Shadow)])
-            .prop_map(|(permits, term, role)| Act::Ask { cost: 0, lend: Lend { permits, term }, role }),
+            .prop_map(|(permits, term, role)| Act::Ask { cost: 0, lend: Lend { permits, term, rush: permits / 2 }, role }),
         16 => (1_u64..6).prop_map(|cost| Act::Spend { cost }),
         3 => Just(Act::Return),
         4 => (1_u64..4).prop_map(|permits| Act::GiveBack { permits }),

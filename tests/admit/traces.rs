@@ -67,6 +67,8 @@ struct Take {
     kept: bool,
     lend: Lend,
     back: Back,
+    /// Permits that the caller has given by itself.
+    owed: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -116,17 +118,23 @@ fn take() -> impl Strategy<Value = Take> {
         prop_oneof![2 => Just(0), 1 => 1_u64..12, 1 => Just(1_000_000)],
         prop_oneof![1 => Just(0), 2 => 0_u64..20_000, 1 => 0_u64..1_000_000],
     );
-    let lend = lend.prop_map(|(permits, term)| Lend {
+    let rush = prop_oneof![2 => Just(0), 1 => 0_u64..12, 1 => Just(1_000_000)];
+    let lend = (lend, rush).prop_map(|((permits, term), rush)| Lend {
         permits,
         term: Duration::from_millis(term),
+        rush: rush.min(permits),
     });
-    (0_u64..4, role, any::<bool>(), lend, back).prop_map(|(cost, role, kept, lend, back)| Take {
-        cost,
-        role,
-        kept,
-        lend,
-        back,
-    })
+    let owed = prop_oneof![6 => Just(0), 1 => 1_u64..20];
+    (0_u64..4, role, any::<bool>(), lend, back, owed).prop_map(
+        |(cost, role, kept, lend, back, owed)| Take {
+            cost,
+            role,
+            kept,
+            lend,
+            back,
+            owed,
+        },
+    )
 }
 
 /// Limits, and steps that are up to two of the first window apart.
@@ -239,14 +247,14 @@ fn call(all: &[Limit], step: &Step, receipts: &[Receipt], now: Timestamp) -> Ask
         let take = &step.takes[n];
         let charge = charge(n, limit, take);
         match &take.back {
-            Back::Nothing => ask.limit(&charge, take.lend, &[]),
+            Back::Nothing => ask.limit_owing(&charge, take.lend, &[], take.owed),
             Back::Oldest(permits) => ask.refund(&charge, *permits),
             Back::Receipts(picks) => {
                 let known = |n: &u8| receipts.get(usize::from(*n).checked_rem(receipts.len())?);
                 let back = picks
                     .iter()
                     .filter_map(|(n, k)| Some((known(n)?.clone(), *k)));
-                ask.limit(&charge, take.lend, &back.collect::<Vec<_>>());
+                ask.limit_owing(&charge, take.lend, &back.collect::<Vec<_>>(), take.owed);
             }
         }
     }
@@ -329,6 +337,7 @@ fn another_window_frees_nobody_in_the_script_as_in_the_model() {
                 let lend = Lend {
                     permits: *lend,
                     term: Duration::from_millis(*term),
+                    rush: *lend / 2,
                 };
                 ask.limit(&charge, lend, &[]);
                 let reply = store.ask(&ask, false).map_err(TestCaseError::fail)?;
@@ -386,7 +395,15 @@ fn any_state_means_the_same_to_the_script_and_the_model() {
                 match oldest {
                     0 => {
                         let term = Duration::from_millis(term);
-                        ask.limit(&charge, Lend { permits, term }, &[]);
+                        ask.limit(
+                            &charge,
+                            Lend {
+                                permits,
+                                term,
+                                rush: 0,
+                            },
+                            &[],
+                        );
                     }
                     oldest => ask.refund(&charge, oldest),
                 }

@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
-use omnitrade_edge::engine::limit::Quota;
 use omnitrade_edge::engine::limit::sliding_window::{Cut, State, TOLERANCE};
+use omnitrade_edge::engine::limit::{Lend, Quota};
 use omnitrade_edge::engine::registry::Registration;
 use omnitrade_edge::redis::Value;
 
@@ -40,6 +40,8 @@ struct Limit<'a> {
     term: Duration,
     unlent: u64,
     back: &'a str,
+    rush: u64,
+    owed: u64,
     /// What was stored, if it could be read.
     state: State,
     changed: bool,
@@ -173,7 +175,7 @@ impl ModelStore {
         let place = |n: usize| usize::try_from(number(n)).expect("a small number");
         let (caller, count) = (Timestamp::from_millis(number(0)), place(1));
         assert_eq!(Duration::from_millis(number(2)), TOLERANCE);
-        assert_eq!(args.len(), 12 + count * 14);
+        assert_eq!(args.len(), 12 + count * 16);
         let (id, horizon) = (args[5].as_str(), Duration::from_millis(number(6)));
         let mut records = args[7].split(' ').filter_map(|place| {
             let place: usize = place.parse().expect("a number");
@@ -183,7 +185,7 @@ impl ModelStore {
         let mut unreadable = 0;
         let mut limits: Vec<_> = (0..count)
             .map(|n| {
-                let at = |m: usize| 11 + n * 14 + m;
+                let at = |m: usize| 11 + n * 16 + m;
                 let key = place(at(if plan.is_some() { 2 } else { 1 })).checked_sub(1)?;
                 let mut quota = number(at(if plan.is_some() { 4 } else { 3 }));
                 if let Some(Some(plan)) = &plan {
@@ -213,6 +215,8 @@ impl ModelStore {
                     term: Duration::from_millis(number(at(12))),
                     unlent: number(at(13)),
                     back: &args[at(14)],
+                    rush: number(at(15)),
+                    owed: number(at(16)),
                     cut_anew: width != Some(cut.width),
                     state: state.flatten().unwrap_or_default(),
                     changed: false,
@@ -258,6 +262,10 @@ impl ModelStore {
             if limit.state.is_empty() && limit.changed {
                 limit.changed = false;
                 self.keys.remove(limit.key);
+            }
+            if limit.owed > 0 && !done && !unsure {
+                limit.state.charge(limit.whole(), limit.owed, now);
+                limit.changed = true;
             }
         }
         let check = |limit: &Limit<'_>| limit.state.check(limit.ceiling(), limit.cost, now);
@@ -338,7 +346,12 @@ impl ModelStore {
                     limit.changed = true;
                 }
                 let (lendable, term) = (whole.without(limit.unlent).permits, limit.term);
-                let permits = limit.state.lend(whole, lendable, lend, term, now);
+                let wanted = Lend {
+                    permits: lend,
+                    term,
+                    rush: limit.rush,
+                };
+                let permits = limit.state.lend(whole, lendable, wanted, now);
                 limit.changed |= permits.permits > 0;
                 lent = Some(permits).filter(|lent| lent.permits > 0);
             }

@@ -116,18 +116,18 @@ fn what_the_store_has_is_asked_for_once_by_many() {
 #[test]
 fn whoever_holds_the_lease_leads_though_another_was_here_before() {
     let mut rig = Rig::new(config());
-    let first = get("/limited");
-    let ask = |rig: &mut Rig| match rig.gate.decide(&first, rig.shown()) {
+    let (first, second) = (get("/limited"), get("/limited").from("192.0.2.9"));
+    let ask = |rig: &mut Rig, request| match rig.gate.decide(request, rig.shown()) {
         Step::Ask(ask, exchange) => {
             let reply = rig.reply(&ask);
             (ask, exchange, reply)
         }
         other => panic!("{other:?}"),
     };
-    let (one, two) = (ask(&mut rig), ask(&mut rig));
+    let (one, two) = (ask(&mut rig, &first), ask(&mut rig, &second));
     let now = rig.shown();
     // The replies arrive in another order than the calls were made.
-    let waits = rig.gate.resume(&first, &two.0, two.1, two.2, now);
+    let waits = rig.gate.resume(&second, &two.0, two.1, two.2, now);
     let waits = follower(waits);
     let leads = rig.gate.resume(&first, &one.0, one.1, one.2, now);
     let (fetch, exchange) = leader(leads);

@@ -7,7 +7,7 @@ use crate::engine::route::{Pattern, PatternError};
 use super::super::method::{in_capitals, is_method};
 use super::super::path::{has_wildcard_of_others, in_our_words};
 use super::super::shape::{Shape, is_key_prefix, is_name};
-use super::super::share::parse_share;
+use super::super::share::{parse_part, parse_share};
 
 /// The name of a limit.
 pub const NAME: Shape = Shape::Text {
@@ -34,6 +34,12 @@ pub const SHARE: Shape = Shape::Advised(
         is_fraction.then(|| told.to_owned())
     },
 );
+
+/// A part of a limit, which may be the whole.
+pub const PART: Shape = Shape::Text {
+    expected: "a part such as \"50%\", from \"1%\" to \"100%\"",
+    fits: |text| parse_part(text).is_some(),
+};
 
 /// The prefix of all Redis key names.
 pub const KEY_PREFIX: Shape = Shape::Text {

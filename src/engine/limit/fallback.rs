@@ -116,6 +116,25 @@ impl Fallback {
         })
     }
 
+    /// How many permits the store said are left, and how long ago, if that was within the window of
+    /// `quota`.
+    pub fn told(&self, key: &str, quota: Quota, now: Timestamp) -> Option<(u64, Duration)> {
+        let known = self.known.get(key)?;
+        let left = self.last_known(key, quota, now)?.remaining;
+        Some((left, now.since(known.at)))
+    }
+
+    /// How many permits of `quota` may be given in a window: `share` hundredths, but as many as one
+    /// request may cost.
+    pub fn open(&self, quota: Quota, share: u64) -> u64 {
+        let largest = self
+            .quotas
+            .get(&quota)
+            .map_or(0, |local| local.largest_cost);
+        let part = quota.permits.saturating_mul(share).div_ceil(100);
+        part.max(largest).min(quota.permits)
+    }
+
     /// Checks all charges. If an enforced one is refused, charges none; otherwise charges all that
     /// were admitted.
     pub fn admit(&mut self, charges: &[&Take<'_>], now: Timestamp) -> Vec<Verdict> {

@@ -233,12 +233,6 @@ impl Leases {
         });
     }
 
-    /// Whether the first permits of a new client are on their way.
-    pub fn awaits_first(&self, key: &str, now: Timestamp) -> bool {
-        let account = self.accounts.get(key);
-        account.is_some_and(|account| account.is_first && account.is_fetching(now))
-    }
-
     /// Records that a fetch has ended. If it brought no permits, none is tried for a while.
     pub fn fetched(&mut self, key: &str, permits: u64, now: Timestamp) {
         self.accounts.change(key, |account| {
@@ -387,6 +381,7 @@ impl Account {
             return Lend {
                 permits: (quota.permits / FIRST_PART).min(FIRST),
                 term: cut.longest_lease(),
+                rush: 0,
             };
         }
         let demand = self.demand(quota.window, now);
@@ -418,7 +413,11 @@ impl Account {
             reason = "a cast of a float saturates"
         )]
         let permits = (target - at_hand).ceil() as u64;
-        Lend { permits, term }
+        Lend {
+            permits,
+            term,
+            rush: 0,
+        }
     }
 
     /// The term of a lease: as long as possible, but not longer than the client needs for as many

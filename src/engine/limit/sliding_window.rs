@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use crate::clock::{Timestamp, millis};
 
-use super::verdict::{Quota, Verdict};
+use super::verdict::{Lend, Quota, Verdict};
 
 /// Sub-buckets in a window, if the window has at least as many milliseconds.
 const SUB_BUCKETS: u64 = 30;
@@ -221,23 +221,16 @@ impl State {
     }
 
     /// Lends up to `wanted` permits ahead, out of those of the `lendable` permits that are unused,
-    /// and counts them in the sub-bucket in which they become void. Whatever else the call takes
-    /// must be charged before.
+    /// and counts them in the sub-bucket in which they become void. Of these, `wanted.rush` are for
+    /// requests that wait. Whatever else the call takes must be charged before.
     ///
     /// They become void after about `term`, if that is neither too short nor too long: see
     /// [`Cut::shortest_lease`], [`Cut::longest_lease`] and the description of this module.
-    pub fn lend(
-        &mut self,
-        quota: Quota,
-        lendable: u64,
-        wanted: u64,
-        term: Duration,
-        now: Timestamp,
-    ) -> Lent {
+    pub fn lend(&mut self, quota: Quota, lendable: u64, wanted: Lend, now: Timestamp) -> Lent {
         let cut = Cut::of(quota.window);
         let now = now.max(self.seen);
         let spare = lendable.saturating_sub(self.window(quota, now).used());
-        let term = term.min(cut.longest_lease());
+        let term = wanted.term.min(cut.longest_lease());
         let term = term.min(self.longest_term(quota, lendable, now));
         let void = now + term.max(cut.shortest_lease());
         // Permits that become void within a sub-bucket are counted as late as those that become
@@ -248,7 +241,9 @@ impl State {
             false => void,
         };
         let lent = Lent {
-            permits: wanted.min(spare / LENDING_SHARE),
+            permits: wanted
+                .permits
+                .min((spare / LENDING_SHARE).max(wanted.rush.min(spare))),
             bucket: cut.bucket(void - Duration::from_millis(1)),
             void_after: void.since(now),
         };

@@ -58,6 +58,8 @@ pub struct Lend {
     /// For how long, if what is left of the quota allows it. The store makes it as long as the
     /// shortest lease at least.
     pub term: Duration,
+    /// How many of them are for requests that wait: these are lent as long as any are left.
+    pub rush: u64,
 }
 
 impl Lend {
@@ -65,6 +67,7 @@ impl Lend {
     pub const NONE: Self = Self {
         permits: 0,
         term: Duration::ZERO,
+        rush: 0,
     };
 
     /// Whether any are asked for.

@@ -22,6 +22,8 @@ pub struct LimitCheck {
     pub paid: Paid,
     /// Whether the call that asks about this limit also fetches permits ahead.
     pub fetches: bool,
+    /// Permits that were given here before, which the call tells.
+    pub owed: u64,
 }
 
 /// Where the permits of a request came from.
@@ -123,9 +125,7 @@ impl LimitCheck {
             denied.remember(&bucket.key, what, now, until, believed);
         }
         self.take_lent(&bucket, said.granted, asked_at, memory, now);
-        if self.charge.leased {
-            add_lent(&bucket, &mut verdict, memory, now);
-        }
+        add_lent(&bucket, &mut verdict, memory, now);
         if let Some(receipt) = said.receipt.filter(|_| verdict.met) {
             self.paid = Paid::Store(receipt);
         }

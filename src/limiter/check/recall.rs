@@ -27,16 +27,25 @@ impl Check {
                 continue;
             };
             // Whether the origin will be called is not known yet.
-            if !slot.charge.leased || slot.charge.role == Role::Origin {
+            let leased = slot.charge.leased;
+            let may_spend = leased || memory.may_hold_shared(now);
+            if !may_spend || slot.charge.role == Role::Origin {
                 continue;
             }
-            let (key, cost) = (&bucket.key, slot.charge.cost);
-            memory.leases.demand(key, cost, slot.charge.window, now);
+            if leased {
+                let (key, cost) = (&bucket.key, slot.charge.cost);
+                memory.leases.demand(key, cost, slot.charge.window, now);
+            }
             if !(sure || slot.charge.is_settled()) {
                 continue;
             }
             if slot.spend_ahead(memory, now) {
-                self.source = Source::Lease;
+                self.source = match self.source {
+                    Source::None if leased => Source::Lease,
+                    // The store has lent them to this request, which waited for that.
+                    _ if !leased => Source::Redis,
+                    source => source,
+                };
             }
         }
         Ok(self.slots.iter().any(|slot| slot.is_open(sure)))
@@ -47,7 +56,7 @@ impl Check {
     pub fn settles(&self, memory: &LimitMemory, now: Timestamp) -> bool {
         let sure = self.standing_known;
         let at_hand = |slot: &LimitCheck| match &slot.bucket {
-            Some(bucket) if slot.charge.leased => {
+            Some(bucket) if slot.charge.leased || memory.may_hold_shared(now) => {
                 (sure || slot.charge.is_settled()) && slot.has_ahead(bucket, memory, now)
             }
             _ => false,
@@ -62,23 +71,6 @@ impl Check {
     /// Whether the client is held off, or an earlier refusal still applies.
     pub fn is_refused_before(&self, memory: &LimitMemory, now: Timestamp) -> bool {
         !self.holds(memory, now).is_empty() || !self.denials(memory, now).is_empty()
-    }
-
-    /// Whether memory will decide about the request as soon as the first permits of a new client
-    /// are there, for which another request of the client has asked.
-    pub fn awaits_first_permits(&self, memory: &LimitMemory, now: Timestamp) -> bool {
-        let mut limits = self.slots.iter();
-        let mut missing = false;
-        let all_leased = limits.all(|slot| {
-            let (Some(bucket), true) = (&slot.bucket, slot.charge.role != Role::Origin) else {
-                return slot.charge.is_settled();
-            };
-            let at_hand = memory.leases.left(&bucket.key, now) >= slot.charge.cost;
-            missing |= !at_hand;
-            let on_the_way = memory.leases.awaits_first(&bucket.key, now);
-            slot.charge.leased && slot.charge.is_settled() && (at_hand || on_the_way)
-        });
-        all_leased && missing
     }
 
     fn refused_before(&mut self, memory: &mut LimitMemory, now: Timestamp) -> Result<(), Refusal> {
