@@ -13,6 +13,7 @@ const SOURCES = /** @type {const} */ (["none", "redis", "lease", "local", "block
 const REASONS = /** @type {const} */ ([undefined, "timeout", "cacheBlock", "denyList"]);
 
 /** The verbs of `act`: see `wasm/src/sdk/limiter.rs`. */
+const [AT_FIRST, AT_ONCE] = [0, 1];
 const [DECIDE, PEEK, REFUND, RESET, SWEEP_AFTER, SWEEP, WOULD_PASS] = [0, 1, 2, 3, 4, 5, 6];
 
 /** How many numbers the module writes for each limit. */
@@ -102,6 +103,12 @@ function lookUp(map, key, make) {
   return value;
 }
 
+/** @param {readonly Check[]} checks */
+function signalOf(checks) {
+  const signals = checks.flatMap(([, , options]) => options?.signal ?? []);
+  return signals.length > 1 ? AbortSignal.any(signals) : signals[0];
+}
+
 /** @type {() => number} */
 const systemClock = () => Date.now();
 
@@ -159,7 +166,7 @@ export class RateLimiter {
       id = id.key;
     }
     this.#take(id, options);
-    const said = this.#memory.act(DECIDE, 0, this.#now());
+    const said = this.#memory.act(DECIDE, AT_FIRST, this.#now());
     return (await RateLimiter.#decided([[this, id, options]], said))[0];
   }
 
@@ -170,7 +177,7 @@ export class RateLimiter {
    */
   limitNow(id, options) {
     this.#take(id, options);
-    const said = this.#memory.act(DECIDE, 1, this.#now());
+    const said = this.#memory.act(DECIDE, AT_ONCE, this.#now());
     if (said === 0) return undefined;
     const result = this.#result(0, options?.quota);
     this.#tell(result, id, this.#afterwards(said));
@@ -242,8 +249,18 @@ export class RateLimiter {
         }),
       );
     }
+    return RateLimiter.#decided(checks, RateLimiter.#recall(checks, AT_FIRST));
+  }
+
+  /**
+   * Asks memory about limiters of one store.
+   * @param {readonly Check[]} checks
+   * @param {number} how
+   */
+  static #recall(checks, how) {
+    const [[first]] = checks;
     for (const [limiter, id, options] of checks) limiter.#take(id, options);
-    return RateLimiter.#decided(checks, first.#memory.act(DECIDE, 0, first.#now()));
+    return first.#memory.act(DECIDE, how, first.#now());
   }
 
   /**
@@ -317,12 +334,20 @@ export class RateLimiter {
    */
   static async #decided(checks, said) {
     const [[first]] = checks;
+    // A call about the same subjects is on its way, and the next one asks for all that wait.
+    while (said > 0 && said % 2) {
+      const pause = numbers()[engine().results() / 8];
+      // Who is called off does not wait any more.
+      const how = await sleep(pause, signalOf(checks)).then(
+        () => said,
+        () => said - 1,
+      );
+      said = RateLimiter.#recall(checks, how);
+    }
     const isAsked = said > 0;
     let failure;
     if (isAsked) {
-      const signals = checks.flatMap(([, , options]) => options?.signal ?? []);
-      const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0];
-      const [reply, error] = await first.#memory.run(said, signal);
+      const [reply, error] = await first.#memory.run(said, signalOf(checks));
       said = put(reply).answer(said, first.#now());
       failure = error;
     }

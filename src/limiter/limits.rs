@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::engine::limit::crowd::Patience;
 use crate::engine::limit::{Charge, Role, Source, Verdict};
 use crate::error::{Error, ErrorKind};
 use crate::redis::Value;
@@ -43,6 +44,9 @@ pub enum Recalled {
     Decided(Decided),
     /// The store has to be asked. The reply goes to [`Limits::answered`].
     Ask(Box<Asking>),
+    /// A call about the same subjects is on its way. After this pause, the request is to be
+    /// recalled again, with this patience.
+    Wait(Duration, Patience),
 }
 
 /// A request on its way to the store.
@@ -132,11 +136,23 @@ impl Limits {
     }
 
     /// Decides as far as memory can. If the store is absent or must not be asked now, the local
-    /// limits decide.
-    pub fn recall(&mut self, takings: &[Taking<'_>], local_now: Timestamp) -> Recalled {
+    /// limits decide. `patience`: how the request has waited for calls of others; `None`: it does
+    /// not wait.
+    pub fn recall(
+        &mut self,
+        takings: &[Taking<'_>],
+        patience: Option<Patience>,
+        local_now: Timestamp,
+    ) -> Recalled {
         let now = self.link.now(local_now);
         let (charges, places) = charges(takings);
         let check = Check::new(charges, None, &self.memory, now);
+        let (memory, link) = (&mut self.memory, &self.link);
+        let patience = patience.and_then(|p| check.joins(p, || None, memory, link, now));
+        if let Some(patience) = patience {
+            let pause = patience.pause();
+            return Recalled::Wait(pause, patience.after(pause));
+        }
         self.recall_check(check, places, local_now)
     }
 

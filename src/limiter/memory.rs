@@ -164,7 +164,7 @@ impl LimitMemory {
                 let by = signed(more) - signed(less);
                 self.fallback.correct(key, quota, by, now);
                 self.ledger.take_back(key, less);
-                self.ledger.charge(key, quota, more, now);
+                self.ledger.give(key, quota, more, now);
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 #[cfg(feature = "tower")]
+use crate::engine::limit::crowd::Patience;
 use crate::clock::Timestamp;
 #[cfg(feature = "tower")]
 use crate::engine::limit_problem::LimitProblem;
@@ -119,7 +120,16 @@ async fn decide(group: &[(usize, &Want<'_>)]) -> Option<Decided> {
     let (_, first) = group.first()?;
     let counter = first.counter;
     let takings: Vec<_> = group.iter().map(|(_, want)| want.taking()).collect();
-    let recalled = counter.limits().recall(&takings, counter.now());
+    let mut patience = Patience::default();
+    let recalled = loop {
+        let now = counter.now();
+        let recalled = counter.limits().recall(&takings, Some(patience), now);
+        let Recalled::Wait(pause, after) = recalled else {
+            break recalled;
+        };
+        counter.sleep(pause).await;
+        patience = after;
+    };
     match (recalled, &counter.place) {
         (Recalled::Decided(decided), _) => Some(decided),
         (Recalled::Ask(asking), Place::Store(redis)) => {
@@ -129,7 +139,7 @@ async fn decide(group: &[(usize, &Want<'_>)]) -> Option<Decided> {
             Some(counter.limits().answered(*asking, reply, now))
         }
         // Without a store, nothing is asked.
-        (Recalled::Ask(_), Place::Process(_)) => None,
+        (Recalled::Ask(_), Place::Process(_)) | (Recalled::Wait(..), _) => None,
     }
 }
 

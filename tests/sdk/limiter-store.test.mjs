@@ -322,6 +322,38 @@ test("pending work is given to waitUntil, and settles", async () => {
   assert.ok(pending > 0);
 });
 
+test("a burst of one subject takes a handful of calls, and the quota", async () => {
+  for (const [burst, quota] of [
+    [100, 100],
+    [100, 1_000],
+    [100, 30],
+    [1, 1],
+  ]) {
+    const redis = tapped(world());
+    const limiter = make({ redis, quota });
+    const results = await Promise.all(Array.from({ length: burst }, () => limiter.limit("a")));
+    const passed = results.filter(({ success }) => success).length;
+    assert.equal(passed, Math.min(burst, quota));
+    assert.ok(redis.calls <= 8, `${redis.calls} calls for ${burst} of ${quota}`);
+    assert.ok(results.every(({ source }) => source === "redis" || source === "blocked"));
+  }
+});
+
+test("who is called off while it waits is answered at once", async () => {
+  const redis = tapped(world());
+  redis.before = () => new Promise((resolve) => setTimeout(resolve, 400));
+  const limiter = make({ redis, quota: 100 });
+  const first = limiter.limit("a");
+  const off = new AbortController();
+  const others = Array.from({ length: 10 }, () => limiter.limit("a", { signal: off.signal }));
+  setTimeout(() => off.abort(), 50);
+  const started = performance.now();
+  const results = await Promise.all(others);
+  assert.ok(performance.now() - started < 300, "they have waited");
+  assert.ok(results.every(({ source }) => source === "local"));
+  assert.equal((await first).source, "redis");
+});
+
 test("unspent permits come back before what was spent leaves the window", async () => {
   const keyPrefix = freshPrefix();
   const options = { keyPrefix, quota: 1_000, window: /** @type {const} */ ("30s"), name: "n" };

@@ -7,16 +7,17 @@
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, millis};
 use crate::engine::recent::Recent;
 
 use super::sliding_window::Cut;
 
-/// Permits for those who wait must last until they look again, which is after at most this time.
-const LONGEST_PAUSE: Duration = Duration::from_millis(25);
+/// Permits for those who wait must last until they look again, which is after at most this time, in
+/// milliseconds.
+const LONGEST_PAUSE: u64 = 25;
 
-/// How long until who waits looks again, at first.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+/// How long until who waits looks again, at first, in milliseconds.
+const SHORTEST_PAUSE: u64 = 5;
 
 /// The calls that are on their way, by the key of the limit's state, and who waits for them.
 ///
@@ -28,8 +29,8 @@ pub struct Crowds {
     round: u64,
     /// How many calls have failed.
     failures: u64,
-    /// How long a call takes, about.
-    call_takes: Duration,
+    /// How long a call takes, about, in milliseconds.
+    call_takes: u64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -64,7 +65,8 @@ pub struct Patience {
 impl Patience {
     /// How long it waits before it looks again.
     pub fn pause(self) -> Duration {
-        (SHORTEST_PAUSE + self.waited / 4).min(LONGEST_PAUSE)
+        let pause = SHORTEST_PAUSE + millis(self.waited) / 4;
+        Duration::from_millis(pause.min(LONGEST_PAUSE))
     }
 
     /// How long it has waited.
@@ -89,7 +91,7 @@ impl Crowds {
             crowds: Recent::new(capacity),
             round: 0,
             failures: 0,
-            call_takes: Duration::ZERO,
+            call_takes: 0,
         }
     }
 
@@ -105,13 +107,10 @@ impl Crowds {
             crowd.round = round;
             std::mem::take(&mut crowd.waiting)
         };
-        if let Some(waiting) = self.crowds.change(key, begin) {
-            return waiting;
+        if self.crowds.peek(key).is_none() {
+            self.crowds.insert(key.to_owned(), Crowd::default());
         }
-        let mut crowd = Crowd::default();
-        begin(&mut crowd);
-        self.crowds.insert(key.to_owned(), crowd);
-        Waiting::default()
+        self.crowds.change(key, begin).unwrap_or_default()
     }
 
     /// Records that a call about `key` was answered, or that nobody waits for its answer any more.
@@ -135,13 +134,13 @@ impl Crowds {
 
     /// Records how long a call took.
     pub fn took(&mut self, call: Duration) {
-        self.call_takes = (self.call_takes * 3 + call) / 4;
+        self.call_takes = (self.call_takes * 3 + millis(call)) / 4;
     }
 
     /// Whether permits of a limit with this window can be lent to those who wait, and last until
     /// they look again.
     pub fn can_share(&self, window: Duration) -> bool {
-        Cut::of(window).shortest_lease() >= self.call_takes * 2 + LONGEST_PAUSE
+        millis(Cut::of(window).shortest_lease()) >= self.call_takes * 2 + LONGEST_PAUSE
     }
 
     /// Whether a call about `key` is on its way.
@@ -255,7 +254,7 @@ mod tests {
         let mut pauses = 0;
         while patience.waited() < SECOND {
             let pause = patience.pause();
-            assert!(SHORTEST_PAUSE <= pause && pause <= LONGEST_PAUSE);
+            assert!((SHORTEST_PAUSE..=LONGEST_PAUSE).contains(&millis(pause)));
             patience = patience.after(pause);
             pauses += 1;
         }

@@ -22,6 +22,7 @@ use governor::{Quota as Rate, RateLimiter};
 use crate::clock::{Timestamp, millis};
 use crate::engine::recent::Recent;
 
+use super::ledger::Told;
 use super::sliding_window::TOLERANCE;
 use super::verdict::{Quota, Verdict};
 
@@ -118,10 +119,10 @@ impl Fallback {
 
     /// How many permits the store said are left, and how long ago, if that was within the window of
     /// `quota`.
-    pub fn told(&self, key: &str, quota: Quota, now: Timestamp) -> Option<(u64, Duration)> {
-        let known = self.known.get(key)?;
+    pub fn told(&self, key: &str, quota: Quota, now: Timestamp) -> Option<Told> {
         let left = self.last_known(key, quota, now)?.remaining;
-        Some((left, now.since(known.at)))
+        let ago = now.since(self.known.get(key)?.at);
+        Some(Told { left, ago })
     }
 
     /// How many permits of `quota` may be given in a window: `share` hundredths, but as many as one

@@ -76,28 +76,21 @@ impl Ledger {
         told: Option<Told>,
         now: Timestamp,
     ) -> Verdict {
-        let account = self.accounts.get(key);
-        let (mut given, since) = account.map_or_else(
-            || (State::default(), 0),
-            |account| (account.given.clone(), account.since),
-        );
-        mend(&mut given, quota, now);
+        let nothing = Account::default();
+        let account = self.accounts.get(key).unwrap_or(&nothing);
         let open = Quota {
             permits: open,
             ..quota
         };
-        let here = given.check(open, cost, now);
-        let there = told.map(|told| left_there(quota, told, since, cost));
-        let Some((left, wait)) = there else {
-            return here;
-        };
-        let retry_after = here.retry_after.max(wait);
-        Verdict {
-            met: here.met && wait.is_zero(),
-            remaining: here.remaining.min(left),
-            retry_after,
-            reset_after: here.reset_after.max(retry_after),
+        let mut verdict = account.given.check(open, cost, now);
+        if let Some(told) = told {
+            let (left, wait) = left_there(quota, told, account.since, cost);
+            verdict.met &= wait.is_zero();
+            verdict.remaining = verdict.remaining.min(left);
+            verdict.retry_after = verdict.retry_after.max(wait);
+            verdict.reset_after = verdict.reset_after.max(verdict.retry_after);
         }
+        verdict
     }
 
     /// Counts permits that were admitted here.
@@ -114,16 +107,10 @@ impl Ledger {
             (account.owed_at, account.window) = (now, quota.window);
             first
         };
-        let first = match self.accounts.change(key, give) {
-            Some(first) => first,
-            None => {
-                let mut account = Account::default();
-                let first = give(&mut account);
-                self.accounts.insert(key.to_owned(), account);
-                first
-            }
-        };
-        if first {
+        if self.accounts.peek(key).is_none() {
+            self.accounts.insert(key.to_owned(), Account::default());
+        }
+        if self.accounts.change(key, give) == Some(true) {
             self.due(key, now + GRACE);
         }
     }
@@ -222,20 +209,31 @@ impl Account {
 /// wait for enough. What was used then comes back until a window later; when, only the store knows,
 /// so it is taken to come back evenly.
 fn left_there(quota: Quota, told: Told, since: u64, cost: u64) -> (u64, Duration) {
-    let window = millis(quota.window).max(1);
+    let (window, ago) = (millis(quota.window).max(1), millis(told.ago));
     let used = quota.permits.saturating_sub(told.left);
-    let back = u128::from(used) * u128::from(millis(told.ago)) / u128::from(window);
-    let back = u64::try_from(back).unwrap_or(u64::MAX);
+    let back = whole(number(used) * number(ago) / number(window));
     let left = told.left.saturating_add(back).saturating_sub(since);
     if cost <= left {
         return (left - cost, Duration::ZERO);
     }
     let missing = cost.saturating_add(since).saturating_sub(told.left);
-    let at = u128::from(missing) * u128::from(window);
-    let at = at.div_ceil(u128::from(used.max(1)));
-    let at = Duration::from_millis(u64::try_from(at).unwrap_or(u64::MAX)).min(quota.window);
-    let wait = at.saturating_sub(told.ago).max(Duration::from_millis(1));
-    (left, wait)
+    let at = whole((number(missing) * number(window) / number(used.max(1))).ceil());
+    let wait = at.min(window).saturating_sub(ago).max(1);
+    (left, Duration::from_millis(wait))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+const fn number(number: u64) -> f64 {
+    number as f64
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast of a float saturates"
+)]
+const fn whole(number: f64) -> u64 {
+    number as u64
 }
 
 /// If the clock went back, what is counted in its future counts as now.

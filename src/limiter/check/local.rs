@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::engine::limit::fallback::Take;
-use crate::engine::limit::ledger::Told;
-use crate::engine::limit::{OnFailure, Role, Source, Verdict};
+use crate::engine::limit::{OnFailure, Role, Source, Verdict, unreserved};
 
 use super::super::memory::LimitMemory;
 use super::Check;
@@ -87,31 +86,33 @@ fn admit_here(
     let LimitMemory {
         fallback, ledger, ..
     } = memory;
-    let bound = |(take, share): (&&Take<'_>, &u64)| {
+    let mut bounds = Vec::with_capacity(takes.len());
+    let mut refused = false;
+    for (take, share) in takes.iter().zip(shares) {
         let told = fallback.told(take.key, take.quota, now);
-        let told = told.map(|(left, ago)| Told { left, ago });
-        let open = fallback.open(take.quota, *share);
-        let open = crate::engine::limit::unreserved(open, take.kept);
-        ledger.check(take.key, take.quota, open, take.cost, told, now)
-    };
-    let bounds: Vec<_> = takes.iter().zip(shares).map(bound).collect();
-    let refuses = |(take, verdict): (&&Take<'_>, &Verdict)| take.enforced && !verdict.met;
-    if takes.iter().zip(&bounds).any(refuses) {
+        let open = unreserved(fallback.open(take.quota, *share), take.kept);
+        let bound = ledger.check(take.key, take.quota, open, take.cost, told, now);
+        refused |= take.enforced && !bound.met;
+        bounds.push(bound);
+    }
+    if refused {
         return bounds;
     }
-    let mut verdicts = fallback.admit(takes, now);
-    let refused = takes.iter().zip(&verdicts).any(refuses);
-    for ((take, verdict), bound) in takes.iter().zip(&mut verdicts).zip(bounds) {
-        verdict.met &= bound.met;
-        verdict.retry_after = verdict.retry_after.max(bound.retry_after);
-        let left = match refused {
-            true => bound.remaining,
-            false => bound.remaining.saturating_sub(take.cost),
-        };
-        verdict.remaining = verdict.remaining.min(left);
-        if verdict.met && !refused {
+    let verdicts = fallback.admit(takes, now);
+    for (take, verdict) in takes.iter().zip(&verdicts) {
+        refused |= take.enforced && !verdict.met;
+    }
+    for ((take, verdict), bound) in takes.iter().zip(verdicts).zip(&mut bounds) {
+        bound.met &= verdict.met;
+        bound.retry_after = bound.retry_after.max(verdict.retry_after);
+        bound.reset_after = bound.reset_after.max(verdict.reset_after);
+        if !refused {
+            bound.remaining = bound.remaining.saturating_sub(take.cost);
+        }
+        bound.remaining = bound.remaining.min(verdict.remaining);
+        if bound.met && !refused {
             ledger.give(take.key, take.quota, take.cost, now);
         }
     }
-    verdicts
+    bounds
 }

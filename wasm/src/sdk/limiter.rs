@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use omnitrade_edge::clock::millis;
+use omnitrade_edge::engine::limit::crowd::Patience;
 use omnitrade_edge::engine::recent::Recent;
 use omnitrade_edge::error::Error;
 use omnitrade_edge::limiter::{
@@ -24,6 +25,8 @@ thread_local! {
     static LIMITS: Shelf<Limits> = Shelf::default();
     static RULES: Shelf<Limit> = Shelf::default();
     static CALLS: Shelf<Call> = Shelf::default();
+    /// How requests wait.
+    static WAITING: Shelf<Patience> = Shelf::default();
     /// What the next request takes.
     static TAKEN: RefCell<Vec<Taken>> = const { RefCell::new(Vec::new()) };
 }
@@ -150,7 +153,8 @@ pub fn take(rule: u32, cost: f64, quota: f64) {
 
 /// Does something with what was taken, in the memory of a store. `verb`:
 ///
-/// - 0: decides. `amount` 1: only if memory suffices.
+/// - 0: decides. `amount` 1: only if memory suffices. Above that: after a wait, by the number that
+///   was returned; one less: without waiting for longer.
 /// - 1: looks at the state.
 /// - 2: gives `amount` permits back.
 /// - 3: forgets the subject. The first text is the key to delete in the store, if there is one.
@@ -162,7 +166,8 @@ pub fn take(rule: u32, cost: f64, quota: f64) {
 /// The result is positive: the number of a call, whose reply goes to [`answer`](super::answer).
 /// Zero: nothing is to be done, or (0) memory does not suffice. Negative: decided, and the numbers
 /// of each limit are in [`results`](super::results); below -1, a call is to be made afterwards:
-/// this number is -1 - that of the call.
+/// this number is -1 - that of the call. Odd, and only from 0: to be decided again, with this
+/// number, after as many milliseconds as the first of the results says.
 #[wasm_bindgen]
 pub fn act(limits: u32, verb: u32, amount: f64, now: f64) -> f64 {
     let taken = TAKEN.take();
@@ -170,7 +175,7 @@ pub fn act(limits: u32, verb: u32, amount: f64, now: f64) -> f64 {
     put_numbers(&[]);
     let result = LIMITS.with(|all| {
         all.with(limits, |memory| match verb {
-            0 => decide(memory, limits, &taken, amount > 0.0, now),
+            0 => decide(memory, limits, &taken, whole(amount), now),
             4 => {
                 let patience = Duration::from_millis(whole(amount));
                 let wait = memory.sweep_after(patience, now);
@@ -207,16 +212,26 @@ fn decide(
     memory: &mut Limits,
     limits: u32,
     taken: &[Taken],
-    at_once: bool,
+    amount: u64,
     now: omnitrade_edge::clock::Timestamp,
 ) -> f64 {
     let takings: Vec<_> = taken.iter().map(Taken::taking).collect();
-    let recalled = if at_once {
-        memory.recall_at_once(&takings, now)
-    } else {
-        Some(memory.recall(&takings, now))
+    let recalled = match amount {
+        1 => memory.recall_at_once(&takings, now),
+        0 => Some(memory.recall(&takings, Some(Patience::default()), now)),
+        number => {
+            let place = u32::try_from(number / 2).unwrap_or_default();
+            let patience = WAITING.with(|all| all.take(place.saturating_sub(1)));
+            let patience = patience.filter(|_| number % 2 == 1);
+            Some(memory.recall(&takings, patience, now))
+        }
     };
     match recalled {
+        Some(Recalled::Wait(pause, patience)) => {
+            add_numbers(&[number(millis(pause))]);
+            // From 5 on.
+            (2 * WAITING.with(|all| all.put(patience)) + 3).into()
+        }
         None => 0.0,
         Some(Recalled::Ask(asking)) => call_for(limits, Some(What::Decide(asking))),
         Some(Recalled::Decided(decided)) => after(&decided, memory, limits, now),
