@@ -364,3 +364,74 @@ fn a_right_that_lacks_is_logged_once_for_each_command() {
     assert!(notes[0].starts_with(&begins("EVALSHA")), "{notes:?}");
     assert!(notes[1].starts_with(&begins("SET")), "{notes:?}");
 }
+
+/// How many of these requests of one client pass. `fails`: whether the call of the n-th fails.
+fn passed(rig: &mut Rig, requests: usize, fails: impl Fn(usize) -> bool) -> usize {
+    let mut passed = 0;
+    for n in 0..requests {
+        rig.store = match fails(n) {
+            true => Store::Down(ErrorKind::Server),
+            false => Store::Up,
+        };
+        passed += usize::from(rig.get("/any").status == 200);
+    }
+    rig.store = Store::Up;
+    passed
+}
+
+fn quota(quota: u64, share: &str) -> Value {
+    json!({
+        "origin": "https://api.example",
+        "default_limits": ["ip"],
+        "limits": {
+            "ip": { "by": "ip", "window": "60s", "quota": quota, "local_share": share },
+        },
+    })
+}
+
+#[test]
+fn a_store_that_fails_every_second_time_gives_the_quota_and_no_more() {
+    for (every, share) in [(2, "50%"), (2, "100%"), (3, "100%"), (5, "10%")] {
+        let mut rig = Rig::new(quota(200, share));
+        let passed = passed(&mut rig, 300, |n| n % every == 1);
+        assert!(
+            (190..=200).contains(&passed),
+            "{passed} at {share}, one of {every}"
+        );
+    }
+}
+
+#[test]
+fn an_isolate_gives_its_share_while_the_store_fails_and_the_next_window_misses_it() {
+    for (share, most) in [("50%", 50), ("10%", 10), ("1%", 1)] {
+        let mut rig = Rig::new(quota(100, share));
+        assert_eq!(passed(&mut rig, 300, |_| true), most, "{share}");
+        // In the same window, over the store that has seen none of them.
+        rig.wait(3_000);
+        let later = passed(&mut rig, 300, |_| false);
+        assert!(
+            (100 - most).saturating_sub(2) <= later && later <= 100 - most,
+            "{later}"
+        );
+        rig.wait(63_000);
+        assert_eq!(passed(&mut rig, 300, |_| false), 100);
+    }
+}
+
+#[test]
+fn what_was_given_to_a_client_that_stays_away_is_told_with_the_call_of_another() {
+    let mut rig = Rig::new(quota(100, "50%"));
+    let calls = passed(&mut rig, 20, |_| true);
+    assert_eq!(calls, 20);
+    rig.wait(3_000);
+    let request = get("/any").from("192.0.2.77");
+    for _ in 0..3 {
+        rig.send(&request);
+    }
+    let background = rig.background.len();
+    assert_eq!(background, 1, "one call in a second");
+    let mut other = rig.beside();
+    rig.swap_stores(&mut other);
+    let told = other.get("/any").header("ratelimit");
+    assert!(told.contains(";r=79;"), "{told}");
+}

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::engine::limit::lease::Unspent;
-use crate::engine::limit::{Bucket, Buckets, Charge, Role};
+use crate::engine::limit::ledger::Debt;
+use crate::engine::limit::{Bucket, Buckets, Charge, Lend, Role};
 use crate::error::Error;
 use crate::redis::Value;
-use crate::store::{Ask, Link};
+use crate::store::{Ask, Link, Outcome};
 
 use super::super::memory::LimitMemory;
 use super::Check;
@@ -34,6 +35,8 @@ struct About {
     window: Duration,
     /// Whether the call fetches permits ahead.
     fetches: bool,
+    /// Permits that were given here, which the call tells.
+    owed: u64,
 }
 
 impl Work {
@@ -49,18 +52,36 @@ impl Work {
             key: bucket.key.clone(),
             window,
             fetches,
+            owed: 0,
         });
     }
 
-    /// Returns the unspent permits of clients that did not come back; `None` if there are none.
+    /// Returns the unspent permits of clients that did not come back, and tells what was given
+    /// here to others; `None` if there is nothing.
     pub fn returning(memory: &mut LimitMemory, link: &mut Link, now: Timestamp) -> Option<Self> {
         let overdue = memory.leases.overdue(RETURNS, now);
-        if overdue.is_empty() {
+        let debts = memory.ledger.overdue(RETURNS - overdue.len(), now);
+        if overdue.is_empty() && debts.is_empty() {
             return None;
         }
         let mut work = Self::new(link, now);
         work.give_back(overdue);
+        work.tell(debts);
         Some(work)
+    }
+
+    fn tell(&mut self, debts: Vec<Debt>) {
+        for debt in debts {
+            let (key, permits) = (debt.key, 0);
+            let bucket = Bucket { key, permits };
+            self.about(&bucket, debt.window, false);
+            if let Some(about) = self.about.last_mut() {
+                about.owed = debt.permits;
+            }
+            let nothing = Charge::on(bucket, debt.window, 0).only_lending();
+            let owed = debt.permits;
+            self.ask.limit_owing(&nothing, Lend::NONE, &[], owed);
+        }
     }
 
     fn give_back(&mut self, overdue: Vec<Unspent>) {
@@ -85,6 +106,12 @@ impl Work {
     ) {
         let received = link.received(&self.ask, reply, local_now);
         let now = link.now(local_now);
+        let is_told = received
+            .as_ref()
+            .is_some_and(|(reply, _)| reply.outcome != Outcome::Unsure);
+        for about in self.about.iter().filter(|_| !is_told) {
+            memory.ledger.owe(&about.key, about.owed, now);
+        }
         let mut limits = received.map(|(reply, _)| reply.limits).unwrap_or_default();
         limits.resize(self.about.len(), None);
         let asked_at = link.asked_at(&self.ask);
@@ -120,7 +147,7 @@ impl Check {
         let paid_ahead = |slot: &&LimitCheck| matches!(slot.paid, Paid::Lease(_));
         let ahead = || self.slots.iter().filter(paid_ahead);
         if !ahead().any(|slot| slot.lend(memory, now).is_some()) {
-            return match memory.is_sweep_due(now) {
+            return match memory.is_sweep_due(now) || memory.ledger.is_due(now) {
                 true => Work::returning(memory, link, now),
                 false => None,
             };
