@@ -402,7 +402,7 @@ fn a_store_that_fails_every_second_time_gives_the_quota_and_no_more() {
 }
 
 #[test]
-fn an_isolate_gives_its_share_while_the_store_fails_and_the_next_window_misses_it() {
+fn what_an_isolate_gave_is_missing_from_the_quota_of_the_window() {
     for (share, most) in [("50%", 50), ("10%", 10), ("1%", 1)] {
         let mut rig = Rig::new(quota(100, share));
         assert_eq!(passed(&mut rig, 300, |_| true), most, "{share}");
@@ -419,7 +419,7 @@ fn an_isolate_gives_its_share_while_the_store_fails_and_the_next_window_misses_i
 }
 
 #[test]
-fn what_was_given_to_a_client_that_stays_away_is_told_with_the_call_of_another() {
+fn what_a_client_that_stays_away_was_given_is_told_by_another_call() {
     let mut rig = Rig::new(quota(100, "50%"));
     let calls = passed(&mut rig, 20, |_| true);
     assert_eq!(calls, 20);
