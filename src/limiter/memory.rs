@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::engine::limit::crowd::Crowds;
 use crate::engine::limit::Quota;
+use crate::engine::limit::crowd::Crowds;
 use crate::engine::limit::deny_cache::DenyCache;
 use crate::engine::limit::fallback::Fallback;
 use crate::engine::limit::lease::Leases;

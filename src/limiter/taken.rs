@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::clock::Timestamp;
 #[cfg(feature = "tower")]
 use crate::engine::limit::crowd::Patience;
-use crate::clock::Timestamp;
 #[cfg(feature = "tower")]
 use crate::engine::limit_problem::LimitProblem;
 use crate::redis::Place;
