@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-#[cfg(feature = "tower")]
 use crate::engine::limit::crowd::Patience;
+#[cfg(feature = "tower")]
 #[cfg(feature = "tower")]
 use crate::engine::limit_problem::LimitProblem;
 use crate::redis::Place;

@@ -39,8 +39,9 @@ struct Crowd {
     calls: u32,
     /// When the latest of them is over, whatever becomes of it.
     until: Timestamp,
-    /// The number of the latest call.
+    /// The numbers of the latest call, and of the one before.
     round: u64,
+    before: u64,
     /// Who has begun to wait since then, and how many permits they need.
     waiting: Waiting,
 }
@@ -104,7 +105,7 @@ impl Crowds {
             crowd.calls = if crowd.is_busy(now) { crowd.calls } else { 0 };
             crowd.calls = crowd.calls.saturating_add(1);
             crowd.until = until;
-            crowd.round = round;
+            (crowd.before, crowd.round) = (crowd.round, round);
             std::mem::take(&mut crowd.waiting)
         };
         if self.crowds.peek(key).is_none() {
@@ -155,13 +156,12 @@ impl Crowds {
         failures.is_none_or(|failures| failures == self.failures)
     }
 
-    /// Counts a request of `cost` among those who wait for the next call about `key`, if it is not
-    /// yet.
+    /// Counts a request of `cost` among those who wait for the next call about `key`, unless it is
+    /// already, or the call that is on its way asks for it.
     pub fn joined(&mut self, key: &str, cost: u64, patience: Patience) {
         self.crowds.change(key, |crowd| {
-            let is_counted = patience
-                .counted
-                .is_some_and(|(round, _)| round >= crowd.round);
+            let round = patience.counted.map(|(round, _)| round);
+            let is_counted = round.is_some_and(|round| round >= crowd.before);
             if !is_counted {
                 crowd.waiting.requests = crowd.waiting.requests.saturating_add(1);
                 crowd.waiting.permits = crowd.waiting.permits.saturating_add(cost);
@@ -169,11 +169,16 @@ impl Crowds {
         });
     }
 
-    /// The patience of a request that was counted now.
+    /// The patience of a request that was counted now, or before.
     #[must_use]
-    pub const fn counted(&self, patience: Patience) -> Patience {
+    pub fn counted(&self, key: &str, patience: Patience) -> Patience {
+        let before = self.crowds.peek(key).map_or(0, |crowd| crowd.before);
+        let round = match patience.counted {
+            Some((round, _)) if round >= before => round,
+            _ => self.round,
+        };
         Patience {
-            counted: Some((self.round, self.failures)),
+            counted: Some((round, self.failures)),
             ..patience
         }
     }
@@ -198,7 +203,7 @@ mod tests {
     /// Counts a request that waits, and returns its patience.
     fn join(crowds: &mut Crowds, cost: u64, patience: Patience) -> Patience {
         crowds.joined("k", cost, patience);
-        crowds.counted(patience)
+        crowds.counted("k", patience)
     }
 
     fn waiting(requests: u32, permits: u64) -> Waiting {
@@ -213,16 +218,19 @@ mod tests {
         assert!(crowds.is_busy("k", at(0)) && !crowds.is_busy("l", at(0)));
         let one = join(&mut crowds, 1, Patience::default());
         join(&mut crowds, 5, Patience::default());
-        join(&mut crowds, 1, one);
+        let one = join(&mut crowds, 1, one);
         crowds.ended("k");
         assert!(!crowds.is_busy("k", at(50)));
         assert_eq!(crowds.begun("k", at(150), at(50)), waiting(2, 6));
+        let one = join(&mut crowds, 1, one);
+        join(&mut crowds, 2, Patience::default());
+        crowds.ended("k");
+        let next = crowds.begun("k", at(150), at(50));
+        assert_eq!(next, waiting(1, 2), "the call before has asked for it");
         join(&mut crowds, 1, one);
-        assert_eq!(
-            crowds.begun("k", at(150), at(50)),
-            waiting(1, 1),
-            "it got none"
-        );
+        crowds.ended("k");
+        let next = crowds.begun("k", at(150), at(50));
+        assert_eq!(next, waiting(1, 1), "it got none");
     }
 
     #[test]

@@ -51,10 +51,12 @@ impl Check {
         if entry().is_some_and(|entry| !memory.crowds.is_busy(&entry, now)) {
             return None;
         }
+        let mut counted = patience;
         for (key, cost) in lacks {
             memory.crowds.joined(key, cost, patience);
+            counted = memory.crowds.counted(key, patience);
         }
-        Some(memory.crowds.counted(patience))
+        Some(counted)
     }
 
     /// The call that asks about the limits asks about an entry, too.
