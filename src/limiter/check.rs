@@ -12,6 +12,7 @@ pub mod settle;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::engine::limit::crowd::Patience;
 use crate::engine::limit::{Bucket, Charge, Quota, Role, Source, Verdict};
 use crate::engine::registry::{RecordNames, Standing};
 
@@ -32,6 +33,8 @@ pub struct Check {
     standing_known: bool,
     /// The slots that the latest [`Ask`] is about, in its order.
     asked: Vec<usize>,
+    /// How the request has waited for calls of others.
+    patience: Patience,
     /// The keys about which a call is on its way.
     calling: Vec<String>,
     source: Source,
@@ -80,19 +83,21 @@ impl Check {
             standing,
             standing_known,
             asked: Vec::new(),
+            patience: Patience::default(),
             calling: Vec::new(),
             source: Source::None,
         }
     }
 
     /// A request without limits.
-    pub const fn free() -> Self {
+    pub fn free() -> Self {
         Self {
             slots: Vec::new(),
             record: None,
             standing: Standing::Unregistered,
             standing_known: true,
             asked: Vec::new(),
+            patience: Patience::default(),
             calling: Vec::new(),
             source: Source::None,
         }
@@ -175,7 +180,8 @@ impl Check {
                 slot.owed = memory.ledger.take_debt(&bucket.key, now);
                 if is_wanted && slot.is_open(sure) {
                     self.calling.push(bucket.key.clone());
-                    let waiting = memory.crowds.begun(&bucket.key, until, now);
+                    let who = (slot.charge.cost, self.patience);
+                    let waiting = memory.crowds.begun(&bucket.key, who, until, now);
                     lend.permits = lend.permits.saturating_add(waiting.permits);
                     lend.rush = waiting.permits;
                 }

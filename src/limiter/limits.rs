@@ -146,7 +146,7 @@ impl Limits {
     ) -> Recalled {
         let now = self.link.now(local_now);
         let (charges, places) = charges(takings);
-        let check = Check::new(charges, None, &self.memory, now);
+        let mut check = Check::new(charges, None, &self.memory, now);
         let (memory, link) = (&mut self.memory, &self.link);
         let patience = patience.and_then(|p| check.joins(p, || None, memory, link, now));
         if let Some(patience) = patience {

@@ -97,14 +97,25 @@ impl Crowds {
     }
 
     /// Records that a call about `key` has begun, and is over by `until`. It asks for those who
-    /// wait.
-    pub fn begun(&mut self, key: &str, until: Timestamp, now: Timestamp) -> Waiting {
+    /// wait, beside the request of `cost` that makes it and has waited with this `patience`.
+    pub fn begun(
+        &mut self,
+        key: &str,
+        (cost, patience): (u64, Patience),
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Waiting {
         self.round += 1;
         let round = self.round;
         let begin = |crowd: &mut Crowd| {
             crowd.calls = if crowd.is_busy(now) { crowd.calls } else { 0 };
             crowd.calls = crowd.calls.saturating_add(1);
             crowd.until = until;
+            let counted = patience.counted.map(|(round, _)| round);
+            if counted.is_some_and(|counted| counted >= crowd.round) {
+                crowd.waiting.requests = crowd.waiting.requests.saturating_sub(1);
+                crowd.waiting.permits = crowd.waiting.permits.saturating_sub(cost);
+            }
             (crowd.before, crowd.round) = (crowd.round, round);
             std::mem::take(&mut crowd.waiting)
         };
@@ -206,6 +217,11 @@ mod tests {
         crowds.counted("k", patience)
     }
 
+    /// A call of a request that has not waited.
+    fn begun(crowds: &mut Crowds, until: Timestamp, now: Timestamp) -> Waiting {
+        crowds.begun("k", (1, Patience::default()), until, now)
+    }
+
     fn waiting(requests: u32, permits: u64) -> Waiting {
         Waiting { requests, permits }
     }
@@ -214,31 +230,42 @@ mod tests {
     fn the_next_call_asks_for_all_who_wait() {
         let mut crowds = Crowds::new(10);
         assert!(!crowds.is_busy("k", at(0)));
-        assert_eq!(crowds.begun("k", at(100), at(0)), Waiting::default());
+        assert_eq!(begun(&mut crowds, at(100), at(0)), Waiting::default());
         assert!(crowds.is_busy("k", at(0)) && !crowds.is_busy("l", at(0)));
         let one = join(&mut crowds, 1, Patience::default());
         join(&mut crowds, 5, Patience::default());
         let one = join(&mut crowds, 1, one);
         crowds.ended("k");
         assert!(!crowds.is_busy("k", at(50)));
-        assert_eq!(crowds.begun("k", at(150), at(50)), waiting(2, 6));
+        assert_eq!(begun(&mut crowds, at(150), at(50)), waiting(2, 6));
         let one = join(&mut crowds, 1, one);
         join(&mut crowds, 2, Patience::default());
         crowds.ended("k");
-        let next = crowds.begun("k", at(150), at(50));
+        let next = begun(&mut crowds, at(150), at(50));
         assert_eq!(next, waiting(1, 2), "the call before has asked for it");
         join(&mut crowds, 1, one);
         crowds.ended("k");
-        let next = crowds.begun("k", at(150), at(50));
+        let next = begun(&mut crowds, at(150), at(50));
         assert_eq!(next, waiting(1, 1), "it got none");
+    }
+
+    #[test]
+    fn who_makes_the_call_after_a_wait_asks_for_itself_once() {
+        let mut crowds = Crowds::new(10);
+        begun(&mut crowds, at(100), at(0));
+        let one = join(&mut crowds, 3, Patience::default());
+        join(&mut crowds, 1, Patience::default());
+        crowds.ended("k");
+        let others = crowds.begun("k", (3, one), at(150), at(50));
+        assert_eq!(others, waiting(1, 1));
     }
 
     #[test]
     fn a_call_that_was_dropped_is_waited_for_until_its_deadline() {
         let mut crowds = Crowds::new(10);
-        crowds.begun("k", at(100), at(0));
+        begun(&mut crowds, at(100), at(0));
         assert!(crowds.is_busy("k", at(99)) && !crowds.is_busy("k", at(100)));
-        crowds.begun("k", at(200), at(100));
+        begun(&mut crowds, at(200), at(100));
         crowds.ended("k");
         assert!(
             !crowds.is_busy("k", at(101)),
@@ -249,7 +276,7 @@ mod tests {
     #[test]
     fn a_failure_sends_away_those_who_waited_and_nobody_else() {
         let mut crowds = Crowds::new(10);
-        crowds.begun("k", at(100), at(0));
+        begun(&mut crowds, at(100), at(0));
         let one = join(&mut crowds, 1, Patience::default());
         assert!(crowds.is_patient(one));
         assert_eq!(crowds.failed("k"), 1);

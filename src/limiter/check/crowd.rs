@@ -16,13 +16,14 @@ impl Check {
     /// A request about whose subject nobody asks never waits. `entry`: the key of the entry that it
     /// lacks too, if it does.
     pub fn joins(
-        &self,
+        &mut self,
         patience: Patience,
         entry: impl FnOnce() -> Option<String>,
         memory: &mut LimitMemory,
         link: &Link,
         now: Timestamp,
     ) -> Option<Patience> {
+        self.patience = patience;
         let has_time = patience.waited() < link.timeout();
         if !link.is_up() || !has_time || !memory.crowds.is_patient(patience) {
             return None;
@@ -62,7 +63,8 @@ impl Check {
     /// The call that asks about the limits asks about an entry, too.
     pub fn looks_up(&mut self, entry: &str, memory: &mut LimitMemory, link: &Link, now: Timestamp) {
         if !self.calling.is_empty() {
-            memory.crowds.begun(entry, now + link.timeout(), now);
+            let who = (0, Patience::default());
+            memory.crowds.begun(entry, who, now + link.timeout(), now);
             self.calling.push(entry.to_owned());
         }
     }
