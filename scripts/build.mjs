@@ -100,7 +100,7 @@ async function compileModule(feature) {
       ...["build", "--release", "--package", "omnitrade-edge-wasm"],
       ...["--target", WASM_TARGET, "--features", feature],
     ],
-    { env: moduleEnvironment },
+    { env: moduleEnvironment() },
   );
 }
 

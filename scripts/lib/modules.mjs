@@ -7,13 +7,15 @@ import { Failure, root, run } from "./process.mjs";
 /** Cargo's folder for what it builds. */
 export const target = resolve(root, process.env.CARGO_TARGET_DIR ?? "target");
 
-/** What Cargo gets for the modules: they hold no path of the machine that builds them. */
-export const moduleEnvironment = {
-  CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS: `--remap-path-prefix=${join(
-    process.env.CARGO_HOME ?? join(homedir(), ".cargo"),
-    "registry/src",
-  )}=crates`,
-};
+/**
+ * What Cargo gets for the modules: they hold no path of the machine that builds them.
+ * @param {string[]} [flags] more for the compiler
+ */
+export function moduleEnvironment(flags = []) {
+  const crates = join(process.env.CARGO_HOME ?? join(homedir(), ".cargo"), "registry/src");
+  const all = [`--remap-path-prefix=${crates}=crates`, ...flags];
+  return { CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS: all.join(" ") };
+}
 
 /** What decides what the modules of `wasm/` are, and how they are built. */
 export const MODULE_SOURCES = [

@@ -44,11 +44,19 @@ const SOURCES = [
 
 /** The modules: the feature of `wasm/` that each is built with, and how its glue is wrapped. */
 const MODULES = {
-  // Its functions take numbers, and so need no glue.
-  edge: { feature: "sdk", profile: "npm", how: SMALL, glue: initialization },
+  edge: {
+    feature: "sdk",
+    profile: "npm",
+    // SHA-256 as a loop, which is small. Digests are kept there, so they need not be fast.
+    flags: ['--cfg=sha2_backend_soft="compact"'],
+    how: SMALL,
+    // Its functions take numbers, and so need no glue.
+    glue: initialization,
+  },
   gate: {
     feature: "worker",
     profile: "release",
+    flags: [],
     how: undefined,
     glue: wrapGlue,
   },
@@ -128,7 +136,7 @@ async function makeModule(name) {
 
   const [wasmPack, wasmBindgen] = await Promise.all([ensureWasmPack(), ensureBindgen(), ensureWasmTarget()]);
   const scratch = scratchFolder();
-  const { feature, profile, how, glue: glueOf } = MODULES[name];
+  const { feature, profile, flags, how, glue: glueOf } = MODULES[name];
   await run(
     wasmPack,
     [
@@ -147,7 +155,7 @@ async function makeModule(name) {
       ...["--no-opt", "--no-typescript", "--no-pack", "--no-gitignore", "--out-dir", scratch, "--out-name", "index"],
       ...["--", "--features", feature],
     ],
-    { env: { ...moduleEnvironment, PATH: `${dirname(wasmBindgen)}${delimiter}${process.env.PATH}` } },
+    { env: { ...moduleEnvironment(flags), PATH: `${dirname(wasmBindgen)}${delimiter}${process.env.PATH}` } },
   );
 
   const withNames = await optimize(join(scratch, "index_bg.wasm"), join(scratch, "named.wasm"), how);

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "tower")]
 use crate::clock::Timestamp;
 use crate::engine::limit::crowd::Patience;
-#[cfg(feature = "tower")]
 #[cfg(feature = "tower")]
 use crate::engine::limit_problem::LimitProblem;
 use crate::redis::Place;

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, is_command_name};
 
+mod phrase;
 mod said;
 
 /// The error that an HTTP reply other than 2xx means, to the command with this name or to several.
@@ -99,18 +100,18 @@ fn meaning(text: &str) -> Error {
     if let Some((kind, may_have_run, means)) = said::meaning(text) {
         return Error::new(kind, may_have_run, means);
     }
-    let may_have_run = text.contains(said::IN_SCRIPT) || said::code(text) != NO_SCRIPT;
+    let may_have_run = phrase::contains(text, said::IN_SCRIPT) || said::code(text) != NO_SCRIPT;
     Error::new(ErrorKind::Command, may_have_run, quotable(text))
 }
 
 /// The name of a command that the text itself says was refused: the one within a script or a
 /// transaction, or a subcommand. After `with args` follows what a caller sent.
 fn named_in(text: &str) -> Option<&str> {
-    let text = text.split("with args").next()?;
+    let text = phrase::before(text, "with args");
     ["to run the '", "unknown command '", "unknown command `"]
         .iter()
-        .find_map(|before| text.split_once(before))
-        .and_then(|(_, name)| name.split(['\'', '`']).next())
+        .find_map(|before| phrase::after(text, before))
+        .and_then(|name| name.split(['\'', '`']).next())
 }
 
 /// Redis's error code for an unknown script digest.
@@ -133,7 +134,7 @@ const DISCARDED: &str = "EXECABORT Transaction discarded because of: ";
 fn refuses_first_line(message: &str) -> bool {
     message.starts_with("Unexpected flag in script shebang: allow-key-locking")
         || (message.starts_with("Error compiling script")
-            && message.contains(":1: unexpected symbol near '#'"))
+            && phrase::contains(message, ":1: unexpected symbol near '#'"))
 }
 
 /// What a status means, and a text that says nothing else.
@@ -165,7 +166,7 @@ fn from_status(status: StatusCode, text: Option<&str>) -> Error {
 fn quotable(text: &str) -> String {
     let end = COMMAND_FOLLOWS
         .iter()
-        .filter_map(|phrase| text.find(phrase))
+        .filter_map(|follows| phrase::position(text, follows))
         .min();
     let end = end.into_iter().chain(first_quotation(text)).min();
     let shown = end.and_then(|end| text.get(..end)).unwrap_or(text);
@@ -177,7 +178,7 @@ fn quotable(text: &str) -> String {
             push_word(&mut quotable, "…");
             return quotable;
         }
-        let is_plain = word.len() <= MAX_WORD && !word.contains("://");
+        let is_plain = word.len() <= MAX_WORD && !phrase::contains(word, "://");
         push_word(&mut quotable, if is_plain { word } else { "…" });
     }
     if end.is_some() {

@@ -11,11 +11,13 @@ use crate::error::ErrorKind::{
     self, Config, Forbidden, QuotaExhausted, Server, TooLarge, Unauthorised,
 };
 
+use super::phrase::{contains, position};
+
 /// The kind of error that the text is, whether anything may have run, and what it means. `None`:
 /// it is about this command alone, and says itself what is wrong.
 pub(super) fn meaning(text: &str) -> Option<(ErrorKind, bool, &'static str)> {
     let by_phrase = BY_PHRASE.iter().find_map(|(phrase, kind, means)| {
-        let position = text.strip_prefix("ERR ").unwrap_or(text).find(phrase)?;
+        let position = position(text.strip_prefix("ERR ").unwrap_or(text), phrase)?;
         // In the middle of the text it is the error of a script that had begun.
         Some((*kind, position > 0, *means))
     });
@@ -29,7 +31,7 @@ pub(super) fn meaning(text: &str) -> Option<(ErrorKind, bool, &'static str)> {
             "executing the script",
             "called from script",
         ];
-        let in_script = in_script.iter().any(|phrase| text.contains(phrase));
+        let in_script = in_script.iter().any(|phrase| contains(text, phrase));
         Some((*kind, in_script, *means))
     })
 }
@@ -47,7 +49,7 @@ pub(super) const IN_SCRIPT: &str = "user_script";
 fn has(text: &str, phrase: &str) -> bool {
     match text.strip_prefix("ERR ") {
         Some(message) => message.starts_with(phrase),
-        None => text.contains(phrase),
+        None => contains(text, phrase),
     }
 }
 

@@ -65,7 +65,7 @@ fn error(error: &Error) -> String {
     let text = error.to_string();
     let lines = [
         // To a program that sends commands of its own it is a wrong one.
-        if text.contains("ERR unknown command") {
+        if error.detail().starts_with("ERR unknown command") {
             ErrorKind::Command.code()
         } else {
             error.code()
