@@ -88,6 +88,7 @@ pub struct After<B: Body> {
 
 /// What to do with the origin's answer.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub enum Handoff<B: Body> {
     /// Relay it to the client.
     Relay(Relay<B>),

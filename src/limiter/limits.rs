@@ -39,6 +39,10 @@ pub struct Taking<'a> {
 
 /// What memory says about a request.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "what is common is large: a box would be an allocation for each request"
+)]
 pub enum Recalled {
     /// It decides.
     Decided(Decided),

@@ -33,9 +33,7 @@ impl Check {
             if !slot.is_open(true) || slot.charge.role == Role::Origin {
                 continue;
             }
-            let Some(bucket) = slot.bucket.as_ref().filter(|_| slot.charge.is_settled()) else {
-                return None;
-            };
+            let bucket = slot.bucket.as_ref().filter(|_| slot.charge.is_settled())?;
             if memory.leases.left(&bucket.key, now) >= slot.charge.cost {
                 continue;
             }
