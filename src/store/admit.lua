@@ -238,12 +238,15 @@ for j = 1, n do
   end
 end
 
--- Whether this call was carried out before: if so, it is charged already.
-local done, forgotten = false, false
+-- Whether this call was carried out before: if so, it is charged already. A call that was refused
+-- is decided anew, but what it told is not counted twice: it has left its id in small letters.
+local told_id = string.lower(id)
+local done, told, forgotten = false, false, false
 for j = 1, n do
   local s = limits[j] and limits[j].state
   if s and id ~= '' and now - s.made <= 2 * horizon then
     done = done or find(s.ids, id, 1, true) or find(s.older, id, 1, true)
+    told = told or find(s.ids, told_id, 1, true) or find(s.older, told_id, 1, true)
     forgotten = forgotten or find(s.ids, '-', 1, true) or find(s.older, '-', 1, true)
   end
 end
@@ -368,7 +371,8 @@ for j = 1, n do
       end
     end
     limit.used = limit.state and limit.state.total or 0
-    if limit.owed > 0 and not done and not unsure then count(limit, limit.i, limit.owed) end
+    limit.tells = limit.owed > 0 and not done and not told and not unsure
+    if limit.tells then count(limit, limit.i, limit.owed) end
     limit.met = limit.used + limit.cost <= limit.ceiling
     if limit.role == 'enforce' and not limit.met then admitted = false end
   end
@@ -430,7 +434,7 @@ local function until_used(limit, target)
   return max((s.base + k + limit.buckets) * limit.width - mine, 0)
 end
 
--- `by` is the id of the call if it was admitted. A refused call is decided anew if it is repeated.
+-- `by` is the id of the call if it was admitted, `told_id` if it only told something.
 local function write(limit, by)
   local s = limit.state
   s.seen = max(s.seen, now)
@@ -491,7 +495,7 @@ for j = 1, n do
     end
     local s = limit.state
     local charged = s and s.changed
-    if charged then write(limit, admitted and id or '') end
+    if charged then write(limit, admitted and id or limit.tells and told_id or '') end
     local remaining = max(limit.ceiling - limit.used, 0)
     local target = limit.used <= enough and limit.used - 1 or enough
     reply[r + 1], reply[r + 2], reply[r + 3], reply[r + 4] = limit.met and 1 or 0, limit.quota, remaining, wait

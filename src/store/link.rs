@@ -1,6 +1,7 @@
 //! What an isolate knows of its store: whether to ask it, how far the isolate's own clock is off,
 //! and the ids of its calls.
 
+use std::iter;
 use std::time::Duration;
 
 use crate::clock::{Timestamp, millis};
@@ -148,22 +149,25 @@ impl Link {
     }
 }
 
-/// Ids of calls: six letters and digits.
+/// Ids of calls: a capital letter, then five small letters and digits. So the end of one id and the
+/// beginning of the next never make a third, and an id in small letters is none.
 #[derive(Debug)]
 struct Ids(u64);
 
 impl Ids {
     /// The next id.
     fn next(&mut self) -> String {
-        const LETTERS: &[u8; 62] =
-            b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
         let mut z = self.random();
-        let mut letter = || {
-            let at = usize::try_from(z % 62).unwrap_or_default();
-            z /= 62;
-            char::from(LETTERS.get(at).copied().unwrap_or(b'0'))
+        let mut letter = |of: u64| {
+            let at = usize::try_from(z % of).unwrap_or_default();
+            z /= of;
+            char::from(LETTERS.get(at).copied().unwrap_or(b'a'))
         };
-        (0..6).map(|_| letter()).collect()
+        let first = letter(26).to_ascii_uppercase();
+        iter::once(first)
+            .chain((0..5).map(|_| letter(36)))
+            .collect()
     }
 
     /// SplitMix64: a pseudo-random sequence without repetition.
@@ -249,7 +253,10 @@ mod tests {
             let mut ids = Ids(seed);
             for _ in 0..1_000 {
                 let id = ids.next();
-                assert!(id.len() == 6 && id.bytes().all(|b| b.is_ascii_alphanumeric()));
+                let (first, rest) = id.split_at(1);
+                let small = |b: u8| b.is_ascii_digit() || b.is_ascii_lowercase();
+                assert!(first.bytes().all(|b| b.is_ascii_uppercase()), "{id}");
+                assert!(rest.len() == 5 && rest.bytes().all(small), "{id}");
                 seen.insert(id);
             }
         }

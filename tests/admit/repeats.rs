@@ -5,7 +5,7 @@ use std::slice::from_ref;
 use std::time::Duration;
 
 use omnitrade_edge::clock::Timestamp;
-use omnitrade_edge::engine::limit::{Charge, Receipt, Role};
+use omnitrade_edge::engine::limit::{Charge, Lend, Receipt, Role};
 use omnitrade_edge::store::{Ask, Outcome};
 
 use crate::rig::{HORIZON, Rig, admitted, limit, limits, nothing, now, said, verdict, with_entry};
@@ -83,6 +83,55 @@ fn a_refusal_is_refused_again() {
         };
         assert_eq!(reply.outcome, Outcome::Refused);
     }
+}
+
+#[test]
+fn what_a_refused_call_tells_is_counted_once() {
+    let mut rig = Rig::start();
+    let charge = limit("a", 10, 60);
+    for order in [[false, true, true], [true, false, true]] {
+        rig.run::<()>(&["FLUSHALL"]);
+        // Another call with something to tell comes before it.
+        for (owed, left_then) in [(4, 6), (6, 0)] {
+            let mut ask = nothing(now());
+            let costly = Charge {
+                cost: 9,
+                ..charge.clone()
+            };
+            ask.limit_owing(&costly, Lend::NONE, &[], owed);
+            for again in order {
+                let reply = match again {
+                    true => rig.ask_again(&ask),
+                    false => rig.ask(&ask),
+                };
+                assert_eq!(reply.outcome, Outcome::Refused);
+                assert_eq!(left(&mut rig, &charge), left_then, "{order:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_refused_call_that_has_told_something_is_decided_anew() {
+    let mut rig = Rig::start();
+    let charge = limit("a", 10, 60);
+    let full = limits(
+        &[Charge {
+            cost: 8,
+            ..charge.clone()
+        }],
+        now(),
+    );
+    let receipt = said(&rig.ask(&full), 0).receipt.clone().unwrap();
+    let mut ask = nothing(now());
+    ask.limit_owing(&charge, Lend::NONE, &[], 2);
+    assert_eq!(rig.ask(&ask).outcome, Outcome::Refused);
+    rig.ask(&back(&charge, &receipt, 8));
+    assert_eq!(rig.ask_again(&ask).outcome, Outcome::Admitted);
+    assert_eq!(left(&mut rig, &charge), 7);
+    // Now it is charged, and that is known.
+    assert_eq!(rig.ask_again(&ask).outcome, Outcome::Repeated);
+    assert_eq!(left(&mut rig, &charge), 7);
 }
 
 #[test]

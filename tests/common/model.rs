@@ -45,6 +45,7 @@ struct Limit<'a> {
     /// What was stored, if it could be read.
     state: State,
     changed: bool,
+    tells: bool,
     /// Whether the state was written under another configuration.
     cut_anew: bool,
 }
@@ -220,6 +221,7 @@ impl ModelStore {
                     cut_anew: width != Some(cut.width),
                     state: state.flatten().unwrap_or_default(),
                     changed: false,
+                    tells: false,
                 })
             })
             .collect();
@@ -245,6 +247,10 @@ impl ModelStore {
             .map(|l| l.state.has_seen(id, horizon, now));
         let known: Vec<_> = known.collect();
         let done = known.contains(&Some(true));
+        // A refused call that told something has left its id in small letters.
+        let told_id = id.to_lowercase();
+        let has_told = |l: &Limit<'_>| l.state.has_seen(&told_id, horizon, now) == Some(true);
+        let told = all().filter(there).any(has_told);
         let mut unsure = repeated && !done && known.contains(&None);
         for limit in limits.iter_mut().flatten() {
             if !limit.back.is_empty() && repeated && !done {
@@ -263,7 +269,8 @@ impl ModelStore {
                 limit.changed = false;
                 self.keys.remove(limit.key);
             }
-            if limit.owed > 0 && !done && !unsure {
+            limit.tells = limit.owed > 0 && !done && !told && !unsure;
+            if limit.tells {
                 limit.state.charge(limit.whole(), limit.owed, now);
                 limit.changed = true;
             }
@@ -356,7 +363,11 @@ impl ModelStore {
                 lent = Some(permits).filter(|lent| lent.permits > 0);
             }
             if limit.changed {
-                let id = if admitted { id } else { "" };
+                let id = match (admitted, limit.tells) {
+                    (true, _) => id,
+                    (false, true) => &told_id,
+                    (false, false) => "",
+                };
                 limit.state.remember(id, horizon, now, limit.cut);
                 let text = limit.state.to_text(limit.cut).expect("it was charged");
                 let left = limit.state.expires_at(limit.cut).since(now) + TOLERANCE;

@@ -30,7 +30,9 @@ const { gate, tap } = await setUp({
 for (const isolate of gate.isolates) await ask(isolate, hundred, { headers: newClient() });
 
 /**
- * @param {{ isolates: typeof gate.isolates, path: string, requests: number, headers?: Record<string, string> }} burst
+ * @param {{
+ *   isolates: typeof gate.isolates, path: string, requests: number, headers?: Record<string, string>
+ * }} burst
  *   `requests`: of each isolate
  */
 async function burst({ isolates, path, requests, headers = newClient() }) {
