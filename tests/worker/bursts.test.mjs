@@ -31,7 +31,8 @@ for (const isolate of gate.isolates) await ask(isolate, hundred, { headers: newC
 
 /**
  * @param {{
- *   isolates: typeof gate.isolates, path: string, requests: number, headers?: Record<string, string>
+ *   isolates: typeof gate.isolates, path: string, requests: number,
+ *   headers?: Record<string, string>
  * }} burst
  *   `requests`: of each isolate
  */
