@@ -16,8 +16,8 @@ use bytes::Bytes;
 use omnitrade_edge::clock::{ManualClock, Timestamp, seconds_up};
 use omnitrade_edge::config::{
     By, Cache, Client, Config, ConfigError, ConfigProblem, Cors, Jwt, Keys, Letters, Limit, Mode,
-    OnFailure as ConfigOnFailure, OriginQuota, OriginQuotaOf, Penalty as PenaltyConfig, Route,
-    Sizes, Store, Strategy, Style, Ttl, UnknownQuery, VersionSource,
+    OnFailure as ConfigOnFailure, OriginQuota, OriginQuotaOf, Penalty as PenaltyConfig, Percent,
+    Route, Sizes, Store, Strategy, Style, Ttl, UnknownQuery, VersionSource,
 };
 use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::limiter::{
@@ -470,6 +470,7 @@ fn every_part_of_a_configuration_can_be_named_and_read() {
     assert!(l1_size > 0);
 
     let limit: &Limit = config.limits.get("l").unwrap();
+    assert_eq!(limit.local_share, Percent(50));
     assert_eq!(
         (limit.by, limit.strategy, limit.mode),
         (By::Ip, Strategy::Exact, Mode::Enforce)
