@@ -22,6 +22,10 @@ const PARTS = {
   },
   accuracy: { about: "how much an adversary gets", load: () => import("./accuracy.mjs") },
   limiter: { about: "how well it limits, beside @upstash/ratelimit and governor", load: () => import("./limiter.mjs") },
+  bursts: {
+    about: "what bursts get and cost, with any round trip and up to 50 isolates",
+    load: () => import("./bursts.mjs"),
+  },
   cache: { about: "how well it caches, beside nginx and Varnish", load: () => import("./cache.mjs") },
   speed: {
     about: "requests per second, latency and memory, beside JavaScript Workers",

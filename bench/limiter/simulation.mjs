@@ -11,6 +11,7 @@ import { Failure, root, run } from "../../scripts/lib/process.mjs";
  * @property {number} windowMs
  * @property {number} isolates
  * @property {[number, number]} storeMs the shortest and the longest time that a store call takes
+ * @property {number} [timeoutMs] the deadline of a store call, if some may miss it
  * @property {number} seed
  * @property {import("./traces.mjs").Trace} trace
  * @property {number[]} [probes] the requests after which it is determined when the next one would
@@ -18,8 +19,8 @@ import { Failure, root, run } from "../../scripts/lib/process.mjs";
  */
 
 /**
- * @typedef {[admitted: 0 | 1, at: number, retryAfter: number]} Answer `at`: Unix ms; `retryAfter`:
- *   ms
+ * @typedef {[admitted: 0 | 1, at: number, retryAfter: number, local: 0 | 1]} Answer `at`: Unix ms;
+ *   `retryAfter`: ms; `local`: the isolate has decided by itself, because the store did not answer
  */
 
 /**

@@ -30,6 +30,8 @@ pub struct Scenario {
     pub isolates: usize,
     /// The shortest and the longest time of a store call.
     pub store_ms: (u64, u64),
+    /// The deadline of a store call, if some may miss it.
+    pub timeout_ms: Option<u64>,
     pub seed: u64,
     /// When each request comes, in order, and to which isolate.
     pub trace: Vec<(u64, usize)>,
@@ -48,7 +50,7 @@ pub enum Who {
 
 /// The answer to one request.
 #[derive(Debug, Clone, Default, Serialize)]
-#[serde(into = "(u8, u64, u64)")]
+#[serde(into = "(u8, u64, u64, u8)")]
 pub struct Answer {
     pub admitted: bool,
     pub at: Timestamp,
@@ -57,15 +59,18 @@ pub struct Answer {
     pub reset: Timestamp,
     /// Whether it was paid with permits that were fetched ahead.
     pub ahead: bool,
+    /// Whether the isolate has decided by itself, because the store did not answer.
+    pub local: bool,
 }
 
-impl From<Answer> for (u8, u64, u64) {
+impl From<Answer> for (u8, u64, u64, u8) {
     fn from(answer: Answer) -> Self {
         let Answer { admitted, at, .. } = answer;
         (
             u8::from(admitted),
             at.as_millis(),
             millis(answer.retry_after),
+            u8::from(answer.local),
         )
     }
 }
@@ -93,6 +98,10 @@ impl Scenario {
             random: AtomicU64::new(self.seed.wrapping_mul(1_000_003) + n as u64),
         };
         let options = Options::new("http://store.example", "token");
+        let options = match self.timeout_ms {
+            Some(ms) => options.timeout(Duration::from_millis(ms)),
+            None => options,
+        };
         let redis = RestClient::new(line, options).expect("options that are right");
         let rule = Rule::new(self.quota.into(), self.window());
         let rule = match self.who {
@@ -119,6 +128,7 @@ pub fn run(scenario: &Scenario, requests: usize, silence_ms: u64) -> Run {
         .collect();
     let (last, _) = trace.last().expect("a request");
     let end = Timestamp::from_millis(last + silence_ms);
+    let may_fail = scenario.timeout_ms.is_some();
 
     let mut tasks: Vec<Task> = Vec::with_capacity(trace.len() + isolates.len());
     if scenario.who == Who::Lease {
@@ -132,7 +142,8 @@ pub fn run(scenario: &Scenario, requests: usize, silence_ms: u64) -> Run {
         tasks.push(Box::pin(async move {
             world.until(at).await;
             let limited = limiter.limit(CLIENT, 1).await;
-            assert!(limited.source != Source::Local, "the store never fails");
+            let local = limited.source == Source::Local;
+            assert!(!local || may_fail, "the store never fails");
             answers.borrow_mut()[n] = Answer {
                 admitted: limited.success,
                 at: world.now(),
@@ -140,6 +151,7 @@ pub fn run(scenario: &Scenario, requests: usize, silence_ms: u64) -> Run {
                 remaining: limited.remaining,
                 reset: limited.reset,
                 ahead: limited.source == Source::Lease,
+                local,
             };
             if let Some(pending) = limited.pending {
                 limiter.finish(pending).await;

@@ -2,6 +2,7 @@
 //! the model of the script.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -26,9 +27,20 @@ pub struct Store {
     pub largest_state: usize,
     /// The states of the only subject, each with the instant from which on it held.
     pub history: Vec<(Timestamp, Option<String>)>,
+    /// Calls that nobody waits for any more, and when they arrive.
+    late: BTreeMap<(Timestamp, u64), Vec<String>>,
 }
 
 impl Store {
+    /// Carries out a call that arrives now, after those that have arrived before.
+    fn arrived(&mut self, words: &[String], now: Timestamp) -> Value {
+        let later = self.late.split_off(&(now + Duration::from_millis(1), 0));
+        for ((at, _), words) in std::mem::replace(&mut self.late, later) {
+            self.call(&words, at);
+        }
+        self.call(words, now)
+    }
+
     /// Carries out `EVALSHA sha n key… arg…`.
     fn call(&mut self, words: &[String], now: Timestamp) -> Value {
         let count: usize = words[2].parse().expect("the number of keys");
@@ -78,16 +90,29 @@ impl Transport for Line {
     async fn send(
         &self,
         request: http::Request<Bytes>,
-        _: Duration,
+        timeout: Duration,
         _: usize,
     ) -> Result<http::Response<Bytes>, TransportError> {
         let words: Vec<serde_json::Value> =
             serde_json::from_slice(request.body()).expect("a command as JSON");
         let words: Vec<_> = words.into_iter().map(word).collect();
         assert_eq!(words[0], "EVALSHA", "the limiter asks nothing else");
-        self.world.sleep(self.half()).await;
-        let reply = self.store.borrow_mut().call(&words, self.world.now());
-        self.world.sleep(self.half()).await;
+        let (there, back) = (self.half(), self.half());
+        if there > timeout {
+            let mut store = self.store.borrow_mut();
+            let order = store.late.len() as u64;
+            store.late.insert((self.world.now() + there, order), words);
+            drop(store);
+            self.world.sleep(timeout).await;
+            return Err(TransportError::Timeout);
+        }
+        self.world.sleep(there).await;
+        let reply = self.store.borrow_mut().arrived(&words, self.world.now());
+        if there + back > timeout {
+            self.world.sleep(timeout - there).await;
+            return Err(TransportError::Timeout);
+        }
+        self.world.sleep(back).await;
         let body = json!({ "result": as_json(reply) }).to_string();
         Ok(http::Response::new(Bytes::from(body)))
     }

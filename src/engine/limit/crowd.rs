@@ -161,6 +161,16 @@ impl Crowds {
         crowd.is_some_and(|crowd| crowd.is_busy(now))
     }
 
+    /// Whether the call about `key` that is on its way asks for this request, which has waited for
+    /// it.
+    pub fn is_asked_for(&self, key: &str, patience: Patience, now: Timestamp) -> bool {
+        let Some((round, _)) = patience.counted else {
+            return false;
+        };
+        let crowd = self.crowds.peek(key);
+        crowd.is_some_and(|c| c.is_busy(now) && (c.before..c.round).contains(&round))
+    }
+
     /// Whether this request may wait: no call has failed since it began to.
     pub fn is_patient(&self, patience: Patience) -> bool {
         let failures = patience.counted.map(|(_, failures)| failures);
@@ -235,14 +245,18 @@ mod tests {
         let one = join(&mut crowds, 1, Patience::default());
         join(&mut crowds, 5, Patience::default());
         let one = join(&mut crowds, 1, one);
+        assert!(!crowds.is_asked_for("k", one, at(50)));
         crowds.ended("k");
         assert!(!crowds.is_busy("k", at(50)));
         assert_eq!(begun(&mut crowds, at(150), at(50)), waiting(2, 6));
+        assert!(crowds.is_asked_for("k", one, at(149)) && !crowds.is_asked_for("k", one, at(150)));
+        assert!(!crowds.is_asked_for("k", Patience::default(), at(50)));
         let one = join(&mut crowds, 1, one);
         join(&mut crowds, 2, Patience::default());
         crowds.ended("k");
         let next = begun(&mut crowds, at(150), at(50));
         assert_eq!(next, waiting(1, 2), "the call before has asked for it");
+        assert!(!crowds.is_asked_for("k", one, at(50)));
         join(&mut crowds, 1, one);
         crowds.ended("k");
         let next = begun(&mut crowds, at(150), at(50));

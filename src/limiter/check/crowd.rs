@@ -24,10 +24,12 @@ impl Check {
         now: Timestamp,
     ) -> Option<Patience> {
         self.patience = patience;
-        let has_time = patience.waited() < link.timeout();
-        if !link.is_up() || !has_time || !memory.crowds.is_patient(patience) {
+        if !link.is_up() || !memory.crowds.is_patient(patience) {
             return None;
         }
+        // Whom the call on its way asks for waits until that is over: one of its own would come
+        // later, and the permits that are lent to it would be lost.
+        let has_time = patience.waited() < link.timeout();
         let mut lacks = Vec::new();
         for slot in &self.slots {
             if !slot.is_open(true) || slot.charge.role == Role::Origin {
@@ -37,8 +39,12 @@ impl Check {
             if memory.leases.left(&bucket.key, now) >= slot.charge.cost {
                 continue;
             }
-            let shares = memory.crowds.can_share(slot.charge.window);
-            if !shares || !memory.crowds.is_busy(&bucket.key, now) {
+            let crowds = &memory.crowds;
+            let goes_on = match has_time {
+                true => crowds.is_busy(&bucket.key, now),
+                false => crowds.is_asked_for(&bucket.key, patience, now),
+            };
+            if !goes_on || !crowds.can_share(slot.charge.window) {
                 return None;
             }
             lacks.push((&bucket.key, slot.charge.cost));
