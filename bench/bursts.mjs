@@ -45,8 +45,8 @@ const STRATEGIES = /** @type {const} */ (["exact", "lease"]);
  * @property {"exact" | "lease"} who
  * @property {number} worst window ÷ quota
  * @property {number} bound of that
- * @property {[p50: number, p99: number]} added ms beside the round trip of a lone request, or beside
- *   the deadline if that is shorter; of requests in bursts
+ * @property {[p50: number, p99: number]} added ms beside the round trip of a lone request, or
+ *   beside the deadline if that is shorter; of requests in bursts
  * @property {number} lone the same of requests that come one by one, at most
  * @property {number} calls for each request
  */

@@ -32,6 +32,12 @@ pub struct Store {
 }
 
 impl Store {
+    /// A call of which nobody will hear arrives later.
+    fn arrives_late(&mut self, words: Vec<String>, at: Timestamp) {
+        let order = self.late.len() as u64;
+        self.late.insert((at, order), words);
+    }
+
     /// Carries out a call that arrives now, after those that have arrived before.
     fn arrived(&mut self, words: &[String], now: Timestamp) -> Value {
         let later = self.late.split_off(&(now + Duration::from_millis(1), 0));
@@ -99,10 +105,8 @@ impl Transport for Line {
         assert_eq!(words[0], "EVALSHA", "the limiter asks nothing else");
         let (there, back) = (self.half(), self.half());
         if there > timeout {
-            let mut store = self.store.borrow_mut();
-            let order = store.late.len() as u64;
-            store.late.insert((self.world.now() + there, order), words);
-            drop(store);
+            let arrives = self.world.now() + there;
+            self.store.borrow_mut().arrives_late(words, arrives);
             self.world.sleep(timeout).await;
             return Err(TransportError::Timeout);
         }
