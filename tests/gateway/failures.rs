@@ -854,10 +854,10 @@ proptest! {
             }
             rig.origin = [Ok(answer(n))].into();
             let seen = rig.carry_on(request, step);
-            let from: usize = if status == 511 || seen.status == status {
-                seen.text().parse().unwrap()
-            } else {
-                n
+            let Ok(from) = seen.text().parse::<usize>() else {
+                // The gate's own answer, which tells only that the origin has failed.
+                prop_assert!(status != 511 && seen.text().contains("\"code\":\"origin_"));
+                continue;
             };
             if from == n {
                 continue;
