@@ -9,6 +9,7 @@ pub mod limit;
 pub mod limit_fields;
 pub mod limit_problem;
 pub mod location;
+pub mod popular;
 pub mod proxy_names;
 pub mod recent;
 pub mod registry;

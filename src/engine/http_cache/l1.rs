@@ -1,19 +1,18 @@
-//! The cache in the memory of one isolate or process. Its size in bytes is bounded; entries that
-//! are seldom used are evicted first.
+//! The cache in the memory of one isolate or process. Its size in bytes is bounded; an entry
+//! displaces only entries that are used less often ([`Popular`]).
 
-use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher};
+use std::hash::BuildHasher as _;
 use std::rc::Rc;
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
-use quick_cache::Weighter;
-use quick_cache::unsync::{Cache, DefaultLifecycle};
 
 use super::entry::Meta;
 use super::freshness::Freshness;
 use super::key::CacheKey;
 use super::policy::is_origin_error;
 use crate::clock::Timestamp;
+use crate::engine::popular::Popular;
 
 /// One response in memory. `B` is a cheap handle to its body, such as [`bytes::Bytes`] or a
 /// JavaScript `Uint8Array`.
@@ -36,15 +35,13 @@ pub struct Entry<B> {
 /// The bytes of a body count even if `B` keeps them elsewhere.
 #[derive(Debug)]
 pub struct L1<B> {
-    entries: Entries<B>,
-    /// Makes the ids of keys. It is seeded, so that nobody can choose URLs that displace others.
-    ids: FixedState,
-    largest: u64,
+    /// By the hashes of the keys' texts. Two keys may have the same one: then only one of their
+    /// entries is kept, and it is told by its key.
+    entries: Popular<Entry<B>>,
+    /// Makes these hashes. It is seeded, so that nobody can choose URLs that displace others.
+    hashes: FixedState,
     purged_at: Option<Timestamp>,
 }
-
-type Entries<B> =
-    Cache<Id, Entry<B>, Bytes, BuildHasherDefault<IdHasher>, DefaultLifecycle<Id, Entry<B>>>;
 
 impl<B> L1<B> {
     /// A cache of `capacity` bytes. An entry that would take more than a quarter of it is not kept.
@@ -52,70 +49,64 @@ impl<B> L1<B> {
     pub fn new(capacity: u64, seed: u64) -> Self {
         let items = usize::try_from(capacity / TYPICAL_ENTRY).unwrap_or(usize::MAX);
         Self {
-            entries: Cache::with(
-                items.clamp(1, MOST_ITEMS),
-                capacity,
-                Bytes,
-                BuildHasherDefault::default(),
-                DefaultLifecycle::default(),
-            ),
-            ids: FixedState::with_seed(seed),
-            largest: capacity / LARGEST_SHARE,
+            entries: Popular::new(capacity, items),
+            hashes: FixedState::with_seed(seed),
             purged_at: None,
         }
     }
 
-    fn id(&self, key: &CacheKey) -> Id {
-        Id(self.ids.hash_one(key.text()))
+    fn hash(&self, key: &CacheKey) -> u64 {
+        self.hashes.hash_one(key.text())
     }
 
     /// The largest size of one entry in bytes, including its head.
     pub const fn largest(&self) -> u64 {
-        self.largest
+        self.entries.largest()
     }
 
     /// The entry under a key. An entry that is no longer worth keeping is removed.
     pub fn get(&mut self, key: &CacheKey, now: Timestamp) -> Option<&Entry<B>> {
-        let id = self.id(key);
-        let found = self.entries.get(&id)?;
+        let hash = self.hash(key);
+        let found = self.entries.get(hash)?;
         if found.meta.key != key.text() {
             return None;
         }
         if now >= found.freshness.keep_until {
-            self.entries.remove(&id);
+            self.entries.remove(hash);
             return None;
         }
-        self.entries.peek(&id)
+        self.entries.peek(hash)
     }
 
     /// Inserts an entry in place of the one under its key, unless that one
     /// [takes precedence](Entry::precedes) or the new entry may have been purged.
     pub fn insert(&mut self, key: &CacheKey, entry: Entry<B>) -> Insertion {
-        let id = self.id(key);
+        let hash = self.hash(key);
         // The origin was not asked for the entry, nor the store about it, after this instant.
         let last_sure = entry.meta.request_time.max(entry.checked_at);
         if self.purged_at.is_some_and(|at| last_sure <= at) {
             return Insertion::Purged;
         }
-        if let Some(known) = self.entries.peek(&id)
+        if let Some(known) = self.entries.peek(hash)
             && known.meta.key == entry.meta.key
             && (known.precedes(&entry.meta) || known.outdates(&entry))
         {
             return Insertion::Older;
         }
-        if entry.weight() > self.largest {
-            self.entries.remove(&id);
-            return Insertion::TooLarge;
+        let weight = entry.weight();
+        let (until, now) = (entry.freshness.keep_until, last_sure);
+        self.entries.insert(hash, entry, weight, until, now);
+        match weight <= self.largest() {
+            true => Insertion::Kept,
+            false => Insertion::TooLarge,
         }
-        self.entries.insert(id, entry);
-        Insertion::Kept
     }
 
     /// Records that the store confirmed the entry under a key as of `now`, if the entry has these
     /// epochs.
     pub fn checked(&mut self, key: &CacheKey, epochs: &str, now: Timestamp) {
-        let id = self.id(key);
-        if let Some(mut entry) = self.entries.peek_mut(&id)
+        let hash = self.hash(key);
+        if let Some(entry) = self.entries.peek_mut(hash)
             && entry.meta.key == key.text()
             && entry.meta.epochs.as_deref() == Some(epochs)
         {
@@ -125,7 +116,7 @@ impl<B> L1<B> {
 
     /// Removes the entry under a key.
     pub fn remove(&mut self, key: &CacheKey) {
-        self.entries.remove(&self.id(key));
+        self.entries.remove(self.hash(key));
     }
 
     /// Removes all entries, and from now on rejects entries that were neither requested nor
@@ -193,40 +184,4 @@ impl<B> Entry<B> {
     }
 }
 
-/// Weighs entries by their bytes.
-#[derive(Debug, Clone)]
-struct Bytes;
-
-impl<B> Weighter<Id, Entry<B>> for Bytes {
-    fn weight(&self, _: &Id, entry: &Entry<B>) -> u64 {
-        entry.weight()
-    }
-}
-
-/// The hash of a key's text. It needs no further hashing. Two keys may have the same one: then only
-/// one of their entries is kept, and it is told by its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Id(u64);
-
-#[derive(Debug, Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes.iter().take(8) {
-            self.0 = self.0 << 8 | u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        self.0 = id;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 const TYPICAL_ENTRY: u64 = 4 << 10;
-const MOST_ITEMS: usize = 1 << 16;
-const LARGEST_SHARE: u64 = 4;
