@@ -18,6 +18,7 @@ mod rate_limiter;
 mod rule;
 mod subject;
 mod taken;
+mod unknown_keys;
 
 #[doc(hidden)]
 pub use check::settle::Work;
@@ -34,6 +35,8 @@ pub use rule::Rule;
 pub use subject::Subject;
 #[cfg(feature = "tower")]
 pub(crate) use taken::{Taken, Want, take_all, take_at_once};
+#[doc(hidden)]
+pub use unknown_keys::UnknownKeys;
 
 // Types of the signatures above, from a module that is hidden.
 #[doc(inline)]

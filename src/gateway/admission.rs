@@ -9,7 +9,7 @@ use crate::config::{By, Keys};
 use crate::engine::limit::{Bucket, Buckets, Charge, Role, Source};
 use crate::engine::limit_fields::{self, Style};
 use crate::identity::{Client, ClientDigests, Holder};
-use crate::limiter::{Check, LimitMemory, LimitView, Reason, Refusal, Told, told};
+use crate::limiter::{Check, LimitMemory, LimitView, Reason, Refusal, Told, UnknownKeys, told};
 use crate::message::head::Head;
 use crate::store::Reply;
 
@@ -41,7 +41,7 @@ impl Admission {
         route: &RoutePlan,
         head: &impl Head,
         holder: Option<Arc<Holder>>,
-        memory: &LimitMemory,
+        (memory, unknown): (&LimitMemory, &mut UnknownKeys),
         now: Timestamp,
     ) -> Self {
         let mut client = Client::new(
@@ -85,6 +85,7 @@ impl Admission {
         // If no limit depends on the API key, its record is not needed.
         let depends = charges.iter().any(|charge| !charge.is_settled());
         let record = depends.then(|| client.record()).flatten();
+        let record = record.filter(|record| !unknown.hides(record, &charges, memory, now));
         Self {
             check: Check::new(charges, record, memory, now),
             limits,

@@ -8,7 +8,7 @@ use crate::config::{Config, ConfigError};
 use crate::engine::http_cache::Target;
 use crate::error::Error;
 use crate::identity::{AdminToken, ClientDigests, Identities, KeyReply, KeySecrets};
-use crate::limiter::LimitMemory;
+use crate::limiter::{LimitMemory, UnknownKeys};
 use crate::message::body::Body;
 use crate::message::head::Head;
 use crate::store::{Ask, EntryQuery, Link, Write};
@@ -23,6 +23,8 @@ pub struct Gate<B: Body> {
     pub(super) plan: Plan,
     pub(super) link: Link,
     pub(super) limits: LimitMemory,
+    /// Unknown keys from addresses that are refused.
+    pub(super) unknown_keys: UnknownKeys,
     pub(super) cache: CacheMemory<B>,
     /// Whom tokens stand for, if they are verified.
     pub(super) identities: Option<Identities>,
@@ -57,6 +59,7 @@ impl<B: Body> Gate<B> {
                 false => Link::absent(seed),
             },
             limits,
+            unknown_keys: UnknownKeys::default(),
             cache: CacheMemory::new(&config.redis.key_prefix, config.cache, seed),
             identities: identities(&plan),
             plan,

@@ -111,7 +111,8 @@ impl<B: Body> Gate<B> {
                 },
             };
             let holder = patient.holder.clone();
-            let admission = Admission::of(&self.plan, &route, head, holder, &self.limits, now);
+            let memory = (&self.limits, &mut self.unknown_keys);
+            let admission = Admission::of(&self.plan, &route, head, holder, memory, now);
             (admission, Some(patient))
         };
         if admission.odd_address {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::plans::register;
 use crate::rig::{Rig, Seen, get};
 
 fn config() -> Value {
@@ -126,4 +127,57 @@ fn a_hold_cannot_be_got_round_by_keys_that_nobody_has_registered() {
         assert_eq!(kind(&seen), "abnormal-usage-detected");
         assert!(told(&seen) <= 60 - (n + 1) * 19 / 10);
     }
+}
+
+/// A gate that counts registered keys apart, and everybody else by address.
+fn registered(penalty: bool) -> Rig {
+    let mut registered = config();
+    registered["client"] = json!({ "keys": "registered" });
+    registered["limits"]["ip"]["by"] = json!("client");
+    registered["limits"]["ip"]["keyed_quota"] = json!(1_000);
+    if !penalty {
+        registered["limits"]["ip"]["penalty"].take();
+        registered["limits"]["ip"]
+            .as_object_mut()
+            .unwrap()
+            .remove("penalty");
+    }
+    Rig::new(registered)
+}
+
+#[test]
+fn made_up_keys_of_a_refused_address_cost_few_calls_of_the_store() {
+    for penalty in [true, false] {
+        let mut rig = registered(penalty);
+        while rig.get("/any").status == 200 {}
+        let before = rig.asks.len();
+        for n in 0..1_000 {
+            let key = format!("made-up-{n}");
+            let seen = rig.send(&get("/any").with("x-api-key", &key));
+            assert_eq!((seen.status, seen.fetches), (429, 0), "{n}");
+        }
+        let asks = rig.asks.len() - before;
+        assert!(asks <= 10, "{asks} calls");
+    }
+}
+
+#[test]
+fn who_has_a_registered_key_at_a_refused_address_is_soon_known() {
+    let mut rig = registered(true);
+    let record = get("/any").with("x-api-key", "good");
+    register(&mut rig, "good", "1");
+    provoke(&mut rig);
+    // Others use up the calls for keys that come for the first time.
+    for n in 0..100 {
+        rig.send(&get("/any").with("x-api-key", &format!("made-up-{n}")));
+    }
+    assert_eq!(rig.send(&record).status, 429);
+    rig.wait(1_000);
+    for n in 0..100 {
+        assert_eq!(rig.send(&record).status, 200, "{n}");
+        rig.send(&get("/any").with("x-api-key", &format!("new-{n}")));
+        rig.wait(200);
+    }
+    rig.wait(15_000);
+    assert_eq!(rig.send(&record).status, 200, "it stays known");
 }

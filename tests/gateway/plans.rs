@@ -33,7 +33,7 @@ fn config() -> Value {
     })
 }
 
-fn register(rig: &mut Rig, key: &str, record: &str) {
+pub fn register(rig: &mut Rig, key: &str, record: &str) {
     let digest = of_api_key(key, &domain("ot"));
     let now = rig.now;
     rig.model
