@@ -77,7 +77,8 @@
 //! two more (the lease and the `SET`). Redis holds digests of the keys, never the keys; the values
 //! are those of the npm package, which reads them and whose values are read.
 
-// - `machine` is the cache without input or output, which the npm package drives by itself.
+// - `machine` is the cache without input or output, which the npm package drives by itself;
+//   `purges` are what it remembers of purges.
 // - `GetOrSet` is one call. If memory does not suffice, it waits for a flight or leads one.
 // - `leader` sees to a value for all who wait; `flights` are what they wait for.
 // - `spawner` knows who does work that a caller should not do alone.
@@ -91,6 +92,7 @@ mod leader;
 mod loading;
 #[doc(hidden)]
 pub mod machine;
+mod purges;
 mod spawner;
 mod value_cache;
 

@@ -74,8 +74,13 @@ impl World {
 
     /// Asks the store, and takes the reply.
     fn ask(&mut self, process: usize, key: &str, tags: &[String]) -> Answer {
+        self.ask_for(process, key, tags, false)
+    }
+
+    /// The same; `is_wanted`: for the lease, even if the value is fresh.
+    fn ask_for(&mut self, process: usize, key: &str, tags: &[String], is_wanted: bool) -> Answer {
         let values = &mut self.processes[process];
-        let asking = values.ask(key, tags, true, self.now).unwrap();
+        let asking = values.ask(key, tags, is_wanted, self.now).unwrap();
         let reply = self
             .store
             .call(&asking.ask.keys, &asking.ask.args, self.now);
@@ -84,15 +89,15 @@ impl World {
 
     /// Reads a value whatever its tags.
     fn read(&mut self, process: usize, key: &str) -> Option<Found> {
-        let purges = self.processes[process].purges();
+        let since = self.processes[process].count();
         let read = self.mget(&self.processes[process].read(key));
         let mut peeked =
-            self.processes[process].peeked(key, &read[0], &read[1], None, purges, self.now);
+            self.processes[process].peeked(key, &read[0], &read[1], None, since, self.now);
         if let Peeked::Tags(keys) = &peeked {
             let of_tags = Some(self.mget(keys));
             let of_tags = of_tags.as_deref();
             peeked =
-                self.processes[process].peeked(key, &read[0], &read[1], of_tags, purges, self.now);
+                self.processes[process].peeked(key, &read[0], &read[1], of_tags, since, self.now);
         }
         match peeked {
             Peeked::Found(found) => Some(found),
@@ -104,7 +109,7 @@ impl World {
     fn epochs(&self, process: usize, key: &str, tags: &[String]) -> Origin {
         let values = &self.processes[process];
         let epochs = self.mget(&values.epoch_keys(key, tags));
-        values.origin(Some(&epochs), tags, self.now)
+        values.origin(Some(&epochs), tags, values.count(), self.now)
     }
 
     fn keep(&mut self, process: usize, key: &str, text: &str, rules: &Rules, origin: Origin) {
@@ -120,10 +125,11 @@ impl World {
 
     fn purge(&mut self, process: usize, tags: &[&str], keys: &[&str]) {
         let owned = |all: &[&str]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let writes = self.processes[process].purge(&owned(tags), &owned(keys));
+        let (number, writes) = self.processes[process].purge(&owned(tags), &owned(keys));
         for write in writes {
             self.write(Some(write));
         }
+        self.processes[process].purged(number);
     }
 
     fn text(&mut self, process: usize, key: &str) -> Option<String> {
@@ -236,9 +242,11 @@ fn epochs_of_other_tags_say_nothing_about_a_value() {
     world.set(0, "k", "1", &rules(60_000, &["x"]));
     world.purge(0, &["x"], &[]);
     let answer = world.ask(1, "k", &["y".to_owned()]);
-    assert_eq!((answer.found, answer.lease), (None, Lease::Granted));
+    assert_eq!((answer.found, answer.lease), (None, Lease::NotDue));
     assert!(answer.is_other);
     assert_eq!(world.read(1, "k"), None, "it was purged");
+    let answer = world.ask_for(1, "k", &["y".to_owned()], true);
+    assert_eq!((answer.found, answer.lease), (None, Lease::Granted));
     world.set(0, "k", "2", &rules(60_000, &["x"]));
     assert!(world.ask(1, "k", &["y".to_owned()]).is_other);
     assert_eq!(world.text(1, "k").as_deref(), Some("2"));
@@ -312,13 +320,13 @@ fn while_the_store_fails_memory_decides_and_each_loads() {
         "the store has to be asked"
     );
     for _ in 0..3 {
-        let asking = values.ask("k", &[], true, world.now).unwrap();
+        let asking = values.ask("k", &[], false, world.now).unwrap();
         let answer = values.answered(&asking, Err(Error::from(ErrorKind::Timeout)), world.now);
         assert_eq!(answer.lease, Lease::Granted);
         assert_eq!(answer.found.unwrap().usable, Use::Fresh);
     }
     assert!(
-        values.ask("k", &[], true, world.now).is_none(),
+        values.ask("k", &[], false, world.now).is_none(),
         "the breaker is open"
     );
     assert!(
@@ -332,6 +340,105 @@ fn while_the_store_fails_memory_decides_and_each_loads() {
         None,
         "nothing is written to a store that fails"
     );
+}
+
+#[test]
+fn what_is_read_while_a_purge_is_on_its_way_is_not_used() {
+    for (tags, keys) in [
+        (vec!["t".to_owned()], vec![]),
+        (vec![], vec!["k".to_owned()]),
+    ] {
+        let mut world = World::new(1);
+        let (long, of) = (rules(60_000, &["t"]), ["t".to_owned()]);
+        world.set(0, "k", "old", &long);
+        world.set(0, "other", "1", &long);
+        world.set(0, "untagged", "1", &rules(60_000, &[]));
+        let (number, writes) = world.processes[0].purge(&tags, &keys);
+        let answer = world.ask(0, "k", &of);
+        assert_eq!((answer.found, answer.lease), (None, Lease::NotDue));
+        assert_eq!(world.read(0, "k"), None);
+        assert!(world.ask(0, "untagged", &[]).found.is_some());
+        assert_eq!(world.ask(0, "other", &of).found.is_some(), tags.is_empty());
+        // What was asked for before it is over may be from before it was carried out.
+        let asking = world.processes[0].ask("k", &of, false, world.now).unwrap();
+        let (keys, args) = (&asking.ask.keys, &asking.ask.args);
+        let reply = world.store.call(keys, args, world.now);
+        for write in writes {
+            world.write(Some(write));
+        }
+        world.processes[0].purged(number);
+        let answer = world.processes[0].answered(&asking, Ok(reply), world.now);
+        assert_eq!(answer.found, None);
+        world.set(0, "k", "new", &long);
+        assert_eq!(world.text(0, "k").as_deref(), Some("new"));
+        let answer = world.ask(0, "k", &of);
+        assert_eq!(answer.found.unwrap().entry.content.text, "new");
+    }
+}
+
+#[test]
+fn a_purge_of_others_does_not_keep_a_load_from_memory() {
+    let mut world = World::new(1);
+    let tags = ["t".to_owned()];
+    for (n, (purged, keys, is_held)) in [
+        (&["u"][..], &["other"][..], true),
+        (&["t"], &[], false),
+        (&[], &["k"], false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let origin = world.ask(0, "k", &tags).origin;
+        world.purge(0, purged, keys);
+        world.keep(0, "k", &n.to_string(), &rules(60_000, &["t"]), origin);
+        let held = world.processes[0].recall("k", world.now);
+        assert_eq!(held.is_some(), is_held, "{n}");
+        world.purge(0, &[], &["k"]);
+    }
+    // So many that they are not remembered by name: all that was under way is void.
+    let origin = world.ask(0, "k", &[]).origin;
+    let names: Vec<_> = (0..3_000).map(|n| n.to_string()).collect();
+    let (number, _) = world.processes[0].purge(&names, &[]);
+    world.processes[0].purged(number);
+    world.keep(0, "k", "1", &rules(60_000, &[]), origin);
+    assert_eq!(world.processes[0].recall("k", world.now), None);
+}
+
+#[test]
+fn a_read_from_before_a_value_was_set_does_not_bring_the_old_one_back() {
+    let mut world = World::new(2);
+    let long = rules(60_000, &[]);
+    for old in [None, Some("old")] {
+        if let Some(old) = old {
+            world.set(1, "k", old, &long);
+        }
+        let since = world.processes[0].count();
+        let read = world.mget(&world.processes[0].read("k"));
+        let asking = world.processes[0].ask("k", &[], false, world.now).unwrap();
+        let (keys, args) = (&asking.ask.keys, &asking.ask.args);
+        let reply = world.store.call(keys, args, world.now);
+        world.set(0, "k", "new", &long);
+        let values = &mut world.processes[0];
+        let answer = values.answered(&asking, Ok(reply), world.now);
+        assert_eq!(answer.found.unwrap().entry.content.text, "new");
+        let peeked = values.peeked("k", &read[0], &read[1], None, since, world.now);
+        assert!(matches!(peeked, Peeked::Found(found) if found.entry.content.text == "new"));
+        assert_eq!(world.text(0, "k").as_deref(), Some("new"));
+        world.purge(0, &[], &["k"]);
+    }
+}
+
+#[test]
+fn a_value_of_no_use_is_loaded_with_the_lease() {
+    let mut world = World::new(2);
+    world.set(0, "k", "1", &rules(60_000, &[]));
+    for process in [0, 1] {
+        assert_eq!(world.ask(process, "k", &[]).lease, Lease::NotDue);
+    }
+    assert_eq!(world.ask_for(0, "k", &[], true).lease, Lease::Granted);
+    assert_eq!(world.ask_for(1, "k", &[], true).lease, Lease::HeldElsewhere);
+    let answer = world.ask(1, "k", &[]);
+    assert_eq!(answer.found.unwrap().usable, Use::Fresh, "others use it");
 }
 
 #[test]
@@ -453,15 +560,16 @@ impl Trace {
         if let Some(found) = known {
             return self.check(process, &found);
         }
-        let answer = self.world.ask(process, key, &[]);
-        let other = answer.is_other && answer.lease == Lease::Granted;
-        let found = match other {
-            true => self.world.read(process, key),
-            false => answer.found,
-        };
-        if let Some(found) = &found {
+        let mut answer = self.world.ask(process, key, &[]);
+        if answer.is_other && matches!(answer.lease, Lease::Granted | Lease::NotDue) {
+            answer.found = self.world.read(process, key);
+        }
+        if answer.found.is_none() && answer.lease == Lease::NotDue {
+            answer = self.world.ask_for(process, key, &[], true);
+        }
+        if let Some(found) = &answer.found {
             self.check(process, found)?;
-            if other {
+            if answer.lease == Lease::Granted {
                 let write = self.world.processes[process].release(key);
                 self.world.write(write);
             }

@@ -75,11 +75,16 @@ impl Common {
         self.values().recall(key, now)
     }
 
-    /// Asks the store about a value, and who is to load it. With the answer comes the time at which
-    /// the store was asked, if it has told.
-    pub(super) async fn ask(&self, key: &str, tags: &[String]) -> (Answer, Option<Timestamp>) {
+    /// Asks the store about a value, and who is to load it: if `is_wanted`, even one that is fresh.
+    /// With the answer comes the time at which the store was asked, if it has told.
+    pub(super) async fn ask(
+        &self,
+        key: &str,
+        tags: &[String],
+        is_wanted: bool,
+    ) -> (Answer, Option<Timestamp>) {
         let at = self.now();
-        let asking = self.values().ask(key, tags, true, at);
+        let asking = self.values().ask(key, tags, is_wanted, at);
         let (Some(client), Some(asking)) = (self.client(), asking) else {
             return (self.values().unasked(key, at), None);
         };
@@ -93,24 +98,28 @@ impl Common {
         (self.values().answered(&asking, reply, now), at)
     }
 
-    /// Reads a value whatever its tags. While the store fails, memory decides.
-    pub(super) async fn read(&self, key: &str) -> Option<Found> {
+    /// Reads a value whatever its tags.
+    ///
+    /// # Errors
+    ///
+    /// What memory knows, if the store fails.
+    pub(super) async fn read(&self, key: &str) -> Result<Option<Found>, Answer> {
         if let Some(found) = self.look(key).await {
-            return found;
+            return Ok(found);
         }
         let now = self.now();
-        self.values().unasked(key, now).found
+        Err(self.values().unasked(key, now))
     }
 
-    /// The same; `None` if the store fails.
+    /// `None` if the store fails.
     async fn look(&self, key: &str) -> Option<Option<Found>> {
         let now = self.now();
-        let (keys, purges) = {
+        let (keys, since) = {
             let mut values = self.values();
             if !values.allows(now) {
                 return None;
             }
-            (values.read(key), values.purges())
+            (values.read(key), values.count())
         };
         let read = self.values_under(&keys).await.ok()?;
         let [text, own] = read.as_slice() else {
@@ -118,7 +127,7 @@ impl Common {
         };
         let peek = |of_tags: Option<&[Value]>| {
             let now = self.now();
-            self.values().peeked(key, text, own, of_tags, purges, now)
+            self.values().peeked(key, text, own, of_tags, since, now)
         };
         let keys = match peek(None) {
             Peeked::Tags(keys) => keys,
@@ -139,12 +148,15 @@ impl Common {
     /// If the store fails.
     pub(super) async fn origin(&self, key: &str, tags: &[String]) -> Result<Origin, Error> {
         let at = self.now();
+        let (keys, since) = {
+            let values = self.values();
+            (values.epoch_keys(key, tags), values.count())
+        };
         let mut epochs = None;
         if self.client().is_some() {
-            let keys = self.values().epoch_keys(key, tags);
             epochs = Some(self.values_under(&keys).await?);
         }
-        Ok(self.values().origin(epochs.as_deref(), tags, at))
+        Ok(self.values().origin(epochs.as_deref(), tags, since, at))
     }
 
     /// The same while a value is made: if the store fails, the epochs are not known.
@@ -152,7 +164,7 @@ impl Common {
         let at = self.now();
         match self.origin(key, &rules.tags).await {
             Ok(origin) => origin,
-            Err(_) => self.values().origin(None, &rules.tags, at),
+            Err(_) => self.values().origin(None, &rules.tags, 0, at),
         }
     }
 

@@ -49,6 +49,8 @@ struct State {
     until: Timestamp,
     /// The tags of what it loads.
     tags: Vec<String>,
+    /// Whether its key was purged or set since the load began.
+    is_outdated: bool,
     outcome: Option<Outcome>,
     waiting: BTreeMap<u64, Waker>,
 }
@@ -122,11 +124,13 @@ impl Flights {
     }
 
     /// Those who come from now on don't wait for what was begun before these tags and keys were
-    /// purged.
+    /// purged, or these keys were set.
     pub(super) fn purge(&self, tags: &[String], keys: &[String]) {
         self.flights().retain(|key, flight| {
-            let has_one = flight.state().tags.iter().any(|tag| tags.contains(tag));
-            !has_one && !keys.contains(key)
+            let mut state = flight.state();
+            let has_one = state.tags.iter().any(|tag| tags.contains(tag));
+            state.is_outdated |= keys.contains(key);
+            !has_one && !state.is_outdated
         });
     }
 
@@ -141,6 +145,12 @@ impl Lead {
         let mut state = self.flight.state();
         state.until = until;
         state.tags = tags;
+        state.is_outdated = false;
+    }
+
+    /// Whether the key was purged or set since the load began.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.flight.state().is_outdated
     }
 
     /// The load is of these tags too.
@@ -177,6 +187,7 @@ impl Flight {
             state: Mutex::new(State {
                 until,
                 tags: Vec::new(),
+                is_outdated: false,
                 outcome: None,
                 waiting: BTreeMap::new(),
             }),

@@ -192,30 +192,31 @@ impl<T: Movable + 'static> Want<T> {
 
     /// Asks the store about the value.
     async fn look(&self) -> Looked<T> {
-        let looked = self.look_once().await;
-        let is_overtaken = looked.lease == Lease::NotDue && looked.known.is_some();
-        if is_overtaken && !looked.is_fresh() {
-            // It went stale meanwhile. Nobody has the lease yet.
-            return self.look_once().await;
+        let looked = self.look_once(false).await;
+        if looked.lease == Lease::NotDue && !looked.is_fresh() {
+            // It went stale meanwhile, was purged, or is none of this type: nobody has the lease.
+            return self.look_once(true).await;
         }
         looked
     }
 
-    async fn look_once(&self) -> Looked<T> {
+    async fn look_once(&self, is_wanted: bool) -> Looked<T> {
         let common = &self.common;
-        let (answer, asked) = common.ask(&self.key, &self.tags()).await;
-        let lease = answer.lease;
-        let found = match answer.is_other && lease.is_granted() {
-            true => common.read(&self.key).await,
-            false => answer.found,
-        };
+        let (mut answer, asked) = common.ask(&self.key, &self.tags(), is_wanted).await;
+        let holds_lease = answer.lease.is_granted() && asked.is_some();
+        if answer.is_other && (holds_lease || answer.lease == Lease::NotDue) {
+            match common.read(&self.key).await {
+                Ok(found) => answer.found = found,
+                Err(unasked) => answer = unasked,
+            }
+        }
         let looked = Looked {
-            lease,
-            known: found.and_then(|found| self.known_of(found)),
+            lease: answer.lease,
+            known: answer.found.and_then(|found| self.known_of(found)),
             beginning: Beginning {
                 origin: answer.origin,
                 asked,
-                holds_lease: lease.is_granted() && asked.is_some(),
+                holds_lease,
             },
         };
         if looked.is_fresh() && looked.beginning.holds_lease {
@@ -274,18 +275,18 @@ impl<T: Movable + 'static> Want<T> {
             // Its process was held up, and others did not wait for it.
             Loaded::Value(value, _) if self.common.now() >= until => return Led::Value(value),
             Loaded::Value(value, origin) => {
-                return self.keep(value, &plan, lead, origin, asked).await;
+                let beginning = Beginning {
+                    origin,
+                    asked,
+                    holds_lease,
+                };
+                return self.keep(value, &plan, lead, beginning).await;
             }
             Loaded::Failed(error) => Led::Failed(error),
             Loaded::Panicked(payload) => Led::Panicked(payload),
             Loaded::Late(work) => Led::Late(work),
         };
-        let release = holds_lease.then(|| self.release());
-        let release = async move {
-            if let Some(release) = release {
-                release.await;
-            }
-        };
+        let release = self.release_of(holds_lease, asked);
         // A ceiling is one for slow loads too.
         let stale = stale.filter(|stale| self.common.now() < stale.until);
         let value = stale
@@ -402,15 +403,13 @@ impl<T: Movable + 'static> Want<T> {
     }
 
     /// Keeps what was loaded, as planned.
-    async fn keep<E>(
-        &self,
-        value: T,
-        plan: &Plan,
-        lead: Lead,
-        origin: Origin,
-        asked: Option<Timestamp>,
-    ) -> Led<T, E> {
+    async fn keep<E>(&self, value: T, plan: &Plan, lead: Lead, beginning: Beginning) -> Led<T, E> {
         let (common, key) = (&self.common, &self.key);
+        let Beginning {
+            origin,
+            asked,
+            holds_lease,
+        } = beginning;
         let content = (self.codec.encode)(&value).map(Arc::new);
         let rules = plan.kept().map(|entry| entry.rules()).transpose();
         let rules = rules.unwrap_or_else(|error| {
@@ -418,19 +417,32 @@ impl<T: Movable + 'static> Want<T> {
             None
         });
         let now = common.now();
-        let write = match (&content, rules) {
+        let work = match (&content, rules) {
+            // Another value was set since this load began, or its key was purged.
+            _ if lead.is_outdated() => self.release_of(holds_lease, asked),
             (Some(content), Some(rules)) => {
                 let content = Arc::clone(content);
-                common.values().keep(key, content, &rules, origin, now)
+                let write = common.values().keep(key, content, &rules, origin, now);
+                self.writing(write)
             }
-            _ => common.values().unstored(key),
+            _ => self.writing(common.values().unstored(key)),
         };
         lead.end(match content {
             Some(content) => Outcome::Value(content, asked),
             None => Outcome::Nothing,
         });
-        self.spawner.later(self.writing(write)).await;
+        self.spawner.later(work).await;
         Led::Value(value)
+    }
+
+    /// The same of a load, whose lease may have passed to others.
+    fn release_of(&self, holds_lease: bool, asked: Option<Timestamp>) -> BoxFuture<'static, ()> {
+        let common = &self.common;
+        let is_held = |asked| common.now() < asked + common.load_timeout;
+        match holds_lease && asked.is_some_and(is_held) {
+            true => self.release(),
+            false => Box::pin(async {}),
+        }
     }
 
     /// The load has failed, or is not needed: others may load at once.

@@ -18,6 +18,8 @@ use crate::error::Error;
 use crate::redis::Value;
 use crate::store::{Ask, EntryQuery, Lease, Link, Stored, Write};
 
+use super::purges::Purges;
+
 /// How long a value in memory is used without asking the store whether it was purged.
 pub(super) const BELIEVED: Duration = Duration::from_secs(1);
 
@@ -33,8 +35,7 @@ pub struct Values {
     link: Link,
     entries: Recent<Held>,
     largest: u64,
-    /// How often something was purged here. What was asked for before the last time is not kept.
-    purges: u64,
+    purges: Purges,
     lease_for: Duration,
     /// Reads base64, where octets are remembered as such.
     read_octets: Option<ReadOctets>,
@@ -47,6 +48,8 @@ struct Held {
     entry: Entry,
     /// When the store last confirmed it.
     checked_at: Timestamp,
+    /// When it was made here, as a number of [`Purges`]; 0: it was read.
+    made: u64,
 }
 
 /// About what an entry takes beside its texts, in bytes.
@@ -79,7 +82,7 @@ pub struct Asking {
     pub ask: Ask,
     key: String,
     tags: Vec<String>,
-    purges: u64,
+    since: u64,
 }
 
 /// What the store says about a value.
@@ -87,7 +90,8 @@ pub struct Asking {
 pub struct Answer {
     /// What may be used of it.
     pub found: Option<Found>,
-    /// Who is to load it.
+    /// Who is to load it. [`Lease::NotDue`]: the store takes it for fresh; if what was found is
+    /// not, it has to be asked once more, for the lease.
     pub lease: Lease,
     /// Whether there is one that may have other tags than those that were asked for: then it can be
     /// [read](Values::read).
@@ -103,7 +107,8 @@ pub struct Origin {
     /// not tell them, or if one has changed since: then the value is not written there.
     epochs: Option<String>,
     tags: Vec<String>,
-    purges: u64,
+    /// How much had happened here.
+    since: u64,
     /// When the store was asked for the epochs.
     at: Timestamp,
 }
@@ -186,7 +191,7 @@ impl Values {
             },
             entries: Recent::weighing(items.clamp(1, MOST_ITEMS), capacity),
             largest: capacity / LARGEST_SHARE,
-            purges: 0,
+            purges: Purges::default(),
             lease_for,
             read_octets: None,
         }
@@ -220,13 +225,14 @@ impl Values {
         found
     }
 
-    /// Asks the store about a value and, if `loads`, who is to load it. `None` if the store must
-    /// not be asked now. The reply goes to [`answered`](Self::answered).
+    /// Asks the store about a value, and who is to load it: if `is_wanted`, even one that is fresh,
+    /// because it is of no use here. `None` if the store must not be asked now. The reply goes to
+    /// [`answered`](Self::answered).
     pub fn ask(
         &mut self,
         key: &str,
         tags: &[String],
-        loads: bool,
+        is_wanted: bool,
         local_now: Timestamp,
     ) -> Option<Asking> {
         let now = self.link.now(local_now);
@@ -240,8 +246,8 @@ impl Values {
             entry: self.key("v", &digest),
             lease: self.key("f", &digest),
             epochs: epoch_keys(&self.prefix, &digest, &tags),
-            lease_for: loads.then_some(self.lease_for),
-            early: Duration::ZERO,
+            lease_for: Some(self.lease_for),
+            early: if is_wanted { FOREVER } else { Duration::ZERO },
             known: held.and_then(Entry::head),
         };
         let mut ask = self.link.call(now);
@@ -250,7 +256,7 @@ impl Values {
             ask,
             key: key.to_owned(),
             tags,
-            purges: self.purges,
+            since: self.purges.count(),
         })
     }
 
@@ -271,13 +277,14 @@ impl Values {
         let mut is_other = told.entry == Stored::Void;
         let found = match told.entry {
             Stored::Same => {
-                self.entries.change(key, |held| held.checked_at = asked_at);
+                self.entries.change(key, |held| {
+                    if held.made <= asking.since {
+                        held.checked_at = asked_at;
+                    }
+                });
                 self.remembered(key, now)
             }
-            Stored::Nothing | Stored::Void => {
-                self.entries.remove(key);
-                None
-            }
+            Stored::Nothing | Stored::Void => self.take(key, None, asking.since, asked_at, now),
             Stored::Entry(text) => {
                 let entry = std::str::from_utf8(&text).ok();
                 let entry = entry.and_then(|text| self.decode(text, key));
@@ -287,22 +294,17 @@ impl Values {
                     !is_other
                 });
                 // What is too large for the memory can be used all the same.
-                self.take(key, entry, asking.purges, asked_at, now)
+                self.take(key, entry, asking.since, asked_at, now)
             }
-        };
-        let lease = match told.lease {
-            // The text in the store is fresh for the script, but it is none.
-            Lease::NotDue if found.is_none() => Lease::Granted,
-            lease => lease,
         };
         Answer {
             found,
-            lease,
+            lease: told.lease,
             is_other,
             origin: Origin {
                 epochs: Some(told.epochs),
                 tags: asking.tags.clone(),
-                purges: asking.purges,
+                since: asking.since,
                 at: asked_at,
             },
         }
@@ -315,22 +317,24 @@ impl Values {
             found: self.remembered(key, now),
             lease: Lease::Granted,
             is_other: false,
-            origin: self.origin(None, &[], local_now),
+            origin: self.origin(None, &[], self.purges.count(), local_now),
         }
     }
 
     /// What a value with these tags is kept with that is about to be made. `epochs`: the values of
-    /// its [`epoch_keys`](Self::epoch_keys), if they are known.
+    /// its [`epoch_keys`](Self::epoch_keys), if they are known; `since` and the time are from
+    /// before they were read.
     pub fn origin(
         &self,
         epochs: Option<&[Value]>,
         tags: &[String],
+        since: u64,
         local_now: Timestamp,
     ) -> Origin {
         Origin {
             epochs: epochs.map(joined),
             tags: tags.to_vec(),
-            purges: self.purges,
+            since,
             at: self.link.now(local_now),
         }
     }
@@ -351,6 +355,9 @@ impl Values {
         origin: Origin,
         local_now: Timestamp,
     ) -> Option<Write> {
+        if self.purges.hit_made(key, &rules.tags, origin.since) {
+            return self.release(key);
+        }
         let now = self.link.now(local_now);
         let epochs = origin.epochs_of(&rules.tags);
         let entry = Entry::new(content, rules, epochs, now);
@@ -364,10 +371,9 @@ impl Values {
             .min(millis(LONGEST_STORED))
             .max(millis(self.lease_for));
         let text = self.link.is_up().then(|| entry.encode(key)).flatten();
-        if origin.purges == self.purges {
-            // It may have been purged elsewhere while it was made.
-            self.hold(key, entry, origin.at.min(now));
-        }
+        // It may have been purged elsewhere while it was made.
+        let (checked_at, made) = (origin.at.min(now), self.purges.next());
+        self.hold(key, entry, checked_at, made);
         match text {
             None => self.release(key),
             Some(text) if text.len() > LONGEST_TEXT => self.mark(key),
@@ -399,10 +405,10 @@ impl Values {
         })
     }
 
-    /// How often something was purged here: [`peeked`](Self::peeked) takes the number from before
-    /// the read.
-    pub const fn purges(&self) -> u64 {
-        self.purges
+    /// How much has happened here: [`peeked`](Self::peeked) and [`origin`](Self::origin) take the
+    /// number from before the read.
+    pub const fn count(&self) -> u64 {
+        self.purges.count()
     }
 
     /// The keys to read a value by, whatever its tags, with `MGET`: the value and its own epoch.
@@ -422,57 +428,65 @@ impl Values {
         text: &Value,
         own: &Value,
         of_tags: Option<&[Value]>,
-        purges: u64,
+        since: u64,
         local_now: Timestamp,
     ) -> Peeked {
         let now = self.link.now(local_now);
-        let Some(entry) = text.as_str().and_then(|text| self.decode(text, key)) else {
-            self.entries.remove(key);
-            return Peeked::Nothing;
-        };
-        let of_tags = match of_tags {
-            Some(values) => values,
-            None if entry.tags.is_empty() => &[],
-            None => {
-                let keys = epoch_keys(&self.prefix, &digest(key), &entry.tags);
-                return Peeked::Tags(keys.into_iter().skip(1).collect());
+        let mut entry = text.as_str().and_then(|text| self.decode(text, key));
+        if let Some(Entry { tags, epochs, .. }) = &entry {
+            let of_tags = match of_tags {
+                Some(values) => values,
+                None if tags.is_empty() => &[],
+                None => {
+                    let keys = epoch_keys(&self.prefix, &digest(key), tags);
+                    return Peeked::Tags(keys.into_iter().skip(1).collect());
+                }
+            };
+            let all: Vec<_> = std::iter::once(own).chain(of_tags).cloned().collect();
+            if *epochs != Some(joined(&all)) {
+                entry = None;
             }
-        };
-        let all: Vec<_> = std::iter::once(own).chain(of_tags).cloned().collect();
-        let epochs = Some(joined(&all));
-        let entry = Some(entry).filter(|entry| entry.epochs == epochs);
-        let found = self.take(key, entry, purges, now, now);
+        }
+        let found = self.take(key, entry, since, now, now);
         found.map_or(Peeked::Nothing, Peeked::Found)
     }
 
-    /// Takes what the store has. `purges`: how often something had been purged when it was asked.
+    /// Takes what the store has. `since`: how much had happened when it was asked.
     fn take(
         &mut self,
         key: &str,
         entry: Option<Entry>,
-        purges: u64,
+        since: u64,
         asked_at: Timestamp,
         now: Timestamp,
     ) -> Option<Found> {
-        let Some(entry) = entry.filter(|_| purges == self.purges) else {
+        let held = self.entries.get(key);
+        if held.is_some_and(|held| held.made > since) {
+            // It was set since then.
+            return self.remembered(key, now);
+        }
+        let is_valid = |entry: &Entry| !self.purges.hit_read(key, &entry.tags, since);
+        let Some(entry) = entry.filter(is_valid) else {
             self.entries.remove(key);
             return None;
         };
-        self.hold(key, entry.clone(), asked_at);
+        self.hold(key, entry.clone(), asked_at, 0);
         found(entry, now)
     }
 
     /// Makes all values with these tags and keys void, here at once and elsewhere by the returned
-    /// commands.
-    pub fn purge(&mut self, tags: &[String], keys: &[String]) -> Vec<Write> {
-        self.purges += 1;
+    /// commands. [`purged`](Self::purged) takes the number that comes with them once they have been
+    /// carried out, or have failed.
+    pub fn purge(&mut self, tags: &[String], keys: &[String]) -> (u64, Vec<Write>) {
+        let number = self.purges.begin(tags, keys);
         for key in keys {
             self.entries.remove(key);
         }
         let has_one = |held: &Held| held.entry.tags.iter().any(|tag| tags.contains(tag));
         self.entries.retain(|held| !has_one(held));
         if !self.link.exists() {
-            return Vec::new();
+            self.purges.end(number);
+            return (number, Vec::new());
         }
         let value = epoch(self.link.random());
         let digests: Vec<_> = keys.iter().map(|key| digest(key)).collect();
@@ -496,7 +510,12 @@ impl Values {
             let keys = keys.collect();
             writes.push(Write::Delete { keys });
         }
-        writes
+        (number, writes)
+    }
+
+    /// A purge is over. What the store was asked for before that may be from before the purge.
+    pub fn purged(&mut self, number: u64) {
+        self.purges.end(number);
     }
 
     /// Takes the outcome of a call other than one of the script.
@@ -520,7 +539,7 @@ impl Values {
         Some(entry)
     }
 
-    fn hold(&mut self, key: &str, mut entry: Entry, checked_at: Timestamp) {
+    fn hold(&mut self, key: &str, mut entry: Entry, checked_at: Timestamp, made: u64) {
         let content = &entry.content;
         if let Some(octets) = content.octets.clone().filter(|_| !content.text.is_empty()) {
             entry.content = written(octets);
@@ -528,7 +547,11 @@ impl Values {
         let bytes = key.len() + entry.size() + OVERHEAD;
         match u32::try_from(bytes) {
             Ok(weight) if u64::from(weight) <= self.largest => {
-                let held = Held { entry, checked_at };
+                let held = Held {
+                    entry,
+                    checked_at,
+                    made,
+                };
                 self.entries.insert_weighing(key.to_owned(), held, weight);
             }
             _ => self.entries.remove(key),
@@ -587,6 +610,9 @@ fn found(entry: Entry, now: Timestamp) -> Option<Found> {
 /// The longest text that is stored, in bytes. A store takes no request of any length, and a reply
 /// of more than 8 MiB is not read.
 const LONGEST_TEXT: usize = 4 << 20;
+
+/// Longer than any value is fresh.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// The longest time for which a value is stored.
 const LONGEST_STORED: Duration = crate::engine::http_cache::LONGEST_STORED;

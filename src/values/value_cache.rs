@@ -199,7 +199,7 @@ impl ValueCache {
         let common = &self.common;
         let mut found = common.recall(key);
         if found.is_none() && common.client().is_some() {
-            found = common.read(key).await;
+            found = common.read(key).await.unwrap_or_else(|memory| memory.found);
         }
         let found = found?;
         Some(Cached {
@@ -242,6 +242,7 @@ impl ValueCache {
         let origin = common.origin(key, &rules.tags).await?;
         let now = common.now();
         let write = common.values().keep(key, content, &rules, origin, now);
+        common.flights.purge(&[], &[key.to_owned()]);
         common.write(write).await
     }
 
@@ -283,9 +284,22 @@ impl ValueCache {
 
     async fn purge(&self, tags: &[String], keys: &[String]) -> Result<(), Error> {
         let common = &self.common;
-        let writes = common.values().purge(tags, keys);
+        let (number, writes) = common.values().purge(tags, keys);
         common.flights.purge(tags, keys);
+        let _purging = Purging { common, number };
         common.write(writes).await
+    }
+}
+
+/// A purge under way. It is over when this is dropped, even if nobody waits for it any more.
+struct Purging<'a> {
+    common: &'a Common,
+    number: u64,
+}
+
+impl Drop for Purging<'_> {
+    fn drop(&mut self) {
+        self.common.values().purged(self.number);
     }
 }
 
