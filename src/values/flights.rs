@@ -27,9 +27,9 @@ pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest such wait.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
-/// All of them, by their keys.
+/// All of them, by their keys. Only the last one of a key is waited for.
 #[derive(Default)]
-pub(super) struct Flights(Mutex<HashMap<String, Arc<Flight>>>);
+pub(super) struct Flights(Mutex<HashMap<String, Vec<Arc<Flight>>>>);
 
 /// One load, and what comes before it.
 pub(super) struct Flight {
@@ -49,6 +49,8 @@ struct State {
     until: Timestamp,
     /// The tags of what it loads.
     tags: Vec<String>,
+    /// Whether something was purged that it may bring: nobody joins it.
+    is_purged: bool,
     /// Whether its key was purged or set since the load began.
     is_outdated: bool,
     outcome: Option<Outcome>,
@@ -86,8 +88,8 @@ impl Flights {
         until: Timestamp,
     ) -> Result<Lead, Arc<Flight>> {
         let mut flights = self.flights();
-        match flights.get(key) {
-            Some(flight) if !is_alone && now < flight.state().until => Err(Arc::clone(flight)),
+        match flights.get(key).and_then(|flights| flights.last()) {
+            Some(flight) if !is_alone && flight.is_open(now) => Err(Arc::clone(flight)),
             _ => Ok(self.start_in(&mut flights, key, until)),
         }
     }
@@ -103,12 +105,13 @@ impl Flights {
     )]
     fn start_in(
         self: &Arc<Self>,
-        flights: &mut HashMap<String, Arc<Flight>>,
+        flights: &mut HashMap<String, Vec<Arc<Flight>>>,
         key: &str,
         until: Timestamp,
     ) -> Lead {
         let flight = Arc::new(Flight::until(until));
-        flights.insert(key.to_owned(), Arc::clone(&flight));
+        let of_key = flights.entry(key.to_owned()).or_default();
+        of_key.push(Arc::clone(&flight));
         Lead {
             flights: Arc::clone(self),
             key: key.to_owned(),
@@ -119,22 +122,25 @@ impl Flights {
     /// Whether somebody sees to a key.
     pub(super) fn has(&self, key: &str, now: Timestamp) -> bool {
         let flights = self.flights();
-        let flight = flights.get(key);
-        flight.is_some_and(|flight| now < flight.state().until)
+        let flight = flights.get(key).and_then(|flights| flights.last());
+        flight.is_some_and(|flight| flight.is_open(now))
     }
 
     /// Those who come from now on don't wait for what was begun before these tags and keys were
     /// purged, or these keys were set.
     pub(super) fn purge(&self, tags: &[String], keys: &[String]) {
-        self.flights().retain(|key, flight| {
-            let mut state = flight.state();
-            let has_one = state.tags.iter().any(|tag| tags.contains(tag));
-            state.is_outdated |= keys.contains(key);
-            !has_one && !state.is_outdated
-        });
+        for (key, flights) in self.flights().iter() {
+            let is_named = keys.contains(key);
+            for flight in flights {
+                let mut state = flight.state();
+                let has_one = state.tags.iter().any(|tag| tags.contains(tag));
+                state.is_outdated |= is_named;
+                state.is_purged |= is_named || has_one;
+            }
+        }
     }
 
-    fn flights(&self) -> MutexGuard<'_, HashMap<String, Arc<Flight>>> {
+    fn flights(&self) -> MutexGuard<'_, HashMap<String, Vec<Arc<Flight>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -174,8 +180,11 @@ impl Drop for Lead {
     fn drop(&mut self) {
         self.flight.end(Outcome::Lost);
         let mut flights = self.flights.flights();
-        let is_this = |flight: &Arc<Flight>| Arc::ptr_eq(flight, &self.flight);
-        if flights.get(&self.key).is_some_and(is_this) {
+        let Some(of_key) = flights.get_mut(&self.key) else {
+            return;
+        };
+        of_key.retain(|flight| !Arc::ptr_eq(flight, &self.flight));
+        if of_key.is_empty() {
             flights.remove(&self.key);
         }
     }
@@ -187,12 +196,19 @@ impl Flight {
             state: Mutex::new(State {
                 until,
                 tags: Vec::new(),
+                is_purged: false,
                 is_outdated: false,
                 outcome: None,
                 waiting: BTreeMap::new(),
             }),
             error: Mutex::new(None),
         }
+    }
+
+    /// Whether it can be joined.
+    fn is_open(&self, now: Timestamp) -> bool {
+        let state = self.state();
+        now < state.until && !state.is_purged
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -130,7 +130,8 @@ impl<T: Movable + 'static> Want<T> {
             let waits = lease == Lease::HeldElsewhere && common.now() + pause < end;
             match known {
                 Some(known) if known.is_fresh() || waits && known.is_usable() => {
-                    lead.end(Outcome::Value(known.stale.content, beginning.asked));
+                    let is_fresh = known.is_fresh();
+                    self.serve(lead, known.stale, &beginning, is_fresh).await;
                     return Led::Value(known.value);
                 }
                 _ if waits => {}
@@ -171,7 +172,7 @@ impl<T: Movable + 'static> Want<T> {
             let is_another = lease == Lease::HeldElsewhere;
             match known {
                 Some(known) if known.is_fresh() => {
-                    return lead.end(Outcome::Value(known.stale.content, beginning.asked));
+                    return self.serve(lead, known.stale, &beginning, true).await;
                 }
                 Some(known) if is_another && known.is_usable() => {
                     // Nobody needs to know at once.
@@ -210,7 +211,7 @@ impl<T: Movable + 'static> Want<T> {
                 Err(unasked) => answer = unasked,
             }
         }
-        let looked = Looked {
+        Looked {
             lease: answer.lease,
             known: answer.found.and_then(|found| self.known_of(found)),
             beginning: Beginning {
@@ -218,11 +219,15 @@ impl<T: Movable + 'static> Want<T> {
                 asked,
                 holds_lease,
             },
-        };
-        if looked.is_fresh() && looked.beginning.holds_lease {
+        }
+    }
+
+    /// The value was found, and need not be loaded.
+    async fn serve(&self, lead: Lead, stale: Stale, beginning: &Beginning, is_fresh: bool) {
+        lead.end(Outcome::Value(stale.content, beginning.asked));
+        if is_fresh && beginning.holds_lease {
             self.spawner.later(self.release()).await;
         }
-        looked
     }
 
     /// The tags that the value is to have, as far as they are known.
@@ -259,16 +264,16 @@ impl<T: Movable + 'static> Want<T> {
             asked,
             holds_lease,
         } = beginning;
+        // Who comes after a purge waits neither for what is loaded nor for what is stale.
+        let stale_tags = stale.as_ref().map_or(&[][..], |stale| &stale.tags);
+        let tags = [&self.tags(), stale_tags].concat();
+        lead.restart(tags, self.common.deadline());
         let origin = self.completed(origin).await;
         let Loader { load, copy } = loader;
         let content = stale.as_ref().map(|stale| Arc::clone(&stale.content));
         let plan = Arc::new(Plan::new(self.entry.clone()));
         let loading = Loading::new(Arc::clone(&plan), content, self.codec, is_background);
         let work = Caught(Box::pin(async move { load(loading).await }));
-        // Who comes after a purge waits neither for what is loaded nor for what is stale.
-        let stale_tags = stale.as_ref().map_or(&[][..], |stale| &stale.tags);
-        let tags = [&self.tags(), stale_tags].concat();
-        lead.restart(tags, self.common.deadline());
         let until = self.common.now() + self.common.load_timeout;
         let loaded = self.load(work, &plan, &lead, origin).await;
         let led = match loaded {

@@ -485,7 +485,6 @@ impl Values {
         let has_one = |held: &Held| held.entry.tags.iter().any(|tag| tags.contains(tag));
         self.entries.retain(|held| !has_one(held));
         if !self.link.exists() {
-            self.purges.end(number);
             return (number, Vec::new());
         }
         let value = epoch(self.link.random());

@@ -57,34 +57,35 @@ pub fn forget_origin(origin: u32) {
 ///   whose result is that of [`answered`].
 /// - 2: the same without the store: memory decides, and the caller loads.
 /// - 3: the first text are the keys whose values are the epochs of a value with these tags, in
-///   lines.
+///   lines. The result goes to [`origin`] with them.
 /// - 4: the first text are the keys by which the value is read whatever its tags, in lines. The
-///   result goes to [`peeked`]; negative: the store must not be asked now.
+///   result goes to [`peeked`] with them; negative: the store must not be asked now.
 /// - 5: a load has failed. 6: a load brought nothing that is kept. What is to be written is in
 ///   [`next_write`].
 /// - 7: in place of a key, the outcome of a call that was not a question, as `lines.rs` reads it.
+/// - 8: as 1, for who is to load it even if it is fresh.
 #[wasm_bindgen]
 pub fn value(cache: u32, verb: u32, now: f64) -> f64 {
     let (key, tags, now) = (&given(), &given(), instant(now));
     let result = CACHES.with(|caches| {
         caches.with(cache, |values| match verb {
-            0 => f64::from(tell(values.recall(key, now))),
-            1 => values
-                .ask(key, &texts(tags), true, now)
+            0 => f64::from(tell(values.recall(key, now), false)),
+            1 | 8 => values
+                .ask(key, &texts(tags), verb == 8, now)
                 .map_or(0.0, |asking| {
                     (2 * CALLS.with(|calls| calls.put((cache, asking))) + 1).into()
                 }),
             2 => told(values.unasked(key, now)),
             3 => {
                 put_texts([values.epoch_keys(key, &texts(tags)).join("\n")]);
-                0.0
+                number(values.count())
             }
             4 => {
                 if !values.allows(now) {
                     return -1.0;
                 }
                 put_texts([values.read(key).join("\n")]);
-                number(values.purges())
+                number(values.count())
             }
             7 => {
                 values.heard(lines::reply(key).err().as_ref(), now);
@@ -107,15 +108,16 @@ pub fn value(cache: u32, verb: u32, now: f64) -> f64 {
 /// What may be done with the value that was found: 1: it is fresh, 2: it is to be loaded anew, 3:
 /// it is only for failures. 0: none was found. The first text is the value. The numbers: whether it
 /// is octets in base64 (1 or 0), its age, and for how long it may be used if it cannot be loaded,
-/// in milliseconds.
-fn tell(found: Option<Found>) -> u8 {
+/// in milliseconds. If `has_tags`, the other texts are its tags.
+fn tell(found: Option<Found>, has_tags: bool) -> u8 {
     let Some(Found { entry, age, usable }) = found else {
         put_texts([]);
         return 0;
     };
     let left = entry.keep_until.since(entry.stamp + age);
     let (text, is_octets) = (&entry.content.text, entry.content.is_octets);
-    put_texts([text.clone()]);
+    let tags = entry.tags.iter().filter(|_| has_tags).cloned();
+    put_texts(std::iter::once(text.clone()).chain(tags));
     put_numbers(&[
         u8::from(is_octets).into(),
         number(millis(age)),
@@ -146,7 +148,7 @@ fn told(answer: Answer) -> f64 {
         Lease::Uncacheable => 3,
     };
     let origin = ORIGINS.with(|origins| origins.put(origin));
-    f64::from(origin) * 32.0 + f64::from(tell(found) + 4 * lease + 16 * u8::from(is_other))
+    f64::from(origin) * 32.0 + f64::from(tell(found, true) + 4 * lease + 16 * u8::from(is_other))
 }
 
 /// What a call asks.
@@ -168,15 +170,15 @@ pub fn answered(call: u32, reply: Result<Value, Error>, now: f64) -> f64 {
 }
 
 /// What is known of a value that is about to be made. Texts: its tags, and the reply to a read of
-/// its epoch keys that was sent at `asked`. `number`: what is known of it already, if other tags
-/// were named while it was made; else 0.
+/// its epoch keys that was sent at `asked`, when [`value`] said `since`. `number`: what is known of
+/// it already, if other tags were named since; else 0.
 #[wasm_bindgen]
-pub fn origin(cache: u32, number: u32, asked: f64) -> u32 {
+pub fn origin(cache: u32, number: u32, since: f64, asked: f64) -> u32 {
     let tags = texts(&given());
     let epochs = lines::reply(&given()).ok().and_then(Value::into_array);
     let made = CACHES.with(|caches| {
         caches.with(cache, |values| {
-            values.origin(epochs.as_deref(), &tags, instant(asked))
+            values.origin(epochs.as_deref(), &tags, whole(since), instant(asked))
         })
     });
     let made = made.unwrap_or_default();
@@ -189,12 +191,14 @@ pub fn origin(cache: u32, number: u32, asked: f64) -> u32 {
     })
 }
 
-/// Whether the epochs of the tags in the text were known when a load began.
+/// Whether the epochs of the tags in the text are to be asked for: those of others are known.
 #[wasm_bindgen]
-pub fn origin_is_for(origin: u32) -> bool {
+pub fn origin_lacks(origin: u32) -> bool {
     let tags = texts(&given());
-    let is_for = ORIGINS.with(|origins| origins.with(origin, |origin| origin.is_for(&tags)));
-    is_for.unwrap_or_default()
+    let lacks = |origin: &mut Origin| origin.is_told() && !origin.is_for(&tags);
+    ORIGINS
+        .with(|origins| origins.with(origin, lacks))
+        .unwrap_or_default()
 }
 
 /// Keeps a value that was made now. Texts: the key, the value (JSON, or octets in base64), and its
@@ -232,12 +236,20 @@ pub fn keep(
 }
 
 /// Purges what has these tags or keys, which are the texts. What is to be written is in
-/// [`next_write`].
+/// [`next_write`]. The result goes to [`purged`].
 #[wasm_bindgen]
-pub fn purge(cache: u32) {
+pub fn purge(cache: u32) -> f64 {
     let (tags, keys) = (texts(&given()), texts(&given()));
-    let writes = CACHES.with(|caches| caches.with(cache, |values| values.purge(&tags, &keys)));
-    WRITES.set(writes.unwrap_or_default());
+    let purge = CACHES.with(|caches| caches.with(cache, |values| values.purge(&tags, &keys)));
+    let (begun, writes) = purge.unwrap_or_default();
+    WRITES.set(writes);
+    number(begun)
+}
+
+/// A purge is over: what it has left to be written was written, or could not be.
+#[wasm_bindgen]
+pub fn purged(cache: u32, begun: f64) {
+    CACHES.with(|caches| caches.with(cache, |values| values.purged(whole(begun))));
 }
 
 /// The next command to run: its time to live in milliseconds, and the texts are a key and a value
@@ -259,11 +271,11 @@ pub fn next_write() -> f64 {
     }
 }
 
-/// Takes what was read; `purges` is what [`value`] has said. Texts: the key, the reply to a read of
+/// Takes what was read; `since` is what [`value`] has said. Texts: the key, the reply to a read of
 /// the value and its epoch, and, if its tags are known, of their epochs. What may be done with the
 /// value, as [`tell`] gives it; -1: the first text are the keys of those epochs, in lines.
 #[wasm_bindgen]
-pub fn peeked(cache: u32, purges: f64, now: f64) -> f64 {
+pub fn peeked(cache: u32, since: f64, now: f64) -> f64 {
     let (key, reply, of_tags) = (given(), given(), given());
     let array = |text: &str| lines::reply(text).ok().and_then(Value::into_array);
     let read = array(&reply).unwrap_or_default();
@@ -272,7 +284,7 @@ pub fn peeked(cache: u32, purges: f64, now: f64) -> f64 {
         [text, own] => CACHES.with(|caches| {
             caches.with(cache, |values| {
                 let of_tags = of_tags.as_deref();
-                values.peeked(&key, text, own, of_tags, whole(purges), instant(now))
+                values.peeked(&key, text, own, of_tags, whole(since), instant(now))
             })
         }),
         _ => None,
@@ -282,7 +294,7 @@ pub fn peeked(cache: u32, purges: f64, now: f64) -> f64 {
             put_texts([keys.join("\n")]);
             -1.0
         }
-        Some(Peeked::Found(found)) => tell(Some(found)).into(),
-        Some(Peeked::Nothing) | None => tell(None).into(),
+        Some(Peeked::Found(found)) => tell(Some(found), true).into(),
+        Some(Peeked::Nothing) | None => tell(None, true).into(),
     }
 }

@@ -1,0 +1,51 @@
+/** Reads what callers of the value cache say about a value. */
+import { misuse } from "./errors.js";
+import { duration, wellFormed } from "./settings.js";
+
+/** @import { EntryOptions } from "@omnitrade/edge" */
+
+const MOST_TAGS = 8;
+const LONGEST = 30 * 86_400_000;
+
+/**
+ * @typedef {{ ttl: number, swr: number, sie: number, tags: string[] }} Rules in milliseconds;
+ *   `sie` -1: none
+ */
+
+/** @param {unknown} key */
+export function keyOf(key) {
+  if (typeof key !== "string" || !wellFormed(key)) throw misuse("key", "a well-formed text");
+}
+
+/**
+ * @param {EntryOptions} options
+ * @returns {Rules}
+ */
+export function rulesOf(options) {
+  if (options === null || typeof options !== "object") throw misuse("options", "an object with ttl");
+  const { staleWhileRevalidate: swr = 0, staleIfError: sie, tags = [] } = options;
+  return {
+    ttl: Math.min(duration(options.ttl, "ttl", 0), LONGEST),
+    swr: Math.min(duration(swr, "staleWhileRevalidate", 0), LONGEST),
+    sie: sie === undefined ? -1 : Math.min(duration(sie, "staleIfError", 0), LONGEST),
+    tags: tagsOf(tags, MOST_TAGS),
+  };
+}
+
+/**
+ * @param {Rules} rules
+ * @returns {EntryOptions}
+ */
+export function optionsOf({ ttl, swr, sie, tags }) {
+  return { ttl, staleWhileRevalidate: swr, staleIfError: sie < 0 ? undefined : sie, tags };
+}
+
+/**
+ * @param {readonly string[]} tags
+ * @param {number} most
+ */
+export function tagsOf(tags, most) {
+  const fits = Array.isArray(tags) && tags.length <= most && tags.every((tag) => typeof tag === "string" && tag);
+  if (!fits) throw misuse("tags", `${most === MOST_TAGS ? `at most ${MOST_TAGS} ` : ""}texts that are not empty`);
+  return [...tags];
+}
