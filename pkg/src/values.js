@@ -1,0 +1,283 @@
+/** The values of one cache: asks the module, and makes the calls of the store that it wants. */
+import { fromBase64, toBase64 } from "./base64.js";
+import { CACHE, engine, holds, lined, numbers, ORIGIN, put, seed, text } from "./engine.js";
+import { storeError } from "./errors.js";
+import { quietly } from "./settings.js";
+import { bounded, ScriptCaller } from "./store.js";
+
+/**
+ * @import { EdgeError, RedisValue, Store } from "@omnitrade/edge"
+ * @import { Content } from "./content.js"
+ * @import { Rules } from "./entry-options.js"
+ * @import { Flight } from "./flights.js"
+ */
+
+/** The verbs of `value`: see `wasm/src/sdk/values.rs`. */
+const [RECALL, ASK, UNASKED, EPOCH_KEYS, READ_KEYS, FAILED, UNSTORED, HEARD, WANT] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
+
+/** What may be done with a value, as the module tells it. */
+export const FRESH = 1;
+export const WHILE_REVALIDATED = 2;
+
+/** Who is to load a value, as the module tells it. */
+export const [NOBODY, THIS, ANOTHER] = [0, 1, 2];
+
+/**
+ * A value that was found, its tags, and until when it may be used if it cannot be loaded.
+ * @typedef {{ content: Content, age: number, until: number, tags: string[] }} Found
+ */
+
+/**
+ * What was told about a value. `origin`: what is known before a load, by its number; 0: nothing was
+ * asked. `isTold`: whether the store has answered.
+ * @typedef {object} Told
+ * @property {number} usable
+ * @property {number} loader
+ * @property {boolean} isOther
+ * @property {number} origin
+ * @property {Found | undefined} found
+ * @property {boolean} isTold
+ */
+
+export class Values {
+  #cache;
+  #script;
+  #timeout;
+  #onError;
+  #later;
+
+  /**
+   * @param {object} options
+   * @param {string} options.prefix
+   * @param {number} options.size in bytes
+   * @param {Store | undefined} options.store
+   * @param {number} options.timeout
+   * @param {number} options.loadTimeout
+   * @param {() => number} options.now
+   * @param {((error: EdgeError) => void) | undefined} options.onError
+   * @param {(work: Promise<unknown>) => void} options.later takes work that nobody waits for
+   */
+  constructor({ prefix, size, store, timeout, loadTimeout, now, onError, later }) {
+    this.#script = new ScriptCaller(store, timeout, false);
+    this.#timeout = timeout;
+    this.#onError = onError;
+    this.#later = later;
+    this.now = now;
+    this.hasStore = store !== undefined;
+    this.#cache = holds(this, CACHE, put(prefix).cache_new(size, store ? timeout : 0, loadTimeout, seed()));
+  }
+
+  /** What memory allows to be done with a value. @param {string} key */
+  recall(key) {
+    return this.#value(RECALL, key);
+  }
+
+  /** The value that was found last. Take it at once. @returns {Found} */
+  found() {
+    const found = text() ?? "";
+    const at = engine().results() / 8;
+    const [isOctets, age, left] = numbers().subarray(at, at + 3);
+    const content = isOctets === 1 ? { bytes: fromBase64(found) } : { json: found };
+    return { content, age, until: this.now() + left, tags: [] };
+  }
+
+  /**
+   * Asks the store about a value, and who is to load it.
+   * @param {string} key
+   * @param {string[]} tags
+   * @param {boolean} isWanted whether it is to be loaded even if it is fresh
+   * @param {Flight} flight
+   * @returns {Promise<Told>}
+   */
+  async ask(key, tags, isWanted, flight) {
+    const call = this.#value(isWanted ? WANT : ASK, key, tags);
+    if (call === 0) return this.#told(this.#value(UNASKED, key), false, flight);
+    engine().call(call);
+    const [reply, error] = await this.#script.run(text());
+    if (error) this.#failed(error);
+    return this.#told(put(reply).answer(call, this.now()), error === undefined, flight);
+  }
+
+  /**
+   * Reads a value whatever its tags. While the store fails, memory decides.
+   * @param {string} key
+   * @param {Flight} [flight]
+   * @returns {Promise<Told>}
+   */
+  async read(key, flight) {
+    const since = this.#value(READ_KEYS, key);
+    const peeked = (/** @type {string} */ read, /** @type {string} */ epochs) =>
+      put(key, read, epochs).peeked(this.#cache, since, this.now());
+    try {
+      if (since >= 0) {
+        const read = await this.#under(text());
+        let said = peeked(read, "");
+        if (said < 0) said = peeked(read, await this.#under(text()));
+        return this.#told(said, true, flight);
+      }
+    } catch {
+      // It was told.
+    }
+    return this.#told(this.#value(UNASKED, key), false, flight);
+  }
+
+  /**
+   * What the module says about a value. Read at once: the next answer overwrites this one.
+   * @param {number} said
+   * @param {boolean} isTold
+   * @param {Flight} [flight]
+   * @returns {Told}
+   */
+  #told(said, isTold, flight) {
+    const usable = said % 4;
+    const found = usable === 0 ? undefined : this.found();
+    if (found) for (let tag = text(); tag !== undefined; tag = text()) found.tags.push(tag);
+    // A purge may come before anybody has read this.
+    if (flight) flight.tags = found?.tags ?? [];
+    const [loader, isOther] = [Math.floor(said / 4) % 4, Math.floor(said / 16) % 2 === 1];
+    return { usable, loader, isOther, origin: Math.floor(said / 32), found, isTold };
+  }
+
+  /**
+   * Learns the epochs of a key and some tags. The result adds them to what is known before a load,
+   * by its number, and returns that; 0: to nothing.
+   * @param {string} key
+   * @param {string[]} tags
+   */
+  async epochs(key, tags) {
+    const [asked, since] = [this.now(), this.#value(EPOCH_KEYS, key, tags)];
+    const epochs = this.hasStore ? await this.#under(text()) : "";
+    return this.#learnt(tags, epochs, since, asked);
+  }
+
+  /**
+   * The same while a value is made: if the store fails, the epochs are not known.
+   * @param {string} key
+   * @param {string[]} tags
+   */
+  lateEpochs(key, tags) {
+    return this.epochs(key, tags).catch(() => this.#learnt(tags, "", 0, 0));
+  }
+
+  /**
+   * @param {string[]} tags
+   * @param {string} epochs
+   * @param {number} since
+   * @param {number} asked
+   */
+  #learnt(tags, epochs, since, asked) {
+    return (/** @type {number} */ origin) => put(lined(tags), epochs).origin(this.#cache, origin, since, asked);
+  }
+
+  /**
+   * Whether the epochs of these tags are not known, though those of others are.
+   * @param {number} origin
+   * @param {string[]} tags
+   */
+  lacks(origin, tags) {
+    return Boolean(put(lined(tags)).origin_lacks(origin));
+  }
+
+  /** What was known before a load is not needed any more. @param {number} origin */
+  giveBack(origin) {
+    engine().give_back(ORIGIN, origin);
+  }
+
+  /**
+   * Keeps a value that was made now; what is to be written is left for `write`.
+   * @param {string} key
+   * @param {Content} content
+   * @param {Rules} rules
+   * @param {number} origin
+   */
+  keep(key, { json, bytes }, { ttl, swr, sie, tags }, origin) {
+    const written = json ?? toBase64(/** @type {Uint8Array} */ (bytes));
+    const isOctets = Number(json === undefined);
+    put(key, written, lined(tags)).keep(this.#cache, isOctets, ttl, swr, sie, origin, this.now());
+  }
+
+  /** A load brought nothing that is kept. @param {string} key */
+  unstored(key) {
+    this.#value(UNSTORED, key);
+  }
+
+  /** A load is not to be waited for any more. @param {string} key */
+  release(key) {
+    this.#value(FAILED, key);
+    this.#later(this.write());
+  }
+
+  /**
+   * @param {readonly string[]} tags
+   * @param {readonly string[]} keys
+   */
+  async purge(tags, keys) {
+    const begun = put(lined(tags), lined(keys)).purge(this.#cache);
+    try {
+      await this.write();
+    } finally {
+      engine().purged(this.#cache, begun);
+    }
+  }
+
+  /** Runs the commands that the module has left. */
+  async write() {
+    /** @type {[string, ...(string | number)[]][]} */
+    const commands = [];
+    for (;;) {
+      const ttl = engine().next_write();
+      if (ttl < 0) break;
+      const keys = text() ?? "";
+      commands.push(ttl > 0 ? ["SET", keys, text() ?? "", "PX", ttl] : ["DEL", ...keys.split("\n")]);
+    }
+    await Promise.all(commands.map((command) => this.#command(command)));
+  }
+
+  /**
+   * Does something with the value under a key, as the module describes.
+   * @param {number} verb
+   * @param {string} key
+   * @param {string[]} [tags]
+   * @returns {number}
+   */
+  #value(verb, key, tags) {
+    return put(key, tags === undefined ? "" : lined(tags)).value(this.#cache, verb, this.now());
+  }
+
+  /**
+   * What lies under some keys, as the module reads it.
+   * @param {string | undefined} keys in lines
+   */
+  async #under(keys = "") {
+    return lined(await this.#command(["MGET", ...keys.split("\n")]));
+  }
+
+  /**
+   * @param {[string, ...(string | number)[]]} command
+   * @returns {Promise<RedisValue>}
+   */
+  async #command(command) {
+    const store = /** @type {Store} */ (this.#script.store);
+    let outcome = lined(null);
+    try {
+      // Each of these commands may run twice.
+      const call = (/** @type {object} */ options) =>
+        store.command(command, { ...options, idempotent: command[0] !== "SET" });
+      // Purges are many short commands with short replies.
+      const isShort = command[0] !== "MGET" && String(command[2]).length < 100;
+      return await bounded(store, this.#timeout, undefined, call, isShort);
+    } catch (cause) {
+      const error = storeError(cause);
+      outcome = `!${error.code}`;
+      throw this.#failed(error);
+    } finally {
+      this.#value(HEARD, outcome);
+    }
+  }
+
+  /** @param {EdgeError} error */
+  #failed(error) {
+    quietly(() => this.#onError?.(error));
+    return error;
+  }
+}
