@@ -115,7 +115,7 @@ export class Cache {
       if ("error" in outcome) throw outcome.error;
       if (other === undefined && "isOwn" in outcome) return copy(outcome.content);
       // It may have been purged elsewhere before this call began: the store is asked.
-      if (Number(flight.asked) + BELIEVED < started) continue;
+      if (flight.isVoid || Number(flight.asked) + BELIEVED < started) continue;
       const read = await validated(outcome.content, schema);
       // It may have grown too old meanwhile.
       if (outcome.until !== undefined && values.now() >= outcome.until) continue;
@@ -332,7 +332,8 @@ export class Cache {
       values.giveBack(origin);
       values.unstored(key);
     } else {
-      values.keep(key, content, kept, origin);
+      // Of a tag that was named after its purge, who came between must not get it.
+      flight.isVoid = values.keep(key, content, kept, origin) && !flight.isPurged;
     }
     this.#later(values.write());
     return content ?? {};

@@ -20,6 +20,7 @@ import { sleep } from "./timers.js";
  * @property {string[]} tags of what it loads, and of what it brings if that fails
  * @property {boolean} isPurged whether these, or its key, were purged since
  * @property {boolean} isOutdated whether its key was purged or set since the load began
+ * @property {boolean} [isVoid] whether nobody but its leader may have what it brings
  * @property {number} [asked] when the store was asked what was purged, if it has told
  */
 

@@ -184,7 +184,8 @@ export class Values {
   }
 
   /**
-   * Keeps a value that was made now; what is to be written is left for `write`.
+   * Keeps a value that was made now; what is to be written is left for `write`. Returns whether it
+   * was purged since it was begun, and so is not kept.
    * @param {string} key
    * @param {Content} content
    * @param {Rules} rules
@@ -193,7 +194,7 @@ export class Values {
   keep(key, { json, bytes }, { ttl, swr, sie, tags }, origin) {
     const written = json ?? toBase64(/** @type {Uint8Array} */ (bytes));
     const isOctets = Number(json === undefined);
-    put(key, written, lined(tags)).keep(this.#cache, isOctets, ttl, swr, sie, origin, this.now());
+    return Boolean(put(key, written, lined(tags)).keep(this.#cache, isOctets, ttl, swr, sie, origin, this.now()));
   }
 
   /** A load brought nothing that is kept. @param {string} key */

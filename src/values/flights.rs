@@ -154,6 +154,11 @@ impl Lead {
         state.is_outdated = false;
     }
 
+    /// Whether nobody joins it any more, because it may bring what was purged.
+    pub(super) fn is_purged(&self) -> bool {
+        self.flight.state().is_purged
+    }
+
     /// Whether the key was purged or set since the load began.
     pub(super) fn is_outdated(&self) -> bool {
         self.flight.state().is_outdated

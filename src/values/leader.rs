@@ -422,6 +422,12 @@ impl<T: Movable + 'static> Want<T> {
             None
         });
         let now = common.now();
+        let is_purged = match &rules {
+            Some(rules) => common.values().is_purged(key, &rules.tags, &origin),
+            None => false,
+        };
+        // Of a tag that was named after its purge, who came between must not get it.
+        let is_void = is_purged && !lead.is_purged();
         let work = match (&content, rules) {
             // Another value was set since this load began, or its key was purged.
             _ if lead.is_outdated() => self.release_of(holds_lease, asked),
@@ -433,6 +439,7 @@ impl<T: Movable + 'static> Want<T> {
             _ => self.writing(common.values().unstored(key)),
         };
         lead.end(match content {
+            _ if is_void => Outcome::Lost,
             Some(content) => Outcome::Value(content, asked),
             None => Outcome::Nothing,
         });

@@ -355,7 +355,7 @@ impl Values {
         origin: Origin,
         local_now: Timestamp,
     ) -> Option<Write> {
-        if self.purges.hit_made(key, &rules.tags, origin.since) {
+        if self.is_purged(key, &rules.tags, &origin) {
             return self.release(key);
         }
         let now = self.link.now(local_now);
@@ -383,6 +383,11 @@ impl Values {
                 ttl_ms,
             }),
         }
+    }
+
+    /// Whether a value with these tags, of which so much was known before, was purged since.
+    pub fn is_purged(&self, key: &str, tags: &[String], origin: &Origin) -> bool {
+        self.purges.hit_made(key, tags, origin.since)
     }
 
     /// The load has failed: the command lets others load at once.

@@ -204,7 +204,7 @@ pub fn origin_lacks(origin: u32) -> bool {
 /// Keeps a value that was made now. Texts: the key, the value (JSON, or octets in base64), and its
 /// tags. Durations are in milliseconds; a
 /// negative one is absent. `origin` is what was known before. What is to be written is in
-/// [`next_write`].
+/// [`next_write`]. The result: whether it was purged since, and so is not kept.
 #[wasm_bindgen]
 pub fn keep(
     cache: u32,
@@ -214,7 +214,7 @@ pub fn keep(
     stale_if_error: f64,
     origin: u32,
     now: f64,
-) {
+) -> bool {
     let (key, text, tags) = (given(), given(), given());
     let ms = |ms: f64| Duration::from_millis(whole(ms));
     let rules = Rules {
@@ -227,12 +227,16 @@ pub fn keep(
     let origin = ORIGINS
         .with(|origins| origins.take(origin))
         .unwrap_or_default();
-    let write = CACHES.with(|caches| {
+    let kept = CACHES.with(|caches| {
         caches.with(cache, |values| {
-            values.keep(&key, content, &rules, origin, instant(now))
+            let is_purged = values.is_purged(&key, &rules.tags, &origin);
+            let write = values.keep(&key, content, &rules, origin, instant(now));
+            (is_purged, write)
         })
     });
-    WRITES.set(write.flatten().into_iter().collect());
+    let (is_purged, write) = kept.unwrap_or_default();
+    WRITES.set(write.into_iter().collect());
+    is_purged
 }
 
 /// Purges what has these tags or keys, which are the texts. What is to be written is in
