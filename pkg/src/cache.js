@@ -2,11 +2,10 @@
 import { waitUntil as keepAlive } from "omnitrade-edge:platform";
 import { contentOf, copy, validated } from "./content.js";
 import { keyOf, optionsOf, rulesOf, tagsOf } from "./entry-options.js";
-import { EdgeError, misuse } from "./errors.js";
+import { misuse } from "./errors.js";
 import { Flights, waited } from "./flights.js";
-import { duration, integer, keyPrefix, optional, quietly, store as storeOf } from "./settings.js";
-import { TIMEOUT } from "./store.js";
-import { LONGEST_TIMER, sleep } from "./timers.js";
+import { optional, quietly } from "./settings.js";
+import { sleep, within } from "./timers.js";
 import { ANOTHER, FRESH, NOBODY, THIS, Values, WHILE_REVALIDATED } from "./values.js";
 
 /**
@@ -23,9 +22,6 @@ const LONGEST_PAUSE = 250;
 
 /** How long what is known of purges elsewhere is believed, in milliseconds. */
 const BELIEVED = 1_000;
-
-const LOAD_TIMEOUT = 10_000;
-const L1_SIZE = 16 << 20;
 
 /** @typedef {(context: LoadContext) => unknown} Load */
 
@@ -54,28 +50,19 @@ const L1_SIZE = 16 << 20;
 export class Cache {
   #values;
   #flights;
-  #loadTimeout;
   #later;
 
   /** @param {CacheOptions} [options] */
   constructor(options = {}) {
-    const prefix = keyPrefix(options.keyPrefix);
-    const size = options.l1Size === undefined ? L1_SIZE : integer(options.l1Size, "l1Size", 0, 2 ** 31);
-    const store = storeOf(options.redis);
-    const timeout = options.timeout === undefined ? TIMEOUT : duration(options.timeout, "timeout");
-    const loadTimeout = options.loadTimeout === undefined ? LOAD_TIMEOUT : duration(options.loadTimeout, "loadTimeout");
     const waitUntil = optional(options.waitUntil, "waitUntil") ?? keepAlive;
-    const now = optional(options.now, "now") ?? Date.now;
-    const onError = optional(options.onError, "onError");
     /** Work that nobody waits for. Its failure was told already. @param {Promise<unknown>} work */
     const later = (work) => {
       const quiet = work.catch(() => {});
       quietly(() => waitUntil(quiet));
     };
     this.#later = later;
-    this.#loadTimeout = loadTimeout;
-    this.#flights = new Flights(loadTimeout + 2 * timeout, later);
-    this.#values = new Values({ prefix, size, store, timeout, loadTimeout, now, onError, later });
+    this.#values = new Values(options, later);
+    this.#flights = new Flights(this.#values.loadTimeout + 2 * this.#values.timeout, later);
   }
 
   /**
@@ -186,7 +173,8 @@ export class Cache {
    */
   async #lead(flight, want) {
     const { key, isAlone, background } = want;
-    const end = Date.now() + (isAlone ? 0 : this.#loadTimeout);
+    const values = this.#values;
+    const end = Date.now() + (isAlone ? 0 : values.loadTimeout);
     for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
       const looked = await this.#look(flight, want);
       const { usable, loader, origin, known } = looked;
@@ -194,12 +182,12 @@ export class Cache {
       const isLate = Date.now() + pause >= end;
 
       if (known !== undefined && usable === FRESH) {
-        this.#values.giveBack(origin);
-        if (Date.now() < looked.leased) this.#values.release(key);
+        values.giveBack(origin);
+        if (Date.now() < looked.leased) values.release(key);
         return known;
       }
       if (loader === ANOTHER && (background || !isLate)) {
-        this.#values.giveBack(origin);
+        values.giveBack(origin);
         // Of those that may be used meanwhile, nobody needs to know at once.
         if (isUsable && background) await sleep(LONGEST_PAUSE);
         if (isUsable) return known;
@@ -229,7 +217,7 @@ export class Cache {
     for (let isWanted = false; ; isWanted = true) {
       flight.tags = [];
       flight.isPurged = false;
-      const [now, lease] = [values.now(), Date.now() + this.#loadTimeout];
+      const [now, lease] = [values.now(), Date.now() + values.loadTimeout];
       const told = await values.ask(key, rules.tags, isWanted, flight);
       let { usable, loader, origin, found, isTold } = told;
       const asked = isTold ? now : undefined;
@@ -290,7 +278,7 @@ export class Cache {
       if (!values.lacks(origin, tags)) return;
       // One after the other: the last one counts.
       learning = learning.then(async () => {
-        const learnt = await values.lateEpochs(key, tags);
+        const learnt = await values.epochs(key, tags, true);
         if (!isGone) learnt(origin);
       });
     };
@@ -306,10 +294,11 @@ export class Cache {
         learn(kept.tags);
       },
     };
-    const release = () => {
+    /** Nothing is kept. With its key, the lease is purged too. */
+    const leave = () => {
       isGone = true;
       values.giveBack(origin);
-      if (Date.now() < leased) values.release(key);
+      if (!flight.isOutdated && Date.now() < leased) values.release(key);
     };
     let content;
     let end;
@@ -317,17 +306,19 @@ export class Cache {
       // What is purged from now on is not kept.
       learn(rules.tags);
       await learning;
-      end = Date.now() + this.#loadTimeout;
-      content = contentOf(await this.#loaded(() => load(context), controller));
+      end = Date.now() + values.loadTimeout;
+      const loaded = Promise.resolve().then(() => load(context));
+      content = contentOf(await within(loaded, values.loadTimeout));
       isOver = true;
       await learning;
     } catch (error) {
       isOver = true;
-      release();
+      controller.abort();
+      leave();
       throw error;
     }
     if (flight.isOutdated || Date.now() >= end) {
-      release();
+      leave();
     } else if (content === undefined || !kept) {
       values.giveBack(origin);
       values.unstored(key);
@@ -337,22 +328,5 @@ export class Cache {
     }
     this.#later(values.write());
     return content ?? {};
-  }
-
-  /**
-   * What a load brings within the time that it has.
-   * @param {() => unknown} load
-   * @param {AbortController} controller
-   */
-  #loaded(load, controller) {
-    return new Promise((resolve, reject) => {
-      const late = () => {
-        controller.abort();
-        reject(new EdgeError("timeout", true, `load: expected to settle within ${this.#loadTimeout} ms`));
-      };
-      const timer = setTimeout(late, Math.min(this.#loadTimeout, LONGEST_TIMER));
-      const settled = Promise.resolve().then(load);
-      settled.then(resolve, reject).finally(() => clearTimeout(timer));
-    });
   }
 }

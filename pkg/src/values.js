@@ -2,25 +2,38 @@
 import { fromBase64, toBase64 } from "./base64.js";
 import { CACHE, engine, holds, lined, numbers, ORIGIN, put, seed, text } from "./engine.js";
 import { storeError } from "./errors.js";
-import { quietly } from "./settings.js";
-import { bounded, ScriptCaller } from "./store.js";
+import { duration, integer, keyPrefix, optional, quietly, store as storeOf } from "./settings.js";
+import { bounded, ScriptCaller, TIMEOUT } from "./store.js";
 
 /**
- * @import { EdgeError, RedisValue, Store } from "@omnitrade/edge"
+ * @import { CacheOptions, EdgeError, RedisValue, Store } from "@omnitrade/edge"
  * @import { Content } from "./content.js"
  * @import { Rules } from "./entry-options.js"
  * @import { Flight } from "./flights.js"
  */
 
 /** The verbs of `value`: see `wasm/src/sdk/values.rs`. */
-const [RECALL, ASK, UNASKED, EPOCH_KEYS, READ_KEYS, FAILED, UNSTORED, HEARD, WANT] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
+const RECALL = 0;
+const ASK = 1;
+const UNASKED = 2;
+const EPOCH_KEYS = 3;
+const READ_KEYS = 4;
+const FAILED = 5;
+const UNSTORED = 6;
+const HEARD = 7;
+const WANT = 8;
 
 /** What may be done with a value, as the module tells it. */
 export const FRESH = 1;
 export const WHILE_REVALIDATED = 2;
 
 /** Who is to load a value, as the module tells it. */
-export const [NOBODY, THIS, ANOTHER] = [0, 1, 2];
+export const NOBODY = 0;
+export const THIS = 1;
+export const ANOTHER = 2;
+
+const LOAD_TIMEOUT = 10_000;
+const L1_SIZE = 16 << 20;
 
 /**
  * A value that was found, its tags, and until when it may be used if it cannot be loaded.
@@ -42,29 +55,26 @@ export const [NOBODY, THIS, ANOTHER] = [0, 1, 2];
 export class Values {
   #cache;
   #script;
-  #timeout;
   #onError;
   #later;
 
   /**
-   * @param {object} options
-   * @param {string} options.prefix
-   * @param {number} options.size in bytes
-   * @param {Store | undefined} options.store
-   * @param {number} options.timeout
-   * @param {number} options.loadTimeout
-   * @param {() => number} options.now
-   * @param {((error: EdgeError) => void) | undefined} options.onError
-   * @param {(work: Promise<unknown>) => void} options.later takes work that nobody waits for
+   * @param {CacheOptions} options
+   * @param {(work: Promise<unknown>) => void} later takes work that nobody waits for
    */
-  constructor({ prefix, size, store, timeout, loadTimeout, now, onError, later }) {
-    this.#script = new ScriptCaller(store, timeout, false);
-    this.#timeout = timeout;
-    this.#onError = onError;
-    this.#later = later;
-    this.now = now;
+  constructor(options, later) {
+    const prefix = keyPrefix(options.keyPrefix);
+    const size = options.l1Size === undefined ? L1_SIZE : integer(options.l1Size, "l1Size", 0, 2 ** 31);
+    const store = storeOf(options.redis);
+    this.timeout = options.timeout === undefined ? TIMEOUT : duration(options.timeout, "timeout");
+    this.loadTimeout = options.loadTimeout === undefined ? LOAD_TIMEOUT : duration(options.loadTimeout, "loadTimeout");
+    this.now = optional(options.now, "now") ?? Date.now;
     this.hasStore = store !== undefined;
-    this.#cache = holds(this, CACHE, put(prefix).cache_new(size, store ? timeout : 0, loadTimeout, seed()));
+    this.#onError = optional(options.onError, "onError");
+    this.#later = later;
+    this.#script = new ScriptCaller(store, this.timeout, false);
+    const timeout = store ? this.timeout : 0;
+    this.#cache = holds(this, CACHE, put(prefix).cache_new(size, timeout, this.loadTimeout, seed()));
   }
 
   /** What memory allows to be done with a value. @param {string} key */
@@ -129,13 +139,12 @@ export class Values {
    * @returns {Told}
    */
   #told(said, isTold, flight) {
-    const usable = said % 4;
+    const usable = said & 3;
     const found = usable === 0 ? undefined : this.found();
     if (found) for (let tag = text(); tag !== undefined; tag = text()) found.tags.push(tag);
     // A purge may come before anybody has read this.
     if (flight) flight.tags = found?.tags ?? [];
-    const [loader, isOther] = [Math.floor(said / 4) % 4, Math.floor(said / 16) % 2 === 1];
-    return { usable, loader, isOther, origin: Math.floor(said / 32), found, isTold };
+    return { usable, loader: (said >> 2) & 3, isOther: (said & 16) > 0, origin: said >> 5, found, isTold };
   }
 
   /**
@@ -143,29 +152,17 @@ export class Values {
    * by its number, and returns that; 0: to nothing.
    * @param {string} key
    * @param {string[]} tags
+   * @param {boolean} [isLate] whether a value is made meanwhile: if the store fails, the epochs are
+   *   not known
    */
-  async epochs(key, tags) {
+  async epochs(key, tags, isLate) {
     const [asked, since] = [this.now(), this.#value(EPOCH_KEYS, key, tags)];
-    const epochs = this.hasStore ? await this.#under(text()) : "";
-    return this.#learnt(tags, epochs, since, asked);
-  }
-
-  /**
-   * The same while a value is made: if the store fails, the epochs are not known.
-   * @param {string} key
-   * @param {string[]} tags
-   */
-  lateEpochs(key, tags) {
-    return this.epochs(key, tags).catch(() => this.#learnt(tags, "", 0, 0));
-  }
-
-  /**
-   * @param {string[]} tags
-   * @param {string} epochs
-   * @param {number} since
-   * @param {number} asked
-   */
-  #learnt(tags, epochs, since, asked) {
+    let epochs = "";
+    try {
+      if (this.hasStore) epochs = await this.#under(text());
+    } catch (error) {
+      if (!isLate) throw error;
+    }
     return (/** @type {number} */ origin) => put(lined(tags), epochs).origin(this.#cache, origin, since, asked);
   }
 
@@ -266,7 +263,7 @@ export class Values {
         store.command(command, { ...options, idempotent: command[0] !== "SET" });
       // Purges are many short commands with short replies.
       const isShort = command[0] !== "MGET" && String(command[2]).length < 100;
-      return await bounded(store, this.#timeout, undefined, call, isShort);
+      return await bounded(store, this.timeout, undefined, call, isShort);
     } catch (cause) {
       const error = storeError(cause);
       outcome = `!${error.code}`;

@@ -216,6 +216,11 @@ impl fmt::Debug for Content {
     }
 }
 
+/// A number for a text: two texts seldom have the same.
+pub fn number_of(text: &str) -> u64 {
+    checksum(text.as_bytes())
+}
+
 /// The digest by which a value is named in the store: 128 bits of SHA-256, in hexadecimal.
 pub fn digest(key: &str) -> String {
     let mut sha = Sha256::new();

@@ -291,7 +291,7 @@ impl<T: Movable + 'static> Want<T> {
             Loaded::Panicked(payload) => Led::Panicked(payload),
             Loaded::Late(work) => Led::Late(work),
         };
-        let release = self.release_of(holds_lease, asked);
+        let release = self.release_of(holds_lease && !lead.is_outdated(), asked);
         // A ceiling is one for slow loads too.
         let stale = stale.filter(|stale| self.common.now() < stale.until);
         let value = stale
@@ -410,11 +410,7 @@ impl<T: Movable + 'static> Want<T> {
     /// Keeps what was loaded, as planned.
     async fn keep<E>(&self, value: T, plan: &Plan, lead: Lead, beginning: Beginning) -> Led<T, E> {
         let (common, key) = (&self.common, &self.key);
-        let Beginning {
-            origin,
-            asked,
-            holds_lease,
-        } = beginning;
+        let Beginning { origin, asked, .. } = beginning;
         let content = (self.codec.encode)(&value).map(Arc::new);
         let rules = plan.kept().map(|entry| entry.rules()).transpose();
         let rules = rules.unwrap_or_else(|error| {
@@ -429,8 +425,8 @@ impl<T: Movable + 'static> Want<T> {
         // Of a tag that was named after its purge, who came between must not get it.
         let is_void = is_purged && !lead.is_purged();
         let work = match (&content, rules) {
-            // Another value was set since this load began, or its key was purged.
-            _ if lead.is_outdated() => self.release_of(holds_lease, asked),
+            // Another value was set since this load began, or its key was purged. The lease is over.
+            _ if lead.is_outdated() => Box::pin(async {}),
             (Some(content), Some(rules)) => {
                 let content = Arc::clone(content);
                 let write = common.values().keep(key, content, &rules, origin, now);

@@ -1,8 +1,6 @@
 //! What this process has purged lately: reads and loads that were under way bring none of it back.
 
-use std::hash::BuildHasher as _;
-
-use foldhash::fast::RandomState;
+use crate::engine::value::number_of;
 
 /// Purges, numbered with what else happens to values here.
 #[derive(Debug, Default)]
@@ -12,7 +10,6 @@ pub(super) struct Purges {
     recent: Vec<Purged>,
     /// What was under way when the purge of this number ended is void, whatever that named.
     forgotten: u64,
-    hasher: RandomState,
 }
 
 /// A name that was purged.
@@ -21,9 +18,11 @@ struct Purged {
     begun: u64,
     /// [`u64::MAX`]: it goes on, so the store may still have what it names.
     ended: u64,
-    /// Its hash.
-    name: u64,
+    name: Name,
 }
+
+/// A key or a tag by its number. Of two with the same one, one is loaded once too often.
+type Name = (u64, bool);
 
 /// How many names are remembered.
 const MOST: usize = 1_000;
@@ -43,15 +42,15 @@ impl Purges {
     /// A purge begins. Returns its number.
     pub(super) fn begin(&mut self, tags: &[String], keys: &[String]) -> u64 {
         let begun = self.next();
-        let names = tags.iter().map(|tag| self.name(tag, true));
-        let names = names.chain(keys.iter().map(|key| self.name(key, false)));
-        let purged = |name| Purged {
-            begun,
-            ended: u64::MAX,
-            name,
-        };
-        let purged: Vec<_> = names.map(purged).collect();
-        self.recent.extend(purged);
+        for (names, is_tag) in [(tags, true), (keys, false)] {
+            for name in names {
+                self.recent.push(Purged {
+                    begun,
+                    ended: u64::MAX,
+                    name: (number_of(name), is_tag),
+                });
+            }
+        }
         begun
     }
 
@@ -63,37 +62,34 @@ impl Purges {
             if purged.begun == begun {
                 purged.ended = ended;
             }
-            let is_over = purged.ended <= ended;
-            if is_over && excess > 0 {
+            let is_forgotten = excess > 0 && purged.ended <= ended;
+            if is_forgotten {
                 excess -= 1;
                 self.forgotten = self.forgotten.max(purged.ended);
-                return false;
             }
-            true
+            !is_forgotten
         });
     }
 
     /// Whether what the store was asked for, when so much had happened, may have been purged.
     pub(super) fn hit_read(&self, key: &str, tags: &[String], since: u64) -> bool {
-        self.hit(key, tags, since, |purged| purged.ended)
+        self.hit(key, tags, since, true)
     }
 
     /// Whether what was begun to be made, when so much had happened, was purged after that.
     pub(super) fn hit_made(&self, key: &str, tags: &[String], since: u64) -> bool {
-        self.hit(key, tags, since, |purged| purged.begun)
+        self.hit(key, tags, since, false)
     }
 
-    fn hit(&self, key: &str, tags: &[String], since: u64, at: fn(&Purged) -> u64) -> bool {
-        let is_named = |name| {
-            let mut later = self.recent.iter().filter(|purged| at(purged) > since);
-            later.any(|purged| purged.name == name)
+    fn hit(&self, key: &str, tags: &[String], since: u64, is_read: bool) -> bool {
+        let is_later = |purged: &&Purged| match is_read {
+            true => purged.ended > since,
+            false => purged.begun > since,
         };
-        since < self.forgotten
-            || is_named(self.name(key, false))
-            || tags.iter().any(|tag| is_named(self.name(tag, true)))
-    }
-
-    fn name(&self, text: &str, is_tag: bool) -> u64 {
-        self.hasher.hash_one((is_tag, text))
+        let is_of = |purged: &Purged| match purged.name {
+            (number, true) => tags.iter().any(|tag| number_of(tag) == number),
+            (number, false) => number_of(key) == number,
+        };
+        since < self.forgotten || self.recent.iter().filter(is_later).any(is_of)
     }
 }
