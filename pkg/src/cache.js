@@ -50,7 +50,6 @@ const BELIEVED = 1_000;
 export class Cache {
   #values;
   #flights;
-  #later;
 
   /** @param {CacheOptions} [options] */
   constructor(options = {}) {
@@ -60,7 +59,6 @@ export class Cache {
       const quiet = work.catch(() => {});
       quietly(() => waitUntil(quiet));
     };
-    this.#later = later;
     this.#values = new Values(options, later);
     this.#flights = new Flights(this.#values.loadTimeout + 2 * this.#values.timeout, later);
   }
@@ -78,6 +76,7 @@ export class Cache {
     if (typeof load !== "function") throw misuse("load", "a function");
     const { schema } = options;
     const [values, flights] = [this.#values, this.#flights];
+    const start = (/** @type {Want} */ want) => flights.start(key, (own) => this.#lead(own, want));
 
     const known = values.recall(key);
     if (known === FRESH || known === WHILE_REVALIDATED) {
@@ -85,7 +84,7 @@ export class Cache {
       const read = await validated(found.content, schema);
       if (read.valid && values.now() < found.until) {
         if (known === WHILE_REVALIDATED && !flights.get(key)) {
-          flights.start(key, (own) => this.#lead(own, { key, rules, load, background: true }));
+          start({ key, rules, load, background: true });
         }
         return /** @type {T} */ (read.value);
       }
@@ -94,8 +93,7 @@ export class Cache {
     let isAlone = false;
     for (;;) {
       const other = isAlone ? undefined : flights.get(key);
-      const want = { key, rules, schema, load, isAlone, background: false };
-      const flight = other ?? flights.start(key, (own) => this.#lead(own, want));
+      const flight = other ?? start({ key, rules, schema, load, isAlone, background: false });
       const outcome = await waited(flight, other === undefined);
       // The one who loads was stopped by its platform, or is late.
       if (outcome === undefined) continue;
@@ -121,7 +119,7 @@ export class Cache {
     const values = this.#values;
     let usable = values.recall(key);
     let found = usable > 0 ? values.found() : undefined;
-    if (found === undefined && values.hasStore) {
+    if (found === undefined) {
       const told = await values.read(key);
       ({ usable, found } = told);
       values.giveBack(told.origin);
@@ -326,7 +324,7 @@ export class Cache {
       // Of a tag that was named after its purge, who came between must not get it.
       flight.isVoid = values.keep(key, content, kept, origin) && !flight.isPurged;
     }
-    this.#later(values.write());
+    values.writeLater();
     return content ?? {};
   }
 }

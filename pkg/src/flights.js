@@ -1,5 +1,5 @@
 /** Loads under way in this process, for each of which others wait. */
-import { sleep } from "./timers.js";
+import { within } from "./timers.js";
 
 /** @import { Found } from "./values.js" */
 /** @import { Content } from "./content.js" */
@@ -110,9 +110,5 @@ export class Flights {
 export async function waited({ outcome, until }, leads) {
   if (leads) return outcome;
   // A timer of this request's own: the other request may be gone.
-  const waiting = new AbortController();
-  const late = sleep(Math.max(until - Date.now(), 0), waiting.signal).catch(() => {});
-  const first = await Promise.race([outcome, late]);
-  waiting.abort();
-  return first ?? undefined;
+  return within(outcome, Math.max(until - Date.now(), 0)).catch(() => undefined);
 }

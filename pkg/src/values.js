@@ -69,7 +69,6 @@ export class Values {
     this.timeout = options.timeout === undefined ? TIMEOUT : duration(options.timeout, "timeout");
     this.loadTimeout = options.loadTimeout === undefined ? LOAD_TIMEOUT : duration(options.loadTimeout, "loadTimeout");
     this.now = optional(options.now, "now") ?? Date.now;
-    this.hasStore = store !== undefined;
     this.#onError = optional(options.onError, "onError");
     this.#later = later;
     this.#script = new ScriptCaller(store, this.timeout, false);
@@ -100,7 +99,7 @@ export class Values {
    * @returns {Promise<Told>}
    */
   async ask(key, tags, isWanted, flight) {
-    const call = this.#value(isWanted ? WANT : ASK, key, tags);
+    const call = this.#value(isWanted ? WANT : ASK, key, lined(tags));
     if (call === 0) return this.#told(this.#value(UNASKED, key), false, flight);
     engine().call(call);
     const [reply, error] = await this.#script.run(text());
@@ -156,10 +155,10 @@ export class Values {
    *   not known
    */
   async epochs(key, tags, isLate) {
-    const [asked, since] = [this.now(), this.#value(EPOCH_KEYS, key, tags)];
+    const [asked, since] = [this.now(), this.#value(EPOCH_KEYS, key, lined(tags))];
     let epochs = "";
     try {
-      if (this.hasStore) epochs = await this.#under(text());
+      if (this.#script.store) epochs = await this.#under(text());
     } catch (error) {
       if (!isLate) throw error;
     }
@@ -202,7 +201,7 @@ export class Values {
   /** A load is not to be waited for any more. @param {string} key */
   release(key) {
     this.#value(FAILED, key);
-    this.#later(this.write());
+    this.writeLater();
   }
 
   /**
@@ -216,6 +215,11 @@ export class Values {
     } finally {
       engine().purged(this.#cache, begun);
     }
+  }
+
+  /** The same, while nobody waits. */
+  writeLater() {
+    this.#later(this.write());
   }
 
   /** Runs the commands that the module has left. */
@@ -235,11 +239,11 @@ export class Values {
    * Does something with the value under a key, as the module describes.
    * @param {number} verb
    * @param {string} key
-   * @param {string[]} [tags]
+   * @param {string} [tags] as the module reads them
    * @returns {number}
    */
-  #value(verb, key, tags) {
-    return put(key, tags === undefined ? "" : lined(tags)).value(this.#cache, verb, this.now());
+  #value(verb, key, tags = "") {
+    return put(key, tags).value(this.#cache, verb, this.now());
   }
 
   /**
