@@ -13,7 +13,7 @@ import { ANOTHER, FRESH, NOBODY, THIS, Values, WHILE_REVALIDATED } from "./value
  * @import { Content } from "./content.js"
  * @import { Rules } from "./entry-options.js"
  * @import { Flight, Outcome } from "./flights.js"
- * @import { Found } from "./values.js"
+ * @import { Told } from "./values.js"
  */
 
 /** While another process loads, the store is asked again after so many milliseconds. */
@@ -36,16 +36,7 @@ const BELIEVED = 1_000;
  * @property {boolean} [isAlone] whether what others load is of no use
  */
 
-/**
- * What is known of a value.
- * @typedef {object} Looked
- * @property {number} usable what may be done with it
- * @property {number} loader who is to load it
- * @property {number} origin what is known before a load, by its number
- * @property {Found} [known] it
- * @property {number} [asked] when the store was asked, if it has told
- * @property {number} leased until when others leave the load to this process
- */
+/** @typedef {Told & { leased: number }} Looked `leased`: until when others leave the load to this process */
 
 export class Cache {
   #values;
@@ -118,8 +109,8 @@ export class Cache {
     keyOf(key);
     const values = this.#values;
     let usable = values.recall(key);
-    let found = usable > 0 ? values.found() : undefined;
-    if (found === undefined) {
+    let found = usable ? values.found() : undefined;
+    if (!found) {
       const told = await values.read(key);
       ({ usable, found } = told);
       values.giveBack(told.origin);
@@ -175,20 +166,20 @@ export class Cache {
     const end = Date.now() + (isAlone ? 0 : values.loadTimeout);
     for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
       const looked = await this.#look(flight, want);
-      const { usable, loader, origin, known } = looked;
-      const isUsable = known !== undefined && usable === WHILE_REVALIDATED;
+      const { usable, loader, origin, found } = looked;
+      const isUsable = usable === WHILE_REVALIDATED;
       const isLate = Date.now() + pause >= end;
 
-      if (known !== undefined && usable === FRESH) {
+      if (usable === FRESH) {
         values.giveBack(origin);
         if (Date.now() < looked.leased) values.release(key);
-        return known;
+        return found;
       }
       if (loader === ANOTHER && (background || !isLate)) {
         values.giveBack(origin);
         // Of those that may be used meanwhile, nobody needs to know at once.
         if (isUsable && background) await sleep(LONGEST_PAUSE);
-        if (isUsable) return known;
+        if (isUsable) return found;
         if (isLate) return undefined;
         await sleep(pause);
         continue;
@@ -196,9 +187,9 @@ export class Cache {
       if (isUsable && !background) {
         const load = { ...want, ...looked, background: true };
         // Who comes after its purge gets it in no case.
-        if (flight.isPurged) load.known = undefined;
+        if (flight.isPurged) load.found = undefined;
         this.#flights.start(key, (own) => this.#loadOrServe(own, load));
-        return known;
+        return found;
       }
       return this.#loadOrServe(flight, { ...want, ...looked });
     }
@@ -215,26 +206,19 @@ export class Cache {
     for (let isWanted = false; ; isWanted = true) {
       flight.tags = [];
       flight.isPurged = false;
-      const [now, lease] = [values.now(), Date.now() + values.loadTimeout];
-      const told = await values.ask(key, rules.tags, isWanted, flight);
-      let { usable, loader, origin, found, isTold } = told;
-      const asked = isTold ? now : undefined;
+      const lease = Date.now() + values.loadTimeout;
+      let told = await values.ask(key, rules.tags, isWanted, flight);
+      const { origin, loader, asked } = told;
       flight.asked = asked;
-      const leased = isTold && loader === THIS ? lease : 0;
-      if (told.isOther && (loader === THIS || loader === NOBODY)) {
-        const read = await values.read(key, flight);
-        ({ usable, found, isTold } = read);
+      const leased = asked !== undefined && loader === THIS ? lease : 0;
+      if (told.isOther && loader < ANOTHER) {
+        told = await values.read(key, flight);
         // No more is asked of a store that fails.
-        if (!isTold) {
-          values.giveBack(origin);
-          ({ loader, origin } = read);
-        }
+        if (told.asked === undefined) values.giveBack(origin);
+        else told = { ...told, origin, loader };
       }
-      const isValid = found !== undefined && (await validated(found.content, schema)).valid;
-      const known = isValid ? found : undefined;
-      if (loader !== NOBODY || isWanted || (isValid && usable === FRESH)) {
-        return { usable, loader, origin, known, asked, leased };
-      }
+      if (!(await validated(told.found?.content, schema)).valid) told = { ...told, usable: 0, found: undefined };
+      if (told.loader !== NOBODY || told.usable === FRESH || isWanted) return { ...told, asked, leased };
       // It went stale meanwhile, was purged, or is of no use here: nobody has the lease.
       values.giveBack(origin);
     }
@@ -247,14 +231,14 @@ export class Cache {
    * @returns {Promise<Outcome>}
    */
   async #loadOrServe(flight, load) {
-    const { known } = load;
-    this.#flights.restart(flight, [...load.rules.tags, ...(known?.tags ?? [])]);
+    const { found } = load;
+    this.#flights.restart(flight, [...load.rules.tags, ...(found?.tags ?? [])]);
     flight.asked = load.asked;
     try {
       return { content: await this.#load(flight, load), isOwn: true };
     } catch (error) {
       // A ceiling is one for slow loads too.
-      return known !== undefined && this.#values.now() < known.until ? known : { error };
+      return found && this.#values.now() < found.until ? found : { error };
     }
   }
 
@@ -263,7 +247,7 @@ export class Cache {
    * @param {Want & Looked} options
    * @returns {Promise<Content>}
    */
-  async #load(flight, { key, rules, load, origin, known, background, leased }) {
+  async #load(flight, { key, rules, load, origin, found, background, leased }) {
     const values = this.#values;
     const controller = new AbortController();
     /** @type {Rules | false} */
@@ -281,7 +265,7 @@ export class Cache {
       });
     };
     const context = {
-      stale: known && copy(known.content),
+      stale: found && copy(found.content),
       background,
       signal: controller.signal,
       keep: (/** @type {Partial<EntryOptions> | false} */ options) => {

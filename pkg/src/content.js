@@ -37,13 +37,13 @@ export function contentOf(value) {
 /**
  * What a schema makes of a value that was read. What does not parse is none either, nor is one by
  * which the schema is thrown.
- * @param {Content} content
+ * @param {Content | undefined} content
  * @param {any} schema
  * @returns {Promise<{ valid: boolean, value?: unknown }>}
  */
 export async function validated(content, schema) {
   try {
-    const value = copy(content);
+    const value = copy(/** @type {Content} */ (content));
     if (schema === undefined) return { valid: true, value };
     const result = await schema["~standard"].validate(value);
     return { valid: !result.issues, value: result.value };

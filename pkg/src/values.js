@@ -41,15 +41,14 @@ const L1_SIZE = 16 << 20;
  */
 
 /**
- * What was told about a value. `origin`: what is known before a load, by its number; 0: nothing was
- * asked. `isTold`: whether the store has answered.
+ * What is known of a value.
  * @typedef {object} Told
- * @property {number} usable
- * @property {number} loader
- * @property {boolean} isOther
- * @property {number} origin
- * @property {Found | undefined} found
- * @property {boolean} isTold
+ * @property {number} usable what may be done with it
+ * @property {number} loader who is to load it
+ * @property {boolean} isOther whether there may be one of other tags
+ * @property {number} origin what is known before a load, by its number
+ * @property {Found} [found] it
+ * @property {number} [asked] when the store was asked, if it has told
  */
 
 export class Values {
@@ -99,12 +98,13 @@ export class Values {
    * @returns {Promise<Told>}
    */
   async ask(key, tags, isWanted, flight) {
+    const asked = this.now();
     const call = this.#value(isWanted ? WANT : ASK, key, lined(tags));
-    if (call === 0) return this.#told(this.#value(UNASKED, key), false, flight);
+    if (call === 0) return this.#told(this.#value(UNASKED, key), flight);
     engine().call(call);
     const [reply, error] = await this.#script.run(text());
     if (error) this.#failed(error);
-    return this.#told(put(reply).answer(call, this.now()), error === undefined, flight);
+    return this.#told(put(reply).answer(call, this.now()), flight, error ? undefined : asked);
   }
 
   /**
@@ -114,6 +114,7 @@ export class Values {
    * @returns {Promise<Told>}
    */
   async read(key, flight) {
+    const asked = this.now();
     const since = this.#value(READ_KEYS, key);
     const peeked = (/** @type {string} */ read, /** @type {string} */ epochs) =>
       put(key, read, epochs).peeked(this.#cache, since, this.now());
@@ -122,28 +123,28 @@ export class Values {
         const read = await this.#under(text());
         let said = peeked(read, "");
         if (said < 0) said = peeked(read, await this.#under(text()));
-        return this.#told(said, true, flight);
+        return this.#told(said, flight, asked);
       }
     } catch {
       // It was told.
     }
-    return this.#told(this.#value(UNASKED, key), false, flight);
+    return this.#told(this.#value(UNASKED, key), flight);
   }
 
   /**
    * What the module says about a value. Read at once: the next answer overwrites this one.
    * @param {number} said
-   * @param {boolean} isTold
    * @param {Flight} [flight]
+   * @param {number} [asked]
    * @returns {Told}
    */
-  #told(said, isTold, flight) {
+  #told(said, flight, asked) {
     const usable = said & 3;
-    const found = usable === 0 ? undefined : this.found();
+    const found = usable ? this.found() : undefined;
     if (found) for (let tag = text(); tag !== undefined; tag = text()) found.tags.push(tag);
     // A purge may come before anybody has read this.
     if (flight) flight.tags = found?.tags ?? [];
-    return { usable, loader: (said >> 2) & 3, isOther: (said & 16) > 0, origin: said >> 5, found, isTold };
+    return { usable, loader: (said >> 2) & 3, isOther: (said & 16) > 0, origin: said >> 5, found, asked };
   }
 
   /**
