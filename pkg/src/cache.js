@@ -1,7 +1,7 @@
 /** The value cache: what memory and the store have, and one load for all who want the rest. */
 import { waitUntil as keepAlive } from "omnitrade-edge:platform";
 import { contentOf, copy, validated } from "./content.js";
-import { keyOf, optionsOf, rulesOf, tagsOf } from "./entry-options.js";
+import { keyOf, rulesOf, tagsOf } from "./entry-options.js";
 import { misuse } from "./errors.js";
 import { Flights, waited } from "./flights.js";
 import { optional, quietly } from "./settings.js";
@@ -29,11 +29,11 @@ const BELIEVED = 1_000;
  * What a caller wants.
  * @typedef {object} Want
  * @property {string} key
+ * @property {EntryOptions & { schema?: any }} options
  * @property {Rules} rules
- * @property {any} [schema]
  * @property {Load} load
  * @property {boolean} background whether nobody waits for it
- * @property {boolean} [isAlone] whether what others load is of no use
+ * @property {boolean} isAlone whether what others load is of no use
  */
 
 /** @typedef {Told & { leased: number }} Looked `leased`: until when others leave the load to this process */
@@ -67,7 +67,12 @@ export class Cache {
     if (typeof load !== "function") throw misuse("load", "a function");
     const { schema } = options;
     const [values, flights] = [this.#values, this.#flights];
-    const start = (/** @type {Want} */ want) => flights.start(key, (own) => this.#lead(own, want));
+    const start = (/** @type {boolean} */ background) => {
+      // The caller may change its own.
+      const want = { key, options: { ...options }, rules, load, isAlone, background };
+      return flights.start(key, (own) => this.#lead(own, want));
+    };
+    let isAlone = false;
 
     const known = values.recall(key);
     if (known === FRESH || known === WHILE_REVALIDATED) {
@@ -75,16 +80,15 @@ export class Cache {
       const read = await validated(found.content, schema);
       if (read.valid && values.now() < found.until) {
         if (known === WHILE_REVALIDATED && !flights.get(key)) {
-          start({ key, rules, load, background: true });
+          start(true);
         }
         return /** @type {T} */ (read.value);
       }
     }
     const started = values.now();
-    let isAlone = false;
     for (;;) {
       const other = isAlone ? undefined : flights.get(key);
-      const flight = other ?? start({ key, rules, schema, load, isAlone, background: false });
+      const flight = other ?? start(false);
       const outcome = await waited(flight, other === undefined);
       // The one who loads was stopped by its platform, or is late.
       if (outcome === undefined) continue;
@@ -201,7 +205,7 @@ export class Cache {
    * @param {Want} want
    * @returns {Promise<Looked>}
    */
-  async #look(flight, { key, rules, schema }) {
+  async #look(flight, { key, rules, options: { schema } }) {
     const values = this.#values;
     for (let isWanted = false; ; isWanted = true) {
       flight.tags = [];
@@ -247,9 +251,10 @@ export class Cache {
    * @param {Want & Looked} options
    * @returns {Promise<Content>}
    */
-  async #load(flight, { key, rules, load, origin, found, background, leased }) {
+  async #load(flight, { key, options, rules, load, origin, found, background, leased }) {
     const values = this.#values;
     const controller = new AbortController();
+    let used = options;
     /** @type {Rules | false} */
     let kept = rules;
     let learning = Promise.resolve();
@@ -268,10 +273,12 @@ export class Cache {
       stale: found && copy(found.content),
       background,
       signal: controller.signal,
-      keep: (/** @type {Partial<EntryOptions> | false} */ options) => {
+      keep: (/** @type {Partial<EntryOptions> | false} */ change) => {
         if (isOver) return;
-        kept = options !== false && rulesOf({ ...optionsOf(kept || rules), ...options });
+        const next = { ...used, ...change };
+        kept = change !== false && rulesOf(next);
         if (!kept) return;
+        used = next;
         flight.tags.push(...kept.tags);
         learn(kept.tags);
       },

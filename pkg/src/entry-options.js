@@ -5,7 +5,6 @@ import { duration, wellFormed } from "./settings.js";
 /** @import { EntryOptions } from "@omnitrade/edge" */
 
 const MOST_TAGS = 8;
-const LONGEST = 30 * 86_400_000;
 
 /**
  * @typedef {{ ttl: number, swr: number, sie: number, tags: string[] }} Rules in milliseconds;
@@ -25,19 +24,11 @@ export function rulesOf(options) {
   if (options === null || typeof options !== "object") throw misuse("options", "an object with ttl");
   const { staleWhileRevalidate: swr = 0, staleIfError: sie, tags = [] } = options;
   return {
-    ttl: Math.min(duration(options.ttl, "ttl", 0), LONGEST),
-    swr: Math.min(duration(swr, "staleWhileRevalidate", 0), LONGEST),
-    sie: sie === undefined ? -1 : Math.min(duration(sie, "staleIfError", 0), LONGEST),
+    ttl: duration(options.ttl, "ttl", 0),
+    swr: duration(swr, "staleWhileRevalidate", 0),
+    sie: sie === undefined ? -1 : duration(sie, "staleIfError", 0),
     tags: tagsOf(tags, MOST_TAGS),
   };
-}
-
-/**
- * @param {Rules} rules
- * @returns {EntryOptions}
- */
-export function optionsOf({ ttl, swr, sie, tags }) {
-  return { ttl, staleWhileRevalidate: swr, staleIfError: sie < 0 ? undefined : sie, tags };
 }
 
 /**
@@ -46,6 +37,6 @@ export function optionsOf({ ttl, swr, sie, tags }) {
  */
 export function tagsOf(tags, most) {
   const fits = Array.isArray(tags) && tags.length <= most && tags.every((tag) => typeof tag === "string" && tag);
-  if (!fits) throw misuse("tags", `${most === MOST_TAGS ? `at most ${MOST_TAGS} ` : ""}texts that are not empty`);
+  if (!fits) throw misuse("tags", "texts that are not empty, at most 8 for a value");
   return [...tags];
 }

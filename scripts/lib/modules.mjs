@@ -62,27 +62,7 @@ export async function optimize(from, to, how = FAST) {
  * @param {{ file: string }} options
  */
 export async function wrapGlue({ file }) {
-  const text = await bundled({
-    entryPoints: [file],
-    plugins: [
-      {
-        name: "glue",
-        setup: ({ onLoad }) => {
-          onLoad({ filter: /\.js$/ }, async ({ path }) => {
-            if (path !== file) return undefined;
-            const text = await readFile(file, "utf8");
-            const contents = text
-              // wasm-bindgen names a file once for each block of declarations.
-              .replace(/^ *("\.\/snippets\/.+"): \w+,\n(?=[\s\S]*^ *\1: )/gm, "")
-              // Nobody needs the functions that would make the instance.
-              .replace(/^export \{ initSync, .*\};$/m, `export { ${INSTANCE_FUNCTIONS.join(", ")} };`);
-            return { contents };
-          });
-        },
-      },
-    ],
-    format: "esm",
-  });
+  const text = await bundled({ entryPoints: [file], plugins: [instanceFunctions(file)], format: "esm" });
   // What the module exports is what the function returns.
   const [clause] = text.match(/^export \{[^}]*\};$/m) ?? [];
   if (clause === undefined) throw new Failure(`${file} exports nothing`);
@@ -95,13 +75,39 @@ export async function wrapGlue({ file }) {
 }
 
 /**
+ * A plugin of esbuild: what wasm-bindgen wrote, with the functions by which its caller can make the
+ * instance in place of those that make it.
+ * @param {string} file
+ * @returns {import("esbuild").Plugin}
+ */
+function instanceFunctions(file) {
+  return {
+    name: "glue",
+    setup: ({ onLoad }) => {
+      onLoad({ filter: /\.js$/ }, async ({ path }) => {
+        if (path !== file) return undefined;
+        const text = await readFile(file, "utf8");
+        const contents = text
+          // wasm-bindgen names a file once for each block of declarations.
+          .replace(/^ *("\.\/snippets\/.+"): \w+,\n(?=[\s\S]*^ *\1: )/gm, "")
+          .replace(/^export \{ initSync, .*\};$/m, `export { ${INSTANCE_FUNCTIONS.join(", ")} };`);
+        return { contents };
+      });
+    },
+  };
+}
+
+/**
  * Of what wasm-bindgen wrote, only what makes the one instance: for a module whose functions take
- * numbers.
+ * numbers. Its own `initSync` is twice as long, because it takes arguments of many kinds.
  * @param {{ file: string }} options
  */
 export function initialization({ file }) {
-  const contents = `export { initSync } from ${JSON.stringify(file)};`;
-  return bundled({ stdin: { contents, resolveDir: root }, format: "esm" });
+  const [imports, finalize] = INSTANCE_FUNCTIONS;
+  const contents = `import { ${INSTANCE_FUNCTIONS.join(", ")} } from ${JSON.stringify(file)};
+    export const initSync = ({ module }) =>
+      ${finalize}(new WebAssembly.Instance(module, ${imports}()), module);`;
+  return bundled({ stdin: { contents, resolveDir: root }, plugins: [instanceFunctions(file)], format: "esm" });
 }
 
 /**

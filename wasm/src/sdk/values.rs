@@ -14,6 +14,9 @@ use wasm_bindgen::prelude::*;
 use super::lines::{self, texts};
 use super::place::{Shelf, given, instant, number, put_numbers, put_texts, whole};
 
+/// The longest that a value is used, in milliseconds: 30 days.
+const LONGEST: f64 = 30.0 * 86_400_000.0;
+
 thread_local! {
     static CACHES: Shelf<Values> = Shelf::default();
     /// The calls, each of a cache.
@@ -202,7 +205,7 @@ pub fn origin_lacks(origin: u32) -> bool {
 }
 
 /// Keeps a value that was made now. Texts: the key, the value (JSON, or octets in base64), and its
-/// tags. Durations are in milliseconds; a
+/// tags. Durations are in milliseconds, at most those of 30 days count; a
 /// negative one is absent. `origin` is what was known before. What is to be written is in
 /// [`next_write`]. The result: whether it was purged since, and so is not kept.
 #[wasm_bindgen]
@@ -216,7 +219,7 @@ pub fn keep(
     now: f64,
 ) -> bool {
     let (key, text, tags) = (given(), given(), given());
-    let ms = |ms: f64| Duration::from_millis(whole(ms));
+    let ms = |ms: f64| Duration::from_millis(whole(ms.min(LONGEST)));
     let rules = Rules {
         ttl: ms(ttl),
         stale_while_revalidate: ms(stale_while_revalidate),
