@@ -36,7 +36,10 @@ const BELIEVED = 1_000;
  * @property {boolean} isAlone whether what others load is of no use
  */
 
-/** @typedef {Told & { leased: number }} Looked `leased`: until when others leave the load to this process */
+/**
+ * `leased`: until when others leave the load to this process.
+ * @typedef {Told & { leased: number }} Looked
+ */
 
 export class Cache {
   #values;

@@ -8,8 +8,10 @@ import { within } from "./timers.js";
  * What one flight brings to all who wait for it. It is data alone, because no request may use what
  * belongs to another. `isOwn`: it was loaded now, and not read. `undefined`: it has left the load
  * to another process.
- * @typedef {Found | { content: Content, isOwn: true, until?: undefined } | { error: unknown } | undefined} Outcome
+ * @typedef {Found | Loaded | { error: unknown } | undefined} Outcome
  */
+
+/** @typedef {{ content: Content, isOwn: true, until?: undefined }} Loaded */
 
 /**
  * A load, and what comes before it.

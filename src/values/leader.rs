@@ -425,7 +425,7 @@ impl<T: Movable + 'static> Want<T> {
         // Of a tag that was named after its purge, who came between must not get it.
         let is_void = is_purged && !lead.is_purged();
         let work = match (&content, rules) {
-            // Another value was set since this load began, or its key was purged. The lease is over.
+            // Another value was set since this load began, or its key was purged, and so the lease.
             _ if lead.is_outdated() => Box::pin(async {}),
             (Some(content), Some(rules)) => {
                 let content = Arc::clone(content);

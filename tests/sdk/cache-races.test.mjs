@@ -36,7 +36,10 @@ function slowly(value) {
 
 /** @typedef {InstanceType<typeof Cache>} AnyCache */
 
-/** What ends what was begun before it. @type {Record<string, (cache: AnyCache) => Promise<void>>} */
+/**
+ * What ends what was begun before it.
+ * @type {Record<string, (cache: AnyCache) => Promise<void>>}
+ */
 const ends = {
   "a purge of its tag": (cache) => cache.purge({ tags: ["t"] }),
   "a purge of its key": (cache) => cache.purge({ keys: ["k"] }),
@@ -90,7 +93,7 @@ for (const [where, make] of /** @type {const} */ ([
     }
   });
 
-  test(`a load that fails after a purge brings nothing stale to who comes later: ${where}`, async () => {
+  test(`a failed load brings nothing that was purged to who comes later: ${where}`, async () => {
     const cache = make({});
     await cache.set("k", "stale", { ttl: 1, staleWhileRevalidate: "1m", tags: ["old"] });
     await sleep(5);
@@ -129,7 +132,7 @@ for (const [where, make] of /** @type {const} */ ([
   });
 }
 
-test("from the moment a purge is called, nothing older is read from the store", async () => {
+test("from the call of a purge on, nothing older is read from the store", async () => {
   for (const what of [{ tags: ["t"] }, { keys: ["k"] }]) {
     const [keyPrefix, link, held] = [freshPrefix(), client(), gate()];
     await shared({ keyPrefix }).set("k", "old", tagged);

@@ -9,7 +9,11 @@ import { choices, clock, edge, freshPrefix, seed, startStore, tapped, times, tur
 
 /**
  * @import { EntryOptions, LoadContext } from "@omnitrade/edge"
- * @typedef {{ ttl: number, staleWhileRevalidate: number, staleIfError?: number, tags: string[] }} Kept
+ * @typedef {object} Kept
+ * @property {number} ttl
+ * @property {number} staleWhileRevalidate
+ * @property {number} [staleIfError]
+ * @property {string[]} tags
  */
 
 const { Cache, Redis } = edge;
@@ -40,7 +44,17 @@ const NEVER = Number.POSITIVE_INFINITY;
  * @property {number | undefined} stamp when it was made, by the clock
  */
 
-/** @typedef {{ what: "key" | "tag", name: string, process: number, called: number, resolved: number, at: number }} Purge */
+/**
+ * @typedef {object} Purge
+ * @property {"key" | "tag"} what
+ * @property {string} name
+ * @property {number} process
+ * @property {number} called
+ * @property {number} resolved
+ * @property {number} at when it was resolved, by the clock
+ */
+
+/** @typedef {{ key: string, since: number, goesOn: boolean }} Loading */
 
 /** One trace. */
 class Trace {
@@ -52,7 +66,7 @@ class Trace {
   purges = [];
   /** @type {{ key: string, process: number, called: number, resolved: number }[]} */
   sets = [];
-  /** Loads until the lease of each is given back. @type {Set<{ key: string, since: number, goesOn: boolean }>} */
+  /** Loads until the lease of each is given back. @type {Set<Loading>} */
   loading = new Set();
   /** How many writes of each process are on their way. */
   writing = Array.from({ length: PROCESSES }, () => 0);
@@ -92,7 +106,10 @@ class Trace {
     });
   }
 
-  /** Learns when a value was made from what is written to the store. @param {readonly unknown[]} words */
+  /**
+   * Learns when a value was made from what is written to the store.
+   * @param {readonly unknown[]} words
+   */
   stamp([name, , text]) {
     const [, stamp, id] = /^2 \d+ \d+ (\d+) [\s\S]*\{"id":(\d+)/.exec(name === "SET" ? String(text) : "") ?? [];
     if (id === undefined) return;
@@ -205,7 +222,7 @@ class Trace {
   /**
    * A load is over when its process has written what it has to: the lease that it gives back may be
    * another one's, if its key was purged.
-   * @param {{ key: string, since: number, goesOn: boolean }} load
+   * @param {Loading} load
    * @param {number} process
    */
   async settle(load, process) {
@@ -329,7 +346,7 @@ for (const [what, options] of /** @type {const} */ ([
       loads += trace.loads;
       calls += trace.calls;
     };
-    const cases = times(24);
+    const cases = times(12);
     for (let n = 0; n < cases; n += AT_ONCE) {
       await Promise.all(Array.from({ length: AT_ONCE }, (_, more) => run(first + n + more)));
     }

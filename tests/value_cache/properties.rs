@@ -216,11 +216,11 @@ impl Run {
             let by_key = purged.key == Some(made.key) && purged.begun > made.begun;
             let has_tag = purged.tag.is_some_and(|tag| tags.contains(&tag));
             let by_tag = has_tag && purged.begun > made.tagged;
-            let window = match purged.process == process {
-                true => Duration::ZERO,
-                false => BELIEVED,
+            let is_late = match purged.process == process {
+                true => started > purged.begun,
+                false => started >= purged.ended + BELIEVED,
             };
-            if (by_key || by_tag) && started >= purged.ended + window {
+            if (by_key || by_tag) && is_late {
                 wrong.push(format!("{number} was purged"));
             }
         }

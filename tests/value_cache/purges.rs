@@ -192,6 +192,99 @@ async fn a_slow_load_is_for_all_who_come_while_nothing_is_purged() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_value_that_was_set_is_not_lost_to_a_load_from_before() {
+    for memory in [16 << 20, 0] {
+        let world = World::new();
+        let cache = world.process().cache(ValueCache::builder().memory(memory));
+        let loads = Loads::default();
+        let loading = {
+            let (cache, load) = (cache.clone(), loads.take(ms(100)));
+            tokio::spawn(async move { cache.get_or_set("k", &minute(), load).await })
+        };
+        sleep(ms(50)).await;
+        cache.set("k", &7, &minute()).await.unwrap();
+        let later = cache.get_or_set("k", &minute(), loads.take(ms(1))).await;
+        assert_eq!(later, Ok(7));
+        assert_eq!(loading.await.unwrap(), Ok(1), "it was asked for before");
+        sleep(ms(1_000)).await;
+        for cache in [&cache, &world.cache()] {
+            assert_eq!(cache.get::<u32>("k").await.unwrap().value, 7);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_the_moment_of_a_purge_nothing_older_is_read_from_the_store() {
+    for by_key in [true, false] {
+        let world = World::new();
+        let process = world.process();
+        let cache = process.cache(ValueCache::builder());
+        let entry = minute().tags(["t"]);
+        world.cache().set("k", &0, &entry).await.unwrap();
+        process.take(ms(100));
+        let purging = {
+            let cache = cache.clone();
+            tokio::spawn(async move {
+                match by_key {
+                    true => cache.delete("k").await,
+                    false => cache.purge_tags(["t"]).await,
+                }
+            })
+        };
+        sleep(ms(1)).await;
+        // The store gets the purge in a while, and is asked at once.
+        process.take(ms(2));
+        assert_eq!(cache.get::<u32>("k").await, None);
+        let loads = Loads::default();
+        let value = cache.get_or_set("k", &entry, loads.take(ms(1))).await;
+        assert_eq!(value, Ok(1));
+        purging.await.unwrap().unwrap();
+        assert_ne!(
+            cache.get::<u32>("k").await.map(|found| found.value),
+            Some(0)
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_that_is_given_up_keeps_nothing_from_being_read() {
+    let world = World::new();
+    let process = world.process();
+    let cache = process.cache(ValueCache::builder());
+    world.cache().set("k", &0, &minute()).await.unwrap();
+    process.take(ms(100));
+    let purging = tokio::time::timeout(ms(10), cache.delete("k"));
+    assert!(purging.await.is_err());
+    process.take(ms(2));
+    // The store did not get it.
+    assert_eq!(cache.get::<u32>("k").await.unwrap().value, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tag_that_is_named_after_its_purge_is_purged_all_the_same() {
+    let world = World::new();
+    for cache in [world.cache(), ValueCache::local(world.process())] {
+        let loads = Loads::default();
+        let load = |loading: Loading<u32>| async move {
+            sleep(ms(100)).await;
+            loading.keep(loading.entry().tags(["late"]));
+            Ok::<_, Down>(0)
+        };
+        let loading = {
+            let cache = cache.clone();
+            tokio::spawn(async move { cache.get_or_set_with("k", &minute(), load).await })
+        };
+        sleep(ms(50)).await;
+        cache.purge_tags(["late"]).await.unwrap();
+        let later = cache.get_or_set("k", &minute(), loads.take(ms(1))).await;
+        assert_eq!(later, Ok(1));
+        assert_eq!(loading.await.unwrap(), Ok(0), "it was asked for before");
+        sleep(ms(5)).await;
+        assert_eq!(cache.get::<u32>("k").await.unwrap().value, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_purge_of_tags_that_a_caller_does_not_name_is_seen_by_it() {
     let world = World::new();
     let (one, two) = (world.cache(), world.cache());

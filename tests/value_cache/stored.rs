@@ -357,3 +357,18 @@ async fn no_time_counts_for_more_than_thirty_days() {
     assert_eq!(stored.keep_until, stored.stamp + month * 2);
     assert_eq!(stored.usable(stored.stamp + month), Use::WhileRevalidated);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_value_of_another_type_is_loaded_by_one_process_at_a_time() {
+    let world = World::new();
+    world.cache().set("k", "text", &minute()).await.unwrap();
+    let loads = Loads::default();
+    let calls = (0..4).map(|_| {
+        let (cache, load) = (world.cache(), loads.take(ms(100)));
+        tokio::spawn(async move { cache.get_or_set("k", &minute(), load).await })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        assert_eq!(call.await.unwrap(), Ok(1));
+    }
+    assert_eq!(loads.count(), 1);
+}
