@@ -68,8 +68,8 @@ class Trace {
   sets = [];
   /** Loads until the lease of each is given back. @type {Set<Loading>} */
   loading = new Set();
-  /** How many writes of each process are on their way. */
-  writing = Array.from({ length: PROCESSES }, () => 0);
+  /** How many calls of each process are on their way. */
+  calling = Array.from({ length: PROCESSES }, () => 0);
   /** Keys whose leases say nothing: what is loaded under them was not kept. @type {Set<string>} */
   unkept = new Set();
   /** When each key was last purged or set, or is being so. @type {Map<string, number>} */
@@ -90,15 +90,14 @@ class Trace {
     this.caches = Array.from({ length: PROCESSES }, (_, process) => {
       const link = tapped(new Redis({ ...store, timeout: "20s" }));
       const latency = make.between(0, 6);
-      const isWrite = (/** @type {unknown} */ name) => Number(name === "SET" || name === "DEL");
       link.before = async (words) => {
         this.stamp(words);
-        this.writing[process] += isWrite(words[0]);
+        this.calling[process]++;
         if (make.chance(0.5)) await sleep(make.between(0, latency + 1));
       };
-      link.after = async (reply, words) => {
+      link.after = async (reply) => {
         if (make.chance(0.3)) await sleep(make.between(0, latency + 1));
-        this.writing[process] -= isWrite(words[0]);
+        this.calling[process]--;
         return reply;
       };
       const { l1Size } = options;
@@ -227,7 +226,7 @@ class Trace {
    */
   async settle(load, process) {
     do await sleep(2);
-    while (this.writing[process] > 0);
+    while (this.calling[process] > 0);
     this.loading.delete(load);
   }
 
@@ -306,7 +305,10 @@ class Trace {
   async run() {
     const acts = [];
     // Their clocks agree with the store's from the start.
-    await Promise.all(this.caches.map((cache) => cache.getOrSet("first", { ttl: 1 }, () => ({}))));
+    for (const cache of this.caches) {
+      this.now.at = Date.now();
+      await cache.getOrSet("first", { ttl: 1 }, () => ({}));
+    }
     for (let left = this.make.between(10, 80); left > 0; left--) {
       acts.push(this.act());
       if (this.make.chance(0.7)) await sleep(this.make.between(0, 12));
