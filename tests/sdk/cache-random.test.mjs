@@ -76,6 +76,7 @@ class Trace {
   disturbed = new Map();
   /** @type {string[]} */
   wrong = [];
+  isOver = false;
   loads = 0;
   calls = 0;
 
@@ -226,7 +227,7 @@ class Trace {
    */
   async settle(load, process) {
     do await sleep(2);
-    while (this.calling[process] > 0);
+    while (this.calling[process] > 0 && !this.isOver);
     this.loading.delete(load);
   }
 
@@ -314,6 +315,7 @@ class Trace {
       if (this.make.chance(0.7)) await sleep(this.make.between(0, 12));
     }
     await Promise.all(acts);
+    this.isOver = true;
   }
 }
 
