@@ -92,16 +92,16 @@ export class Cache {
     for (;;) {
       const other = isAlone ? undefined : flights.get(key);
       const flight = other ?? start(false);
-      const outcome = await waited(flight, other === undefined);
+      const outcome = await waited(flight, !other);
       // The one who loads was stopped by its platform, or is late.
-      if (outcome === undefined) continue;
+      if (!outcome) continue;
       if ("error" in outcome) throw outcome.error;
-      if (other === undefined && "isOwn" in outcome) return copy(outcome.content);
-      // It may have been purged elsewhere before this call began: the store is asked.
-      if (flight.isVoid || Number(flight.asked) + BELIEVED < started) continue;
+      if (!other && "isOwn" in outcome) return copy(outcome.content);
+      // It may have been purged before this call began: the store is asked.
+      if (flight.isVoid || /** @type {number} */ (flight.asked) + BELIEVED < started) continue;
       const read = await validated(outcome.content, schema);
       // It may have grown too old meanwhile.
-      if (outcome.until !== undefined && values.now() >= outcome.until) continue;
+      if (outcome.until && values.now() >= outcome.until) continue;
       if (read.valid) return /** @type {T} */ (read.value);
       isAlone = true;
     }
@@ -135,7 +135,7 @@ export class Cache {
     keyOf(key);
     const rules = rulesOf(options);
     const content = contentOf(value);
-    if (content === undefined) throw misuse("value", "JSON or a Uint8Array, not undefined");
+    if (!content) throw misuse("value", "JSON or a Uint8Array");
     const learnt = await this.#values.epochs(key, rules.tags);
     this.#flights.purge([], [key]);
     this.#values.keep(key, content, rules, learnt(0));
@@ -153,7 +153,7 @@ export class Cache {
       throw misuse("purge", "{ tags } or { keys }");
     }
     const { tags = [], keys = [] } = what;
-    tagsOf(tags, Number.POSITIVE_INFINITY);
+    tagsOf(tags);
     if (!Array.isArray(keys)) throw misuse("keys", "an array of texts");
     for (const key of keys) keyOf(key);
     this.#flights.purge(tags, keys);
@@ -311,7 +311,7 @@ export class Cache {
     }
     if (flight.isOutdated || Date.now() >= end) {
       leave();
-    } else if (content === undefined || !kept) {
+    } else if (!content || !kept) {
       values.giveBack(origin);
       values.unstored(key);
     } else {

@@ -33,9 +33,9 @@ export function rulesOf(options) {
 
 /**
  * @param {readonly string[]} tags
- * @param {number} most
+ * @param {number} [most]
  */
-export function tagsOf(tags, most) {
+export function tagsOf(tags, most = 1e9) {
   const fits = Array.isArray(tags) && tags.length <= most && tags.every((tag) => typeof tag === "string" && tag);
   if (!fits) throw misuse("tags", "texts that are not empty, at most 8 for a value");
   return [...tags];

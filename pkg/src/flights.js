@@ -46,7 +46,7 @@ export class Flights {
   /** The flight to wait for, if there is one. @param {string} key */
   get(key) {
     const flight = this.#waited.get(key);
-    return flight !== undefined && Date.now() < flight.until ? flight : undefined;
+    return flight && Date.now() < flight.until ? flight : undefined;
   }
 
   /**
