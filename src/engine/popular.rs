@@ -322,6 +322,10 @@ struct Uses {
 const COUNTS: usize = 16;
 const PERIOD: usize = 8;
 
+/// A small memory has so many counts nevertheless: what is in demand must be known among many that
+/// are not.
+const FEWEST: usize = 1_024;
+
 /// The highest count.
 const MOST: u64 = 15;
 
@@ -335,7 +339,7 @@ const ROWS: [u64; 4] = [
 
 impl Uses {
     fn new(count: usize) -> Self {
-        let count = count.clamp(16, 1 << 16);
+        let count = count.clamp(FEWEST, 1 << 16);
         Self {
             counts: vec![0; (count * COUNTS / 16).next_power_of_two()],
             counted: 0,
