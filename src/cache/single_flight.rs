@@ -44,7 +44,15 @@ pub const FAILED: Duration = Duration::from_secs(1);
 /// The keys that are being fetched.
 #[derive(Debug)]
 pub struct SingleFlight {
-    keys: Recent<Fetch>,
+    keys: Keys,
+}
+
+/// What is known of keys. Those that are hit-for-miss are kept apart, so that ever new ones of them
+/// make no key forgotten that is being fetched.
+#[derive(Debug)]
+struct Keys {
+    fetched: Recent<Fetch>,
+    hit_for_miss: Recent<Fetch>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -113,9 +121,7 @@ impl NotStored {
 impl SingleFlight {
     /// No fetch is under way.
     pub fn new() -> Self {
-        Self {
-            keys: Recent::new(KEYS),
-        }
+        Self { keys: Keys::new() }
     }
 
     /// The role of a request that misses `key` at `now` and has already waited for `waited`. If it
@@ -161,8 +167,7 @@ impl SingleFlight {
     /// Forgets all fetches under way, because their responses must not serve other requests any
     /// more.
     pub fn abandon(&mut self) {
-        let keeps = |fetch: &Fetch| matches!(fetch, Fetch::HitForMiss { .. });
-        self.keys.retain(keeps);
+        self.keys.fetched.clear();
     }
 
     /// The leader goes to the origin. It may have waited for another isolate until now, so it is
@@ -189,7 +194,7 @@ impl SingleFlight {
     /// any more until it is stored or given up.
     pub fn head_arrived(&mut self, key: &str, time: Duration, now: Timestamp) {
         // After a purge the key is not there any more, and the response serves no other request.
-        self.keys.change(key, |fetch| {
+        self.keys.fetched.change(key, |fetch| {
             if let Fetch::UnderWay {
                 until,
                 started,
@@ -251,6 +256,37 @@ impl SingleFlight {
         let until = now + why.pause();
         self.keys
             .insert(key.to_owned(), Fetch::HitForMiss { until });
+    }
+}
+
+impl Keys {
+    fn new() -> Self {
+        Self {
+            fetched: Recent::new(KEYS),
+            hit_for_miss: Recent::new(KEYS),
+        }
+    }
+
+    fn get(&self, key: &str) -> Option<&Fetch> {
+        self.fetched.get(key).or_else(|| self.hit_for_miss.get(key))
+    }
+
+    fn peek(&self, key: &str) -> Option<&Fetch> {
+        let fetched = self.fetched.peek(key);
+        fetched.or_else(|| self.hit_for_miss.peek(key))
+    }
+
+    fn insert(&mut self, key: String, fetch: Fetch) {
+        self.remove(&key);
+        match fetch {
+            Fetch::HitForMiss { .. } => self.hit_for_miss.insert(key, fetch),
+            _ => self.fetched.insert(key, fetch),
+        }
+    }
+
+    fn remove(&mut self, key: &str) {
+        self.fetched.remove(key);
+        self.hit_for_miss.remove(key);
     }
 }
 
@@ -559,11 +595,30 @@ mod tests {
     }
 
     #[test]
+    fn ever_new_keys_that_cannot_be_stored_leave_a_fetch_known() {
+        let mut fetches = SingleFlight::new();
+        let miss = |fetches: &mut SingleFlight, n: u64| {
+            let key = n.to_string();
+            fetches.join(&key, Duration::ZERO, TIMEOUT, at(0));
+            fetches.start(&key, TIMEOUT, at(0));
+            fetches.give_up(&key, NotStored::Uncacheable, at(0));
+        };
+        (0..3_000).for_each(|n| miss(&mut fetches, n));
+        assert_eq!(join(&mut fetches, 0, 0), Role::Leader);
+        (3_000..6_000).for_each(|n| miss(&mut fetches, n));
+        assert_eq!(join(&mut fetches, 1, 1), Role::Follower);
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let mut fetches = SingleFlight::new();
         for n in 0..10_000 {
             fetches.join(&n.to_string(), Duration::ZERO, TIMEOUT, at(0));
         }
-        assert!(fetches.keys.len() <= KEYS);
+        let Keys {
+            fetched,
+            hit_for_miss,
+        } = &fetches.keys;
+        assert!(fetched.len() <= KEYS && hit_for_miss.len() <= KEYS);
     }
 }

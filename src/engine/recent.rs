@@ -148,4 +148,24 @@ mod tests {
         recent.clear();
         assert!(recent.is_empty());
     }
+
+    #[test]
+    fn what_is_asked_for_now_and_then_stays_among_many_that_come_once() {
+        let mut recent = Recent::new(1_000);
+        let (mut found, mut asked) = (0, 0);
+        for n in 0..100_000_u32 {
+            recent.insert(format!("stranger {n}"), 0);
+            if n % 25 == 0 {
+                // Each of ten comes again after 250 others.
+                let name = format!("client {}", n / 25 % 10);
+                let is_known = recent.get(&name).is_some();
+                if !is_known {
+                    recent.insert(name, 1);
+                }
+                asked += 1;
+                found += u32::from(is_known);
+            }
+        }
+        assert!(f64::from(found) / f64::from(asked) >= 0.95);
+    }
 }

@@ -50,7 +50,11 @@ pub struct LimitMemory {
     shared_until: Timestamp,
     /// Clients that are held off.
     pub penalties: Penalties,
-    standings: Recent<(Standing, Timestamp)>,
+    /// What the store has said of keys that are registered.
+    registered: Recent<(Standing, Timestamp)>,
+    /// When it said of keys that they are not. They are kept apart, so that made-up ones make no
+    /// registered one forgotten.
+    unregistered: Recent<Timestamp>,
     /// Until when a task waits to return unspent permits, if one does.
     sweeping_until: Option<Timestamp>,
 }
@@ -67,7 +71,8 @@ impl Default for LimitMemory {
             crowds: Crowds::new(SUBJECTS),
             shared_until: Timestamp::default(),
             penalties: Penalties::new(SUBJECTS),
-            standings: Recent::new(SUBJECTS),
+            registered: Recent::new(SUBJECTS),
+            unregistered: Recent::new(SUBJECTS),
             sweeping_until: None,
         }
     }
@@ -124,13 +129,25 @@ impl LimitMemory {
     /// The standing of the key with this record when the store last reported it, and whether that
     /// is recent enough to be used without asking.
     pub fn standing(&self, record: &str, now: Timestamp) -> Option<(&Standing, bool)> {
-        let (standing, at) = self.standings.get(record)?;
+        let (standing, at) = match self.registered.get(record) {
+            Some((standing, at)) => (standing, at),
+            None => (&Standing::Unregistered, self.unregistered.get(record)?),
+        };
         Some((standing, now.since(*at) < STANDING))
     }
 
     /// Records the standing that the store reported for a key.
     pub fn learn_standing(&mut self, record: &str, standing: Standing, now: Timestamp) {
-        self.standings.insert(record.to_owned(), (standing, now));
+        match standing {
+            Standing::Unregistered => {
+                self.registered.remove(record);
+                self.unregistered.insert(record.to_owned(), now);
+            }
+            Standing::Registered { .. } => {
+                self.unregistered.remove(record);
+                self.registered.insert(record.to_owned(), (standing, now));
+            }
+        }
     }
 
     /// Records what the store said about a limit.
@@ -268,5 +285,21 @@ mod tests {
         assert!(memory.standing("k", at(9_999)).unwrap().1);
         assert!(!memory.standing("k", at(10_000)).unwrap().1);
         assert!(memory.standing("l", at(0)).is_none());
+    }
+
+    #[test]
+    fn made_up_keys_make_no_registered_one_forgotten() {
+        let mut memory = LimitMemory::default();
+        let at = Timestamp::from_millis;
+        let plan = Some("pro".to_owned());
+        memory.learn_standing("k", Standing::Registered { plan }, at(0));
+        for n in 0..30_000 {
+            memory.learn_standing(&n.to_string(), Standing::Unregistered, at(0));
+        }
+        let known = memory.standing("k", at(1));
+        assert!(matches!(known, Some((Standing::Registered { .. }, true))));
+        memory.learn_standing("k", Standing::Unregistered, at(2));
+        let known = memory.standing("k", at(3));
+        assert!(matches!(known, Some((Standing::Unregistered, true))));
     }
 }
