@@ -8,9 +8,8 @@ import { openConnection } from "../../bench/load/connection.mjs";
 export const HOT = 10;
 const PER_HOT = 20;
 
-/** How many clients send more than they may, and how many strangers come for each such request. */
+/** How many clients send more than they may. */
 export const BUSY = 5;
-const PER_BUSY = 100;
 
 /** The limit that each of these has, in requests in a window of so many milliseconds. */
 export const QUOTA = 10;
@@ -40,10 +39,11 @@ export const EDGE = {
 /**
  * Sends requests, and reports what has become of them.
  * @param {string} url
- * @param {{ strangers: number, connections?: number }} options
+ * @param {{ strangers: number, perBusy?: number, connections?: number }} options `perBusy`: how many
+ *   strangers come for each request of a client that sends more than it may
  * @returns {Promise<Seen>}
  */
-export async function crowd(url, { strangers, connections = 16 }) {
+export async function crowd(url, { strangers, perBusy = 100, connections = 16 }) {
   const pool = await Promise.all(Array.from({ length: connections }, () => openConnection(url, { bodies: false })));
   /** @type {Record<string, number>} */
   const statuses = {};
@@ -66,8 +66,8 @@ export async function crowd(url, { strangers, connections = 16 }) {
             hits += Number(/^cache-status:.*; hit.*; detail=l1/im.test(head));
           }
         }
-        if (n % PER_BUSY === 0) {
-          const busy = (n / PER_BUSY) % BUSY;
+        if (n % perBusy === 0) {
+          const busy = (n / perBusy) % BUSY;
           const from = performance.now();
           const { status: said } = await connection.exchange(get("/busy", `198.51.100.${10 + busy}`));
           if (said === 200) admitted[busy].push({ from, to: performance.now() });

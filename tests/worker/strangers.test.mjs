@@ -22,10 +22,11 @@ for (const [where, strangers, store] of /** @type {const} */ ([
 ])) {
   test(`strangers cost others neither hits nor limits, ${where}`, async (t) => {
     const gate = await startGateBefore({ origin: raw, store }, { edge: { ...EDGE, cache } });
-    const seen = await crowd(gate.url, { strangers });
+    const seen = await crowd(gate.url, { strangers, perBusy: 10 });
     t.diagnostic(`${JSON.stringify(seen)}`);
     assert.deepEqual(Object.keys(seen.statuses), ["200"], "a stranger has a quota");
     assert.ok(seen.hits >= 0.95, `${seen.hits}`);
+    assert.ok(seen.refused > 0, "the clients ask for more than they may");
     assert.ok(seen.most <= QUOTA, `${seen.most} in a window`);
   });
 }
