@@ -39,8 +39,8 @@ export const EDGE = {
 /**
  * Sends requests, and reports what has become of them.
  * @param {string} url
- * @param {{ strangers: number, perBusy?: number, connections?: number }} options `perBusy`: how many
- *   strangers come for each request of a client that sends more than it may
+ * @param {{ strangers: number, perBusy?: number, connections?: number }} options `perBusy`: how
+ *   many strangers come for each request of a client that sends more than it may
  * @returns {Promise<Seen>}
  */
 export async function crowd(url, { strangers, perBusy = 100, connections = 16 }) {
