@@ -189,6 +189,17 @@ const steps = [
     command: [...nodeTest, "--test-timeout=600000", "tests/examples/**/*.test.mjs"],
   },
   {
+    // That each check of a soak finds what it is for.
+    name: "soak-checks",
+    command: [...nodeTest, "tests/soak/**/*.test.mjs"],
+  },
+  {
+    name: "soak",
+    long: true,
+    needs: [requireRedis, buildWorker, buildCommandLine],
+    command: ["node", "tests/soak/main.mjs"],
+  },
+  {
     name: "cache-suite",
     needs: [buildWorker],
     command: ["node", "tests/cache-suite/main.mjs"],

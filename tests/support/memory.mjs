@@ -6,6 +6,22 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
  * @param {{ pid: number }} gate
  */
 export function peakMemory(gate) {
+  return memoryOf(gate, "VmHWM");
+}
+
+/**
+ * The present memory of a gate's processes, in bytes; 0 if the system is not Linux.
+ * @param {{ pid: number }} gate
+ */
+export function presentMemory(gate) {
+  return memoryOf(gate, "VmRSS");
+}
+
+/**
+ * @param {{ pid: number }} gate
+ * @param {string} field of the system's status of a process
+ */
+function memoryOf(gate, field) {
   let most = 0;
   for (const pid of existsSync("/proc") ? readdirSync("/proc").filter((name) => /^\d+$/.test(name)) : []) {
     try {
@@ -15,7 +31,7 @@ export function peakMemory(gate) {
         .split(" ");
       if (Number(group) !== gate.pid) continue;
       const status = readFileSync(`/proc/${pid}/status`, "utf8");
-      most += 1024 * Number(status.match(/^VmHWM:\s+(\d+) kB/m)?.[1] ?? 0);
+      most += 1024 * Number(status.match(new RegExp(`^${field}:\\s+(\\d+) kB`, "m"))?.[1] ?? 0);
     } catch {
       // The process has just ended.
     }

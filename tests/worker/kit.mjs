@@ -91,16 +91,25 @@ export async function startGateBefore({ origin, store }, { edge = {}, vars = {},
 }
 
 /**
- * Makes a server listen on a free port, and returns its address.
+ * Makes a server listen on a free port until the tests of the file are over, and returns its
+ * address.
  * @param {import("node:http").Server} server
  */
 export async function listen(server) {
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
   after(async () => {
     server.close();
     server.closeAllConnections();
   });
+  return listenOn(server);
+}
+
+/**
+ * Makes a server listen on a free port, and returns its address.
+ * @param {import("node:http").Server} server
+ */
+export async function listenOn(server) {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
   const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
   return `http://127.0.0.1:${port}`;
 }
@@ -200,9 +209,7 @@ export async function startTap(target) {
     from.pipe(onward);
   });
   server.keepAliveTimeout = 65_000;
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  tap.url = `http://127.0.0.1:${/** @type {import("node:net").AddressInfo} */ (server.address()).port}`;
+  tap.url = await listenOn(server);
   return tap;
 }
 
