@@ -32,18 +32,30 @@ const ORIGIN = [
  */
 
 /**
+ * @template T
+ * @param {(readonly [number, T])[]} kinds
+ * @param {boolean} may fail
+ */
+function some(kinds, may) {
+  return may ? kinds : kinds.slice(0, 1);
+}
+
+/**
  * Switches faults until the time is over. Then nothing fails.
  * @param {import("./world.mjs").World} world
- * @param {{ until: number, choose: ReturnType<typeof import("../support/random.mjs").choices> }} how
+ * @param {{
+ *   until: number, what: string[],
+ *   choose: ReturnType<typeof import("../support/random.mjs").choices>,
+ * }} how `what`: may fail
  * @returns {Promise<Phase[]>}
  */
-export async function faults({ store, origin }, { until, choose }) {
+export async function faults({ store, origin }, { until, what, choose }) {
   /** @type {Phase[]} */
   const phases = [];
   while (Date.now() < until) {
     const from = Date.now();
-    store.fault = choose.weighted(STORE);
-    origin.fault = choose.weighted(ORIGIN);
+    store.fault = choose.weighted(some(STORE, what.includes("store")));
+    origin.fault = choose.weighted(some(ORIGIN, what.includes("origin")));
     await sleep(Math.min(choose.between(300, 4_000), until - from));
     phases.push({ from, until: Date.now(), store: store.fault, origin: origin.fault });
   }

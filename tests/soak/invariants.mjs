@@ -9,6 +9,8 @@ import { CEILING, ISOLATES, LIMITS } from "./world.mjs";
  * @typedef {object} Logs
  * @property {Entry[]} entries
  * @property {Phase[]} phases
+ * @property {{ at: number, took: number }[]} answers of the store: when, in Unix ms, and after how
+ *   many
  * @property {number[]} ends when each answer of the origin was complete, Unix ms, by its number
  * @property {string[]} endless the keys in Redis that never expire
  * @property {number[]} memory of the gate's process, bytes, at equal intervals
@@ -17,8 +19,17 @@ import { CEILING, ISOLATES, LIMITS } from "./world.mjs";
 /** The path of each limit's requests. */
 const LIMITED = /** @type {const} */ ({ "/exact": "exact", "/lease": "lease", "/limited-and-cached": "exact" });
 
+/** A store whose answer takes so many milliseconds may have missed a deadline: the machine is busy. */
+const SLOW = 200;
+
 /** How long after a fault its effects may be seen: deadlines and the pause of the breaker. */
 const AFTERMATH = 8_000;
+
+/**
+ * How long an answer of the origin may be on its way to the gate, which counts its age from then
+ * on: a loaded machine takes its time.
+ */
+export const TRANSFER = 500;
 
 /** How much more memory may be in use at the end than in the second quarter, in bytes. */
 const GROWTH = 32 << 20;
@@ -62,9 +73,11 @@ function overQuota({ entries }) {
   }
   return [...bySubject].flatMap(([key, all]) => {
     const { quota, window, localShare } = LIMITS[/** @type {keyof typeof LIMITS} */ (key.split(" ")[0])];
+    /** @type {string[]} */
     const found = [];
     const bySent = all.toSorted((a, b) => a.sentAt - b.sentAt);
     for (const [n, { sentAt }] of bySent.entries()) {
+      /** @type {Entry[]} */
       const inside = [];
       for (let at = n; at < bySent.length && bySent[at].sentAt <= sentAt + window; at++) {
         if (bySent[at].receivedAt <= sentAt + window) inside.push(bySent[at]);
@@ -72,7 +85,12 @@ function overQuota({ entries }) {
       // An isolate whose store fails gives its share, in each window that touches this one.
       const decidedHere = inside.some(({ limiter }) => limiter === "local");
       const bound = quota * (decidedHere ? 1 + ISOLATES * localShare : 1);
-      if (inside.length > bound) found.push(`${key}: ${inside.length} in a window from ${sentAt}, allowed ${bound}`);
+      if (inside.length > bound) {
+        const who = [...new Set(inside.map(({ limiter }) => limiter))];
+        const count = (/** @type {string} */ of) => inside.filter(({ limiter }) => limiter === of).length;
+        const parts = who.map((limiter) => `${count(limiter)} by ${limiter}`).join(", ");
+        found.push(`${key}: ${inside.length} in a window from ${sentAt}, allowed ${bound}: ${parts}`);
+      }
     }
     return found.slice(0, 1);
   });
@@ -83,9 +101,12 @@ function tooOld({ entries, ends }) {
   return entries
     .filter(({ path, body, sentAt }) => {
       if (body === null || !path.startsWith("/cached/")) return false;
-      return sentAt - ends[body.number] > CEILING;
+      return sentAt - ends[body.number] > CEILING + TRANSFER;
     })
-    .map((entry) => `${about(entry)} was answered with what is older than ${CEILING} ms`);
+    .map((entry) => {
+      const age = entry.sentAt - ends[entry.body?.number ?? 0];
+      return `${about(entry)} was answered with what is ${age} ms old, older than ${CEILING} ms`;
+    });
 }
 
 /** @param {Logs} logs */
@@ -99,13 +120,17 @@ function othersAnswers({ entries }) {
  * Errors of servers although nothing failed.
  * @param {Logs} logs
  */
-function errorsWithoutFault({ entries, phases }) {
+function errorsWithoutFault({ entries, phases, answers }) {
+  const slow = answers.filter(({ took }) => took > SLOW);
+  const wasSlow = (/** @type {Entry} */ { sentAt, receivedAt }) =>
+    slow.some(({ at, took }) => at - took <= receivedAt && at + AFTERMATH >= sentAt);
   const failed = (/** @type {Entry} */ { sentAt, receivedAt }, /** @type {"store" | "origin"} */ what) =>
     phases.some((phase) => phase[what] !== null && phase.from <= receivedAt && phase.until + AFTERMATH >= sentAt);
   return entries
     .filter((entry) => {
       if (entry.status < 500) return false;
-      return !failed(entry, entry.status === 503 ? "store" : "origin") && !failed(entry, "origin");
+      const isReduced = entry.status === 503 && (failed(entry, "store") || wasSlow(entry));
+      return !isReduced && !failed(entry, "origin");
     })
     .map((entry) => `${about(entry)} was answered with ${entry.status} although nothing failed`);
 }

@@ -1,7 +1,7 @@
 /** Each invariant of a soak finds what breaks it, and nothing in logs that are well. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { violations } from "./invariants.mjs";
+import { TRANSFER, violations } from "./invariants.mjs";
 import { CEILING, ISOLATES, LIMITS } from "./world.mjs";
 
 /** @typedef {import("./invariants.mjs").Logs} Logs */
@@ -13,7 +13,7 @@ const NOW = 1_700_000_000_000;
 function entry({ path = "/exact", sentAt = NOW, ...changes } = {}) {
   const body = { number: 0, path, who: null };
   return {
-    ...{ client: "10.0.0.1", path, who: null, sentAt, receivedAt: sentAt + 5, status: 200, limiter: "redis", body },
+    ...{ client: "10.0.0.1", isolate: 0, path, who: null, sentAt, receivedAt: sentAt + 5, status: 200, limiter: "redis", body },
     ...changes,
   };
 }
@@ -21,7 +21,14 @@ function entry({ path = "/exact", sentAt = NOW, ...changes } = {}) {
 /** @param {Partial<Logs>} changes */
 function found(changes) {
   /** @type {Logs} */
-  const well = { entries: [entry()], phases: [], ends: [NOW], endless: [], memory: new Array(8).fill(100e6) };
+  const well = {
+    entries: [entry()],
+    phases: [],
+    answers: [],
+    ends: [NOW],
+    endless: [],
+    memory: new Array(8).fill(100e6),
+  };
   return violations({ ...well, ...changes });
 }
 
@@ -60,8 +67,8 @@ test("while isolates decide by themselves the bound is that of the docs", () => 
 
 test("an answer that is older than its ceiling is one", () => {
   const path = "/cached/1";
-  assert.deepEqual(found({ entries: [entry({ path, sentAt: NOW + CEILING })] }), []);
-  assert.match(found({ entries: [entry({ path, sentAt: NOW + CEILING + 1 })] })[0], /older than/);
+  assert.deepEqual(found({ entries: [entry({ path, sentAt: NOW + CEILING + TRANSFER })] }), []);
+  assert.match(found({ entries: [entry({ path, sentAt: NOW + CEILING + TRANSFER + 1 })] })[0], /6501 ms old/);
 });
 
 test("an answer for another, or to another question, is one", () => {
@@ -79,6 +86,9 @@ test("an error of a server is one unless something failed shortly before", () =>
   assert.equal(found({ entries, phases: [{ ...phase, origin: null, store: "hang" }] }).length, 1);
   const reduced = [entry({ status: 503, body: null })];
   assert.deepEqual(found({ entries: reduced, phases: [{ ...phase, origin: null, store: "hang" }] }), []);
+  // A store that is slow because the machine is busy fails, too.
+  assert.equal(found({ entries: reduced, answers: [{ at: NOW, took: 5 }] }).length, 1);
+  assert.deepEqual(found({ entries: reduced, answers: [{ at: NOW, took: 600 }] }), []);
 });
 
 test("a key that never expires is one, and so is memory that grows", () => {

@@ -7,19 +7,23 @@ import { median, megabytes, quarters, violations } from "./invariants.mjs";
 import { traffic } from "./traffic.mjs";
 import { startWorld } from "./world.mjs";
 
-/** @param {{ seconds: number, seed: number }} options */
-export async function soak({ seconds, seed }) {
+/** @param {{ seconds: number, seed: number, what: string[] }} options `what`: may fail */
+export async function soak({ seconds, seed, what }) {
   const world = await startWorld();
   try {
     const until = Date.now() + 1_000 * seconds;
     const [entries, phases, watched] = await Promise.all([
       traffic(world, { until, choose: choices(seed) }),
-      faults(world, { until, choose: choices(seed + 1) }),
+      faults(world, { until, what, choose: choices(seed + 1) }),
       watch(world, until),
     ]);
     const { ends } = world.origin;
-    const found = violations({ entries, phases, ends, ...watched });
-    return { found, summary: summary({ entries, phases, memory: watched.memory, calls: world.store.calls() }) };
+    const logs = { entries, phases, ends, answers: world.store.answers, ...watched };
+    return {
+      logs,
+      found: violations(logs),
+      summary: summary({ entries, phases, memory: watched.memory, calls: world.store.calls() }),
+    };
   } finally {
     await world.stop();
   }

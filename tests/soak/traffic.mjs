@@ -7,6 +7,7 @@ import { RESOURCES } from "./world.mjs";
  * One request and its answer.
  * @typedef {object} Entry
  * @property {string} client
+ * @property {number} isolate by which it went
  * @property {string} path
  * @property {string | null} who whose answer it must be, if it is for one client alone
  * @property {number} sentAt Unix ms
@@ -38,14 +39,16 @@ export async function traffic({ gate }, { until, choose }) {
     if (path === "/mine") headers["x-api-key"] = `key-of-${client}`;
     if (path === "/token") headers.authorization = `Bearer token-of-${client}`;
     const who = headers["x-api-key"] ?? headers.authorization ?? null;
+    const isolate = choose.between(0, gate.isolates.length);
     const sentAt = Date.now();
     const reply = await Promise.race([
-      ask(choose.one(gate.isolates), path, { headers }).catch(() => null),
+      ask(gate.isolates[isolate], path, { headers }).catch(() => null),
       sleep(LONGEST, null, { ref: false }),
     ]);
     const isOrigins = reply?.status === 200 && reply.headers["content-type"] === "application/json";
     log.push({
       client,
+      isolate,
       path,
       who,
       sentAt,

@@ -16,6 +16,15 @@ export const LIMITS = /** @type {const} */ ({
 /** How old an answer of a cached route may be at most, in milliseconds. */
 export const CEILING = 6_000;
 
+/** The deadline of a store call, in milliseconds: not so short that a busy machine looks like a fault. */
+const TIMEOUT = 500;
+
+/**
+ * For an isolate the platform has 128 MB in all. Without a bound V8 lets garbage grow as long as
+ * the machine has memory, and so hides what is lost.
+ */
+const V8_FLAGS = ["--max-heap-size=48"];
+
 /** How many cached resources there are. */
 export const RESOURCES = 8;
 
@@ -37,7 +46,7 @@ const EDGE = {
     { path: "/token", limits: [], cache: {} },
   ],
   client: { keys: "any" },
-  redis: { key_prefix: "{soak}" },
+  redis: { key_prefix: "{soak}", timeout: `${TIMEOUT}ms` },
 };
 
 /**
@@ -72,9 +81,10 @@ export async function startWorld() {
       edge: { ...EDGE, origin: origin.url, origin_timeout: "2s" },
       vars: storeVars({ url: tap.url, token: rest.token }),
       isolates: ISOLATES,
+      v8Flags: V8_FLAGS,
     });
     ends.push(() => gate.stop());
-    return { gate, origin, store: faulty(tap), commands: commandsOf(rest), stop };
+    return { gate, origin, redis, store: faulty(tap), commands: commandsOf(rest), stop };
   } catch (error) {
     await stop();
     throw error;
@@ -85,11 +95,11 @@ export async function startWorld() {
 
 /** A tap whose fault may be that it is slow, or that each second call fails. */
 function faulty(/** @type {Awaited<ReturnType<typeof startTap>>} */ tap) {
-  const store = { fault: /** @type {StoreFault} */ (null), calls: () => tap.calls };
+  const store = { fault: /** @type {StoreFault} */ (null), calls: () => tap.calls, answers: tap.answers };
   const isFault = () => store.fault !== "slow" && (store.fault !== "flapping" || tap.calls % 2 === 0);
   Object.defineProperties(tap, {
     fault: { get: () => (!isFault() ? null : store.fault === "flapping" ? "reset" : store.fault) },
-    barrier: { get: () => (store.fault === "slow" ? sleep(400) : undefined) },
+    barrier: { get: () => (store.fault === "slow" ? sleep(2 * TIMEOUT) : undefined) },
   });
   return store;
 }

@@ -185,6 +185,8 @@ export async function startTap(target) {
     url: "",
     /** How many requests have arrived. */
     calls: 0,
+    /** When each answer of the store was sent on, in Unix ms, and how long it had taken. */
+    answers: /** @type {{ at: number, took: number }[]} */ ([]),
     /** The fault of a request; a number is the status of the answer. */
     fault: /** @type {null | "hang" | "stall" | "reset" | "nonsense" | number} */ (null),
     /** What a request waits for after it has arrived. */
@@ -197,6 +199,7 @@ export async function startTap(target) {
   };
   const server = createServer(async (from, to) => {
     tap.calls++;
+    const arrived = Date.now();
     await tap.barrier;
     if (tap.fault === "hang") return;
     if (tap.fault === "stall") return to.writeHead(200, { "content-length": 100 }).write('{"result":');
@@ -205,7 +208,10 @@ export async function startTap(target) {
     if (tap.fault !== null) return to.writeHead(tap.fault).end('{"error":"ERR made to fail"}');
     const onward = request(target + from.url, { method: from.method, headers: from.headers, agent });
     onward.on("error", () => to.destroy());
-    onward.on("response", (reply) => reply.pipe(to.writeHead(reply.statusCode ?? 502, reply.headers)));
+    onward.on("response", (reply) => {
+      tap.answers.push({ at: Date.now(), took: Date.now() - arrived });
+      reply.pipe(to.writeHead(reply.statusCode ?? 502, reply.headers));
+    });
     from.pipe(onward);
   });
   server.keepAliveTimeout = 65_000;
