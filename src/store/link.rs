@@ -118,7 +118,10 @@ impl Link {
             Ok(reply) => {
                 self.breaker.succeeded();
                 if let Some(offset) = reply.clock_offset {
-                    self.clock.learn(offset, ask.correction_ms, local_now);
+                    let asked = ask.now.as_millis();
+                    let asked = asked.saturating_add_signed(-ask.correction_ms);
+                    let took = local_now.since(Timestamp::from_millis(asked));
+                    self.clock.learn(offset, ask.correction_ms, took, local_now);
                 }
                 Some((reply, self.now(local_now)))
             }
@@ -211,39 +214,79 @@ impl ClockGuard {
     }
 
     /// Learns that the store's clock is `offset_ms` ahead of the time that an [`Ask`] stated, which
-    /// was corrected by `correction_ms`. The isolate's clock shows `local_now`.
+    /// was corrected by `correction_ms`; its reply came after the call `took` this long. The
+    /// isolate's clock shows `local_now`.
+    ///
+    /// The store has looked at its clock at some instant of the call, so its clock is ahead by
+    /// `offset_ms` at most, and by as much less as the call took at least: a call that is slow is no
+    /// clock that is off (Cristian's algorithm).
     ///
     /// Several replies may report the same error of the clock, so each gives the whole correction,
     /// and corrections are not added up.
-    fn learn(&mut self, offset_ms: i64, correction_ms: i64, local_now: Timestamp) {
-        let right = correction_ms.saturating_add(offset_ms);
-        if right.abs_diff(self.offset_ms) > millis(TOLERANCE) {
-            self.offset_ms = right;
+    fn learn(&mut self, offset_ms: i64, correction_ms: i64, took: Duration, local_now: Timestamp) {
+        let (tolerance, took_ms) = (signed(TOLERANCE), signed(took));
+        let most = correction_ms.saturating_add(offset_ms);
+        let least = most.saturating_sub(took_ms);
+        let is_off = self.offset_ms < least.saturating_sub(tolerance)
+            || self.offset_ms > most.saturating_add(tolerance);
+        if is_off {
+            self.offset_ms = most.saturating_sub(took_ms / 2);
         }
-        self.next_check = Some(self.correct(local_now) + CLOCK_CHECK);
+        // A slow call tells little: the next one is to ask again.
+        if is_off || took <= TOLERANCE {
+            self.next_check = Some(self.correct(local_now) + CLOCK_CHECK);
+        }
     }
+}
+
+/// A time in milliseconds, to be added to an instant or taken from it.
+fn signed(time: Duration) -> i64 {
+    i64::try_from(millis(time)).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const AT_ONCE: Duration = Duration::ZERO;
+
     #[test]
     fn a_clock_that_is_off_is_corrected_and_one_that_is_not_is_left_alone() {
         let mut clock = ClockGuard::default();
         let at = Timestamp::from_millis;
         assert!(clock.is_due(at(0)));
-        clock.learn(-900, 0, at(1_000));
+        clock.learn(-900, 0, AT_ONCE, at(1_000));
         assert_eq!(clock.correct(at(1_000)), at(1_000));
         assert!(!clock.is_due(at(600_999)));
         assert!(clock.is_due(at(601_000)));
-        clock.learn(-300_000, 0, at(601_000));
+        clock.learn(-300_000, 0, AT_ONCE, at(601_000));
         assert_eq!(clock.correct(at(601_000)), at(301_000));
         assert!(!clock.is_due(at(301_001)));
         assert!(
             clock.is_due(at(0)),
             "a check far in the future is not waited for"
         );
+    }
+
+    #[test]
+    fn a_call_that_is_slow_is_no_clock_that_is_off() {
+        let at = Timestamp::from_millis;
+        let took = Duration::from_millis;
+        let mut clock = ClockGuard::default();
+        // The store was asked at 1,000 and reached at 2,830, or somewhere in between.
+        clock.learn(1_830, 0, took(1_900), at(2_900));
+        assert_eq!(clock.correct(at(2_900)), at(2_900));
+        assert!(clock.is_due(at(2_900)), "that has told too little");
+        clock.learn(100, 0, took(200), at(3_000));
+        assert!(!clock.is_due(at(3_001)));
+        // A clock that is off is set right to within half of the call.
+        clock.learn(60_400, 0, took(400), at(4_000));
+        assert_eq!(clock.correct(at(4_000)), at(64_200));
+        // The correction was made while this call was under way.
+        clock.learn(60_900, 0, took(1_000), at(4_500));
+        assert_eq!(clock.correct(at(4_500)), at(64_700));
+        clock.learn(-60_200, 60_200, took(0), at(5_000));
+        assert_eq!(clock.correct(at(5_000)), at(5_000));
     }
 
     #[test]
@@ -269,10 +312,10 @@ mod tests {
         let mut clock = ClockGuard::default();
         let at = Timestamp::from_millis;
         for _ in 0..10 {
-            clock.learn(-300_000, 0, at(601_000));
+            clock.learn(-300_000, 0, AT_ONCE, at(601_000));
         }
         assert_eq!(clock.correct(at(601_000)), at(301_000));
-        clock.learn(5, clock.correction_ms(), at(602_000));
+        clock.learn(5, clock.correction_ms(), AT_ONCE, at(602_000));
         assert_eq!(clock.correct(at(602_000)), at(302_000));
     }
 }
