@@ -218,7 +218,7 @@ impl ClockGuard {
     /// isolate's clock shows `local_now`.
     ///
     /// The store has looked at its clock at some instant of the call, so its clock is ahead by
-    /// `offset_ms` at most, and by as much less as the call took at least: a call that is slow is no
+    /// `offset_ms` at most, and at least by that less what the call took: a call that is slow is no
     /// clock that is off (Cristian's algorithm).
     ///
     /// Several replies may report the same error of the clock, so each gives the whole correction,

@@ -45,7 +45,7 @@ function some(kinds, may) {
  * @param {import("./world.mjs").World} world
  * @param {{
  *   until: number, what: string[],
- *   choose: ReturnType<typeof import("../support/random.mjs").choices>,
+ *   choose: import("./traffic.mjs").Choices,
  * }} how `what`: may fail
  * @returns {Promise<Phase[]>}
  */

@@ -19,7 +19,9 @@ import { CEILING, ISOLATES, LIMITS } from "./world.mjs";
 /** The path of each limit's requests. */
 const LIMITED = /** @type {const} */ ({ "/exact": "exact", "/lease": "lease", "/limited-and-cached": "exact" });
 
-/** A store whose answer takes so many milliseconds may have missed a deadline: the machine is busy. */
+/**
+ * A store whose answer takes so many milliseconds may have missed a deadline: the machine is busy.
+ */
 const SLOW = 200;
 
 /** How long after a fault its effects may be seen: deadlines and the pause of the breaker. */

@@ -3,6 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ask } from "../worker/kit.mjs";
 import { RESOURCES } from "./world.mjs";
 
+/** @typedef {ReturnType<typeof import("../support/random.mjs").choices>} Choices */
+
 /**
  * One request and its answer.
  * @typedef {object} Entry
@@ -25,7 +27,7 @@ const CLIENTS = 12;
 /**
  * Sends requests until the time is over.
  * @param {import("./world.mjs").World} world
- * @param {{ until: number, choose: ReturnType<typeof import("../support/random.mjs").choices> }} how
+ * @param {{ until: number, choose: Choices }} how
  * @returns {Promise<Entry[]>}
  */
 export async function traffic({ gate }, { until, choose }) {

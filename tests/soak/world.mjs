@@ -16,7 +16,10 @@ export const LIMITS = /** @type {const} */ ({
 /** How old an answer of a cached route may be at most, in milliseconds. */
 export const CEILING = 6_000;
 
-/** The deadline of a store call, in milliseconds: not so short that a busy machine looks like a fault. */
+/**
+ * The deadline of a store call, in milliseconds: not so short that a busy machine looks like a
+ * fault.
+ */
 const TIMEOUT = 500;
 
 /**
