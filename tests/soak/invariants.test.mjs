@@ -13,7 +13,17 @@ const NOW = 1_700_000_000_000;
 function entry({ path = "/exact", sentAt = NOW, ...changes } = {}) {
   const body = { number: 0, path, who: null };
   return {
-    ...{ client: "10.0.0.1", isolate: 0, path, who: null, sentAt, receivedAt: sentAt + 5, status: 200, limiter: "redis", body },
+    ...{
+      client: "10.0.0.1",
+      isolate: 0,
+      path,
+      who: null,
+      sentAt,
+      receivedAt: sentAt + 5,
+      status: 200,
+      limiter: "redis",
+      body,
+    },
     ...changes,
   };
 }
