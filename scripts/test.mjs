@@ -81,6 +81,17 @@ const steps = [
     ],
   },
   {
+    // What `native` does within small bounds.
+    name: "model",
+    long: true,
+    needs: [ensureNextest],
+    command: [
+      ...["cargo", "nextest", "run", "--package", "omnitrade-edge", "--cargo-profile", "bench"],
+      ...["--no-default-features", "--test", "window_proof", "--no-fail-fast", "--success-output", "immediate"],
+    ],
+    env: { WINDOW_PROOF: "large" },
+  },
+  {
     name: "doctest",
     needs: [ensureRust],
     command: ["cargo", "test", "--doc", "--all-features"],

@@ -23,7 +23,7 @@ use omnitrade_edge::redis::Value;
 use head::Head;
 
 /// Keys with their values and the instants at which they expire.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Hash)]
 pub struct ModelStore {
     keys: BTreeMap<String, (String, Timestamp)>,
 }
