@@ -17,7 +17,7 @@ pub const ONCE: &str = "no permit is given to two requests";
 pub const COUNTED: &str = "a call that is repeated is counted once";
 pub const TOLD_ONCE: &str = "what was given is told once";
 pub const TOLD: &str = "what was given is told when the store answers again";
-pub const PATIENT: &str = "nobody waits for longer than a call takes";
+pub const PATIENT: &str = "nobody waits for longer than two calls take";
 pub const SERVED: &str = "who comes back when it was told to passes";
 
 impl Model for Proof {
@@ -147,10 +147,10 @@ impl Proof {
             .saturating_sub(apart + world.seen.slowest_call)
     }
 
-    /// How often a request looks at most, until it has waited for as long as a call takes.
+    /// How often a request looks at most, until it has waited for as long as two calls take.
     fn most_looks(&self) -> u8 {
         let (mut patience, mut looks) = (Patience::default(), 1);
-        while millis(patience.waited()) < self.bounds.timeout {
+        while millis(patience.waited()) < 2 * self.bounds.timeout {
             patience = patience.after(patience.pause());
             looks += 1;
         }

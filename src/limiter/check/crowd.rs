@@ -30,6 +30,9 @@ impl Check {
         // Whom the call on its way asks for waits until that is over: one of its own would come
         // later, and the permits that are lent to it would be lost.
         let has_time = patience.waited() < link.timeout();
+        if patience.waited() >= link.longest_call() {
+            return None;
+        }
         let mut lacks = Vec::new();
         for slot in &self.slots {
             if !slot.is_open(true) || slot.charge.role == Role::Origin {
