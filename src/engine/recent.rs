@@ -55,17 +55,18 @@ impl<T: Send + 'static> Recent<T> {
 
     /// The value of a name. This counts as use.
     pub fn get(&self, name: &str) -> Option<&T> {
-        self.values.get(name)?.0.downcast_ref()
+        self.unless_empty()?.get(name)?.0.downcast_ref()
     }
 
     /// The same, but this does not count as use.
     pub fn peek(&self, name: &str) -> Option<&T> {
-        self.values.peek(name)?.0.downcast_ref()
+        self.unless_empty()?.peek(name)?.0.downcast_ref()
     }
 
     /// Changes the value of a name, if it has one, and returns what `change` returns. This counts
     /// as use.
     pub fn change<R>(&mut self, name: &str, change: impl FnOnce(&mut T) -> R) -> Option<R> {
+        self.unless_empty()?;
         self.values.get_mut(name)?.0.downcast_mut().map(change)
     }
 
@@ -103,6 +104,12 @@ impl<T: Send + 'static> Recent<T> {
     /// Whether no value is remembered.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The values, if there are any. Many memories are empty as long as nothing fails: then names
+    /// need not be hashed.
+    fn unless_empty(&self) -> Option<&Values> {
+        (!self.is_empty()).then_some(&self.values)
     }
 
     /// How many values can be remembered.

@@ -190,9 +190,11 @@ impl<B: Body> Gate<B> {
         let Context {
             admission, cache, ..
         } = context;
-        let lookup = cache.lookup();
-        let lookup = lookup.filter(|lookup| lookup.needs_store(head, false, now));
-        let entry = || Some(self.cache.entry_key(&lookup?.key));
+        let entry = || {
+            let lookup = cache.lookup()?;
+            let needs_store = lookup.needs_store(head, false, now);
+            needs_store.then(|| self.cache.entry_key(&lookup.key))
+        };
         let (limits, link) = (&mut self.limits, &self.link);
         admission.check().joins(patience, entry, limits, link, now)
     }

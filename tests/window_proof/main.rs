@@ -30,6 +30,7 @@
 mod bounds;
 mod events;
 mod isolate;
+mod late_answers;
 #[path = "../common/model.rs"]
 mod model;
 mod properties;

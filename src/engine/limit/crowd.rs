@@ -27,6 +27,9 @@ pub struct Crowds {
     crowds: Recent<Crowd>,
     /// The number of the latest call.
     round: u64,
+    /// How many calls are on their way, of all subjects, and when the latest of them is over.
+    calls: u32,
+    until: Timestamp,
     /// How many calls have failed.
     failures: u64,
     /// How long a call takes, about, in milliseconds.
@@ -91,9 +94,16 @@ impl Crowds {
         Self {
             crowds: Recent::new(capacity),
             round: 0,
+            calls: 0,
+            until: Timestamp::default(),
             failures: 0,
             call_takes: 0,
         }
+    }
+
+    /// Whether no call is on its way, so that nobody waits.
+    pub fn are_idle(&self, now: Timestamp) -> bool {
+        self.calls == 0 || now >= self.until
     }
 
     /// Records that a call about `key` has begun, and is over by `until`. It asks for those who
@@ -106,6 +116,10 @@ impl Crowds {
         now: Timestamp,
     ) -> Waiting {
         self.round += 1;
+        // Those that were dropped halfway are over.
+        self.calls = if self.are_idle(now) { 0 } else { self.calls };
+        self.calls = self.calls.saturating_add(1);
+        self.until = self.until.max(until);
         let round = self.round;
         let begin = |crowd: &mut Crowd| {
             crowd.calls = if crowd.is_busy(now) { crowd.calls } else { 0 };
@@ -119,14 +133,18 @@ impl Crowds {
             (crowd.before, crowd.round) = (crowd.round, round);
             std::mem::take(&mut crowd.waiting)
         };
-        if self.crowds.peek(key).is_none() {
-            self.crowds.insert(key.to_owned(), Crowd::default());
+        if let Some(waiting) = self.crowds.change(key, begin) {
+            return waiting;
         }
-        self.crowds.change(key, begin).unwrap_or_default()
+        let mut crowd = Crowd::default();
+        let waiting = begin(&mut crowd);
+        self.crowds.insert(key.to_owned(), crowd);
+        waiting
     }
 
     /// Records that a call about `key` was answered, or that nobody waits for its answer any more.
     pub fn ended(&mut self, key: &str) {
+        self.calls = self.calls.saturating_sub(1);
         let is_over = self.crowds.change(key, |crowd| {
             crowd.calls = crowd.calls.saturating_sub(1);
             crowd.calls == 0 && crowd.waiting.requests == 0

@@ -24,7 +24,8 @@ impl Check {
         now: Timestamp,
     ) -> Option<Patience> {
         self.patience = patience;
-        if !link.is_up() || !memory.crowds.is_patient(patience) {
+        let crowds = &memory.crowds;
+        if crowds.are_idle(now) || !link.is_up() || !crowds.is_patient(patience) {
             return None;
         }
         // Whom the call on its way asks for waits until that is over: one of its own would come

@@ -136,7 +136,9 @@ impl Check {
             let (cost, enough) = (slot.charge.cost, slot.enough(bucket));
             let denied = &memory.denied;
             let until = denied.refused_until(&bucket.key, cost, enough, now)?;
-            Some((n, until.since(now)))
+            // A call that the store answered before the one that was refused may have brought some.
+            let at_hand = memory.leases.left(&bucket.key, now) >= cost.max(1);
+            (!at_hand).then(|| (n, until.since(now)))
         });
         denied.collect()
     }
