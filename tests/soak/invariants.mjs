@@ -71,7 +71,9 @@ function overQuota({ entries }) {
     // What a limit has refused has one of these; all else was admitted, also if the origin failed.
     if (limit === undefined || entry.status === 429 || entry.status === 503) continue;
     const key = `${limit} ${entry.client}`;
-    bySubject.set(key, [...(bySubject.get(key) ?? []), entry]);
+    const some = bySubject.get(key);
+    if (some) some.push(entry);
+    else bySubject.set(key, [entry]);
   }
   return [...bySubject].flatMap(([key, all]) => {
     const { quota, window, localShare } = LIMITS[/** @type {keyof typeof LIMITS} */ (key.split(" ")[0])];

@@ -64,7 +64,7 @@ function summary({ entries, phases, memory, calls }) {
     answers[kind] = (answers[kind] ?? 0) + 1;
   }
   const failing = phases.filter(({ store, origin }) => store !== null || origin !== null);
-  const longest = Math.max(...entries.map(({ sentAt, receivedAt }) => receivedAt - sentAt));
+  const longest = entries.reduce((most, { sentAt, receivedAt }) => Math.max(most, receivedAt - sentAt), 0);
   return [
     `${entries.length} requests, ${calls} store calls; ${failing.length} of ${phases.length} phases with faults`,
     `answers by status and limiter: ${Object.entries(answers)
