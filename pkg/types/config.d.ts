@@ -161,6 +161,12 @@ export interface GateConfig {
        */
       keyed_quota?: number;
       /**
+       * With `on_failure = "local"`: the part of the quota that one isolate may give in a window while the store does not answer. All of them together may give so much each, beside what the store has given: make it smaller if many isolates serve the same client. (a part such as "50%", from "1%" to "100%")
+       *
+       * @default "50%"
+       */
+      local_share?: string;
+      /**
        * `"enforce"`: the limit refuses requests. `"shadow"`: it is counted and reported, and refuses nothing.
        *
        * @default "enforce"

@@ -55,18 +55,20 @@ impl<T: Send + 'static> Recent<T> {
 
     /// The value of a name. This counts as use.
     pub fn get(&self, name: &str) -> Option<&T> {
-        self.unless_empty()?.get(name)?.0.downcast_ref()
+        found(&self.values, name)?.0.downcast_ref()
     }
 
     /// The same, but this does not count as use.
     pub fn peek(&self, name: &str) -> Option<&T> {
-        self.unless_empty()?.peek(name)?.0.downcast_ref()
+        self.values.peek(name)?.0.downcast_ref()
     }
 
     /// Changes the value of a name, if it has one, and returns what `change` returns. This counts
     /// as use.
     pub fn change<R>(&mut self, name: &str, change: impl FnOnce(&mut T) -> R) -> Option<R> {
-        self.unless_empty()?;
+        if is_empty(&self.values) {
+            return None;
+        }
         self.values.get_mut(name)?.0.downcast_mut().map(change)
     }
 
@@ -106,16 +108,24 @@ impl<T: Send + 'static> Recent<T> {
         self.len() == 0
     }
 
-    /// The values, if there are any. Many memories are empty as long as nothing fails: then names
-    /// need not be hashed.
-    fn unless_empty(&self) -> Option<&Values> {
-        (!self.is_empty()).then_some(&self.values)
-    }
-
     /// How many values can be remembered.
     pub fn capacity(&self) -> usize {
         usize::try_from(self.values.capacity()).unwrap_or(usize::MAX)
     }
+}
+
+/// The value of a name. Many memories are empty as long as nothing fails: then no name is hashed.
+#[inline(never)]
+fn found<'v>(values: &'v Values, name: &str) -> Option<&'v Weighed> {
+    match is_empty(values) {
+        true => None,
+        false => values.get(name),
+    }
+}
+
+#[inline(never)]
+fn is_empty(values: &Values) -> bool {
+    values.len() == 0
 }
 
 impl<T> fmt::Debug for Recent<T> {

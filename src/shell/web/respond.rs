@@ -160,10 +160,11 @@ pub fn share(origin: &Answered, tells: bool, unseen: bool) -> Shared {
     }
 }
 
-/// Whether the origin's response has a content coding.
+/// Whether the platform undoes the content coding of the origin's response, so that what goes
+/// through a pipe is coded again. It leaves other codings than these as they are.
 pub fn is_coded(origin: &Answered) -> bool {
     let coding = origin.head.value("content-encoding");
-    coding.is_some_and(|coding| !coding.trim().is_empty())
+    coding.is_some_and(|coding| matches!(coding.trim(), "gzip" | "br"))
 }
 
 /// The body of a response that broke off before its head was sent: the client gets the part that
