@@ -1,3 +1,7 @@
+/**
+ * A body that a client reads while it is copied for the cache: a client that reads slowly holds
+ * back neither the cache nor more memory than is bounded here.
+ */
 import { flow, pipe } from "./pipe.js";
 
 /** How many bytes a client may always be behind the cache. */
