@@ -395,7 +395,8 @@ export class RateLimiter {
     const swept = new Promise((resolve) => {
       later(() => {
         const call = this.#memory.act(SWEEP, 0, this.#now());
-        resolve(call > 0 ? this.#work(call) : undefined);
+        // By the store's clock it may be too early.
+        resolve(call > 0 ? this.#work(call) : this.#sweepLater());
       }, wait);
     });
     this.#keep(swept.catch(() => {}));

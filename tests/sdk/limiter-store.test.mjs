@@ -372,6 +372,24 @@ test("unspent permits come back before what was spent leaves the window", async 
   assert.ok(Date.now() - started < 29_500);
 });
 
+test("unspent permits come back although the clock was set back meanwhile", async () => {
+  const keyPrefix = freshPrefix();
+  const options = { keyPrefix, quota: 1_000, window: /** @type {const} */ ("30s"), name: "n" };
+  let back = 0;
+  const limiter = make({ ...options, strategy: "lease", now: () => Date.now() - back });
+  const other = make(options);
+  let taken = 0;
+  for (let source = ""; source !== "lease"; taken += 10) {
+    assert.ok(taken < 500, "nothing was fetched ahead");
+    const result = await limiter.limit("a", { cost: 10 });
+    await result.pending;
+    source = result.source;
+  }
+  back = 100;
+  const left = async () => (await other.peek("a")).remaining;
+  await until(async () => (await left()) === 1_000 - taken, { within: 28_000, every: 100 });
+});
+
 test("a lost reply is asked for again, and counted once", async () => {
   const limiter = make({ quota: 10, redis: new Redis({ ...store, timeout: "20s" }) });
   for (let left = 9; left >= 5; left--) {
