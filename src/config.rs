@@ -7,6 +7,7 @@
 mod cache;
 mod check;
 mod cors;
+mod digest;
 mod duration;
 mod error;
 mod grammar;
@@ -28,6 +29,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use serde_json::Value;
 
+use self::digest::Digest;
 use self::read::{Misread, Read, field, tables, words};
 
 pub use cache::{Cache, Ttl, UnknownQuery};
@@ -109,6 +111,7 @@ pub struct Config {
     pub origin_quotas: BTreeMap<String, OriginQuota>,
     /// The routes: what applies to which paths.
     pub routes: Vec<Route>,
+    digest: Digest,
 }
 
 impl Config {
@@ -118,6 +121,7 @@ impl Config {
     ///
     /// Everything that is wrong with it, each problem with its path and what was expected.
     pub fn from_json(mut value: Value) -> Result<Self, ConfigError> {
+        let digest = Digest::of(&value);
         let mut problems = Vec::new();
         grammar::CONFIG.check(&mut value, "", &mut problems);
         problems.extend(check::problems(&value));
@@ -133,7 +137,26 @@ impl Config {
         config
             .origin
             .truncate(config.origin.trim_end_matches('/').len());
+        config.digest = digest;
         Ok(config)
+    }
+
+    /// The SHA-256 of the configuration as it was given, in 64 hexadecimal digits: of its JSON
+    /// without white space, with the fields of each table sorted by name, before defaults are
+    /// filled in. By it `omnitrade-edge doctor` tells whether a Worker runs by the same file.
+    ///
+    /// ```
+    /// use omnitrade_edge::config::Config;
+    ///
+    /// let one: Config = r#"{ "origin": "https://api.example.com", "limits": {} }"#.parse()?;
+    /// let same: Config = r#"{"limits":{},"origin":"https://api.example.com"}"#.parse()?;
+    /// let other: Config = r#"{"origin":"https://api.example.com"}"#.parse()?;
+    /// assert_eq!(one.digest(), same.digest());
+    /// assert_ne!(one.digest(), other.digest());
+    /// # Ok::<(), omnitrade_edge::config::ConfigError>(())
+    /// ```
+    pub fn digest(&self) -> &str {
+        self.digest.as_str()
     }
 
     /// Reads the configuration that a Worker was built with, in JSON, and lays over it what its
@@ -379,7 +402,7 @@ pub enum OriginQuotaOf {
 tables! {
     Config {
         origin, origin_timeout, extra_methods, default_limits, headers, partition_key,
-        rewrite_location, cors, client, redis, cache, limits, origin_quotas, routes,
+        rewrite_location, cors, client, redis, cache, limits, origin_quotas, routes, digest,
     }
     Store { timeout, key_prefix, on_failure }
     Limit { by, window, quota, keyed_quota, plans, strategy, penalty, mode, on_failure, local_share }

@@ -438,6 +438,7 @@ fn every_part_of_a_configuration_can_be_named_and_read() {
     .parse()
     .unwrap();
     assert_eq!(config.origin, "https://api.example.com");
+    assert_eq!(config.digest().len(), 64);
     assert_eq!(
         (config.headers, config.partition_key),
         (Style::Draft10, false)
