@@ -34,6 +34,13 @@ impl Folder {
         self.run(self.program(args), "")
     }
 
+    /// Runs the program in the directory with these variables in its environment.
+    pub fn call_in(&self, environment: &[(&str, &str)], args: &[&str]) -> Done {
+        let mut program = self.program(args);
+        program.envs(environment.iter().copied());
+        self.run(program, "")
+    }
+
     fn program(&self, args: &[&str]) -> Command {
         let mut program = Command::new(PROGRAM);
         program
@@ -43,7 +50,12 @@ impl Folder {
             .env_remove("UPSTASH_REDIS_REST_TOKEN")
             .env_remove("EDGE_KEY_SECRET")
             .env_remove("EDGE_KEY_SECRET_PREVIOUS")
-            .env_remove("CLOUDFLARE_ENV");
+            .env_remove("CLOUDFLARE_ENV")
+            .env_remove("EDGE_ADMIN_TOKEN")
+            .env_remove("REDIS_URL")
+            .env_remove("UPSTASH_EMAIL")
+            .env_remove("UPSTASH_API_KEY")
+            .env_remove("UPSTASH_API_URL");
         program
     }
 

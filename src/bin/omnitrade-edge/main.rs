@@ -1,4 +1,4 @@
-//! The command line: `omnitrade-edge check`, `keys`, `purge`, `schema` and `serve-redis`.
+//! The command line: `omnitrade-edge check`, `doctor`, `keys`, `purge`, `schema` and `serve-redis`.
 //!
 //! The exit code is 0 on success, 1 if something failed while the command ran, and 2 if it was
 //! called wrongly.
@@ -10,6 +10,8 @@
 
 mod check;
 mod configuration;
+#[cfg(feature = "reqwest")]
+mod doctor;
 #[cfg(feature = "reqwest")]
 mod keys;
 #[cfg(feature = "reqwest")]
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
         .init();
     let result = match cli.command {
         Command::Check(options) => check::run(&options),
+        #[cfg(feature = "reqwest")]
+        Command::Doctor(options) => doctor::run(*options),
         #[cfg(feature = "reqwest")]
         Command::Keys(options) => keys::run(options),
         #[cfg(feature = "reqwest")]
@@ -92,6 +96,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Options),
+    #[cfg(feature = "reqwest")]
+    Doctor(Box<doctor::Options>),
     #[cfg(feature = "reqwest")]
     Keys(keys::Options),
     #[cfg(feature = "reqwest")]

@@ -65,9 +65,14 @@ impl Place {
             .timeout(TIMEOUT)
             .max_reply_bytes(MAX_REPLY);
         let client = RestClient::new(transport, options).map_err(|error| store_failure(&error))?;
+        Ok((client, self.prefix(config)))
+    }
+
+    /// The prefix of all key names.
+    pub fn prefix(&self, config: Option<&Config>) -> String {
         let configured = || config.map(|config| config.redis.key_prefix.clone());
         let prefix = self.prefix.clone().or_else(configured);
-        Ok((client, prefix.unwrap_or_else(|| "ot".into())))
+        prefix.unwrap_or_else(|| "ot".into())
     }
 }
 
