@@ -30,6 +30,8 @@ const FLAGS = [
  *   runs a function in the page. The function sees only its arguments. They and its result are
  *   JSON.
  * @property {() => Promise<string>} text the text that the page shows
+ * @property {(method: string, params?: Record<string, unknown>) => Promise<any>} call
+ *   calls a method of the Chrome DevTools Protocol for this page
  */
 
 /**
@@ -77,7 +79,8 @@ export async function startBrowser() {
       return result.value;
     };
     const text = () => run(() => /** @type {any} */ (globalThis).document.body.innerText);
-    return { origin, run, text };
+    const call = (/** @type {string} */ method, params = {}) => protocol.call(method, params, sessionId);
+    return { origin, run, text, call };
   };
   const stop = async () => {
     protocol.close();
