@@ -1,6 +1,7 @@
 //! `doctor` finds each fault of a store, of the way to it and of a Worker, names the remedy, and
 //! leaves nothing behind.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use omnitrade_edge::config::Config;
@@ -10,9 +11,10 @@ use omnitrade_edge::shell::ReqwestTransport;
 use omnitrade_edge::store::ADMIT;
 use serde_json::{Value, json};
 
+use crate::common::eventually;
 use crate::common::redis::{RedisServer, free_port};
-use crate::common::rest::RestServer;
-use crate::proxy::{Fault, NONE, Proxy, Seen};
+use crate::common::rest::{PROGRAM, RestServer};
+use crate::proxy::{Fault, NONE, Proxy, Seen, tls_before};
 use crate::rig::{Done, Folder, TOKEN, nowhere};
 
 /// The token of the Worker.
@@ -348,6 +350,31 @@ async fn whether_all_can_be_deleted_is_told_without_acl_check_too() {
         "{}",
         seen.words("rights")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_nothing_is_to_be_better_if_the_certificate_is_trusted() {
+    let store = Store::least("");
+    let port = store
+        .rest
+        .url()
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let (port, certificate) = tls_before(port).await;
+    let url = format!("https://localhost:{port}");
+    store.folder.write("trusted.pem", &certificate);
+    let trust = [("SSL_CERT_FILE", "trusted.pem")];
+    let seen = store.run_at(&url, &trust, &["--strict"]);
+    assert_eq!(seen.of("reach"), "ok", "{}", seen.words("reach"));
+    assert_eq!(seen.check("reach")["data"]["tls"], true);
+    assert_eq!(seen.report["status"], "ok");
+
+    let seen = store.run_at(&url, &[], &["--only", "reach"]);
+    assert_eq!(seen.of("reach"), "fail: unreachable");
+    assert!(seen.words("reach").contains("certificate"));
 }
 
 #[tokio::test]
@@ -774,6 +801,37 @@ async fn probes_leave_nothing_and_expire_if_they_cannot_be_deleted() {
         let left = left["result"].as_i64().unwrap();
         assert!((1..=60_000).contains(&left), "{name}: {left}");
     }
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_leave_nothing_if_the_run_is_interrupted() {
+    let store = Store::open();
+    // The first call by digest is not known, the second one is never passed on.
+    let calls = AtomicUsize::new(0);
+    let held = move |seen: &Seen| match seen.command() {
+        "EVALSHA" if seen.body[2] == 2 && calls.fetch_add(1, Ordering::SeqCst) > 0 => {
+            Fault::Slow(Duration::MAX)
+        }
+        _ => NONE,
+    };
+    let proxy = Proxy::start(&[store.rest.url()], held).await;
+    let mut run = std::process::Command::new(PROGRAM)
+        .args(["doctor", "--only", "scripts"])
+        .env("UPSTASH_REDIS_REST_URL", proxy.url())
+        .env("UPSTASH_REDIS_REST_TOKEN", TOKEN)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("a probe has made a key", || {
+        let keys = store.redis.say("DBSIZE")?;
+        (keys != ":0").then_some(())
+    });
+    let interrupt = ["-INT".to_owned(), run.id().to_string()];
+    let sent = std::process::Command::new("kill").args(interrupt).status();
+    assert!(sent.unwrap().success());
+    assert_eq!(run.wait().unwrap().code(), Some(2));
+    assert_eq!(store.redis.say("DBSIZE").as_deref(), Some(":0"));
 }
 
 /// A Worker that says this of itself.
