@@ -121,7 +121,7 @@ impl Config {
     ///
     /// Everything that is wrong with it, each problem with its path and what was expected.
     pub fn from_json(mut value: Value) -> Result<Self, ConfigError> {
-        let digest = Digest::of(&value);
+        let digest = Digest::of(&mut value);
         let mut problems = Vec::new();
         grammar::CONFIG.check(&mut value, "", &mut problems);
         problems.extend(check::problems(&value));

@@ -160,7 +160,7 @@ pub fn domain(prefix: &str) -> String {
 }
 
 /// Bytes in lower-case hexadecimal.
-pub(super) fn hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
+pub(crate) fn hex<'a>(bytes: impl Iterator<Item = &'a u8>) -> String {
     let digit = |half: u8| {
         if half < 10 {
             b'0' + half
