@@ -140,6 +140,11 @@ const steps = [
     command: [...nodeTest, "tests/bench/**/*.test.mjs"],
   },
   {
+    name: "queue",
+    needs: [requireRedis, buildCommandLine],
+    command: [...nodeTest, "tests/queue/**/*.test.mjs"],
+  },
+  {
     name: "docs",
     needs: [buildCommandLine],
     command: [...nodeTest, "tests/docs/**/*.test.mjs"],

@@ -37,7 +37,8 @@ pub struct Error {
 #[non_exhaustive]
 pub enum ErrorKind {
     /// A setting is wrong: the store's address, a key prefix that a clustered Redis cannot serve,
-    /// or the password with which a `TcpClient` or `serve-redis` opens Redis. Nothing was carried
+    /// an option of a job, or the password with which a `TcpClient` or `serve-redis` opens Redis.
+    /// Nothing was carried
     /// out, unless [`Error::may_have_run`] is true. A retry does not help; correct the setting.
     Config,
     /// The deadline of the whole call passed. Whether the command ran is unknown, unless
@@ -128,7 +129,7 @@ impl ErrorKind {
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Config => "the store's settings are wrong",
+            Self::Config => "the settings are wrong",
             Self::Timeout => "the store did not answer in time",
             Self::Unreachable => "the store cannot be reached",
             Self::Unauthorised => "the store refused the token",

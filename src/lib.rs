@@ -139,6 +139,11 @@
 //! # }
 //! ```
 //!
+//! # Add jobs
+//!
+//! With the feature `queue`, `queue::Queue` adds jobs to [BullMQ](https://docs.bullmq.io)'s queues
+//! as its own `Queue.add` does, in one call of the store. Ordinary workers of BullMQ run them.
+//!
 //! # Check a configuration
 //!
 //! A [`Config`](config::Config) is what the Worker runs by: the `[vars.EDGE]` of its
@@ -191,6 +196,7 @@
 //! | `reqwest` (default) | `shell::ReqwestTransport`; nothing on wasm32 |
 //! | `fetch` (default) | `shell::FetchTransport`, over the platform's `fetch`; on wasm32 only |
 //! | `redis-tcp` | `redis::TcpClient`, a client of any Redis or Valkey; nothing on wasm32 |
+//! | `queue` | `queue::Queue`: jobs for BullMQ's workers, added over REST |
 //! | `tower` | `tower::RateLimitLayer`: the limiter as a layer for axum, tonic, hyper and others |
 //! | `axum` | `tower`, which finds the address of the client where axum puts it |
 //! | `tracing` | a span for each call of the store, and what is worth a look |
@@ -211,7 +217,7 @@
 
 // The layers from the top: each uses only those below it (tests/layering.rs). `limiter`,
 // `cache` and `identity` do not know each other; `gateway` asks them in turn. `values` is for
-// programs, as is `limiter::RateLimiter`.
+// programs, as are `limiter::RateLimiter` and `queue::Queue`.
 
 pub mod shell;
 
@@ -227,6 +233,9 @@ pub mod cache;
 #[doc(hidden)]
 pub mod identity;
 pub mod limiter;
+#[cfg(feature = "queue")]
+#[cfg_attr(docsrs, doc(cfg(feature = "queue")))]
+pub mod queue;
 pub mod values;
 
 #[doc(hidden)]

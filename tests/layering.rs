@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each layer, and the other layers that it may import.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     ("clock", &[]),
     ("transport", &["clock"]),
     ("error", &["transport"]),
@@ -42,6 +42,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
             "transport",
         ],
     ),
+    ("queue", &["clock", "error", "message", "redis", "store"]),
     ("ops", &["engine"]),
     ("tower", &["clock", "engine", "limiter", "transport"]),
     (

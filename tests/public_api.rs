@@ -24,6 +24,10 @@ use omnitrade_edge::limiter::{
     All, Limited, OnFailure, Penalty, Pending, Quota, RateLimiter, Reason, Refused, Rule, Source,
     Subject,
 };
+#[cfg(feature = "queue")]
+use omnitrade_edge::queue::{
+    Backoff, Bullmq, Counts, Deduplication, JobOptions, JobProgress, JobState, Keep, NewJob, Queue,
+};
 use omnitrade_edge::redis::{
     Arg, Client as RedisClient, Command, FromValue, Options, RestClient, RetryPolicy, Script,
     Shared, Token, Value, error_of_reply,
@@ -502,4 +506,73 @@ fn a_wrong_configuration_names_each_problem_with_its_path() {
     assert!(error.to_string().contains("origin: expected"));
     assert!(Config::schema().get("properties").is_some());
     assert!(Config::from_json(serde_json::json!({ "origin": "https://a.example" })).is_ok());
+}
+
+#[cfg(feature = "queue")]
+#[tokio::test]
+async fn a_queue_takes_jobs_and_is_looked_at_by_public_names() {
+    let nowhere = Nowhere::default();
+    let redis = RestClient::new(nowhere.clone(), options().retries(0)).unwrap();
+    let once = Deduplication::new("bot-7")
+        .ttl(MINUTE)
+        .extend()
+        .replace()
+        .keep_last_if_active();
+    let job_options = JobOptions::new()
+        .attempts(3)
+        .backoff(Backoff::exponential(MINUTE).jitter(0.5))
+        .deduplication(once)
+        .delay(MINUTE)
+        .job_id("7-a")
+        .keep_logs(10)
+        .lifo(false)
+        .priority(1)
+        .remove_on_complete(Keep::AgeAndCount {
+            age: 60,
+            count: 100,
+        })
+        .remove_on_fail(Keep::All)
+        .size_limit(1_000)
+        .stack_trace_limit(3)
+        .timestamp(Timestamp::from_millis(1));
+    let read = r#"{"backoff":{"type":"fixed","delay":60000},"removeOnFail":true}"#;
+    let same = JobOptions::new()
+        .backoff(Backoff::fixed(MINUTE))
+        .remove_on_fail(Keep::Nothing);
+    assert_eq!(read.parse::<JobOptions>().unwrap(), same);
+    let others = [Keep::Count(3), Keep::Age(60)];
+    let others = others.map(|keep| JobOptions::new().remove_on_complete(keep));
+    assert_ne!(others[0], others[1]);
+
+    let queue = Queue::new("bots", redis)
+        .unwrap()
+        .prefix("{bull}")
+        .bullmq(Bullmq::V6)
+        .default_job_options(JobOptions::new().backoff(Backoff::custom("own")));
+    assert_eq!(queue.name(), "bots");
+    let unreachable = queue.add("run", &["data"], &job_options).await.unwrap_err();
+    assert_eq!(unreachable.kind(), ErrorKind::Unreachable);
+    assert!(!unreachable.may_have_run());
+    let json = queue.add_json("run", " { } ", &job_options).await;
+    assert!(json.is_err());
+
+    let sent = nowhere.sent.load(Ordering::SeqCst);
+    let refused = queue.add("run", &(), &JobOptions::new().job_id("7")).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Config);
+    assert_eq!(nowhere.sent.load(Ordering::SeqCst), sent);
+
+    let jobs = [
+        NewJob::new("run", &7).unwrap().options(job_options),
+        NewJob::from_json("run", "[1]").unwrap(),
+    ];
+    let results = queue.add_bulk(&jobs).await.unwrap();
+    assert!(results.len() == 2 && results.iter().all(Result::is_err));
+
+    assert!(queue.counts().await.is_err());
+    let counts = Counts::default();
+    assert_eq!(counts.waiting + counts.delayed + counts.failed, 0);
+    let job: Result<Option<JobProgress>, Error> = queue.job("7-a", 0).await;
+    assert!(job.is_err());
+    assert!(JobState::Failed.is_final() && !JobState::Delayed.is_final());
+    assert_eq!(JobState::Active.as_str(), "active");
 }

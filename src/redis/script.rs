@@ -77,6 +77,21 @@ impl Script {
         self
     }
 
+    /// The same script without the locking variant, for one that touches keys besides those in
+    /// `KEYS`: Upstash locks the whole database while it runs.
+    ///
+    /// ```
+    /// use omnitrade_edge::redis::Script;
+    ///
+    /// let script = Script::new("return redis.call('GET', ARGV[1] .. ':7')").without_key_locking();
+    /// assert_eq!(script.locking_lua(), script.lua());
+    /// ```
+    #[must_use]
+    pub fn without_key_locking(mut self) -> Self {
+        self.locking = None;
+        self
+    }
+
     /// Whether the script [recognises its own repeats](Self::repeatable).
     pub const fn is_repeatable(&self) -> bool {
         self.repeatable

@@ -18,6 +18,8 @@ mod keys;
 mod place;
 #[cfg(feature = "reqwest")]
 mod purge;
+#[cfg(feature = "reqwest")]
+mod queue;
 mod schema;
 mod serve;
 
@@ -42,6 +44,8 @@ fn main() -> ExitCode {
         Command::Keys(options) => keys::run(options),
         #[cfg(feature = "reqwest")]
         Command::Purge(options) => purge::run(options),
+        #[cfg(feature = "reqwest")]
+        Command::Queue(options) => queue::run(options),
         Command::Schema(options) => schema::run(&options),
         Command::ServeRedis(options) => serve::run(options),
     };
@@ -102,6 +106,8 @@ enum Command {
     Keys(keys::Options),
     #[cfg(feature = "reqwest")]
     Purge(purge::Options),
+    #[cfg(feature = "reqwest")]
+    Queue(queue::Options),
     Schema(schema::Options),
     ServeRedis(serve::Options),
 }

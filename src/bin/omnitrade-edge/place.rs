@@ -60,12 +60,7 @@ impl Place {
         token: &Token,
         config: Option<&Config>,
     ) -> Result<(Store, String), Failure> {
-        let transport = ReqwestTransport::new().map_err(|error| store_failure(&error))?;
-        let options = Options::new(url, token.clone())
-            .timeout(TIMEOUT)
-            .max_reply_bytes(MAX_REPLY);
-        let client = RestClient::new(transport, options).map_err(|error| store_failure(&error))?;
-        Ok((client, self.prefix(config)))
+        Ok((open(url, token)?, self.prefix(config)))
     }
 
     /// The prefix of all key names.
@@ -74,6 +69,19 @@ impl Place {
         let prefix = self.prefix.clone().or_else(configured);
         prefix.unwrap_or_else(|| "ot".into())
     }
+}
+
+/// The store. Nothing is sent yet.
+///
+/// # Errors
+///
+/// As [`Place::open`].
+pub fn open(url: &str, token: &Token) -> Result<Store, Failure> {
+    let transport = ReqwestTransport::new().map_err(|error| store_failure(&error))?;
+    let options = Options::new(url, token.clone())
+        .timeout(TIMEOUT)
+        .max_reply_bytes(MAX_REPLY);
+    RestClient::new(transport, options).map_err(|error| store_failure(&error))
 }
 
 /// A client of the store.
