@@ -1,7 +1,7 @@
 /** `npm start`: the gate on this machine, in front of a sample API, with a Redis of its own. */
 import { randomUUID } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import { buildWorker } from "./build.mjs";
 import { bootstrap } from "./lib/bootstrap.mjs";
@@ -34,6 +34,12 @@ await main(async () => {
   const { url } = gate;
   const orderBook = `${url}/api/v1/market-data/orderbook?symbol=bitcoin`;
   const reset = `-H 'content-type: application/json' -d '{"email":"a@example.com"}' ${url}/api/auth/password-reset-request`;
+  const doctor = store
+    ? `    export UPSTASH_REDIS_REST_URL=${store.rest.url} UPSTASH_REDIS_REST_TOKEN=${store.rest.token}
+    export REDIS_URL=${store.redis.url} EDGE_ADMIN_TOKEN=${adminToken}
+    cargo run --quiet --features cli -- doctor --worker ${url} --config ${relative("", gate.configuration)}
+`
+    : "";
   console.log(`
   the gate     ${url}
   sample API   ${api.url}
@@ -48,7 +54,7 @@ await main(async () => {
     TOKEN=$(curl -s "${api.url}/__origin/token?user=alice" | sed 's/.*:"//; s/".*//')
     curl -i -H "authorization: Bearer $TOKEN" ${url}/api/portfolio
     curl ${url}/__edge/health
-
+${doctor}
   Ctrl-C stops all of it.
 `);
 
@@ -113,8 +119,9 @@ async function startGate({ port, origin, store, adminToken, keySecret }) {
   const { name, main, compatibility_date, compatibility_flags, vars } = readWranglerConfig();
   mkdirSync(join(root, ".wrangler"), { recursive: true });
   const folder = scratchFolder(join(root, ".wrangler"));
+  const configuration = join(folder, "wrangler.json");
   writeFileSync(
-    join(folder, "wrangler.json"),
+    configuration,
     JSON.stringify({
       name,
       main,
@@ -141,7 +148,7 @@ async function startGate({ port, origin, store, adminToken, keySecret }) {
   const server = await spawnServer(
     join(root, "node_modules/.bin/wrangler"),
     [
-      ...["dev", "--config", join(folder, "wrangler.json")],
+      ...["dev", "--config", configuration],
       ...["--ip", "127.0.0.1", "--port", `${port}`, "--show-interactive-dev-session=false"],
     ],
     {
@@ -164,5 +171,5 @@ async function startGate({ port, origin, store, adminToken, keySecret }) {
     show = false;
     return server.stop();
   };
-  return { ...server, url, stop };
+  return { ...server, url, configuration, stop };
 }

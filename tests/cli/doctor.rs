@@ -271,12 +271,15 @@ async fn rights_that_are_missing_are_named() {
     let store = Store::under(&rule.replace(" +del", "").replace(" +mget", ""));
     let seen = store.run(&["--only", "rights,scripts"]);
     assert_eq!(seen.of("rights"), "fail: rights_missing");
-    assert_eq!(seen.check("rights")["data"]["missing"], "MGET, DEL");
+    assert_eq!(
+        seen.check("rights")["data"]["missing"],
+        json!(["MGET", "DEL"])
+    );
     assert_eq!(seen.of("scripts"), "fail: forbidden");
 
     let store = Store::under(&rule.replace(" +eval ", " "));
     let seen = store.run(&["--only", "rights,scripts"]);
-    assert_eq!(seen.check("rights")["data"]["missing"], "EVAL");
+    assert_eq!(seen.check("rights")["data"]["missing"], json!(["EVAL"]));
     assert_eq!(seen.of("scripts"), "fail: forbidden");
 
     // Keys of another prefix are forbidden, whatever the commands.
@@ -309,7 +312,10 @@ async fn rights_that_are_too_many_are_named_and_none_is_used() {
         "SHUTDOWN"
     ]);
     assert_eq!(seen.check("rights")["data"]["dangerous"], all);
-    assert_eq!(seen.check("rights")["data"]["foreign_keys"], "read, write");
+    assert_eq!(
+        seen.check("rights")["data"]["foreign_keys"],
+        json!(["read", "write"])
+    );
     assert_eq!(store.say(json!(["KEYS", "*"])).await, json!(["another"]));
 
     let seen = Store::least("+flushdb").run(&["--only", "rights"]);
@@ -320,7 +326,10 @@ async fn rights_that_are_too_many_are_named_and_none_is_used() {
     );
     let seen = Store::least("%R~*").run(&["--only", "rights"]);
     assert_eq!(seen.of("rights"), "warn: foreign_keys");
-    assert_eq!(seen.check("rights")["data"]["foreign_keys"], "read");
+    assert_eq!(
+        seen.check("rights")["data"]["foreign_keys"],
+        json!(["read"])
+    );
 }
 
 /// A store that cannot be asked without doing it.
@@ -390,6 +399,10 @@ async fn a_store_that_is_not_there_fails_once() {
         "{:?}",
         seen.done
     );
+    let mut store = Store::open();
+    store.redis.stop();
+    let seen = store.run(&["--only", "reach"]);
+    assert_eq!(seen.of("reach"), "fail: plain_http_here, server");
     let seen = diagnosed(&folder, &nowhere(), &[], &["--only", "scripts"]);
     assert_eq!(
         seen.of("scripts"),
@@ -894,7 +907,13 @@ async fn what_a_worker_says_is_judged() {
     );
     let seen = said(json!({ "breaker": "none", "pings": [] })).await;
     assert_eq!(seen.of("edge"), "warn: plain_http_here, no_store");
-    let seen = said(json!({ "pings": [{ "ms": 400 }, { "ms": 300 }] })).await;
+    let seen = said(json!({ "pings": [{ "ms": 900 }, { "ms": 3 }] })).await;
+    assert_eq!(
+        seen.of("deadline"),
+        "ok",
+        "the first one makes the connection"
+    );
+    let seen = said(json!({ "pings": [{ "ms": 4 }, { "ms": 300 }] })).await;
     assert_eq!(seen.of("deadline"), "fail: too_slow");
     let seen = said(json!({ "clock_offset_ms": -8_000 })).await;
     assert_eq!(seen.of("clock"), "warn: clock_edge");

@@ -199,10 +199,7 @@ async fn examine(options: &Options, config: Option<&Config>) -> Result<Report, F
         options,
         config,
         edge: edge(options, &transport).await,
-        store: match &patient {
-            Some(patient) => Store::At(patient),
-            None => Store::Unnamed,
-        },
+        patient: patient.as_ref(),
         transport,
     };
     let report = tokio::select! {
@@ -273,15 +270,9 @@ struct Visit<'a> {
     options: &'a Options,
     config: Option<&'a Config>,
     edge: Option<Result<Edge, Unread>>,
-    store: Store<'a>,
+    /// The store, if it is named.
+    patient: Option<&'a Patient>,
     transport: ReqwestTransport,
-}
-
-/// What is known of the store.
-#[derive(Clone, Copy)]
-enum Store<'a> {
-    At(&'a Patient),
-    Unnamed,
 }
 
 impl Visit<'_> {
@@ -303,13 +294,13 @@ impl Visit<'_> {
     async fn reach(&self, checks: &mut Vec<Check>) -> Option<Error> {
         let wanted = self.options.wants(Subject::Reach);
         let mut check = Check::new(Subject::Reach.name());
-        let failure = match self.store {
-            Store::Unnamed => {
+        let failure = match self.patient {
+            None => {
                 unnamed(&mut check);
                 None
             }
-            Store::At(patient) if wanted => reach::check(patient, &mut check).await.err(),
-            Store::At(patient) => reach::look(patient).await.err(),
+            Some(patient) if wanted => reach::check(patient, &mut check).await.err(),
+            Some(patient) => reach::look(patient).await.err(),
         };
         if wanted {
             checks.push(check);
@@ -325,7 +316,7 @@ impl Visit<'_> {
             Subject::Plan => return self.plan(check).await,
             _ => {}
         }
-        let Store::At(patient) = self.store else {
+        let Some(patient) = self.patient else {
             return unnamed(check);
         };
         if let Some(error) = failure {
@@ -388,7 +379,7 @@ impl Visit<'_> {
                  API); one that only reads suffices",
             );
         };
-        let Store::At(patient) = self.store else {
+        let Some(patient) = self.patient else {
             return unnamed(check);
         };
         let account = plan::Account {

@@ -7,7 +7,7 @@ use omnitrade_edge::shell::ReqwestTransport;
 use serde_json::Value;
 
 use super::http::{self, Unread};
-use super::latency::{Latency, in_ms};
+use super::latency::{Latency, in_ms, shown};
 use super::patient::Address;
 use super::report::{Check, remedy};
 
@@ -20,7 +20,9 @@ pub struct Edge {
     pub config: String,
     /// The state of its breaker.
     pub breaker: String,
-    /// How fast the store answers it.
+    /// How long the first answer took, for which the connection may have had to be made.
+    pub first: Option<Duration>,
+    /// How fast the store answers it after that.
     pub pings: Latency,
     /// How many milliseconds the store's clock is ahead of its own.
     pub clock_offset_ms: Option<f64>,
@@ -45,7 +47,11 @@ fn read(said: &Value) -> Option<Edge> {
     for ping in said.get("pings")?.as_array()? {
         match (ping.get("ms").and_then(Value::as_f64), ping.get("error")) {
             (Some(ms), _) if (0.0..1e9).contains(&ms) => {
-                edge.pings.took(Duration::from_secs_f64(ms / 1_000.0));
+                let time = Duration::from_secs_f64(ms / 1_000.0);
+                match edge.first {
+                    None => edge.first = Some(time),
+                    Some(_) => edge.pings.took(time),
+                }
             }
             (_, Some(error)) => edge.pings.failed(error.as_str()?),
             _ => return None,
@@ -91,17 +97,18 @@ pub fn check(url: &str, said: &Result<Edge, Unread>, check: &mut Check) {
              two seconds after the store is back",
         ),
     }
-    if edge.pings.answered() > 0 {
-        let longest = in_ms(edge.pings.percentile(100).unwrap_or_default());
-        let words = edge.pings.in_words();
+    if let Some(first) = edge.first {
+        check.datum("first_ms", in_ms(first));
         check.saw(format!(
-            "{} PINGs: {words}, at most {longest:.0} ms",
-            edge.pings.answered()
+            "{} PINGs: {}; the first, {}",
+            edge.pings.answered(),
+            edge.pings.in_words(),
+            shown(first)
         ));
     }
     if edge.pings.failures() > 0 {
         let codes = edge.pings.failures_by_code();
-        let all = edge.pings.failures() + edge.pings.answered();
+        let all = edge.pings.failures() + edge.pings.answered() + usize::from(edge.first.is_some());
         let kind = codes.split([' ', ',']).find_map(ErrorKind::of_code);
         check.fail(
             "edge_failures",
@@ -195,7 +202,8 @@ mod tests {
             "pings": [{ "ms": 4 }, { "error": "timeout" }, { "ms": 2 }],
         });
         let edge = read(&page).unwrap();
-        assert_eq!((edge.pings.answered(), edge.pings.failures()), (2, 1));
+        assert_eq!((edge.pings.answered(), edge.pings.failures()), (1, 1));
+        assert_eq!(edge.first, Some(Duration::from_millis(4)));
         assert_eq!(edge.clock_offset_ms, Some(-3.0));
         for (name, odd) in [
             ("version", json!(1)),

@@ -54,15 +54,17 @@ async fn suffice(patient: &Patient, check: &mut Check) -> bool {
             Ok(_) => {}
         }
     }
-    let missing = missing.join(", ");
-    check.datum("missing", missing.as_str());
+    check.datum("missing", missing.clone());
     if missing.is_empty() {
         check.saw("the token has the rights that the gate needs");
         return true;
     }
     check.fail(
         "rights_missing",
-        format!("the token may not run {missing} on the gate's keys"),
+        format!(
+            "the token may not run {} on the gate's keys",
+            missing.join(", ")
+        ),
         "grant it: `omnitrade-edge doctor --print-acl` prints the rule with all that are needed. \
          Upstash's read-only token does not suffice",
     );
@@ -91,7 +93,7 @@ async fn foreign(patient: &Patient, check: &mut Check) -> Option<bool> {
             }
         }
     }
-    check.datum("foreign_keys", can.join(", "));
+    check.datum("foreign_keys", can.clone());
     if !can.is_empty() {
         check.warn(
             "foreign_keys",

@@ -189,7 +189,7 @@ fn tell(seen: &Seen, looked: usize, all: bool, patient: &Patient, check: &mut Ch
     let listed = |counts: &BTreeMap<&str, usize>| {
         let each = counts
             .iter()
-            .map(|(family, count)| format!("{count} {family}"));
+            .map(|(family, count)| format!("{family} {count}"));
         each.collect::<Vec<_>>().join(", ")
     };
     check.datum("sampled", looked);
