@@ -1053,6 +1053,49 @@ async fn a_plan_that_is_or_will_be_used_up_is_found() {
     );
 }
 
+/// The texts at the beginning of the arguments of calls like `check.warn("code", …`.
+fn codes_in(source: &str) -> Vec<&str> {
+    let calls = [".warn(", ".fail("];
+    let after = calls.iter().flat_map(|call| source.split(call).skip(1));
+    let first = after.filter_map(|rest| rest.trim_start().strip_prefix('"'));
+    first.filter_map(|rest| rest.split('"').next()).collect()
+}
+
+#[test]
+fn the_page_lists_every_check_and_every_code() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/");
+    let page = std::fs::read_to_string(format!("{root}docs/operations.md")).unwrap();
+    let mut codes = 0;
+    for file in std::fs::read_dir(format!("{root}src/bin/omnitrade-edge/doctor")).unwrap() {
+        let path = file.unwrap().path();
+        let source = std::fs::read_to_string(&path).unwrap();
+        let source = source.split("#[cfg(test)]").next().unwrap();
+        for code in codes_in(source) {
+            codes += 1;
+            assert!(
+                page.contains(&format!("`{code}`")),
+                "{code} of {}",
+                path.display()
+            );
+        }
+    }
+    assert!(codes > 30, "only {codes} were found");
+    let help = Folder::new().call(&["doctor", "--help"]).ok().stdout;
+    let checks = help.split("Possible values:").nth(1).unwrap();
+    let names = checks
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- "));
+    let names: Vec<_> = names.map(|line| line.split(':').next().unwrap()).collect();
+    assert_eq!(names.len(), 11, "{help}");
+    for name in names {
+        assert_eq!(
+            page.matches(&format!("\n| `{name}` | ")).count(),
+            2,
+            "{name}"
+        );
+    }
+}
+
 #[test]
 fn a_run_that_cannot_be_made_ends_with_2() {
     let folder = Folder::new();
