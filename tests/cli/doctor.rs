@@ -485,6 +485,13 @@ async fn a_store_that_is_slow_or_unsteady_is_found() {
         "{}",
         seen.words("reach")
     );
+    let once = |seen: &Seen| match seen.number {
+        9 => Fault::Answer(503, "{}".into()),
+        _ => NONE,
+    };
+    let proxy = Proxy::start(&[store.rest.url()], once).await;
+    let seen = store.run_at(proxy.url(), &[], &["--only", "reach"]);
+    assert_eq!(seen.of("reach"), "warn: plain_http_here, unsteady");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -255,7 +255,7 @@ async fn edge(options: &Options, transport: &ReqwestTransport) -> Option<Result<
     if !needs.into_iter().any(|subject| options.wants(subject)) {
         return None;
     }
-    let token = options.admin_token.as_ref().map_or("", |token| &token.0);
+    let token = given(options.admin_token.as_ref())?;
     Some(edge::ask(transport, url, token).await)
 }
 
