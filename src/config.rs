@@ -13,6 +13,7 @@ mod error;
 mod grammar;
 mod jwt;
 mod method;
+mod ops;
 mod overlay;
 mod path;
 mod read;
@@ -38,6 +39,7 @@ pub use cors::Cors;
 pub use duration::{format_duration, parse_duration};
 pub use error::{ConfigError, ConfigProblem};
 pub use jwt::Jwt;
+pub use ops::{Alerts, Metrics};
 #[doc(hidden)]
 pub use overlay::laid_over;
 #[doc(hidden)]
@@ -105,6 +107,12 @@ pub struct Config {
     pub redis: Store,
     /// How much the cache stores in each place.
     pub cache: Sizes,
+    /// Whether answers tell how long the store and the origin were waited for (`Server-Timing`).
+    pub server_timing: bool,
+    /// Where metrics of all isolates come together.
+    pub metrics: Metrics,
+    /// When the webhook is called.
+    pub alerts: Alerts,
     /// The limits, by name.
     pub limits: BTreeMap<String, Limit>,
     /// How often all isolates together may call the origin, by name: quotas that routes share.
@@ -402,7 +410,8 @@ pub enum OriginQuotaOf {
 tables! {
     Config {
         origin, origin_timeout, extra_methods, default_limits, headers, partition_key,
-        rewrite_location, cors, client, redis, cache, limits, origin_quotas, routes, digest,
+        rewrite_location, cors, client, redis, cache, server_timing, metrics, alerts, limits,
+        origin_quotas, routes, digest,
     }
     Store { timeout, key_prefix, on_failure }
     Limit { by, window, quota, keyed_quota, plans, strategy, penalty, mode, on_failure, local_share }

@@ -25,6 +25,7 @@ mod fetch;
 mod gate;
 mod plan;
 mod problem;
+mod report;
 mod sequence;
 mod step;
 

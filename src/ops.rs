@@ -1,6 +1,28 @@
-//! What a gate counts of its own work: plain data that a shell reports to, and the text in which
-//! Prometheus reads it.
+//! What one isolate knows of its own work: counters, what happened of late, and what changed. It is
+//! plain data that the gate reports to; nothing here asks the store.
 
-mod counters;
+mod alerts;
+mod calls;
+mod counts;
+mod events;
+mod histogram;
+mod labels;
+mod page;
+mod points;
+mod prometheus;
+mod recent;
+mod refused;
+mod report;
+mod stats;
+mod store_seen;
 
-pub use counters::Counters;
+pub use alerts::Alert;
+pub use calls::Waits;
+pub use counts::Counts;
+pub use events::{Event, Events};
+pub use labels::{CallResult, Decision, Labels, OriginClass, Outcome, Purpose, StoreOp, UNCLAIMED};
+pub use page::Page;
+pub use points::{Point, Points};
+pub use prometheus::Gauges;
+pub use report::{LimitSeen, Ops, Tally};
+pub use store_seen::StoreSeen;

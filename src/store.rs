@@ -9,6 +9,7 @@
 //!   calls.
 
 mod ask;
+mod bill;
 mod link;
 mod lua;
 mod reply;

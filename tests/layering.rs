@@ -43,12 +43,12 @@ const LAYERS: [(&str, &[&str]); 18] = [
         ],
     ),
     ("queue", &["clock", "error", "message", "redis", "store"]),
-    ("ops", &["engine"]),
+    ("ops", &["clock", "engine", "error", "store"]),
     ("tower", &["clock", "engine", "limiter", "transport"]),
     (
         "gateway",
         &[
-            "cache", "clock", "config", "engine", "error", "identity", "limiter", "message",
+            "cache", "clock", "config", "engine", "error", "identity", "limiter", "message", "ops",
             "redis", "store",
         ],
     ),

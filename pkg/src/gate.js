@@ -140,7 +140,7 @@ function listenerOf(onError) {
       onError(errorOf(failure));
     },
     /** Whether a line of the log says no more than the latest failure. @param {string} line */
-    told: (line) => latest !== "" && (line === `store: ${latest}` || line === `store: purge: ${latest}`),
+    told: (line) => latest !== "" && line.includes(JSON.stringify(`store: ${latest}`)),
   };
 }
 
@@ -269,7 +269,7 @@ class Running {
 
   metrics() {
     const instance = this.#running;
-    const name = "omnitrade_edge_restarts_total";
+    const name = "edge_restarts_total";
     const text = `# HELP ${name} Times that the gate broke down and started anew.\n# TYPE ${name} counter\n`;
     return `${instance.glue.metrics()}${text}${name} ${this.#restarts}\n`;
   }

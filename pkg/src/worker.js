@@ -9,7 +9,7 @@ import { failed, Instance } from "./instance.js";
 /** The bindings that the gate reads. */
 const BINDINGS = [
   ...["EDGE", "EDGE_ORIGIN", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "EDGE_ADMIN_TOKEN"],
-  ...["EDGE_KEY_SECRET", "EDGE_KEY_SECRET_PREVIOUS"],
+  ...["EDGE_KEY_SECRET", "EDGE_KEY_SECRET_PREVIOUS", "EDGE_ALERT_WEBHOOK"],
 ];
 
 /** @type {PlatformFunctions} */
@@ -87,7 +87,8 @@ function start(env) {
   // others.
   const isSame = (/** @type {string} */ name) =>
     env[name] === platform.env[name] || JSON.stringify(env[name]) === JSON.stringify(platform.env[name]);
-  running = ready !== undefined && BINDINGS.every(isSame) ? ready : new Instance(REAL, { env, built });
+  const names = [...BINDINGS, ...Object.keys(env)];
+  running = ready !== undefined && names.every(isSame) ? ready : new Instance(REAL, { env, built });
   ready = undefined;
   return running;
 }

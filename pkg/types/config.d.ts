@@ -2,6 +2,17 @@
 
 export interface GateConfig {
   /**
+   * When the webhook in the secret `EDGE_ALERT_WEBHOOK` is called.
+   */
+  alerts?: {
+    /**
+     * How long the store must have failed before the webhook is called. It is looked at with each request, because an isolate has no timers. (a duration such as "60s")
+     *
+     * @default "30s"
+     */
+    store_open_for?: string;
+  };
+  /**
    * How much the cache keeps in the isolate and in Redis.
    */
   cache?: {
@@ -220,6 +231,21 @@ export interface GateConfig {
        */
       window: string;
     };
+  };
+  /**
+   * Where metrics of all isolates come together. Each isolate's own are at `/__edge/metrics` in any case.
+   */
+  metrics?: {
+    /**
+     * The binding of a Workers Analytics Engine dataset to which each isolate writes what it has counted. (the name of a binding such as "EDGE_METRICS") Default: none are written.
+     */
+    analytics?: string;
+    /**
+     * How often an isolate writes, at most: after a request, because an isolate has no timers. (a duration from "10s" to "5m")
+     *
+     * @default "1m"
+     */
+    every?: string;
   };
   /**
    * The API behind the gate. A path in it is put before the path of every request. (an address such as "https://api.example.com", without user, query or fragment)
@@ -478,4 +504,10 @@ export interface GateConfig {
       [k: string]: string;
     };
   }[];
+  /**
+   * Whether answers carry `Server-Timing`: how long the store and the origin were waited for.
+   *
+   * @default false
+   */
+  server_timing?: boolean;
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 use crate::engine::http_cache::{
-    CacheKey, Entry, Family, Forward, L1, Meta, NoVarySearch, Target, Use, envelope, evaluate,
+    CacheKey, Entry, Family, Forward, L1, Meta, NoVarySearch, Target, Tier, Use, envelope, evaluate,
 };
 use crate::message::body::Body;
 use crate::message::head::Head;
@@ -47,26 +47,7 @@ pub struct Hit<B: Body> {
     /// The response.
     pub entry: Entry<B>,
     /// Where it was found.
-    pub level: Level,
-}
-
-/// Where the cache finds responses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// In the isolate's memory.
-    L1,
-    /// In the store.
-    Redis,
-}
-
-impl Level {
-    /// As the `detail` of `Cache-Status` says it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::L1 => "l1",
-            Self::Redis => "redis",
-        }
-    }
+    pub tier: Tier,
 }
 
 /// The values of a response's epoch keys.
@@ -138,7 +119,7 @@ impl<B: Body> Lookup<B> {
         let entry = entry.filter(|entry| self.speaks_for(&entry.meta));
         self.hit = entry.map(|entry| Hit {
             entry: entry.clone(),
-            level: Level::L1,
+            tier: Tier::L1,
         });
     }
 
@@ -287,7 +268,7 @@ impl<B: Body> Lookup<B> {
         entries.insert(&self.key, entry.clone());
         self.hit = Some(Hit {
             entry,
-            level: Level::Redis,
+            tier: Tier::Redis,
         });
     }
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::engine::http_cache::Entry;
+use crate::engine::http_cache::{Entry, Tier};
 use crate::message::body::Body;
 use crate::store::{Lease, Write};
 
 use super::fetching::{Fetching, Miss};
-use super::lookup::{Epochs, Level, Lookup};
+use super::lookup::{Epochs, Lookup};
 use super::memory::CacheMemory;
 use super::refreshes::{Calls, Failed, Standing, TOLD, Turn};
 use super::single_flight::NotStored;
@@ -30,7 +30,7 @@ impl<B: Body> Lookup<B> {
     pub fn looked_for_refresh(&self, memory: &mut CacheMemory<B>, now: Timestamp) {
         let digest = self.key.hex();
         match &self.hit {
-            Some(hit) if hit.level == Level::Redis && hit.entry.freshness.is_fresh(now) => {
+            Some(hit) if hit.tier == Tier::Redis && hit.entry.freshness.is_fresh(now) => {
                 memory.refreshes.refreshed(&digest);
             }
             hit if self.is_refreshed_elsewhere() => {

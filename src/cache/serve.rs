@@ -6,8 +6,8 @@ use http::Method;
 
 use crate::clock::{Timestamp, millis};
 use crate::engine::http_cache::{
-    CacheStatus, Condition, Entry, Forward, OnError, Part, Use, WhyRevalidate, client_condition,
-    goes_with_not_modified, is_origin_error, requested_part,
+    CacheStatus, Condition, Entry, Forward, IN_PLACE, OnError, Part, Use, WhyRevalidate,
+    client_condition, goes_with_not_modified, is_origin_error, requested_part,
 };
 use crate::message::answer::{Answer, Content, Line};
 use crate::message::body::Body;
@@ -53,7 +53,7 @@ impl<B: Body> Lookup<B> {
             };
             status.collapsed = self.waited.is_some();
             status.ttl_ms = usage.and_then(|usage| usage.ttl_ms());
-            status.detail = Some(hit.level.name());
+            status.detail = Some(hit.tier.word());
             let answer = serve_stored(&hit.entry, head, status, now);
             return match refresh && self.request.storable {
                 true => Serve::AnswerAndRefresh(answer, Miss::new(self, why)),
@@ -110,7 +110,7 @@ impl<B: Body> Fetching<B> {
         let mut status = CacheStatus::forwarded(self.why);
         status.fwd_status = fwd_status;
         status.ttl_ms = Some(entry.freshness.ttl_left(now));
-        status.detail = Some("stale-if-error");
+        status.detail = Some(IN_PLACE);
         Some(serve_stored(entry, head, status, now))
     }
 }
@@ -202,14 +202,15 @@ fn with_headers<B: Body>(
     let lines = lines.filter(|(_, (name, _))| goes(name) && !TOLD_ANEW.contains(&&**name));
     let mut headers = Vec::with_capacity(meta.headers.len() + USUAL_LINES);
     headers.extend(lines.map(|(at, _)| Line::Stored(Rc::clone(meta), at)));
-    let status = status.append_to(upstream.as_deref());
-    headers.push((TOLD_ANEW[0], status).into());
+    let told = status.append_to(upstream.as_deref());
+    headers.push((TOLD_ANEW[0], told).into());
     let age = entry.freshness.age_seconds(now);
     headers.push((TOLD_ANEW[1], age.to_string()).into());
     Answer {
         status: code,
         headers,
         body: Content::Empty,
+        said: Some(status),
     }
 }
 

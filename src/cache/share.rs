@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use crate::clock::{Timestamp, millis};
 use crate::engine::http_cache::{
-    CacheKey, CacheStatus, Entry, Exchange, Fields, Meta, Use, asks_for_more, is_for_some,
-    is_origin_error, may_store,
+    CacheKey, CacheStatus, Entry, Exchange, Fields, IN_PLACE, Meta, Use, asks_for_more,
+    is_for_some, is_origin_error, may_store,
 };
 use crate::message::answer::Answer;
 use crate::message::body::Body;
@@ -244,7 +244,7 @@ impl<B: Body> Miss<B> {
         // An earlier failure is no better than the latest one.
         let better = |entry: &&Entry<B>| unanswered || !is_origin_error(entry.meta.status);
         if let Some(entry) = stored.filter(better) {
-            let mut status = lookup.said(entry.freshness.ttl_left(now), "stale-if-error");
+            let mut status = lookup.said(entry.freshness.ttl_left(now), IN_PLACE);
             let answered = match &shared.how {
                 How::Answered(failure) => Some(failure.meta.status),
                 How::Status(status) => Some(*status),

@@ -14,7 +14,8 @@ use cache::CACHE;
 use cors::CORS;
 use jwt::JWT;
 use text::{
-    DURATION, HEADER, KEY_PREFIX, METHOD, NAME, ORIGIN, ORIGIN_QUOTA_NAME, PART, PATH, SHARE,
+    BINDING, DURATION, EVERY, HEADER, KEY_PREFIX, METHOD, NAME, ORIGIN, ORIGIN_QUOTA_NAME, PART,
+    PATH, SHARE,
 };
 
 /// The grammar of the whole configuration.
@@ -86,6 +87,25 @@ pub const CONFIG: Shape = Shape::Table(&[
         SIZES,
         Is("{}"),
         "How much the cache keeps in the isolate and in Redis.",
+    ),
+    field(
+        "server_timing",
+        Shape::Bool,
+        Is("false"),
+        "Whether answers carry `Server-Timing`: how long the store and the origin were waited for.",
+    ),
+    field(
+        "metrics",
+        METRICS,
+        Is("{}"),
+        "Where metrics of all isolates come together. Each isolate's own are at `/__edge/metrics` \
+         in any case.",
+    ),
+    field(
+        "alerts",
+        ALERTS,
+        Is("{}"),
+        "When the webhook in the secret `EDGE_ALERT_WEBHOOK` is called.",
     ),
     field(
         "limits",
@@ -170,6 +190,30 @@ const REDIS: Shape = Shape::Table(&[
          request passes (`\"open\"`), or nothing, so that every request gets 503 (`\"closed\"`).",
     ),
 ]);
+
+const METRICS: Shape = Shape::Table(&[
+    field(
+        "analytics",
+        BINDING,
+        Otherwise("none are written"),
+        "The binding of a Workers Analytics Engine dataset to which each isolate writes what it has \
+         counted.",
+    ),
+    field(
+        "every",
+        EVERY,
+        Is("\"1m\""),
+        "How often an isolate writes, at most: after a request, because an isolate has no timers.",
+    ),
+]);
+
+const ALERTS: Shape = Shape::Table(&[field(
+    "store_open_for",
+    DURATION,
+    Is("\"30s\""),
+    "How long the store must have failed before the webhook is called. It is looked at with each \
+     request, because an isolate has no timers.",
+)]);
 
 const SIZES: Shape = Shape::Table(&[
     field(

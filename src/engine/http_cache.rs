@@ -63,7 +63,7 @@ pub use range::{Part, requested_part};
 pub use reference::same_origin_reference;
 pub use rules::{CacheRules, RouteTtl};
 pub use search::NoVarySearch;
-pub use status::{CacheStatus, Forward, Handling};
+pub use status::{CacheResult, CacheStatus, Forward, Handling, IN_PLACE, Tier};
 pub use storage::{WhyNot, body_is_whole, is_for_some, may_store};
 pub use tags::{
     LONGEST_STORED, MOST_TAGS, PURGE_REMEMBERED, Place, Tag, TagError, TagTemplate, Tags, epoch,

@@ -19,9 +19,11 @@ use crate::clock::Timestamp;
 use crate::engine::breaker::Status;
 use crate::engine::route::has_parameters;
 use crate::error::Error;
+use crate::identity::AdminToken;
 use crate::message::answer::{Answer, Content};
 use crate::message::body::{Body, BodyError};
 use crate::message::head::Head;
+use crate::ops::{Alert, Gauges, Page, Point};
 use crate::redis::Value;
 
 use super::gate::Gate;
@@ -39,7 +41,13 @@ impl<B: Body> Gate<B> {
     ///
     /// A path with parameters (`/__edge;x/purge`) leads to no page, because a rule in front of the
     /// gate that guards `/__edge/` would not recognise it. It does not reach the origin either.
-    pub(super) fn admin(&self, head: &impl Head, spelt: &str, path: &[String]) -> Option<Step<B>> {
+    pub(super) fn admin(
+        &self,
+        head: &impl Head,
+        spelt: &str,
+        path: &[String],
+        now: Timestamp,
+    ) -> Option<Step<B>> {
         let (first, page) = path.split_first()?;
         if first != "__edge" || head.asks_limits_only() {
             return None;
@@ -56,16 +64,75 @@ impl<B: Body> Gate<B> {
             }
             .into(),
             (["health"], _) => Problem::MethodNotAllowed { allow: "GET, HEAD" }.into(),
-            (["purge"], method) => match &self.admin_token {
+            (page, method) => match &self.admin_token {
                 None => Problem::NotFound.into(),
-                Some(_) if method != "POST" => Problem::MethodNotAllowed { allow: "POST" }.into(),
-                Some(token) if !token.opens(head.value("authorization").as_deref()) => {
-                    Problem::Unauthorised.into()
-                }
-                Some(_) => purge_page(head),
+                Some(token) => self.protected(head, page, method, token, now),
             },
-            _ => Problem::NotFound.into(),
         })
+    }
+
+    /// The pages that exist only with a token. The page for operators is no secret, because it has
+    /// nothing of its own; what it shows it asks for with the token that is typed there.
+    fn protected(
+        &self,
+        head: &impl Head,
+        page: &[&str],
+        method: &str,
+        token: &AdminToken,
+        now: Timestamp,
+    ) -> Step<B> {
+        let allow = match page {
+            [] | ["metrics" | "stats"] => "GET",
+            ["purge"] => "POST",
+            _ => return Problem::NotFound.into(),
+        };
+        if method != allow {
+            return Problem::MethodNotAllowed { allow }.into();
+        }
+        if page.is_empty() {
+            let Page { html, policy } = Page::built();
+            let mut answer = Answer::text("text/html; charset=utf-8", html.to_owned());
+            answer.set("content-security-policy", policy);
+            return answer.into();
+        }
+        if !token.opens(head.value("authorization").as_deref()) {
+            return Problem::Unauthorised.into();
+        }
+        match page {
+            ["metrics"] => Answer::text(PROMETHEUS, self.metrics(now)).into(),
+            ["stats"] => {
+                let since = since(head.url());
+                let told = |subject: &str| token.digest_of(subject);
+                let stats = self.ops.stats(self.gauges(now), told, since, now);
+                Answer::text("application/json", stats).into()
+            }
+            _ => purge_page(head),
+        }
+    }
+
+    /// What this isolate has counted, in the text format of Prometheus.
+    pub fn metrics(&self, now: Timestamp) -> String {
+        self.ops.prometheus(self.gauges(now))
+    }
+
+    /// Takes the rows of metrics that are due.
+    pub fn take_points(&mut self, local_now: Timestamp) -> Vec<Point> {
+        let now = self.link.now(local_now);
+        match self.ops.points_are_due(now) {
+            true => self.ops.take_points(self.gauges(now), now),
+            false => Vec::new(),
+        }
+    }
+
+    /// Takes the alert that is due, if one is.
+    pub fn take_alert(&mut self, local_now: Timestamp) -> Option<Alert> {
+        self.ops.take_alert(self.link.now(local_now))
+    }
+
+    /// What is told beside the counters.
+    fn gauges(&self, now: Timestamp) -> Gauges {
+        let (bytes, offset) = (self.cache.entries.bytes(), self.link.correction_ms());
+        self.ops.gauges(bytes, offset, now)
     }
 
     /// The health page: how this isolate sees the store. The status is always 200, because the gate
@@ -143,6 +210,19 @@ impl<B: Body> Gate<B> {
         let retry_after = self.link.down_for(now).unwrap_or_default();
         Problem::PurgeUnconfirmed { done, retry_after }.into()
     }
+}
+
+/// The media type of Prometheus's text format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The parameter `since` of a URL, a Unix time in milliseconds; the beginning if there is none.
+fn since(url: &str) -> Timestamp {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let since = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("since="));
+    let since = since.and_then(|since| since.parse().ok());
+    Timestamp::from_millis(since.unwrap_or_default())
 }
 
 /// What to do about an authorised request to the purge page.

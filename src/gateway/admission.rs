@@ -28,6 +28,8 @@ pub struct Admission {
     style: Style,
     /// What names buckets to clients, if they are told.
     partitions: Option<Rc<ClientDigests>>,
+    /// Whether its decisions are counted.
+    is_counted: bool,
     /// Whether the header that should hold the client's address is there but does not, as far as a
     /// limit counts by it.
     pub odd_address: bool,
@@ -93,6 +95,7 @@ impl Admission {
             refusal: None,
             style: plan.headers,
             partitions: plan.partition_key.then(|| Rc::clone(&plan.digests)),
+            is_counted: false,
             odd_address: client.has_odd_address(),
         }
     }
@@ -106,6 +109,7 @@ impl Admission {
             refusal: None,
             style: Style::None,
             partitions: None,
+            is_counted: false,
             odd_address: false,
         }
     }
@@ -193,8 +197,29 @@ impl Admission {
 
     /// The names of the limits, and what was decided about each; `None` if it does not apply.
     pub fn limits(&self) -> impl Iterator<Item = (&str, Option<LimitView<'_>>)> {
-        let names = self.limits.iter().map(|limit| limit.name.as_str());
-        names.zip(self.check.limits())
+        let seen = self.seen();
+        seen.map(|(limit, seen)| (limit.name.as_str(), seen))
+    }
+
+    /// The limits, and what was decided about each; `None` if it does not apply.
+    pub fn seen(&self) -> impl Iterator<Item = (&LimitPlan, Option<LimitView<'_>>)> {
+        let limits = self.limits.iter().map(Rc::as_ref);
+        limits.zip(self.check.limits())
+    }
+
+    /// The permits fetched ahead that the limit at this place took.
+    pub fn spent(&self, place: usize) -> u64 {
+        self.check.spent(place)
+    }
+
+    /// Whether its decisions are counted already.
+    pub const fn is_counted(&self) -> bool {
+        self.is_counted
+    }
+
+    /// Notes that its decisions are counted.
+    pub const fn counted(&mut self) {
+        self.is_counted = true;
     }
 
     /// What clients may know of each of them. `reason`: why the store did not decide.

@@ -12,8 +12,9 @@ use crate::limiter::Work;
 use crate::message::answer::Answer;
 use crate::message::body::{Body, BodyError};
 use crate::message::head::Head;
+use crate::ops::Waits;
 use crate::redis::Value;
-use crate::store::Write;
+use crate::store::{Reply, Write};
 
 use super::context::Context;
 use super::gate::Gate;
@@ -120,7 +121,7 @@ impl<B: Body> Gate<B> {
 
     /// Takes the store's reply to a call of [`KEEP`](crate::store::KEEP). If the store has refused
     /// the entry, the isolate drops it too.
-    pub fn kept(&mut self, entry: &CacheKey, reply: &Value) {
+    pub(super) fn kept(&mut self, entry: &CacheKey, reply: &Value) {
         if reply.as_int() != Some(1) {
             self.cache.entries.remove(entry);
         }
@@ -128,10 +129,13 @@ impl<B: Body> Gate<B> {
 
     /// Takes the store's reply to a call for which no client waited.
     pub fn worked(&mut self, call: &Work, reply: Result<Value, Error>, local_now: Timestamp) {
-        if let Err(error) = &reply {
-            self.note_failure(error);
-        }
-        call.done(reply, &mut self.limits, &mut self.link, local_now);
+        let failure = reply.as_ref().err().cloned();
+        let (ops, took) = (&mut self.ops, call.ask.took(local_now));
+        let tell = |reply: Option<&Reply>| {
+            let told = (reply, failure.as_ref());
+            ops.script_call(&call.ask, told, Waits::Nobody, took, local_now);
+        };
+        call.done(reply, &mut self.limits, &mut self.link, local_now, tell);
     }
 
     /// How long to wait before calling [`Gate::sweep`]; `None` if there is nothing to sweep, if a

@@ -1,8 +1,10 @@
 //! What is known of a request between two steps.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::cache::{Phase, Place};
+use crate::clock::Timestamp;
 use crate::limiter::Work;
 use crate::message::body::Body;
 use crate::message::outbound::Outbound;
@@ -26,6 +28,10 @@ pub struct Context<B: Body> {
     pub(super) store_failed: bool,
     /// Whether this is a background refresh, for which no client waits.
     pub(super) is_background: bool,
+    /// When the origin was asked last.
+    pub(super) sent_at: Timestamp,
+    /// How long the store and the origin were waited for.
+    pub(super) waited: [Duration; 2],
     /// What to write to the store after the answer.
     pub(super) writes: Vec<Write>,
     /// Calls of the script that do not have to wait for the answer.
@@ -43,6 +49,8 @@ impl<B: Body> Context<B> {
             place: Place::default(),
             store_failed: false,
             is_background: false,
+            sent_at: Timestamp::default(),
+            waited: [Duration::ZERO; 2],
             writes: Vec::new(),
             calls: Vec::new(),
         }

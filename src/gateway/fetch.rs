@@ -16,11 +16,12 @@ use crate::message::answer::Answer;
 use crate::message::body::Body;
 use crate::message::forward::{self, Failure, true_cost, unreachable};
 use crate::message::head::{Head, OriginHead};
+use crate::ops::{Outcome, Tally};
 
 use super::context::Context;
 use super::gate::Gate;
 use super::problem::Problem;
-use super::step::{Handoff, Relay, Respond, Step};
+use super::step::{After, Handoff, Relay, Respond, Step};
 
 impl<B: Body> Gate<B> {
     /// Sends the request to the origin, or first asks the store whether the origin may be called.
@@ -65,6 +66,7 @@ impl<B: Body> Gate<B> {
             .map(|ip| ip.to_string());
         let timeout = context.route.origin_timeout;
         let mut fetch = forward::fetch(url, &target, head, reserved, address, timeout);
+        context.sent_at = now;
         context.cache = match context.cache.take() {
             Phase::Miss(miss) => {
                 let uncollapsed = context.place.is_independent();
@@ -79,7 +81,12 @@ impl<B: Body> Gate<B> {
     /// Refuses a request whose URL leads nowhere.
     pub(super) fn reject(&self, head: &impl Head, problem: &Problem) -> Step<B> {
         let outbound = self.plan.outbound.of(head);
-        outbound.mark(problem.answer(), Vec::new()).into()
+        Step::Respond(Respond {
+            answer: outbound.mark(problem.answer(), Vec::new()),
+            after: After::nothing(),
+            admission: None,
+            tally: Some(Tally::REJECTED),
+        })
     }
 
     /// Whether the origin may be called now, without asking the store first. If permits were
@@ -128,6 +135,8 @@ impl<B: Body> Gate<B> {
             Some(failure) => Err(failure),
             None => Ok(origin),
         });
+        let status = answered.map(OriginHead::status);
+        self.report_origin(&mut context, status, now);
         if let Phase::Fetching(fetching) = &context.cache {
             let status = answered.map(OriginHead::status);
             let (place, memory) = (&mut context.place, &mut self.cache);
@@ -321,10 +330,11 @@ const fn problem(failure: Failure) -> Problem {
 impl<B: Body> Context<B> {
     /// Relays the origin's answer, with the gate's headers and without the hop-by-hop ones.
     fn relay(&mut self, origin: &impl OriginHead) -> Relay<B> {
-        let mut relay = Relay::untouched(self.admission.source(), self.after());
+        let tally = self.tally(self.served(None), None);
+        let mut relay = Relay::untouched(tally, self.after());
         // With 101 the other protocol has begun, and the gate changes nothing any more.
         if origin.status() != 101 {
-            let own = self.admission.headers();
+            let own = self.own_headers();
             let changes = self.outbound.relayed(origin, own, self.route.tells_limits);
             (relay.remove, relay.set) = (changes.remove, changes.set);
             relay.append = changes.append;
@@ -343,7 +353,8 @@ impl<B: Body> Context<B> {
         if let Some(status) = status {
             answer.set("cache-status", status.to_string());
             answer.set("age", "0".to_owned());
+            answer.said = Some(status);
         }
-        self.answer(answer)
+        self.end(answer, Outcome::Error)
     }
 }

@@ -1,6 +1,9 @@
 //! The gate of one isolate: its configuration and what it remembers.
 
 use std::rc::Rc;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
 
 use crate::cache::CacheMemory;
 use crate::clock::Timestamp;
@@ -11,6 +14,7 @@ use crate::identity::{AdminToken, ClientDigests, Identities, KeyReply, KeySecret
 use crate::limiter::{LimitMemory, UnknownKeys};
 use crate::message::body::Body;
 use crate::message::head::Head;
+use crate::ops::Ops;
 use crate::store::{Ask, EntryQuery, Link, Write};
 
 use super::context::Context;
@@ -30,9 +34,9 @@ pub struct Gate<B: Body> {
     pub(super) identities: Option<Identities>,
     /// The token for the protected admin pages, if one is set.
     pub(super) admin_token: Option<AdminToken>,
+    /// What this isolate knows of its own work.
+    pub(super) ops: Ops,
     notes: Vec<String>,
-    /// The lasting failures of the store that have been noted already.
-    told: Vec<String>,
     /// Whether there was a note about the header with the client's address.
     address_noted: bool,
     /// Whether there was a note about keys that the platform cannot use.
@@ -62,10 +66,10 @@ impl<B: Body> Gate<B> {
             unknown_keys: UnknownKeys::default(),
             cache: CacheMemory::new(&config.redis.key_prefix, config.cache, seed),
             identities: identities(&plan),
+            ops: Ops::new(plan.labels.clone(), &plan.store.key_prefix),
             plan,
             admin_token: None,
             notes: Vec::new(),
-            told: Vec::new(),
             address_noted: false,
             keys_noted: false,
         })
@@ -76,6 +80,20 @@ impl<B: Body> Gate<B> {
     #[must_use]
     pub fn with_admin_token(mut self, token: Option<AdminToken>) -> Self {
         self.admin_token = token;
+        self
+    }
+
+    /// The gate that reports to its operators: with rows of metrics every so often, and with alerts
+    /// about outages of the store that last so long.
+    #[must_use]
+    pub fn with_outlets(mut self, points: Option<Duration>, alerts: Option<Duration>) -> Self {
+        if let Some(every) = points {
+            self.ops.writes(every);
+        }
+        if let Some(after) = alerts {
+            let gate = [&self.plan.origin, "\n", &self.plan.store.key_prefix].concat();
+            self.ops.alerts(after, fingerprint(&gate));
+        }
         self
     }
 
@@ -153,20 +171,9 @@ impl<B: Body> Gate<B> {
         }
     }
 
-    /// Notes that a call of the store failed. A [lasting](crate::error::ErrorKind::is_lasting)
-    /// failure is noted only once for each command, however many calls fail because of it: it stays
-    /// until somebody corrects it. Every other failure is noted each time.
+    /// Notes that a call of the store failed.
     pub fn note_failure(&mut self, error: &Error) {
-        let text = format!("store: {error}");
-        if error.kind().is_lasting() {
-            if self.told.contains(&text) {
-                return;
-            }
-            if self.told.len() < MOST_TOLD {
-                self.told.push(text.clone());
-            }
-        }
-        self.note(text);
+        self.ops.failed(error);
     }
 
     /// Notes once that the header with the client's address does not hold one: which header the
@@ -193,13 +200,24 @@ impl<B: Body> Gate<B> {
         self.notes.push(note);
     }
 
-    /// Takes the notes to log since the last call: failures of the store that were reported to
-    /// [`Gate::resume`], [`Gate::worked`] or [`Gate::note_failure`], limit states in the store that
-    /// could not be read, a client's address that [`Gate::decide`] could not read, and keys that
-    /// could not be fetched or used.
-    pub fn take_notes(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.notes)
+    /// Takes the lines to log since the last call: changes of the store's state in JSON (see
+    /// [`Event`](crate::ops::Event)), limit states in the store that could not be read, a client's
+    /// address that [`Gate::decide`] could not read, and keys that could not be fetched or used.
+    pub fn take_notes(&mut self, local_now: Timestamp) -> Vec<String> {
+        self.ops.seen(self.link.status(), self.link.now(local_now));
+        let mut lines = std::mem::take(&mut self.notes);
+        lines.append(&mut self.ops.take_lines());
+        lines
     }
+}
+
+/// What stands for a gate in alerts: the first 8 bytes of a SHA-256, in hexadecimal.
+fn fingerprint(gate: &str) -> String {
+    let digest = Sha256::digest(gate.as_bytes());
+    digest.iter().take(8).fold(String::new(), |text, byte| {
+        let digit = |n: u8| char::from_digit(n.into(), 16).unwrap_or_default();
+        text + &String::from_iter([digit(byte >> 4), digit(byte & 15)])
+    })
 }
 
 /// Whom tokens stand for, if the plan says that they are verified.
@@ -207,7 +225,3 @@ fn identities(plan: &Plan) -> Option<Identities> {
     let jwt = plan.client.jwt.as_ref()?;
     Some(Identities::new(jwt.claims(), Rc::clone(&plan.digests)))
 }
-
-/// How many different lasting failures are remembered as told. There are some ten texts for some
-/// ten commands, and a store has few faults at a time.
-const MOST_TOLD: usize = 64;

@@ -15,6 +15,7 @@ use crate::engine::sort::sort_by;
 use crate::cache::CachePlan;
 use crate::identity::{ClientDigests, KeySecrets};
 use crate::message::outbound::OutboundPlan;
+use crate::ops::{Labels, UNCLAIMED};
 
 /// The resolved configuration.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Plan {
     pub partition_key: bool,
     /// What every answer gets on its way to the client.
     pub outbound: OutboundPlan,
+    /// The names of routes and limits for metrics.
+    pub labels: Labels,
     /// The routes, by path. Of two routes with one path, the one for some methods comes before the
     /// one for all methods.
     routes: Router<Rc<RoutePlan>>,
@@ -46,6 +49,8 @@ pub struct Plan {
 pub struct RoutePlan {
     /// The path as configured; empty for requests that no route claims.
     pub name: String,
+    /// The place of the path among the [`Labels`].
+    pub place: usize,
     /// The methods that the route claims; `None`: all.
     pub methods: Option<Vec<String>>,
     /// The limits, each with the percentage of its quota that is reserved for other routes.
@@ -54,6 +59,8 @@ pub struct RoutePlan {
     pub counts_users: bool,
     /// Whether the gate tells clients of these limits.
     pub tells_limits: bool,
+    /// Whether the gate tells clients how long the store and the origin took.
+    pub tells_timing: bool,
     /// The cost of one request, in permits.
     pub cost: u64,
     /// The statuses of an answer for which the cost is refunded.
@@ -71,6 +78,8 @@ pub struct RoutePlan {
 pub struct LimitPlan {
     /// Its name.
     pub name: String,
+    /// Its place among the [`Labels`].
+    pub place: usize,
     /// The subject that it counts by.
     pub by: config::By,
     /// The window, which all its quotas share.
@@ -123,13 +132,15 @@ impl Plan {
             shares.insert(name.clone(), others + share);
         }
         let reserved = |name: &str| shares.get(name).copied().unwrap_or(0);
+        let labels = labels(config);
         let limits = |names: &[String], own: &BTreeMap<String, u64>| {
             let each = names.iter().map(|name| {
                 let limit = config.limits.get(name);
                 let limit = limit.ok_or_else(|| unknown("limits", name))?;
                 let kept = reserved(name).saturating_sub(own.get(name).copied().unwrap_or(0));
                 let on_failure = limit.on_failure.unwrap_or(config.redis.on_failure);
-                let plan = LimitPlan::new(name, limit, on_failure, reserved(name));
+                let place = place(&labels.limits, name);
+                let plan = LimitPlan::new(name, place, limit, on_failure, reserved(name));
                 Ok((Rc::new(plan), kept))
             });
             each.collect::<Result<Vec<_>, ConfigError>>()
@@ -152,10 +163,12 @@ impl Plan {
                 .map_err(|e| ConfigError::of("routes", &e.to_string()))?;
             let mut plan = RoutePlan {
                 name: route.path.clone(),
+                place: place(&labels.routes, &route.path),
                 methods: route.methods.clone(),
                 limits: limits(&route.limits, &route.reserve)?,
                 counts_users: counts_users(&route.limits),
                 tells_limits: tells(&route.limits),
+                tells_timing: config.server_timing,
                 cost: route.cost,
                 refund_on: route.refund_on.clone(),
                 origin_quota: None,
@@ -196,13 +209,16 @@ impl Plan {
                     .rewrite_location
                     .then(|| config.origin.as_str().into()),
             },
+            labels: labels.clone(),
             routes: routes.into_iter().collect(),
             unclaimed: Rc::new(RoutePlan {
                 name: String::new(),
+                place: 0,
                 methods: None,
                 limits: limits(&config.default_limits, &BTreeMap::new())?,
                 counts_users: counts_users(&config.default_limits),
                 tells_limits: tells(&config.default_limits),
+                tells_timing: config.server_timing,
                 cost: 1,
                 refund_on: Vec::new(),
                 origin_quota: None,
@@ -235,6 +251,23 @@ impl Plan {
     }
 }
 
+/// The names for metrics: each path once, and the limits.
+fn labels(config: &Config) -> Labels {
+    let mut routes = vec![UNCLAIMED.to_owned()];
+    for route in &config.routes {
+        if !routes.contains(&route.path) {
+            routes.push(route.path.clone());
+        }
+    }
+    let limits = config.limits.keys().cloned().collect();
+    Labels { routes, limits }
+}
+
+fn place(names: &[String], name: &str) -> usize {
+    let place = names.iter().position(|known| known == name);
+    place.unwrap_or_default()
+}
+
 impl RoutePlan {
     fn claims_method(&self, method: &str) -> bool {
         self.methods
@@ -258,9 +291,16 @@ impl RoutePlan {
 }
 
 impl LimitPlan {
-    fn new(name: &str, limit: &config::Limit, on_failure: OnFailure, reserved: u64) -> Self {
+    fn new(
+        name: &str,
+        place: usize,
+        limit: &config::Limit,
+        on_failure: OnFailure,
+        reserved: u64,
+    ) -> Self {
         Self {
             name: name.to_owned(),
+            place,
             by: limit.by,
             window: limit.window,
             quota: limit.quota,

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::identity::{Awaited, Finding, Outcome, Patient, Verification, token};
 use crate::message::body::Body;
 use crate::message::head::{Head, LONGEST_URL, is_preflight, is_upgrade};
+use crate::ops::Waits;
 use crate::redis::Value;
 use crate::store::{Ask, Write};
 
@@ -86,7 +87,7 @@ impl<B: Body> Gate<B> {
         let Ok(path) = segments(target.path()) else {
             return self.reject(head, &Problem::MalformedUrl);
         };
-        if let Some(step) = self.admin(head, target.path(), &path) {
+        if let Some(step) = self.admin(head, target.path(), &path, now) {
             return step;
         }
         let preflight = self.plan.outbound.preflight_of(head);
@@ -131,8 +132,11 @@ impl<B: Body> Gate<B> {
         }
         let limited = match context.admission.recall(&mut self.limits, now) {
             Ok(limited) => limited,
-            Err(problem) => return context.refuse(&problem),
+            Err(problem) => return self.refuse(context, &problem, now),
         };
+        if !limited {
+            self.report_limits(&mut context.admission, now);
+        }
         if context.cache.goes_to_origin() {
             context
                 .admission
@@ -246,10 +250,14 @@ impl<B: Body> Gate<B> {
         reply: Result<Value, Error>,
         local_now: Timestamp,
     ) -> Step<B> {
-        if let Err(error) = &reply {
-            self.note_failure(error);
-        }
-        let Some((mut reply, now)) = self.link.received(ask, reply, local_now) else {
+        let failure = reply.as_ref().err().cloned();
+        let received = self.link.received(ask, reply, local_now);
+        let (took, now) = (ask.took(local_now), self.link.now(local_now));
+        let told = received.as_ref().map(|(reply, _)| reply);
+        self.ops
+            .script_call(ask, (told, failure.as_ref()), Waits::Request, took, now);
+        context.waited[0] += took;
+        let Some((mut reply, now)) = received else {
             context.store_failed = true;
             let now = self.link.now(local_now);
             let others = context.admission.check().failed(&mut self.limits, now);
@@ -260,8 +268,7 @@ impl<B: Body> Gate<B> {
             return self.without_store(head, context, now);
         };
         if reply.unreadable > 0 {
-            let note = "states of limits could not be read, and were taken for empty";
-            self.note(format!("store: {} {note}", reply.unreadable));
+            self.ops.unreadable(reply.unreadable, now);
         }
         let asked_at = self.link.asked_at(ask);
         let decided = context
@@ -276,8 +283,9 @@ impl<B: Body> Gate<B> {
             Err(Problem::OriginQuotaSpent { retry_after }) => {
                 return self.instead_of_origin(head, context, retry_after, now);
             }
-            Err(problem) => return context.refuse(&problem),
+            Err(problem) => return self.refuse(context, &problem, now),
         }
+        self.report_limits(&mut context.admission, now);
         if let (Some(reply), Some(lookup)) = (reply.cached, context.cache.reopened()) {
             let entries = &mut self.cache.entries;
             lookup.decided(reply, entries, asked_at, now);
@@ -306,8 +314,11 @@ impl<B: Body> Gate<B> {
     ) -> Step<B> {
         let down_for = self.link.down_for(now);
         match context.admission.locally(&mut self.limits, now, down_for) {
-            Ok(()) => self.proceed(head, context, now),
-            Err(problem) => context.refuse(&problem),
+            Ok(()) => {
+                self.report_limits(&mut context.admission, now);
+                self.proceed(head, context, now)
+            }
+            Err(problem) => self.refuse(context, &problem, now),
         }
     }
 

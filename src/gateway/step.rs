@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::cache::{Fill, IfKept, Purge};
 use crate::engine::http_cache::{CacheStatus, DIGESTS};
-use crate::engine::limit::Source;
 use crate::identity::{Awaited, Patient, Verification};
-use crate::limiter::Work;
+use crate::limiter::{Refusal, Work};
 use crate::message::answer::Answer;
 use crate::message::body::Body;
 use crate::message::forward::Fetch;
 use crate::message::head::OriginHead;
+use crate::ops::{Outcome, Tally};
 use crate::store::{Ask, Write};
 
 use super::admission::Admission;
@@ -72,6 +72,8 @@ pub struct Respond<B: Body> {
     pub after: After<B>,
     /// What the limits have decided, if they were asked.
     pub admission: Option<Admission>,
+    /// What is counted of it, if anything is.
+    pub tally: Option<Tally>,
 }
 
 /// What to do after an answer. [`Respond`] and [`Relay`] both carry it. Its parts are independent
@@ -99,8 +101,8 @@ pub enum Handoff<B: Body> {
 /// How the origin's answer is relayed to the client.
 #[derive(Debug)]
 pub struct Relay<B: Body> {
-    /// What decided about the limits.
-    pub source: Source,
+    /// What is counted of it.
+    pub tally: Tally,
     /// Headers that are removed, by lower-case name.
     pub remove: Vec<String>,
     /// Headers that are set.
@@ -131,9 +133,9 @@ impl<B: Body> After<B> {
 
 impl<B: Body> Relay<B> {
     /// Relays the answer unchanged.
-    pub(super) const fn untouched(source: Source, after: After<B>) -> Self {
+    pub(super) const fn untouched(tally: Tally, after: After<B>) -> Self {
         Self {
-            source,
+            tally,
             remove: Vec::new(),
             set: Vec::new(),
             append: Vec::new(),
@@ -156,6 +158,7 @@ impl<B: Body> Relay<B> {
 
     /// Sets `Cache-Status` on an answer of the origin, and `Age: 0` unless the answer has an age.
     pub(super) fn says(&mut self, status: CacheStatus, origin: &impl OriginHead) {
+        self.tally.cached = Some(status);
         let said = |stored: bool| CacheStatus { stored, ..status }.to_string();
         self.cache_status = Some(IfKept {
             kept: said(self.fill.as_ref().is_some_and(|fill| fill.is_stored())),
@@ -193,16 +196,32 @@ impl<B: Body> Context<B> {
 
     /// The answer with the headers that go with the request.
     pub(super) fn mark(&self, answer: Answer<B>) -> Answer<B> {
-        self.outbound.mark(answer, self.admission.headers())
+        self.outbound.mark(answer, self.own_headers())
+    }
+
+    /// The headers of the gate's own.
+    pub(super) fn own_headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = self.admission.headers();
+        if self.route.tells_timing {
+            headers.push(("server-timing", self.timing()));
+        }
+        headers
     }
 
     /// Answers, with the headers that go with the request.
-    pub(super) fn answer(mut self, answer: Answer<B>) -> Respond<B> {
-        let after = self.after();
+    pub(super) fn answer(self, answer: Answer<B>) -> Respond<B> {
+        let outcome = self.served(answer.said);
+        self.end(answer, outcome)
+    }
+
+    /// Answers. `outcome`: what the request counts as.
+    pub(super) fn end(mut self, answer: Answer<B>, outcome: Outcome) -> Respond<B> {
+        let (after, tally) = (self.after(), self.tally(outcome, answer.said));
         Respond {
             answer: self.mark(answer),
             after,
             admission: Some(self.admission),
+            tally: Some(tally),
         }
     }
 
@@ -213,7 +232,14 @@ impl<B: Body> Context<B> {
             answer.set("cache-status", not_asked(problem));
             answer.set("age", "0".to_owned());
         }
-        self.answer(answer).into()
+        let outcome = match self.admission.refusal() {
+            Some(Refusal::Held { .. }) => Outcome::Held,
+            Some(Refusal::StoreDown { .. }) => Outcome::Error,
+            Some(_) => Outcome::Refused,
+            // What the request asks for is not there, or cannot be.
+            None => Outcome::Served,
+        };
+        self.end(answer, outcome).into()
     }
 }
 
@@ -240,6 +266,7 @@ impl<B: Body> From<Answer<B>> for Step<B> {
             answer,
             after: After::nothing(),
             admission: None,
+            tally: None,
         })
     }
 }

@@ -121,6 +121,13 @@ impl Check {
         })
     }
 
+    /// The permits fetched ahead that the limit at this place took.
+    pub fn spent(&self, place: usize) -> u64 {
+        let slot = self.slots.get(place);
+        let slot = slot.filter(|slot| matches!(slot.paid, Paid::Lease(_)));
+        slot.map_or(0, |slot| slot.charge.cost)
+    }
+
     /// Asks the store about everything that is undecided. `origin`: asks too whether the origin may
     /// be called.
     pub fn ask(

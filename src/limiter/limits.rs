@@ -292,7 +292,7 @@ impl Limits {
     /// Takes the store's reply to a call of [`work_after`](Self::work_after) or
     /// [`returning`](Self::returning).
     pub fn worked(&mut self, work: &Work, reply: Result<Value, Error>, local_now: Timestamp) {
-        work.done(reply, &mut self.memory, &mut self.link, local_now);
+        work.done(reply, &mut self.memory, &mut self.link, local_now, |_| ());
     }
 
     /// How long to wait before unspent permits are returned, if somebody has to wait for that: see

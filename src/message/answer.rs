@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use crate::engine::http_cache::{Fields, Meta};
+use crate::engine::http_cache::{CacheStatus, Fields, Meta};
 
 /// A response that needs no origin.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct Answer<B> {
     pub headers: Vec<Line>,
     /// The body.
     pub body: Content<B>,
+    /// What its `Cache-Status` says of this cache, if the cache was asked.
+    pub said: Option<CacheStatus>,
 }
 
 /// A header line of an [`Answer`].
@@ -82,6 +84,7 @@ impl<B> Answer<B> {
             status,
             headers: Vec::new(),
             body: Content::Empty,
+            said: None,
         }
     }
 
@@ -93,6 +96,19 @@ impl<B> Answer<B> {
             status,
             headers: vec![("content-type", media_type.to_owned()).into()],
             body: Content::Text(text),
+            said: None,
+        }
+    }
+
+    /// A page that must not be kept.
+    pub fn text(media_type: &'static str, text: String) -> Self {
+        Self {
+            headers: vec![
+                ("content-type", media_type.to_owned()).into(),
+                ("cache-control", "no-store".to_owned()).into(),
+            ],
+            body: Content::Text(text),
+            ..Self::empty(200)
         }
     }
 

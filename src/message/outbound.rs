@@ -11,7 +11,7 @@ use crate::engine::http_cache::{Fields, Target};
 use crate::engine::limit_fields::tells_limit;
 use crate::engine::location;
 
-use super::answer::{Answer, Content, Line};
+use super::answer::{Answer, Line};
 use super::forward::for_gate;
 use super::head::{Head, OriginHead, is_preflight};
 
@@ -94,9 +94,8 @@ impl OutboundPlan {
         let vary = ("vary", "Origin".to_owned());
         let fields = fields.into_iter().flatten().chain([vary]);
         Answer {
-            status: 204,
             headers: fields.map(Line::from).collect(),
-            body: Content::Empty,
+            ..Answer::empty(204)
         }
     }
 }

@@ -4,6 +4,7 @@
 mod body;
 mod head;
 mod lines;
+mod ops;
 mod origin;
 mod pipe;
 mod platform;
@@ -14,6 +15,7 @@ mod task;
 mod token;
 mod told;
 
+pub use ops::Outlets;
 pub use platform::ExecutionContext;
 pub use respond::respond;
 pub use run::{Isolate, Store};

@@ -15,7 +15,7 @@ use crate::identity::{AdminToken, KeySecrets};
 use crate::redis::{Options, RestClient};
 use crate::shell::FetchTransport;
 
-use super::web::{ExecutionContext, Isolate, Store, respond};
+use super::web::{ExecutionContext, Isolate, Outlets, Store, respond};
 
 thread_local! {
     /// What the bindings say, until the first request.
@@ -44,6 +44,9 @@ struct Bindings {
     spaced: Vec<&'static str>,
     /// What is told of failures of the store.
     listener: Option<Function>,
+    outlets: Outlets,
+    /// What is wrong with them.
+    outlet_problems: Vec<&'static str>,
 }
 
 /// Reads the bindings, which `env` holds, for the requests that follow. `built`: the configuration
@@ -111,6 +114,8 @@ fn start() -> Option<Rc<Isolate>> {
         key_secrets,
         spaced,
         listener,
+        outlets,
+        outlet_problems,
     } = BINDINGS.take()?;
     let log = |error: &ConfigError| {
         for problem in error.problems() {
@@ -130,7 +135,10 @@ fn start() -> Option<Rc<Isolate>> {
     if let Some(advice) = key_secrets.advice(&config).filter(|_| store.is_some()) {
         log_warning(&format!("configuration: {advice}"));
     }
-    Isolate::new(&config, store, admin_token, key_secrets, listener)
+    for problem in outlet_problems {
+        log_warning(&format!("configuration: {problem}"));
+    }
+    Isolate::new(&config, store, admin_token, key_secrets, listener, outlets)
         .inspect_err(log)
         .ok()
 }
@@ -142,6 +150,11 @@ impl Bindings {
         let [url, token, origin, secret, previous] = given;
         let config = config(env, built, origin.as_deref());
         let given = [url, token];
+        let analytics = config.as_ref().ok();
+        let analytics = analytics.and_then(|config| config.metrics.analytics.as_ref());
+        let dataset = analytics.map(|name| binding(env, name).unwrap_or_default());
+        let webhook = text(env, WEBHOOK).map(|url| url.trim().to_owned());
+        let (outlets, outlet_problems) = Outlets::new(dataset, webhook);
         Self {
             store: store(given, config.as_ref().ok()),
             config,
@@ -149,6 +162,8 @@ impl Bindings {
             key_secrets: key_secrets(env, [secret, previous]),
             spaced,
             listener,
+            outlets,
+            outlet_problems,
         }
     }
 }
@@ -173,6 +188,9 @@ const STORE: [&str; 2] = ["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"];
 
 /// The names of the bindings of the secrets in digests.
 const SECRETS: [&str; 2] = [KeySecrets::CURRENT, KeySecrets::PREVIOUS];
+
+/// The name of the secret with the address that alerts go to.
+const WEBHOOK: &str = "EDGE_ALERT_WEBHOOK";
 
 /// The name of the binding that takes the place of the origin in the configuration.
 const ORIGIN: &str = "EDGE_ORIGIN";

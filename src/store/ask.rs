@@ -165,6 +165,18 @@ impl Ask {
         }
     }
 
+    /// How long ago it was made, if the caller's clock shows `local_now`.
+    pub fn took(&self, local_now: Timestamp) -> Duration {
+        let asked = self.now.as_millis();
+        let asked = asked.saturating_add_signed(-self.correction_ms);
+        local_now.since(Timestamp::from_millis(asked))
+    }
+
+    /// Whether it asks about limits.
+    pub const fn asks_limits(&self) -> bool {
+        self.limits > 0
+    }
+
     /// Whether the call asks nothing.
     pub const fn is_empty(&self) -> bool {
         self.limits == 0 && !self.cached

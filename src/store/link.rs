@@ -68,6 +68,11 @@ impl Link {
         self.exists && self.breaker.allows(now)
     }
 
+    /// The correction of the isolate's clock, in milliseconds.
+    pub const fn correction_ms(&self) -> i64 {
+        self.clock.correction_ms()
+    }
+
     /// How long the store will not be asked yet; `None` if there is none.
     pub fn down_for(&self, now: Timestamp) -> Option<Duration> {
         self.exists.then(|| self.breaker.retry_after(now))
@@ -118,9 +123,7 @@ impl Link {
             Ok(reply) => {
                 self.breaker.succeeded();
                 if let Some(offset) = reply.clock_offset {
-                    let asked = ask.now.as_millis();
-                    let asked = asked.saturating_add_signed(-ask.correction_ms);
-                    let took = local_now.since(Timestamp::from_millis(asked));
+                    let took = ask.took(local_now);
                     self.clock.learn(offset, ask.correction_ms, took, local_now);
                 }
                 Some((reply, self.now(local_now)))

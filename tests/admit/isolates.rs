@@ -131,7 +131,7 @@ impl<'a> Isolates<'a> {
                 self.lent(&reply);
             }
             let (memory, link) = &mut self.memories[isolate];
-            work.done(Ok(reply), memory, link, self.store.now);
+            work.done(Ok(reply), memory, link, self.store.now, |_| ());
         }
         Ok(())
     }

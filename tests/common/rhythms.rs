@@ -332,7 +332,7 @@ impl<'a> World<'a> {
         let Some(work) = work else { return };
         let reply = self.call(&work.ask, now);
         let Isolate { memory, link, .. } = &mut self.isolates[isolate];
-        work.done(Ok(reply), memory, link, now);
+        work.done(Ok(reply), memory, link, now, |_| ());
         self.sweep_later(isolate, PATIENCE, now);
     }
 
@@ -366,7 +366,7 @@ impl<'a> World<'a> {
                 };
                 let reply = self.call(&work.ask, at);
                 let Isolate { memory, link, .. } = &mut self.isolates[isolate];
-                work.done(Ok(reply), memory, link, at);
+                work.done(Ok(reply), memory, link, at, |_| ());
                 self.sweep_later(isolate, until.since(at), at);
             }
         }

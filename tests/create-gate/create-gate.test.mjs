@@ -188,7 +188,7 @@ test("a trap ends its requests at once, and the next one is served", async (t) =
     // What they waited for comes, and does nothing.
     for (const resolve of held.splice(0)) resolve(new Response("late"));
     assert.equal(errors.length, n);
-    assert.match(gate.metrics(), new RegExp(`^omnitrade_edge_restarts_total ${n}$`, "m"));
+    assert.match(gate.metrics(), new RegExp(`^edge_restarts_total ${n}$`, "m"));
     const next = gate.fetch(request("/c"));
     held[0](new Response("served"));
     held.length = 0;

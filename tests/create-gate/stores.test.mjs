@@ -184,8 +184,8 @@ test("a store that stays down is not asked for every request", async () => {
   const { gate } = gateBeforeCounter(config(), { redis: store, onError: () => {} });
   for (let n = 0; n < 50; n++) await gate.fetch(request("/other", { ip: `192.0.2.${n}` }));
   assert.ok(store.calls < 25, `${store.calls} calls`);
-  assert.match(gate.metrics(), /^omnitrade_edge_store_state\{state="open"\} 1$/m);
-  assert.match(gate.metrics(), /^omnitrade_edge_store_calls_total\{result="unreachable"\} [1-9]/m);
+  assert.match(gate.metrics(), /^edge_breaker_open 1$/m);
+  assert.match(gate.metrics(), /^edge_store_calls_total\{op="admit",outcome="network"\} [1-9]/m);
 });
 
 test("a purge that the store does not confirm rejects with its error", async () => {

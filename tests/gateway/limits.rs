@@ -277,7 +277,7 @@ fn a_client_address_that_is_none_is_noted_once_without_its_value() {
             request = request.with("cf-connecting-ip", address);
         }
         let seen = rig.send(&request);
-        (seen.header("ratelimit"), rig.gate.take_notes())
+        (seen.header("ratelimit"), rig.notes())
     };
     let left = |(ratelimit, notes): (String, Vec<String>)| (ratelimit, notes.len());
     let state = |left: u32| format!(r#""ip";r={left};t=62"#);

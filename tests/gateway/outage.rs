@@ -314,13 +314,13 @@ fn the_memory_of_the_isolate_serves_while_the_store_is_down() {
 
 /// It lasts until somebody acts, and each probe of the breaker fails by it.
 #[test]
-fn a_lasting_failure_is_logged_once_per_isolate_and_others_each_time() {
+fn a_lasting_failure_is_logged_once_per_isolate() {
     let mut rig = Rig::new(config());
     let noted = |rig: &mut Rig, kind| {
         rig.store = Store::Down(kind);
         rig.wait(20_000);
         assert_eq!(rig.get("/book").asks, 1);
-        rig.gate.take_notes()
+        rig.notes()
     };
     for kind in [
         ErrorKind::Config,
@@ -328,23 +328,43 @@ fn a_lasting_failure_is_logged_once_per_isolate_and_others_each_time() {
         ErrorKind::Forbidden,
         ErrorKind::QuotaExhausted,
     ] {
-        let [lasting] = &noted(&mut rig, kind)[..] else {
-            panic!("one note");
+        let told = |notes: &[String]| {
+            let told = format!("\"detail\":\"store: {kind}: ");
+            assert!(notes.len() == 1 && notes[0].contains(&told), "{notes:?}");
         };
-        assert!(lasting.starts_with(&format!("store: {kind}: ")));
-        let timeout = noted(&mut rig, ErrorKind::Timeout);
-        assert!(timeout.len() == 1 && timeout[0].starts_with("store: the store did not answer"));
+        told(&noted(&mut rig, kind));
         for _ in 0..5 {
+            assert_eq!(noted(&mut rig, ErrorKind::Timeout), [""; 0]);
             assert_eq!(noted(&mut rig, kind), [""; 0]);
         }
-        assert_eq!(noted(&mut rig, ErrorKind::Timeout), timeout);
         // Writes and calls that nobody waits for fail by the same.
         let error = Error::from(kind);
         rig.gate.note_failure(&error);
-        assert_eq!(rig.gate.take_notes(), [""; 0]);
+        assert_eq!(rig.notes(), [""; 0]);
         rig.another_isolate();
-        assert_eq!(noted(&mut rig, kind), [lasting.as_str()]);
+        told(&noted(&mut rig, kind));
     }
+}
+
+#[test]
+fn an_outage_is_logged_when_it_begins_and_when_it_ends() {
+    let mut rig = Rig::new(config());
+    assert_eq!(rig.get("/book").limiter(), "redis");
+    rig.store = Store::Down(ErrorKind::Timeout);
+    let mut notes = Vec::new();
+    for _ in 0..50 {
+        rig.get("/book");
+        rig.wait(300);
+        notes.append(&mut rig.notes());
+    }
+    let begun = r#""event":"store_open","reason":"timeout""#;
+    assert!(notes.len() == 1 && notes[0].contains(begun), "{notes:?}");
+    rig.store = Store::Up;
+    rig.wait(20_000);
+    rig.get("/book");
+    let notes = rig.notes();
+    let over = r#""event":"store_closed""#;
+    assert!(notes.len() == 1 && notes[0].contains(over), "{notes:?}");
 }
 
 /// The right to run one may be there, and that to run another may not.
@@ -358,11 +378,11 @@ fn a_right_that_lacks_is_logged_once_for_each_command() {
             rig.gate.note_failure(&error_of_reply(&text, None));
         }
     }
-    let notes = rig.gate.take_notes();
-    let begins = |name| format!("store: the store does not allow the command: {name}: NOPERM, ");
+    let notes = rig.notes();
+    let says = |name| format!("store: the store does not allow the command: {name}: NOPERM, ");
     assert_eq!(notes.len(), 2, "{notes:?}");
-    assert!(notes[0].starts_with(&begins("EVALSHA")), "{notes:?}");
-    assert!(notes[1].starts_with(&begins("SET")), "{notes:?}");
+    assert!(notes[0].contains(&says("EVALSHA")), "{notes:?}");
+    assert!(notes[1].contains(&says("SET")), "{notes:?}");
 }
 
 /// How many of these requests of one client pass. `fails`: whether the call of the n-th fails.

@@ -426,6 +426,12 @@ impl Rig {
         }
     }
 
+    /// What the gate logs.
+    pub fn notes(&mut self) -> Vec<String> {
+        let now = self.shown();
+        self.gate.take_notes(now)
+    }
+
     pub fn write(&mut self, write: Write) {
         let up = matches!(self.store, Store::Up);
         match write {
@@ -438,7 +444,13 @@ impl Rig {
             Write::Keep { entry, keys, args } => {
                 if up {
                     let reply = self.model.keep(&keys, &args, self.now);
-                    self.gate.kept(&entry, &reply);
+                    let write = Write::Keep {
+                        entry,
+                        keys: keys.clone(),
+                        args: args.clone(),
+                    };
+                    let (took, now) = (Duration::ZERO, self.shown());
+                    self.gate.wrote(&write, Ok(&reply), took, now);
                 }
                 self.writes.push(Entry {
                     key: keys[0].clone(),

@@ -216,7 +216,7 @@ fn a_token_that_does_not_verify_counts_as_none() {
     assert!(rig.gate.take_key_fetch(now).is_some());
     rig.gate.keys_fetched(Some(&keys(&["a"])), now);
     assert_eq!(told(&rig.carry_on(&request, step)), (2, 1));
-    assert!(rig.gate.take_notes().is_empty());
+    assert!(rig.notes().is_empty());
 }
 
 #[test]
@@ -349,7 +349,7 @@ fn without_keys_tokens_count_by_digest_and_one_note_says_so() {
     let now = rig.shown();
     assert!(rig.gate.take_key_fetch(now).is_some());
     rig.gate.keys_fetched(None, now);
-    let notes = rig.gate.take_notes();
+    let notes = rig.notes();
     assert_eq!(notes.len(), 1);
     assert!(
         notes[0].starts_with("client.jwt.jwks: the keys cannot be fetched (no whole answer in 5 s")
@@ -368,7 +368,7 @@ fn without_keys_tokens_count_by_digest_and_one_note_says_so() {
     let now = rig.shown();
     assert!(rig.gate.take_key_fetch(now).is_some());
     rig.gate.keys_fetched(None, now);
-    assert!(rig.gate.take_notes().is_empty(), "told once");
+    assert!(rig.notes().is_empty(), "told once");
 }
 
 #[test]

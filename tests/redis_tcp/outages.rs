@@ -181,10 +181,9 @@ async fn a_connection_that_takes_longer_than_a_call_is_made_all_the_same() {
         let redis = TcpClient::new(options).unwrap();
         let start = Instant::now();
         while let Err(error) = redis.command(&get("k")).await {
-            assert_eq!(
-                (error.kind(), error.may_have_run()),
-                (ErrorKind::Timeout, false)
-            );
+            assert_eq!(error.kind(), ErrorKind::Timeout);
+            // A call that finds the connection just made may be sent, and end before its reply.
+            assert!(!error.may_have_run() || start.elapsed() >= ms(400));
             assert!(start.elapsed() < PATIENCE, "no connection is made");
         }
         assert!(start.elapsed() >= ms(400));

@@ -24,6 +24,14 @@ export function bundleWithMemory(worker) {
 }
 
 /**
+ * With a binding that records what Workers Analytics Engine would get.
+ * @returns {Promise<string>} the script, from the root of the repository
+ */
+export function bundleWithDataset() {
+  return bundle("dataset/worker.mjs", []);
+}
+
+/**
  * In a runtime that refuses what a request tells it to refuse.
  * @returns {Promise<string>} the script, from the root of the repository
  */

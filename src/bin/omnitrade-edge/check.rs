@@ -107,6 +107,13 @@ impl fmt::Display for Summary<'_> {
             let words = "that names the origin is turned into the client's address";
             writeln!(out, "location {words}")?;
         }
+        if let Some(binding) = &config.metrics.analytics {
+            let every = format_duration(config.metrics.every);
+            writeln!(out, "metrics  every {every} to the dataset of {binding}")?;
+        }
+        if config.server_timing {
+            writeln!(out, "timing   answers carry Server-Timing")?;
+        }
         writeln!(out, "limits")?;
         for (name, limit) in &config.limits {
             writeln!(out, "  {name}: {}", describe_limit(limit, client))?;

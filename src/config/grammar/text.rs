@@ -1,9 +1,12 @@
 //! The text shapes of the grammar: which texts fit, and how an error describes them.
 
+use std::time::Duration;
+
 use crate::engine::cors::is_page_origin;
 use crate::engine::http_cache::{VersionSource, is_token, places};
 use crate::engine::route::{Pattern, PatternError};
 
+use super::super::duration::parse_duration;
 use super::super::method::{in_capitals, is_method};
 use super::super::path::{has_wildcard_of_others, in_our_words};
 use super::super::shape::{Shape, is_key_prefix, is_name};
@@ -169,6 +172,24 @@ fn is_origin(text: &str) -> bool {
 fn is_tag(text: &str) -> bool {
     text.len() <= 128 && text.bytes().all(|b| b.is_ascii_graphic()) && places(text).is_some()
 }
+
+/// The name of a binding of the Worker.
+pub const BINDING: Shape = Shape::Text {
+    expected: "the name of a binding such as \"EDGE_METRICS\"",
+    fits: |text| {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(is_word)
+    },
+};
+
+/// How often metrics are written.
+pub const EVERY: Shape = Shape::Text {
+    expected: "a duration from \"10s\" to \"5m\"",
+    fits: |text| {
+        let bounds = Duration::from_secs(10)..=Duration::from_secs(300);
+        parse_duration(text).is_some_and(|every| bounds.contains(&every))
+    },
+};
 
 /// A duration longer than zero.
 pub const DURATION: Shape = Shape::Duration { or_zero: false };

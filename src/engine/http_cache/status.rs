@@ -64,7 +64,77 @@ pub enum Forward {
     Partial,
 }
 
+/// The results that are counted, each with its word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheResult {
+    /// A fresh stored response.
+    Hit,
+    /// A stale stored response, while it is refreshed.
+    Stale,
+    /// The response to another request, for which this one has waited.
+    Collapsed,
+    /// The origin's answer.
+    Miss,
+    /// The origin's answer to a request that the cache does not handle.
+    Bypass,
+    /// A stored response in place of an origin that failed or may not be called.
+    StaleError,
+}
+
+impl CacheResult {
+    /// The words, in the order of the variants.
+    pub const WORDS: [&'static str; 6] =
+        ["hit", "stale", "collapsed", "miss", "bypass", "stale_error"];
+
+    /// Its place among the words.
+    pub const fn place(self) -> usize {
+        self as usize
+    }
+}
+
+/// Where a stored response was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tier {
+    /// In the isolate's memory.
+    L1,
+    /// In the store.
+    Redis,
+}
+
+impl Tier {
+    /// The words, in the order of the variants.
+    pub const WORDS: [&'static str; 2] = ["l1", "redis"];
+
+    /// Its place among the words.
+    pub const fn place(self) -> usize {
+        self as usize
+    }
+
+    /// Its word, which the `detail` of `Cache-Status` is, too.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::L1 => "l1",
+            Self::Redis => "redis",
+        }
+    }
+}
+
 impl CacheStatus {
+    /// What is counted of it: the result, and where the response was found, if that is known.
+    pub fn counted(&self) -> (CacheResult, Option<Tier>) {
+        let mut tiers = [Tier::L1, Tier::Redis].into_iter();
+        let tier = tiers.find(|tier| self.detail == Some(tier.word()));
+        let result = match self.handling {
+            _ if self.detail == Some(IN_PLACE) => CacheResult::StaleError,
+            _ if self.collapsed => CacheResult::Collapsed,
+            Handling::Hit if self.ttl_ms.is_some_and(|ttl| ttl < 0) => CacheResult::Stale,
+            Handling::Hit => CacheResult::Hit,
+            Handling::Forwarded(Forward::Bypass | Forward::Method) => CacheResult::Bypass,
+            Handling::Forwarded(_) => CacheResult::Miss,
+        };
+        (result, tier)
+    }
+
     /// The cache answered.
     pub const fn hit() -> Self {
         Self::new(Handling::Hit)
@@ -186,5 +256,8 @@ fn sf_string(text: &str) -> String {
     }
     content
 }
+
+/// The `detail` of a stored response in place of an origin that failed (RFC 5861 §4).
+pub const IN_PLACE: &str = "stale-if-error";
 
 const NAME: &str = "omnitrade-edge";

@@ -9,7 +9,7 @@ use crate::engine::limit::ledger::Debt;
 use crate::engine::limit::{Bucket, Buckets, Charge, Lend, Role};
 use crate::error::Error;
 use crate::redis::Value;
-use crate::store::{Ask, Link, Outcome};
+use crate::store::{Ask, Link, Outcome, Reply};
 
 use super::super::memory::LimitMemory;
 use super::Check;
@@ -96,15 +96,17 @@ impl Work {
 
     /// Takes the store's reply, at `local_now` by the isolate's own clock. If there is none,
     /// permits that were to be given back stay charged until they leave the window, so no client
-    /// gets too many.
+    /// gets too many. `tell` is told what the reply says.
     pub fn done(
         &self,
         reply: Result<Value, Error>,
         memory: &mut LimitMemory,
         link: &mut Link,
         local_now: Timestamp,
+        tell: impl FnOnce(Option<&Reply>),
     ) {
         let received = link.received(&self.ask, reply, local_now);
+        tell(received.as_ref().map(|(reply, _)| reply));
         let now = link.now(local_now);
         let is_told = received
             .as_ref()

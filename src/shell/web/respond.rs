@@ -36,6 +36,7 @@ pub fn respond(answer: Answer<JsBody>) -> Result<Response, JsValue> {
         status,
         headers,
         body,
+        said: _,
     } = answer;
     match body {
         Content::Text(text) if !has_no_content(status) => {

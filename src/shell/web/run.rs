@@ -19,13 +19,14 @@ use crate::identity::{AdminToken, KeySecrets};
 use crate::limiter::Work;
 use crate::message::body::BodyError;
 use crate::message::forward::Failure;
-use crate::ops::Counters;
+use crate::ops::Tally;
 use crate::redis::{Command, RestClient, Value};
 use crate::shell::FetchTransport;
 use crate::store::{ADMIT, Ask, KEEP, Write};
 
 use super::body::JsBody;
 use super::head::{RequestHead, Usual};
+use super::ops::Outlets;
 use super::origin::{Answered, Part};
 use super::platform::{
     ExecutionContext, Hold, Signal, Timer, idle, keep_alive, now, sleep, warn, with_resolvers,
@@ -50,14 +51,15 @@ pub struct Isolate {
     gate: RefCell<Gate<JsBody>>,
     store: Option<Store>,
     usual: Rc<Usual>,
-    counters: RefCell<Counters>,
     /// What is told of each failure of the store.
     listener: Option<Function>,
+    outlets: Outlets,
 }
 
 impl Isolate {
     /// A gate with an empty memory; without a store it is in local mode, without a token some admin
-    /// pages are not there. `listener`: what is told of each failure of the store.
+    /// pages are not there. `listener`: what is told of each failure of the store. `outlets`: by
+    /// what operators are told.
     ///
     /// # Errors
     ///
@@ -68,16 +70,20 @@ impl Isolate {
         admin_token: Option<AdminToken>,
         key_secrets: KeySecrets,
         listener: Option<Function>,
+        outlets: Outlets,
     ) -> Result<Rc<Self>, ConfigError> {
+        let points = outlets.writes().then_some(config.metrics.every);
+        let alerts = outlets.alerts().then_some(config.alerts.store_open_for);
         let gate = Gate::new(config, store.is_some(), Math::random().to_bits())?
             .with_admin_token(admin_token)
-            .with_key_secrets(key_secrets);
+            .with_key_secrets(key_secrets)
+            .with_outlets(points, alerts);
         Ok(Rc::new(Self {
             gate: RefCell::new(gate),
             store,
             usual: Rc::new(Usual::of(config)),
-            counters: RefCell::default(),
             listener,
+            outlets,
         }))
     }
 
@@ -102,7 +108,7 @@ impl Isolate {
                 step = match run.advance(step, &mut held).await {
                     Advance::Step(step) => step,
                     Advance::Respond(mut respond) => {
-                        run.count(&respond);
+                        run.count(respond.tally.as_ref());
                         let after = std::mem::replace(&mut respond.after, After::nothing());
                         let has_store = run.isolate.store.is_some();
                         run.work_after(after);
@@ -147,8 +153,7 @@ impl Isolate {
 
     /// What this isolate has counted, in the text format of Prometheus.
     pub fn metrics(&self) -> String {
-        let state = self.gate.borrow().store_state();
-        self.counters.borrow().text(state)
+        self.gate.borrow().metrics(now())
     }
 
     /// The first step for a request.
@@ -156,8 +161,14 @@ impl Isolate {
         let now = now();
         let mut gate = self.gate.borrow_mut();
         let step = gate.decide(&head, now);
-        gate.take_notes().iter().for_each(|note| warn(note));
+        log(&mut gate);
+        let points = gate.take_points(now);
+        let alert = gate.take_alert(now);
         drop(gate);
+        self.outlets.write(points);
+        if let Some(alert) = alert {
+            self.outlets.send(&alert, &context);
+        }
         self.fetch_keys_if_due(&context, now);
         let run = Run {
             isolate: Rc::clone(self),
@@ -259,7 +270,7 @@ impl Run {
                 };
                 let mut gate = self.isolate.gate.borrow_mut();
                 let step = gate.resume(&self.head, &ask, context, reply, now());
-                gate.take_notes().iter().for_each(|note| warn(note));
+                log(&mut gate);
                 drop(gate);
                 self.sweep_later();
                 Advance::Step(step)
@@ -273,7 +284,7 @@ impl Run {
                 let outcome = token::verify(&token).await;
                 let mut gate = self.isolate.gate.borrow_mut();
                 let step = gate.verified(&self.head, *token, outcome, now());
-                gate.take_notes().iter().for_each(|note| warn(note));
+                log(&mut gate);
                 drop(gate);
                 self.isolate.fetch_keys_if_due(&self.context, now());
                 Advance::Step(step)
@@ -287,7 +298,7 @@ impl Run {
                 sleep(pause).await;
                 let mut gate = self.isolate.gate.borrow_mut();
                 let step = gate.permits_awaited(&self.head, patient, now());
-                gate.take_notes().iter().for_each(|note| warn(note));
+                log(&mut gate);
                 Advance::Step(step)
             }
             Step::Read(reading) => {
@@ -310,11 +321,6 @@ impl Run {
                     *held = Some(Hold::on(&self.context));
                 }
                 let answered = origin::fetch(self.head.request(), &fetch).await;
-                self.isolate.counters.borrow_mut().origin(match &answered {
-                    Ok(_) => "answered",
-                    Err(Failure::Failed) => "failed",
-                    Err(Failure::TimedOut) => "timed_out",
-                });
                 match (self.origin_answered(context, &answered), answered) {
                     (Handoff::Step(step), answered) => {
                         let origin = answered.iter().map(|origin| &origin.response);
@@ -340,7 +346,7 @@ impl Run {
 
     /// Answers, and starts the work that follows the response.
     fn answer(self, answer: Respond<JsBody>) -> Response {
-        self.count(&answer);
+        self.count(answer.tally.as_ref());
         let response = respond::respond(answer.answer).unwrap_or_else(|_| refused());
         self.work_after(answer.after);
         response
@@ -361,26 +367,16 @@ impl Run {
         }
     }
 
-    /// Counts an answer of the gate's own.
-    fn count(&self, respond: &Respond<JsBody>) {
-        let mut counters = self.isolate.counters.borrow_mut();
-        if let Some(admission) = &respond.admission {
-            counters.limited(admission.source(), admission.refusal().is_some());
-        }
-        if let Some(member) = respond.answer.header("cache-status") {
-            counters.cached(member);
+    /// Counts a request that has its answer.
+    fn count(&self, tally: Option<&Tally>) {
+        if let Some(tally) = tally {
+            self.isolate.gate.borrow_mut().answered(tally, now());
         }
     }
 
     /// Relays the origin's response, and keeps a copy if one is to be stored.
     async fn hand_on(&self, origin: &Answered, mut relay: Relay<JsBody>) -> Response {
-        {
-            let mut counters = self.isolate.counters.borrow_mut();
-            counters.limited(relay.source, false);
-            if let Some(said) = &relay.cache_status {
-                counters.cached(&said.otherwise);
-            }
-        }
+        self.count(Some(&relay.tally));
         let written = self.write_later(std::mem::take(&mut relay.after.writes));
         self.call(std::mem::take(&mut relay.after.calls));
         let mut body = None;
@@ -503,10 +499,8 @@ impl Isolate {
         Some(reply)
     }
 
-    /// Counts a call of the store, and reports its failure.
+    /// Reports a failure of the store to the program's listener.
     fn heard(&self, failure: Option<&Error>) {
-        let result = failure.map_or("ok", Error::code);
-        self.counters.borrow_mut().store(result);
         if let (Some(listener), Some(error)) = (&self.listener, failure) {
             told::report(listener, error);
         }
@@ -515,12 +509,14 @@ impl Isolate {
     /// Runs the commands of a purge; `None` without a store.
     async fn purge(&self, purge: &Purge) -> Option<Result<Vec<Result<Value, Error>>, Error>> {
         let store = self.store.as_ref()?;
+        let begun = now();
         let replies = store.pipeline(&purge.commands()).await;
         let failure = told::failure_of(&replies);
         self.heard(failure);
-        if let Some(error) = failure {
-            warn(&format!("store: purge: {error}"));
-        }
+        let (now, mut gate) = (now(), self.gate.borrow_mut());
+        gate.made_purge(purge, failure, now.since(begun), now);
+        log(&mut gate);
+        drop(gate);
         Some(replies)
     }
 
@@ -537,14 +533,14 @@ impl Isolate {
         let reply = token::fetch_keys(url).await;
         let mut gate = self.gate.borrow_mut();
         gate.keys_fetched(reply.as_ref(), now());
-        gate.take_notes().iter().for_each(|note| warn(note));
+        log(&mut gate);
     }
 
     async fn call(&self, call: &Work) {
         if let Some(reply) = self.ask(&call.ask).await {
             let mut gate = self.gate.borrow_mut();
             gate.worked(call, reply, now());
-            gate.take_notes().iter().for_each(|note| warn(note));
+            log(&mut gate);
         }
     }
 
@@ -606,18 +602,13 @@ impl Isolate {
         let Some(store) = &self.store else {
             return;
         };
+        let begun = now();
         let written = match &write {
             Write::Set { key, value, ttl_ms } => {
                 let command = Command::new("SET").arg(key).arg(value);
                 store.command(&command.arg("PX").arg(*ttl_ms)).await
             }
-            Write::Keep { entry, keys, args } => {
-                let reply = store.script(&KEEP, keys, args).await;
-                if let Ok(reply) = &reply {
-                    self.gate.borrow_mut().kept(entry, reply);
-                }
-                reply
-            }
+            Write::Keep { keys, args, .. } => store.script(&KEEP, keys, args).await,
             Write::Delete { keys } => {
                 let command = Command::new("DEL");
                 let command = keys.iter().fold(command, |command, key| command.arg(key));
@@ -625,12 +616,15 @@ impl Isolate {
             }
         };
         self.heard(written.as_ref().err());
-        if let Err(error) = written {
-            let mut gate = self.gate.borrow_mut();
-            gate.note_failure(&error);
-            gate.take_notes().iter().for_each(|note| warn(note));
-        }
+        let (now, mut gate) = (now(), self.gate.borrow_mut());
+        gate.wrote(&write, written.as_ref(), now.since(begun), now);
+        log(&mut gate);
     }
+}
+
+/// Logs what the gate has noted.
+fn log(gate: &mut Gate<JsBody>) {
+    gate.take_notes(now()).iter().for_each(|note| warn(note));
 }
 
 /// The response in place of one that the runtime refuses. That is a fault of this program, so it is
