@@ -64,6 +64,8 @@ impl<B: Body> Gate<B> {
             }
             .into(),
             (["health"], _) => Problem::MethodNotAllowed { allow: "GET, HEAD" }.into(),
+            // The page refers to others of this folder.
+            ([], _) if !spelt.ends_with('/') => Problem::NotFound.into(),
             (page, method) => match &self.admin_token {
                 None => Problem::NotFound.into(),
                 Some(token) => self.protected(head, page, method, token, now),

@@ -37,8 +37,8 @@ impl AdminToken {
 impl AdminToken {
     /// What stands for a subject of a limit on the admin pages: the first 12 bytes of HMAC-SHA256
     /// of the subject, with the token as the key, in base64url. The bare digest of an address could
-    /// be undone by trying all of them. A subject is what follows the limit's name in the key of its
-    /// state.
+    /// be undone by trying all of them. A subject is what follows the limit's name in the key of
+    /// its state.
     pub fn digest_of(&self, subject: &str) -> String {
         let mac = self.subjects.clone().chain_update(subject);
         let digest = mac.finalize().into_bytes();

@@ -11,10 +11,10 @@ use crate::clock::Timestamp;
 /// So many events are remembered.
 const MOST: usize = 100;
 
-/// So many failures that stay are remembered.
-const MOST_LASTING: usize = 20;
+/// So many failures are remembered.
+const MOST_FAILURES: usize = 20;
 
-/// How often the same thing is told, at most.
+/// How often the same failure is told, at most.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// A change of state.
@@ -46,9 +46,8 @@ impl Event {
 pub struct Events {
     latest: VecDeque<Event>,
     unlogged: Vec<String>,
-    /// The failures that stay until somebody mends their cause, and have been told.
-    lasting: Vec<String>,
-    unreadable_at: Option<Timestamp>,
+    /// The failures that have been told, and when.
+    failures: VecDeque<(String, Timestamp)>,
 }
 
 impl Events {
@@ -63,33 +62,32 @@ impl Events {
         self.latest.push_back(event);
     }
 
-    /// A failure that stays until somebody mends its cause; it is told once.
-    pub fn lasting(&mut self, detail: &str, at: Timestamp) {
-        if self.lasting.iter().any(|told| told == detail) {
-            return;
-        }
-        if self.lasting.len() < MOST_LASTING {
-            self.lasting.push(detail.to_owned());
-        }
-        self.tell("store_error", vec![("detail", detail.into())], at);
-    }
-
-    /// The same, if another event tells it.
-    pub fn told_already(&mut self, detail: &str) {
-        if self.lasting.len() < MOST_LASTING && !self.lasting.iter().any(|told| told == detail) {
-            self.lasting.push(detail.to_owned());
+    /// A call of the store failed so. One that `lasts` until somebody mends its cause is told once,
+    /// others once a minute at most.
+    pub fn failure(&mut self, detail: &str, lasts: bool, at: Timestamp) {
+        if self.is_new(detail, lasts, at) {
+            self.tell("store_error", vec![("detail", detail.into())], at);
         }
     }
 
-    /// So many states could not be read; it is told once a minute at most.
+    /// Whether a failure has not been told lately; it is told now.
+    pub fn is_new(&mut self, detail: &str, lasts: bool, at: Timestamp) -> bool {
+        if let Some((_, told_at)) = self.failures.iter_mut().find(|(told, _)| told == detail) {
+            let is_new = !lasts && at.since(*told_at) >= PAUSE;
+            if is_new {
+                *told_at = at;
+            }
+            return is_new;
+        }
+        if self.failures.len() == MOST_FAILURES {
+            self.failures.pop_front();
+        }
+        self.failures.push_back((detail.to_owned(), at));
+        true
+    }
+
+    /// So many states could not be read. They are written anew then, so each is told once.
     pub fn unreadable(&mut self, states: u64, at: Timestamp) {
-        if self
-            .unreadable_at
-            .is_some_and(|told| at.since(told) < PAUSE)
-        {
-            return;
-        }
-        self.unreadable_at = Some(at);
         let detail =
             format!("store: {states} states of limits could not be read, and were taken for empty");
         self.tell("states_unreadable", vec![("detail", detail.into())], at);
@@ -111,20 +109,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_lasts_is_told_once_and_the_rest_once_a_minute() {
+    fn a_failure_that_lasts_is_told_once_and_others_once_a_minute() {
         let mut events = Events::default();
         let at = Timestamp::from_millis;
-        events.lasting("store: unauthorised", at(1_000));
-        events.lasting("store: unauthorised", at(2_000));
-        events.unreadable(3, at(2_000));
-        events.unreadable(3, at(61_999));
-        events.unreadable(4, at(62_000));
+        for ms in [1_000, 2_000, 100_000] {
+            events.failure("store: unauthorised", true, at(ms));
+        }
         let lines = events.take_lines();
-        assert_eq!(lines.len(), 3, "{lines:?}");
         assert_eq!(
-            lines.first().map(String::as_str),
-            Some(r#"{"at":1000,"detail":"store: unauthorised","event":"store_error"}"#)
+            lines,
+            [r#"{"at":1000,"detail":"store: unauthorised","event":"store_error"}"#]
         );
+        for ms in [2_000, 61_999, 62_000, 63_000] {
+            events.failure("store: timeout", false, at(ms));
+        }
+        assert_eq!(events.take_lines().len(), 2);
         assert!(events.take_lines().is_empty());
         assert_eq!(events.since(at(2_000)).count(), 1);
     }

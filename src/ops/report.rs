@@ -236,8 +236,9 @@ impl Ops {
             self.changed(before, status, failures.last(), now);
         }
         self.store.status = status;
-        for failure in failures.iter().filter(|failure| failure.is_lasting) {
-            self.events.lasting(&failure.detail, now);
+        for failure in &failures {
+            self.events
+                .failure(&failure.detail, failure.is_lasting, now);
         }
     }
 
@@ -258,9 +259,8 @@ impl Ops {
                     let mut fields = vec![("reason", reason.word().into())];
                     if let Some(failure) = failure {
                         fields.push(("detail", failure.detail.as_str().into()));
-                        if failure.is_lasting {
-                            self.events.told_already(&failure.detail);
-                        }
+                        // This event tells it.
+                        self.events.is_new(&failure.detail, failure.is_lasting, now);
                     }
                     self.events.tell("store_open", fields, now);
                 }
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_two_lines_however_long_it_is() {
+    fn an_outage_is_a_few_lines_however_long_it_is() {
         let mut ops = ops();
         ops.seen(Some(Status::Closed), at(0));
         for n in 0..50 {
@@ -375,12 +375,13 @@ mod tests {
         }
         ops.seen(Some(Status::Closed), at(5_200));
         let lines = ops.take_lines();
-        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines[0].contains(r#""event":"store_error""#), "{lines:?}");
         assert!(
-            lines[0].contains(r#""event":"store_open","reason":"network""#),
+            lines[1].contains(r#""event":"store_open","reason":"network""#),
             "{lines:?}"
         );
-        assert!(lines[1].contains(r#""after_ms":5000"#), "{lines:?}");
+        assert!(lines[2].contains(r#""after_ms":5000"#), "{lines:?}");
         let gauges = ops.gauges(0, 0, at(6_000));
         assert_eq!((gauges.open, gauges.degraded_ms), (false, 5_000));
         assert_eq!((ops.counts.probed, ops.counts.closed), (24, 1));

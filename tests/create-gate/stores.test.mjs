@@ -130,7 +130,7 @@ test("without a listener, failures of the store are in the log", async (t) => {
   assert.equal((await gate.fetch(request("/other"))).status, 200);
   const lines = warn.mock.calls.map(({ arguments: [line] }) => String(line));
   assert.equal(lines.length, 1);
-  assert.match(lines[0], /^store: the store cannot be reached/);
+  assert.match(JSON.parse(lines[0]).detail, /^store: the store cannot be reached/);
   assert.doesNotMatch(lines[0], /s3cret/);
 });
 

@@ -55,6 +55,6 @@ test("limits alone are asked, and all is counted", async () => {
   const results = /** @type {any} */ (await admitted.json());
   assert.equal(results[0].success, true);
   const metrics = await (await ask("/metrics")).text();
-  assert.match(metrics, /^omnitrade_edge_cache_total\{result="hit"\} 4$/m);
+  assert.match(metrics, /^edge_cache_requests_total\{route="\/cached\/\{n\}",result="hit",tier="l1"\} 4$/m);
   assert.deepEqual(gate.logs(), []);
 });

@@ -43,7 +43,7 @@ test("with no hash tag each isolate says once what to do, and goes on alone", as
   }
   await until(async () => told().length > 0);
   assert.equal(told().length, 1, gate.logs().join("\n"));
-  assert.match(told()[0], /key_prefix = "\{ot\}"/);
+  assert.match(JSON.parse(told()[0]).detail, /key_prefix = "\{ot\}"/);
   await ask({ ...gate, url: gate.isolates[1].url }, book, { headers });
   await until(async () => told().length === 2);
   assert.deepEqual(await store.keys(), []);

@@ -58,7 +58,11 @@ async function scrape(gate) {
   return samples;
 }
 
-/** The sum of the samples that match. @param {Record<string, number>} samples @param {RegExp} series */
+/**
+ * The sum of the samples that match.
+ * @param {Record<string, number>} samples
+ * @param {RegExp} series
+ */
 const sum = (samples, series) =>
   Object.entries(samples).reduce((total, [name, value]) => (series.test(name) ? total + value : total), 0);
 
@@ -71,7 +75,7 @@ async function stats(gate, from) {
   return JSON.parse(reply.text);
 }
 
-test("without a token set there are no such pages, and without the right one 401", async (t) => {
+test("without a token there are no such pages, and without the right one 401", async (t) => {
   const closed = await startGateBefore(around, { edge }, t);
   for (const page of ["", "metrics", "stats"]) problem(await ask(closed, `/__edge/${page}`, { headers: admin }), 404);
   const gate = await gateWith(t);

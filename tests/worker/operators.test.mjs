@@ -26,7 +26,7 @@ const events = (gate) =>
     .filter((line) => line.startsWith("{"))
     .map((line) => JSON.parse(line));
 
-test("an outage is two lines in the log, and no line is a request's", async (t) => {
+test("an outage is three lines in the log, and no line is a request's", async (t) => {
   const { redis, store } = await startStore({ scope: t });
   const gate = await startGateBefore({ origin, store }, { edge: { ...edge, redis: { timeout: "200ms" } } }, t);
   await ask(gate, limited, { headers: newClient() });
@@ -40,10 +40,17 @@ test("an outage is two lines in the log, and no line is a request's", async (t) 
     return events(gate).some(({ event }) => event === "store_closed");
   });
   const told = events(gate);
-  assert.equal(gate.logs().length, 2, gate.logs().join("\n"));
-  assert.deepEqual([told[0].event, told[0].reason, told[1].event], ["store_open", "timeout", "store_closed"]);
+  assert.equal(gate.logs().length, 3, gate.logs().join("\n"));
+  assert.deepEqual(
+    told.map(({ event, reason }) => [event, reason]),
+    [
+      ["store_error", undefined],
+      ["store_open", "timeout"],
+      ["store_closed", undefined],
+    ],
+  );
   assert.match(told[0].detail, /^store: /);
-  assert.ok(told[1].after_ms >= 3_000, String(told[1].after_ms));
+  assert.ok(told[2].after_ms >= 3_000, String(told[2].after_ms));
   assert.ok(Math.abs(told[0].at - down) < 3_000);
 });
 

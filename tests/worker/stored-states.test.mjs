@@ -9,7 +9,8 @@ import { ask, limiter, newClient, rateLimit, setUp, until } from "./kit.mjs";
 const exact = "/__origin/status/201";
 const leased = "/__origin/status/202";
 const dear = "/__origin/status/203";
-const LINE = /^.*store: 1 states of limits could not be read, and were taken for empty$/;
+const LINE =
+  /"detail":"store: 1 states of limits could not be read, and were taken for empty","event":"states_unreadable"\}$/;
 
 const { gate, store } = await setUp({
   isolates: 2,
