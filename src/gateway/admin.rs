@@ -84,7 +84,7 @@ impl<B: Body> Gate<B> {
         now: Timestamp,
     ) -> Step<B> {
         let allow = match page {
-            [] | ["metrics" | "stats"] => "GET",
+            [] | ["doctor" | "metrics" | "stats"] => "GET",
             ["purge"] => "POST",
             _ => return Problem::NotFound.into(),
         };
@@ -101,6 +101,7 @@ impl<B: Body> Gate<B> {
             return Problem::Unauthorised.into();
         }
         match page {
+            ["doctor"] => Step::Examine,
             ["metrics"] => Answer::text(PROMETHEUS, self.metrics(now)).into(),
             ["stats"] => {
                 let since = since(head.url());

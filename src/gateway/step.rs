@@ -42,6 +42,8 @@ pub enum Step<B: Body> {
     /// Run [`Purge::commands`] in the store as one pipeline, even if the client hangs up, then call
     /// [`Gate::purged`].
     Purge(Purge),
+    /// Tell how the store is seen from here. Only an authorised request gets here.
+    Examine,
 }
 
 /// How much to read of a request's body. Only an authorised purge request gets here.

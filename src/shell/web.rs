@@ -2,6 +2,7 @@
 //! platform's own objects, and are touched as little as possible.
 
 mod body;
+mod examine;
 mod head;
 mod lines;
 mod ops;

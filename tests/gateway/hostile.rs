@@ -201,6 +201,7 @@ proptest! {
         match rig.gate.decide(&request, rig.shown()) {
             Step::Respond(_) | Step::Fetch(..) | Step::Wait(..) => {}
             Step::Read(_) | Step::Purge(_) => prop_assert!(false, "nobody may purge"),
+            Step::Examine => prop_assert!(false, "nobody may look"),
             Step::Verify(_) | Step::AwaitKeys(..) | Step::AwaitPermits(..) => prop_assert!(false, "there is no other request"),
             Step::Ask(ask, _) => prop_assert!(ask.keys.iter().all(|key| key.len() <= 256)),
         }

@@ -1,6 +1,7 @@
 //! The gate's own pages, and URLs that lead nowhere.
 
 use omnitrade_edge::error::ErrorKind;
+use omnitrade_edge::gateway::Step;
 use serde_json::{Value, json};
 
 use crate::rig::{Rig, Seen, Store, TOKEN, get};
@@ -61,6 +62,31 @@ fn health_is_not_limited_and_has_its_methods() {
     let post = rig.send(&get("/__edge/health").by("POST"));
     assert_eq!(post.status, 405);
     assert_eq!(post.header("allow"), "GET, HEAD");
+}
+
+#[test]
+fn only_the_token_lets_somebody_look_at_the_store() {
+    let mut rig = Rig::new(config());
+    let look = |rig: &mut Rig, method: &str, token: &str| {
+        let request = get("/__edge/doctor").by(method);
+        let request = request.with("authorization", &format!("Bearer {token}"));
+        match rig.gate.decide(&request, rig.shown()) {
+            Step::Examine => 200,
+            Step::Respond(respond) => respond.answer.status,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(look(&mut rig, "GET", TOKEN), 200);
+    for wrong in ["", "x", &TOKEN[1..], &TOKEN.to_uppercase()] {
+        assert_eq!(look(&mut rig, "GET", wrong), 401, "{wrong}");
+    }
+    for method in ["POST", "HEAD", "OPTIONS"] {
+        assert_eq!(look(&mut rig, method, TOKEN), 405, "{method}");
+    }
+    rig.gate = rig.gate.with_admin_token(None);
+    for method in ["GET", "POST"] {
+        assert_eq!(look(&mut rig, method, TOKEN), 404, "there is no such page");
+    }
 }
 
 #[test]

@@ -258,6 +258,7 @@ impl Rig {
                 let body = self.body.clone();
                 Advance::Step(self.gate.body_read(request, reading, body, self.shown()))
             }
+            Step::Examine => panic!("only the shell can look at the store"),
             Step::Purge(purge) => {
                 let replies = self.purge_said(&purge);
                 Advance::Step(self.gate.purged(&purge, replies, self.shown()))

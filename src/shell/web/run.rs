@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::gateway::{After, BodyRequest, Context, Gate, Handoff, Problem, Relay, Respond, Step};
 use crate::identity::{AdminToken, KeySecrets};
 use crate::limiter::Work;
+use crate::message::answer::Answer;
 use crate::message::body::BodyError;
 use crate::message::forward::Failure;
 use crate::ops::Tally;
@@ -25,6 +26,7 @@ use crate::shell::FetchTransport;
 use crate::store::{ADMIT, Ask, KEEP, Write};
 
 use super::body::JsBody;
+use super::examine::examine;
 use super::head::{RequestHead, Usual};
 use super::ops::Outlets;
 use super::origin::{Answered, Part};
@@ -51,6 +53,8 @@ pub struct Isolate {
     gate: RefCell<Gate<JsBody>>,
     store: Option<Store>,
     usual: Rc<Usual>,
+    /// The digest of its configuration.
+    config: Box<str>,
     /// What is told of each failure of the store.
     listener: Option<Function>,
     outlets: Outlets,
@@ -82,6 +86,7 @@ impl Isolate {
             gate: RefCell::new(gate),
             store,
             usual: Rc::new(Usual::of(config)),
+            config: config.digest().into(),
             listener,
             outlets,
         }))
@@ -314,6 +319,13 @@ impl Run {
                 };
                 let mut gate = self.isolate.gate.borrow_mut();
                 Advance::Step(gate.purged(&purge, replies, now()))
+            }
+            Step::Examine => {
+                let isolate = &self.isolate;
+                let breaker = isolate.gate.borrow().store_state();
+                let seen = examine(isolate.store.as_ref(), breaker, &isolate.config).await;
+                let answer = Answer::text("application/json", seen);
+                Advance::Step(answer.into())
             }
             Step::Fetch(fetch, mut context) => {
                 self.call(context.take_calls());
