@@ -15,9 +15,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use omnitrade_edge::clock::{ManualClock, Timestamp, seconds_up};
 use omnitrade_edge::config::{
-    By, Cache, Client, Config, ConfigError, ConfigProblem, Cors, Jwt, Keys, Letters, Limit, Mode,
-    OnFailure as ConfigOnFailure, OriginQuota, OriginQuotaOf, Penalty as PenaltyConfig, Percent,
-    Route, Sizes, Store, Strategy, Style, Ttl, UnknownQuery, VersionSource,
+    Alerts, By, Cache, Client, Config, ConfigError, ConfigProblem, Cors, Jwt, Keys, Letters, Limit,
+    Metrics, Mode, OnFailure as ConfigOnFailure, OriginQuota, OriginQuotaOf,
+    Penalty as PenaltyConfig, Percent, Route, Sizes, Store, Strategy, Style, Ttl, UnknownQuery,
+    VersionSource,
 };
 use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::limiter::{
@@ -473,6 +474,13 @@ fn every_part_of_a_configuration_can_be_named_and_read() {
     );
     let Sizes { l1_size, .. } = config.cache;
     assert!(l1_size > 0);
+
+    let Metrics {
+        analytics, every, ..
+    } = config.metrics;
+    assert!(analytics.is_none() && every > Duration::ZERO);
+    let Alerts { store_open_for, .. } = config.alerts;
+    assert!(store_open_for > Duration::ZERO);
 
     let limit: &Limit = config.limits.get("l").unwrap();
     assert_eq!(limit.local_share, Percent(50));
