@@ -7,6 +7,7 @@
 import { bootstrap } from "./lib/bootstrap.mjs";
 import { ensureChromium } from "./lib/chromium.mjs";
 import { Failure, main } from "./lib/process.mjs";
+import { ensurePromtool } from "./lib/promtool.mjs";
 import { ensureRedisServer } from "./lib/redis-server.mjs";
 import {
   ensureBindgen,
@@ -44,6 +45,10 @@ const parts = {
   chromium: async () => {
     const problem = await ensureChromium();
     if (problem) throw new Failure(`there is no Chromium: ${problem}`);
+  },
+  promtool: async () => {
+    const problem = await ensurePromtool();
+    if (problem) throw new Failure(`there is no promtool: ${problem}`);
   },
 };
 

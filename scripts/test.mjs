@@ -14,6 +14,7 @@ import { ensureChromium } from "./lib/chromium.mjs";
 import { buildDocumentation, checkOldestRust } from "./lib/crate.mjs";
 import { buildPackage } from "./lib/package.mjs";
 import { Failure, main, run } from "./lib/process.mjs";
+import { ensurePromtool } from "./lib/promtool.mjs";
 import { ensureRedisServer } from "./lib/redis-server.mjs";
 import {
   ensureBindgen,
@@ -189,6 +190,16 @@ const steps = [
     command: [...nodeTest, "tests/browser/**/*.test.mjs"],
   },
   {
+    name: "page",
+    needs: [requireRedis, requireChromium, requirePromtool, buildWorker, buildCommandLine],
+    command: [...nodeTest, "tests/page/**/*.test.mjs"],
+  },
+  {
+    name: "alerts",
+    needs: [requirePromtool],
+    command: [...nodeTest, "tests/alerts/**/*.test.mjs"],
+  },
+  {
     name: "sdk",
     needs: [requireRedis, buildPackage, buildCommandLine],
     command: [...nodeTest, "tests/sdk/**/*.test.mjs"],
@@ -235,6 +246,11 @@ async function requireValkey() {
 async function requireChromium() {
   const problem = await ensureChromium();
   if (problem) throw new Failure(`these tests need a browser: ${problem}`);
+}
+
+async function requirePromtool() {
+  const problem = await ensurePromtool();
+  if (problem) throw new Failure(`these tests need promtool: ${problem}`);
 }
 
 /** Builds with the features of the native tests, to share their compiled dependencies. */
