@@ -92,6 +92,24 @@ impl Alerts {
     }
 }
 
+/// Whether this is the address of a webhook: HTTPS, or a server on this machine.
+pub fn is_webhook(url: &str) -> bool {
+    if url.starts_with("https://") {
+        return url.len() > "https://".len();
+    }
+    let Some(rest) = url.strip_prefix("http://") else {
+        return false;
+    };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.rsplit_once(':').map_or(host, |(host, port)| {
+        match port.chars().all(|c| c.is_ascii_digit()) {
+            true => host,
+            false => "",
+        }
+    });
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::labels::CallResult;
@@ -139,5 +157,29 @@ mod tests {
             alerts.due(StoreSeen::default(), Timestamp::from_millis(25_000)),
             None
         );
+    }
+
+    #[test]
+    fn a_webhook_has_tls_unless_it_is_on_this_machine() {
+        for url in [
+            "https://hooks.example.com/x?key=1",
+            "http://localhost/x",
+            "http://127.0.0.1:8080/x",
+            "http://[::1]:80",
+        ] {
+            assert!(is_webhook(url), "{url}");
+        }
+        for url in [
+            "",
+            "https://",
+            "hooks.example.com",
+            "ftp://hooks.example.com",
+            "http://hooks.example.com/x",
+            "http://127.0.0.1.example.com/",
+            "http://localhost@example.com/",
+            "http://localhost:80@example.com/",
+        ] {
+            assert!(!is_webhook(url), "{url}");
+        }
     }
 }

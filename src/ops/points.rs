@@ -17,7 +17,7 @@ const MOST: usize = 20;
 /// the numbers that [`Points::take`] describes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
-    /// `route`, `limit`, `store` or `isolate`; it is the index, too.
+    /// `route`, `origin`, `limit`, `store` or `isolate`; it is the index, too.
     pub kind: &'static str,
     /// The route, the limit or the kind of call; empty for the isolate.
     pub name: String,
@@ -57,15 +57,17 @@ impl Points {
     ///
     /// - `route`: requests by outcome (served, refused, held, degraded, error); of the cache: hit
     ///   from l1, hit from redis, stale from l1, stale from redis, collapsed, miss, bypass,
-    ///   `stale_error`; of the origin: 2xx, 3xx, 4xx, 5xx, failed, timed out, and the milliseconds
-    ///   that it took.
+    ///   `stale_error`.
+    /// - `origin`, by route: requests to it by class (2xx, 3xx, 4xx, 5xx, failed, timed out); the
+    ///   milliseconds that they took; requests by that, as for `store`.
     /// - `limit`: admitted by redis, lease, local, none; refused by redis, lease, local, blocked;
     ///   refused in the shadow by the same; near; permits granted, spent, returned.
     /// - `store`: calls by result (ok, timeout, network, unauthorised, quota, protocol); the
     ///   milliseconds that they took; calls by the milliseconds that they took, up to 5, 10, 25,
     ///   50, 100, 250, 500, 1,000, 2,500, 10,000 and more.
-    /// - `isolate`: commands for limit, cache, lease, purge, queue; how often the breaker opened,
-    ///   let a probe through, closed; milliseconds degraded; 1 if it is open; bytes of the cache;
+    /// - `isolate`: commands for limit, cache, lease, purge, queue; how often the breaker opened
+    ///   by reason (timeout, network, unauthorised, quota, protocol), let a probe through, closed;
+    ///   milliseconds degraded; 1 if it is open; bytes of the cache;
     ///   milliseconds of the clock's correction.
     pub fn take(
         &mut self,
@@ -83,6 +85,8 @@ impl Points {
         for (place, now) in counts.routes.iter().enumerate() {
             let numbers = self.written.routes.get(place).map(|old| route(now, old));
             rows.push((Row::Route(place), numbers.unwrap_or_default()));
+            let numbers = self.written.routes.get(place).map(|old| origin(now, old));
+            rows.push((Row::Origin(place), numbers.unwrap_or_default()));
         }
         for (place, now) in counts.limits.iter().enumerate() {
             let numbers = self.written.limits.get(place).map(|old| limit(now, old));
@@ -116,8 +120,18 @@ impl Points {
         let named = |names: &[String], place: usize| names.get(place).cloned().unwrap_or_default();
         match row {
             Row::Route(place) => {
-                copy(&mut self.written.routes, &counts.routes, place);
+                let now = counts.routes.get(place);
+                if let (Some(now), Some(old)) = (now, self.written.routes.get_mut(place)) {
+                    (old.outcomes, old.cache) = (now.outcomes, now.cache);
+                }
                 ("route", named(&labels.routes, place))
+            }
+            Row::Origin(place) => {
+                let now = counts.routes.get(place);
+                if let (Some(now), Some(old)) = (now, self.written.routes.get_mut(place)) {
+                    (old.origin, old.origin_took) = (now.origin, now.origin_took);
+                }
+                ("origin", named(&labels.routes, place))
             }
             Row::Limit(place) => {
                 copy(&mut self.written.limits, &counts.limits, place);
@@ -136,6 +150,7 @@ impl Points {
 #[derive(Clone, Copy)]
 enum Row {
     Route(usize),
+    Origin(usize),
     Limit(usize),
     Store(usize),
 }
@@ -173,13 +188,20 @@ fn route(now: &RouteCounts, old: &RouteCounts) -> Vec<u64> {
     };
     let mut row = less(&now.outcomes, &old.outcomes);
     row.extend(less(&cache(now), &cache(old)));
-    // Switches of protocols are left out: a row has room for 20 numbers.
-    row.extend(less(&now.origin, &old.origin).into_iter().skip(1));
-    row.push(
-        now.origin_took
-            .sum_ms
-            .saturating_sub(old.origin_took.sum_ms),
-    );
+    row
+}
+
+fn origin(now: &RouteCounts, old: &RouteCounts) -> Vec<u64> {
+    // Switches of protocols are left out.
+    let mut row: Vec<_> = less(&now.origin, &old.origin).into_iter().skip(1).collect();
+    row.extend(times(&now.origin_took, &old.origin_took));
+    row
+}
+
+/// The milliseconds of calls, and the calls by their length.
+fn times(now: &Histogram, old: &Histogram) -> Vec<u64> {
+    let mut row = vec![now.sum_ms.saturating_sub(old.sum_ms)];
+    row.extend(less(&now.counts, &old.counts));
     row
 }
 
@@ -199,18 +221,16 @@ fn limit(now: &LimitCounts, old: &LimitCounts) -> Vec<u64> {
 }
 
 fn store(now: &CallCounts, old: &CallCounts) -> Vec<u64> {
-    let numbers = |of: &CallCounts| {
-        let Histogram { counts, sum_ms } = of.took;
-        [&of.results[..], &[sum_ms], &counts].concat()
-    };
-    less(&numbers(now), &numbers(old))
+    let mut row = less(&now.results, &old.results);
+    row.extend(times(&now.took, &old.took));
+    row
 }
 
 fn isolate(now: &Counts, old: &Counts, gauges: Gauges, degraded_ms: &mut u64) -> Vec<f64> {
-    let all = |row: &[u64]| row.iter().sum::<u64>();
     let mut row = less(&now.commands, &old.commands);
+    // No success opens a breaker.
+    row.extend(less(&now.opened, &old.opened).into_iter().skip(1));
     row.extend([
-        all(&now.opened) - all(&old.opened),
         now.probed - old.probed,
         now.closed - old.closed,
         gauges.degraded_ms.saturating_sub(*degraded_ms),
@@ -300,12 +320,13 @@ mod tests {
         let mut points = Points::every(Duration::from_secs(10), &labels);
         let rows = points.take(&counts, &labels, GAUGES, Timestamp::from_millis(0));
         let expected = [
-            0.0, 0.0, 7.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1_500.0, 1.0, 4_096.0, -20.0,
+            0.0, 0.0, 7.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1_500.0, 1.0, 4_096.0,
+            -20.0,
         ];
         assert_eq!(rows[0].numbers, expected);
         let again = points.take(&counts, &labels, GAUGES, Timestamp::from_millis(1));
         assert_eq!(again[0].numbers[2], 0.0);
-        assert_eq!(again[0].numbers[8], 0.0);
+        assert_eq!(again[0].numbers[12], 0.0);
     }
 
     #[test]

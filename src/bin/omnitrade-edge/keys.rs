@@ -26,7 +26,7 @@ use serde_json::json;
 use crate::Failure;
 use crate::place::Place;
 use registry::{Listed, Registry, Rotated, Terms, Under, id};
-use secret::ApiKey;
+pub use secret::ApiKey;
 
 /// Register API keys, list the registered ones, and revoke them
 ///

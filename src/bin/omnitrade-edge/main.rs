@@ -1,4 +1,5 @@
-//! The command line: `omnitrade-edge check`, `doctor`, `keys`, `purge`, `schema` and `serve-redis`.
+//! The command line: `omnitrade-edge check`, `doctor`, `keys`, `purge`, `queue`, `serve-redis` and
+//! others.
 //!
 //! The exit code is 0 on success, 1 if something failed while the command ran, and 2 if it was
 //! called wrongly.
@@ -8,12 +9,18 @@
 #![cfg_attr(target_arch = "wasm32", no_main)]
 #![cfg(not(target_arch = "wasm32"))]
 
+#[cfg(feature = "reqwest")]
+mod alert;
 mod check;
 mod configuration;
 #[cfg(feature = "reqwest")]
 mod doctor;
 #[cfg(feature = "reqwest")]
+mod explain;
+#[cfg(feature = "reqwest")]
 mod keys;
+#[cfg(feature = "reqwest")]
+mod metrics;
 #[cfg(feature = "reqwest")]
 mod place;
 #[cfg(feature = "reqwest")]
@@ -37,7 +44,13 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     let result = match cli.command {
+        #[cfg(feature = "reqwest")]
+        Command::Alert(options) => alert::run(&options),
         Command::Check(options) => check::run(&options),
+        #[cfg(feature = "reqwest")]
+        Command::Explain(options) => explain::run(&options),
+        #[cfg(feature = "reqwest")]
+        Command::Metrics(options) => metrics::run(options),
         #[cfg(feature = "reqwest")]
         Command::Doctor(options) => doctor::run(*options),
         #[cfg(feature = "reqwest")]
@@ -99,11 +112,17 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[cfg(feature = "reqwest")]
+    Alert(alert::Options),
     Check(check::Options),
     #[cfg(feature = "reqwest")]
     Doctor(Box<doctor::Options>),
     #[cfg(feature = "reqwest")]
+    Explain(explain::Options),
+    #[cfg(feature = "reqwest")]
     Keys(keys::Options),
+    #[cfg(feature = "reqwest")]
+    Metrics(metrics::Options),
     #[cfg(feature = "reqwest")]
     Purge(purge::Options),
     #[cfg(feature = "reqwest")]

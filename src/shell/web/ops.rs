@@ -4,7 +4,7 @@ use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-use crate::ops::{Alert, Point};
+use crate::ops::{Alert, Point, is_webhook};
 
 use super::platform::{ExecutionContext, keep_alive, warn};
 
@@ -96,22 +96,4 @@ impl Outlets {
             }
         });
     }
-}
-
-/// Whether this is the address of a webhook: HTTPS, or a server on this machine.
-fn is_webhook(url: &str) -> bool {
-    if url.starts_with("https://") {
-        return url.len() > "https://".len();
-    }
-    let Some(rest) = url.strip_prefix("http://") else {
-        return false;
-    };
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = host.rsplit_once(':').map_or(host, |(host, port)| {
-        match port.chars().all(|c| c.is_ascii_digit()) {
-            true => host,
-            false => "",
-        }
-    });
-    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
 }
