@@ -78,6 +78,10 @@ test("the metrics of the same isolate sum to 7, and promtool takes them", async 
     refused.reduce((all, { value }) => all + value, 0),
     7,
   );
+  // The first call finds no script in Redis, and it is no failure: an alert would fire.
+  const calls = series.filter(({ name }) => name === "edge_store_calls_total");
+  assert.deepEqual([...new Set(calls.map(({ labels }) => labels.outcome))], ["ok"]);
+
   const outcomes = series.filter(({ name, labels }) => name === "edge_requests_total" && labels.outcome === "refused");
   assert.deepEqual(
     outcomes.map(({ labels, value }) => [labels.route, value]),
