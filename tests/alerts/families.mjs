@@ -10,9 +10,10 @@ import { read } from "../docs/markdown.mjs";
  * @property {string} kind `counter`, `gauge` or `histogram`
  */
 
-/** As the source declares them. @type {Family[]} */
+/** As the source declares them, and last the exporter's own. @type {Family[]} */
 export const families = [
   ...read("src/ops/prometheus.rs").matchAll(/\.family\(\s*"([a-z0-9_]+)",\s*(COUNTER|GAUGE|HISTOGRAM)/g),
+  ...read("src/bin/omnitrade-edge/metrics.rs").matchAll(/# TYPE edge_(\w+) (\w+)\\n/g),
 ].map(([, name, kind]) => ({ name: `edge_${name}`, kind: kind.toLowerCase() }));
 
 /**
