@@ -1,4 +1,4 @@
-/** The commands for operators: `metrics` exports the fleet, `alert` tests the webhook, `explain`. */
+/** Commands for operators: `metrics` exports the fleet, `alert` tests the webhook, `explain`. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";

@@ -34,8 +34,8 @@ pub struct Options {
     /// The account that the Worker runs in
     #[arg(long, env = "CLOUDFLARE_ACCOUNT_ID", value_parser = account)]
     account: String,
-    /// A token that may read "Account Analytics". Give it through the environment, so that `ps` does
-    /// not show it
+    /// A token that may read "Account Analytics". Give it through the environment, so that `ps`
+    /// does not show it
     #[arg(long, env = "CLOUDFLARE_API_TOKEN", hide_env_values = true)]
     api_token: String,
     /// How often the API is asked
@@ -144,8 +144,8 @@ impl Known {
         }
     }
 
-    /// Asks for the rows since the latest answer. If there is none, the next question asks for them,
-    /// too.
+    /// Asks for the rows since the latest answer. If there is none, the next question asks for
+    /// them, too.
     async fn ask(&mut self, api: &Api, now: u64) -> Result<(), String> {
         let until = now.saturating_sub(self.lag).max(self.until);
         let answered = api.rows(self.until, until).await;
