@@ -4,6 +4,7 @@
  *
  *     node scripts/build.mjs [worker] [package]     the parts to build; without names: all
  */
+import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -33,17 +34,34 @@ const parts = { worker: buildWorker, package: buildPackage };
 
 /**
  * Builds `build/index.js` and `build/index_bg.wasm` in release mode, unless no source has changed,
- * and compiles `edge.toml` into the first.
+ * and compiles `edge.toml` into the first. What queues need is in it only if the configuration has
+ * queues.
  */
 export async function buildWorker() {
   const folder = join(root, "build");
-  if (await compileWorker({ feature: "worker", folder, names: namesFile })) {
+  const features = (await namesQueues()) ? ["worker", "queue"] : ["worker"];
+  if (await compileWorker({ features, folder, names: namesFile })) {
     const files = await Promise.all(["index.js", "index_bg.wasm"].map((name) => readFile(join(folder, name))));
     const sum = (/** @type {(file: Buffer) => number} */ size) => files.reduce((all, file) => all + size(file), 0);
     const [bytes, gzipped] = [sum(({ length }) => length), sum((file) => gzipSync(file).length)];
     console.error(`build/: ${kilobytes(bytes)}, ${kilobytes(gzipped)} gzipped`);
   }
   await compileConfiguration({ script: join(folder, "index.js"), file: join(root, "edge.toml") });
+}
+
+/** Whether `edge.toml` or some environment of `wrangler.toml` has queues. */
+async function namesQueues() {
+  // Imported here, because it exists only after `bootstrap`.
+  const { experimental_readRawConfig } = await import("wrangler");
+  const read = (/** @type {string} */ name) => {
+    const config = join(root, name);
+    return existsSync(config) ? experimental_readRawConfig({ config }).rawConfig : {};
+  };
+  /** @type {any} */
+  const { vars, env = {} } = read("wrangler.toml");
+  const all = [read("edge.toml"), ...[{ vars }, ...Object.values(env)].map(({ vars }) => vars?.EDGE)];
+  const tables = all.map((edge) => (typeof edge === "string" ? JSON.parse(edge) : edge));
+  return tables.some((edge) => edge?.queues !== undefined);
 }
 
 /**
@@ -53,22 +71,25 @@ export async function buildWorker() {
 export async function buildPanickingWorker() {
   const folder = join(target, "panicking");
   const names = join(target, "panicking-names.wasm");
-  await compileWorker({ feature: "panics", folder, names });
+  await compileWorker({ features: ["panics"], folder, names });
   return { folder, names };
 }
 
 /**
- * Does nothing when no source has changed. Returns whether it did anything.
- * @param {{ feature: string, folder: string, names: string }} options `feature`: of `wasm/`;
+ * Does nothing when neither a source nor the features have changed. Returns whether it did
+ * anything.
+ * @param {{ features: string[], folder: string, names: string }} options `features`: of `wasm/`;
  *   `names`: the file for the names of its functions
  */
-async function compileWorker({ feature, folder, names }) {
+export async function compileWorker({ features, folder, names }) {
   const started = new Date();
   const [script, module] = ["index.js", "index_bg.wasm"].map((name) => join(folder, name));
-  if (await areCurrent([script, module, names], [...MODULE_SOURCES, "pkg/src"])) return false;
+  const [built, wanted] = [`${names}.features`, `${features}`];
+  const isSame = existsSync(built) && (await readFile(built, "utf8")) === wanted;
+  if (isSame && (await areCurrent([script, module, names], [...MODULE_SOURCES, "pkg/src"]))) return false;
 
   const scratch = scratchFolder();
-  const [bindgen] = await Promise.all([ensureBindgen(), compileModule(feature)]);
+  const [bindgen] = await Promise.all([ensureBindgen(), compileModule(features)]);
   // As wasm-pack does for the npm package: both have the same module.
   await run(bindgen, [
     ...[join(target, WASM_TARGET, "release/omnitrade_edge_wasm.wasm"), "--target", "web", "--no-typescript"],
@@ -86,19 +107,20 @@ async function compileWorker({ feature, folder, names }) {
     script,
     await bundleWorker({ glue: await wrapGlue({ file: join(scratch, "index.js") }), module: "./index_bg.wasm" }),
   );
+  await writeFile(built, wanted);
   // A source that was saved during the build must be newer than the build.
   for (const file of [script, module, names]) await utimes(file, started, started);
   return true;
 }
 
-/** @param {string} feature */
-async function compileModule(feature) {
+/** @param {string[]} features */
+async function compileModule(features) {
   await ensureWasmTarget();
   await run(
     "cargo",
     [
       ...["build", "--release", "--package", "omnitrade-edge-wasm"],
-      ...["--target", WASM_TARGET, "--features", feature],
+      ...["--target", WASM_TARGET, "--features", `${features}`],
     ],
     { env: moduleEnvironment() },
   );

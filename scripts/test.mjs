@@ -37,7 +37,7 @@ import { ensureValkeyServer } from "./lib/valkey-server.mjs";
  */
 
 const warnings = ["--", "-D", "warnings"];
-const wasm = ["--target", "wasm32-unknown-unknown", "--features", "panics,sdk"];
+const wasm = ["--target", "wasm32-unknown-unknown", "--features", "panics,queue,sdk"];
 // The tests spend more time waiting than computing.
 const nodeTest = ["node", "--test", "--test-reporter=spec", "--test-timeout=120000", "--test-concurrency=2"];
 

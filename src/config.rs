@@ -16,6 +16,8 @@ mod method;
 mod ops;
 mod overlay;
 mod path;
+#[cfg(feature = "queue")]
+mod queue;
 mod read;
 mod reference;
 mod shape;
@@ -42,6 +44,9 @@ pub use jwt::Jwt;
 pub use ops::{Alerts, Metrics};
 #[doc(hidden)]
 pub use overlay::laid_over;
+#[cfg(feature = "queue")]
+#[cfg_attr(docsrs, doc(cfg(feature = "queue")))]
+pub use queue::{Backoff, Bullmq, Deduplication, Enqueue, KeepJobs, Queue, Retry};
 #[doc(hidden)]
 pub use shape::is_key_prefix;
 pub(crate) use shape::{Absent, Field, Shape};
@@ -117,6 +122,10 @@ pub struct Config {
     pub limits: BTreeMap<String, Limit>,
     /// How often all isolates together may call the origin, by name: quotas that routes share.
     pub origin_quotas: BTreeMap<String, OriginQuota>,
+    /// The queues of jobs, by name.
+    #[cfg(feature = "queue")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "queue")))]
+    pub queues: BTreeMap<String, Queue>,
     /// The routes: what applies to which paths.
     pub routes: Vec<Route>,
     digest: Digest,
@@ -383,6 +392,10 @@ pub struct Route {
     pub origin_timeout: Option<Duration>,
     /// How its responses are cached; if absent, they are not.
     pub cache: Option<Cache>,
+    /// What job a request becomes; if absent, it goes to the origin.
+    #[cfg(feature = "queue")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "queue")))]
+    pub enqueue: Option<Enqueue>,
 }
 
 /// How often all isolates together may call the origin.
@@ -411,7 +424,10 @@ tables! {
     Config {
         origin, origin_timeout, extra_methods, default_limits, headers, partition_key,
         rewrite_location, cors, client, redis, cache, server_timing, metrics, alerts, limits,
-        origin_quotas, routes, digest,
+        origin_quotas,
+        #[cfg(feature = "queue")]
+        queues,
+        routes, digest,
     }
     Store { timeout, key_prefix, on_failure }
     Limit { by, window, quota, keyed_quota, plans, strategy, penalty, mode, on_failure, local_share }
@@ -454,7 +470,10 @@ impl Read for Route {
         }
         Self {
             path: field(value, "path", misread),
+            #[cfg(not(feature = "queue"))]
             methods: field(value, "methods", misread),
+            #[cfg(feature = "queue")]
+            methods: queue::methods(value, misread),
             limits: field(value, "limits", misread),
             cost: field(value, "cost", misread),
             refund_on: field(value, "refund_on", misread),
@@ -462,6 +481,8 @@ impl Read for Route {
             origin_quota: field(value, "origin_quota", misread),
             origin_timeout: field(value, "origin_timeout", misread),
             cache: field(value, "cache", misread),
+            #[cfg(feature = "queue")]
+            enqueue: field(value, "enqueue", misread),
         }
     }
 }

@@ -4,6 +4,8 @@
 pub mod breaker;
 pub mod cors;
 pub mod http_cache;
+#[cfg(feature = "queue")]
+pub mod job_id;
 pub mod jwt;
 pub mod limit;
 pub mod limit_fields;

@@ -21,8 +21,12 @@ mod admin;
 mod admission;
 mod background;
 mod context;
+#[cfg(feature = "queue")]
+mod enqueue;
 mod fetch;
 mod gate;
+#[cfg(feature = "queue")]
+mod job_plan;
 mod plan;
 mod problem;
 mod report;

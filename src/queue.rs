@@ -26,6 +26,7 @@ mod options;
 mod producer;
 mod progress;
 mod refusal;
+mod route;
 
 pub use bulk::NewJob;
 pub use bullmq::Bullmq;
@@ -33,3 +34,10 @@ pub use counts::Counts;
 pub use options::{Backoff, Deduplication, JobOptions, Keep};
 pub use producer::Queue;
 pub use progress::{JobProgress, JobState};
+#[doc(hidden)]
+pub use {
+    id::new_id,
+    job::Job,
+    name::QueueName,
+    route::{Enqueue, Refusal},
+};

@@ -42,14 +42,14 @@ const LAYERS: [(&str, &[&str]); 18] = [
             "transport",
         ],
     ),
-    ("queue", &["clock", "error", "message", "redis", "store"]),
+    ("queue", &["clock", "engine", "error", "message", "redis"]),
     ("ops", &["clock", "engine", "error", "store"]),
     ("tower", &["clock", "engine", "limiter", "transport"]),
     (
         "gateway",
         &[
             "cache", "clock", "config", "engine", "error", "identity", "limiter", "message", "ops",
-            "redis", "store",
+            "queue", "redis", "store",
         ],
     ),
     (
@@ -65,6 +65,7 @@ const LAYERS: [(&str, &[&str]); 18] = [
             "limiter",
             "message",
             "ops",
+            "queue",
             "redis",
             "store",
             "transport",

@@ -14,6 +14,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use omnitrade_edge::clock::{ManualClock, Timestamp, seconds_up};
+#[cfg(feature = "queue")]
+use omnitrade_edge::config::{
+    Backoff as ConfigBackoff, Bullmq as ConfigBullmq, Deduplication as ConfigDeduplication,
+    Enqueue, KeepJobs, Queue as ConfigQueue, Retry,
+};
 use omnitrade_edge::config::{
     Alerts, By, Cache, Client, Config, ConfigError, ConfigProblem, Cors, Jwt, Keys, Letters, Limit,
     Metrics, Mode, OnFailure as ConfigOnFailure, OriginQuota, OriginQuotaOf,
@@ -583,4 +588,34 @@ async fn a_queue_takes_jobs_and_is_looked_at_by_public_names() {
     assert!(job.is_err());
     assert!(JobState::Failed.is_final() && !JobState::Delayed.is_final());
     assert_eq!(JobState::Active.as_str(), "active");
+}
+
+#[cfg(feature = "queue")]
+#[test]
+fn queues_of_a_configuration_can_be_named_and_read() {
+    let config: Config = r#"{
+        "origin": "https://api.example.com",
+        "queues": { "bots": { "name": "trading-bots" } },
+        "routes": [{ "path": "/jobs/{id}", "enqueue": {
+            "queue": "bots", "job": "run", "attempts": 3,
+            "backoff": { "type": "exponential", "delay": "1m" },
+            "deduplication": { "id": "{path.id}", "ttl": "1m" },
+            "remove_on_complete": { "age": "1m" }
+        } }]
+    }"#
+    .parse()
+    .unwrap();
+    let queue: &ConfigQueue = &config.queues["bots"];
+    assert_eq!(
+        (queue.name.as_str(), queue.bullmq),
+        ("trading-bots", ConfigBullmq::Any)
+    );
+    let enqueue: &Enqueue = config.routes[0].enqueue.as_ref().unwrap();
+    assert_eq!((enqueue.attempts, enqueue.max_body), (Some(3), 64 << 10));
+    let backoff: ConfigBackoff = enqueue.backoff.unwrap();
+    assert_eq!((backoff.retry, backoff.delay), (Retry::Exponential, MINUTE));
+    let shared: &ConfigDeduplication = enqueue.deduplication.as_ref().unwrap();
+    assert_eq!(shared.ttl, Some(MINUTE));
+    let kept = enqueue.remove_on_complete;
+    assert_eq!(kept, Some(KeepJobs::Age(MINUTE, None)));
 }

@@ -285,6 +285,29 @@ export interface GateConfig {
    */
   partition_key?: boolean;
   /**
+   * Queues of BullMQ, by the names by which routes call them.
+   */
+  queues?: {
+    [k: string]: {
+      /**
+       * The major version of BullMQ that works on the queue. Jobs are stored as 5.81.3 stores them, which is safe with 5 and 6; for `6`, as 6.7.0 does. With `6`, no worker of 5 may work on it: it would lose jobs that were added while the queue was paused.
+       *
+       * @default "any"
+       */
+      bullmq?: "any" | (5 | 6);
+      /**
+       * The queue's name, as its workers have it. (the name of a queue, without a colon)
+       */
+      name: string;
+      /**
+       * The prefix of its keys, as its workers have it. (a prefix of 1 to 128 letters, digits, `-`, `_`, `.` or `:`, some of them in braces or not, such as "bull" or "{bull}")
+       *
+       * @default "bull"
+       */
+      prefix?: string;
+    };
+  };
+  /**
    * How the gate uses the store.
    */
   redis?: {
@@ -445,6 +468,137 @@ export interface GateConfig {
      * @default 1
      */
     cost?: number;
+    /**
+     * Makes each request a job of a queue, in place of sending it to the origin. The client gets 202 with the job's id, or 503 if the store has not confirmed it. Such a route claims `POST`, unless `methods` says otherwise. See [jobs](jobs.md). Default: requests go to the origin.
+     */
+    enqueue?: {
+      /**
+       * How often the job is tried until it completes. Default: one.
+       */
+      attempts?: number;
+      /**
+       * How long the workers wait before they try it again. Default: none.
+       */
+      backoff?: {
+        /**
+         * How long, the first time. (a duration such as "60s")
+         */
+        delay: string;
+        /**
+         * `"exponential"`: twice as long each time.
+         *
+         * @default "fixed"
+         */
+        type?: "fixed" | "exponential";
+      };
+      /**
+       * Jobs with the same id here are one job, until it is finished or for a time. If a part of the id is missing from a request, its job is one of its own. Default: none.
+       */
+      deduplication?: {
+        /**
+         * Whether the time begins anew with each further job.
+         *
+         * @default false
+         */
+        extend?: boolean;
+        /**
+         * The id, as `id` of the job. (an id such as "{path.id}-{header.idempotency-key}" or "{client}-{path.id}", of parts of the request and of letters, digits, `.`, `_` and `-`)
+         */
+        id: string;
+        /**
+         * Whether the last of the jobs that come while the first one runs follows it.
+         *
+         * @default false
+         */
+        keep_last_if_active?: boolean;
+        /**
+         * Whether a further job replaces the first, if that is still delayed.
+         *
+         * @default false
+         */
+        replace?: boolean;
+        /**
+         * For how long. (a duration such as "60s") Default: until the job is finished.
+         */
+        ttl?: string;
+      };
+      /**
+       * How long the job waits before it can run. (a duration such as "60s" or "0s") Default: none.
+       */
+      delay?: string;
+      /**
+       * The job's id, of parts of the request: `{path.name}`, `{header.name}` and `{client}`, the digest by which the client is called. A job of an id that is there already is not added again. If one of the parts is missing from a request, its job gets a new id. An id is 1 to 128 letters, digits, `.`, `_` or `-`, no integer, and none of BullMQ's own key names; else the client gets 422. With a header in it, put `{client}` in it too: two clients could choose the same. (an id such as "{path.id}-{header.idempotency-key}" or "{client}-{path.id}", of parts of the request and of letters, digits, `.`, `_` and `-`) Default: a new id.
+       */
+      id?: string;
+      /**
+       * The name of the job. (the name of a job)
+       */
+      job: string;
+      /**
+       * How many lines of the job's log are kept. Default: all.
+       */
+      keep_logs?: number;
+      /**
+       * Whether the job is the next to run, and not the last.
+       *
+       * @default false
+       */
+      lifo?: boolean;
+      /**
+       * The longest body, which is the job's data and must be JSON. (a size such as "64KB", from "1B" to "1MB")
+       *
+       * @default "64KB"
+       */
+      max_body?: string;
+      /**
+       * From 1, which runs first, to 2,097,151. Jobs without a priority run before those with one. Default: none.
+       */
+      priority?: number;
+      /**
+       * The queue, by its name under `queues`. (the name of a limit)
+       */
+      queue: string;
+      /**
+       * Which completed jobs are kept: `true` keeps none, a number so many, `{ age = "1h" }` those of this time. Default: all are kept.
+       */
+      remove_on_complete?:
+        | boolean
+        | (
+            | number
+            | {
+                /**
+                 * How long, in whole seconds. (a duration such as "60s")
+                 */
+                age: string;
+                /**
+                 * How many at most. Default: all.
+                 */
+                count?: number;
+              }
+          );
+      /**
+       * Which failed jobs are kept. Default: all are kept.
+       */
+      remove_on_fail?:
+        | boolean
+        | (
+            | number
+            | {
+                /**
+                 * How long, in whole seconds. (a duration such as "60s")
+                 */
+                age: string;
+                /**
+                 * How many at most. Default: all.
+                 */
+                count?: number;
+              }
+          );
+      /**
+       * How many lines of a stack trace are kept. Default: all.
+       */
+      stack_trace_limit?: number;
+    };
     /**
      * The limits that count here, by name. A request that one of them refuses is charged to none.
      *

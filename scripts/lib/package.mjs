@@ -54,7 +54,8 @@ const MODULES = {
     glue: initialization,
   },
   gate: {
-    feature: "worker",
+    // What queues need, too: a gate of the package is not built for its configuration.
+    feature: "worker,queue",
     profile: "release",
     flags: [],
     how: undefined,

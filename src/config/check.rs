@@ -4,7 +4,10 @@
 
 mod cache;
 mod cors;
+mod known;
 mod permits;
+#[cfg(feature = "queue")]
+mod queue;
 mod tags;
 
 use std::collections::BTreeMap;
@@ -17,6 +20,7 @@ use super::duration::parse_duration;
 use super::error::ConfigProblem;
 use super::method::{is_method, is_registered};
 use super::shape::{is_name, texts};
+use known::one_of;
 
 /// The problems of a configuration other than those of its shape.
 pub fn problems(config: &Value) -> Vec<ConfigProblem> {
@@ -53,6 +57,8 @@ pub fn problems(config: &Value) -> Vec<ConfigProblem> {
         );
         tags::check(&path, route, &mut problems);
         parameters(&path, route, &mut problems);
+        #[cfg(feature = "queue")]
+        queue::problems(config, &path, route, &mut problems);
         let named = format!("{path}.methods");
         methods(&named, &route["methods"], &extra_methods, &mut problems);
         for m in claims.add(n, route) {
@@ -92,15 +98,6 @@ fn names(
         } else if names.iter().take(n).any(|earlier| earlier == name) {
             problems.push(ConfigProblem::new(&path, "each limit once", Some(&found)));
         }
-    }
-}
-
-/// What was expected: the name of an entry in a table, with the names that exist.
-fn one_of(what: &str, table: &Map<String, Value>, table_name: &str) -> String {
-    let known: Vec<_> = table.keys().map(String::as_str).collect();
-    match known.as_slice() {
-        [] => format!("{what} (there are none under `{table_name}`)"),
-        _ => format!("{what} ({})", known.join(", ")),
     }
 }
 
@@ -200,6 +197,8 @@ impl<'a> Claims<'a> {
 
 /// Whether two routes with one path claim the same method.
 fn overlap(a: &Value, b: &Value) -> bool {
+    #[cfg(feature = "queue")]
+    let (a, b) = (&queue::with_methods(a), &queue::with_methods(b));
     match (a["methods"].as_array(), b["methods"].as_array()) {
         (Some(a), Some(b)) => a.iter().any(|method| b.contains(method)),
         (None, None) => true,

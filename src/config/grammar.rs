@@ -6,6 +6,8 @@
 mod cache;
 mod cors;
 mod jwt;
+#[cfg(feature = "queue")]
+mod queue;
 mod text;
 
 use super::shape::Absent::{Is, Missing, Otherwise};
@@ -119,6 +121,13 @@ pub const CONFIG: Shape = Shape::Table(&[
         Is("{}"),
         "Quotas of calls to the origin that several routes share, by name. A quota holds for all \
          isolates together.",
+    ),
+    #[cfg(feature = "queue")]
+    field(
+        "queues",
+        Shape::Map(&queue::QUEUE),
+        Is("{}"),
+        "Queues of BullMQ, by the names by which routes call them.",
     ),
     field(
         "routes",
@@ -411,6 +420,15 @@ const ROUTE: Shape = Shape::Table(&[
         Otherwise("no cache"),
         "Makes the route a shared cache. An empty table, `cache = {}`, makes it one that does what \
          RFC 9111 asks and no more.",
+    ),
+    #[cfg(feature = "queue")]
+    field(
+        "enqueue",
+        queue::ENQUEUE,
+        Otherwise("requests go to the origin"),
+        "Makes each request a job of a queue, in place of sending it to the origin. The client gets 202 \
+         with the job's id, or 503 if the store has not confirmed it. Such a route claims `POST`, unless \
+         `methods` says otherwise. See [jobs](jobs.md).",
     ),
 ]);
 

@@ -54,11 +54,14 @@ pub(super) fn field<T: Read>(table: &Value, name: &str, misread: &Misread) -> T 
 
 /// Tables whose fields are called as in the configuration.
 macro_rules! tables {
-    ($($table:ident { $($field:ident),+ $(,)? })+) => {$(
+    ($($table:ident { $($(#[$only:meta])? $field:ident),+ $(,)? })+) => {$(
         impl $crate::config::read::Read for $table {
             fn read(value: &serde_json::Value, misread: &$crate::config::read::Misread) -> Self {
                 Self {
-                    $($field: $crate::config::read::field(value, stringify!($field), misread)),+
+                    $(
+                        $(#[$only])?
+                        $field: $crate::config::read::field(value, stringify!($field), misread)
+                    ),+
                 }
             }
         }
@@ -216,6 +219,9 @@ mod tests {
         let mut read: Vec<_> = WORDS.iter().map(|words| sorted(words)).collect();
         // Beside a size and a duration.
         read.extend([vec!["off"], vec!["candle"]]);
+        // Beside numbers.
+        #[cfg(feature = "queue")]
+        read.extend([sorted(super::super::Retry::WORDS), vec!["any"]]);
         let allowed = words_in(&CONFIG);
         assert!(allowed.len() >= WORDS.len());
         for words in allowed {

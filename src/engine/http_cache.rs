@@ -65,6 +65,8 @@ pub use rules::{CacheRules, RouteTtl};
 pub use search::NoVarySearch;
 pub use status::{CacheResult, CacheStatus, Forward, Handling, IN_PLACE, Tier};
 pub use storage::{WhyNot, body_is_whole, is_for_some, may_store};
+#[cfg(feature = "queue")]
+pub use tags::path_value;
 pub use tags::{
     LONGEST_STORED, MOST_TAGS, PURGE_REMEMBERED, Place, Tag, TagError, TagTemplate, Tags, epoch,
     has_parameter, places, purged_url, tag_key, url_key,

@@ -1,10 +1,14 @@
 //! What is known of a request between two steps.
 
 use std::rc::Rc;
+#[cfg(feature = "queue")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::{Phase, Place};
 use crate::clock::Timestamp;
+#[cfg(feature = "queue")]
+use crate::identity::Holder;
 use crate::limiter::Work;
 use crate::message::body::Body;
 use crate::message::outbound::Outbound;
@@ -32,6 +36,9 @@ pub struct Context<B: Body> {
     pub(super) sent_at: Timestamp,
     /// How long the store and the origin were waited for.
     pub(super) waited: [Duration; 2],
+    /// Whom its token stands for.
+    #[cfg(feature = "queue")]
+    pub(super) holder: Option<Arc<Holder>>,
     /// What to write to the store after the answer.
     pub(super) writes: Vec<Write>,
     /// Calls of the script that do not have to wait for the answer.
@@ -51,6 +58,8 @@ impl<B: Body> Context<B> {
             is_background: false,
             sent_at: Timestamp::default(),
             waited: [Duration::ZERO; 2],
+            #[cfg(feature = "queue")]
+            holder: None,
             writes: Vec::new(),
             calls: Vec::new(),
         }

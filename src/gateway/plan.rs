@@ -16,6 +16,11 @@ use crate::cache::CachePlan;
 use crate::identity::{ClientDigests, KeySecrets};
 use crate::message::outbound::OutboundPlan;
 use crate::ops::{Labels, UNCLAIMED};
+#[cfg(feature = "queue")]
+use crate::queue::Enqueue;
+
+#[cfg(feature = "queue")]
+use super::job_plan;
 
 /// The resolved configuration.
 #[derive(Debug)]
@@ -71,6 +76,9 @@ pub struct RoutePlan {
     pub origin_timeout: Duration,
     /// The plan of the route's cache, if it has one.
     pub cache: Option<CachePlan>,
+    /// What jobs its requests become, if they become jobs.
+    #[cfg(feature = "queue")]
+    pub enqueue: Option<Rc<Enqueue>>,
 }
 
 /// A limit.
@@ -174,7 +182,13 @@ impl Plan {
                 origin_quota: None,
                 origin_timeout,
                 cache: cache(route, origin_timeout)?,
+                #[cfg(feature = "queue")]
+                enqueue: job_plan::plan(config, route)?.map(Rc::new),
             };
+            #[cfg(feature = "queue")]
+            if plan.enqueue.as_ref().is_some_and(|it| it.names_client()) {
+                plan.counts_users |= config.client.jwt.is_some();
+            }
             plan.origin_quota = match &route.origin_quota {
                 None => None,
                 Some(OriginQuotaOf::Own(own)) => Some(OriginQuota::new(plan.subject(), own)),
@@ -224,6 +238,8 @@ impl Plan {
                 origin_quota: None,
                 origin_timeout: config.origin_timeout,
                 cache: None,
+                #[cfg(feature = "queue")]
+                enqueue: None,
             }),
         })
     }

@@ -121,6 +121,10 @@ impl<B: Body> Gate<B> {
         }
         let cache = self.cache_phase(head, &target, &path, &route);
         let mut context = Context::new(route, admission, cache);
+        #[cfg(feature = "queue")]
+        {
+            context.holder = patient.as_ref().and_then(|it| it.holder.clone());
+        }
         context.outbound = self.plan.outbound.of(head);
         if let Phase::Lookup(lookup) = &mut context.cache {
             lookup.recall(head, &mut self.cache.entries, now);
@@ -368,6 +372,10 @@ impl<B: Body> Gate<B> {
             let (limits, link) = (&mut self.limits, &mut self.link);
             let ahead = context.admission.check().fetch_ahead(limits, link, now);
             context.calls.extend(ahead);
+        }
+        #[cfg(feature = "queue")]
+        if context.route.enqueue.is_some() && !head.asks_limits_only() {
+            return self.enqueue(head, context);
         }
         let lookup = match context.cache.take() {
             Phase::Lookup(lookup) => *lookup,

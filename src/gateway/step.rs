@@ -11,6 +11,8 @@ use crate::message::body::Body;
 use crate::message::forward::Fetch;
 use crate::message::head::OriginHead;
 use crate::ops::{Outcome, Tally};
+#[cfg(feature = "queue")]
+use crate::queue::Job;
 use crate::store::{Ask, Write};
 
 use super::admission::Admission;
@@ -37,6 +39,13 @@ pub enum Step<B: Body> {
     /// Wait for this long, then call [`Gate::permits_awaited`]: another request of a new client has
     /// asked the store for permits.
     AwaitPermits(Duration, Patient),
+    /// Read the request's body, then call [`Gate::job_read`].
+    #[cfg(feature = "queue")]
+    ReadJob(BodyRequest, Context<B>),
+    /// Run the job's script in the store, even if the client hangs up, then call
+    /// [`Gate::enqueued`].
+    #[cfg(feature = "queue")]
+    Enqueue(Box<Job>, Context<B>),
     /// Read the request's body, then call [`Gate::body_read`].
     Read(BodyRequest),
     /// Run [`Purge::commands`] in the store as one pipeline, even if the client hangs up, then call
@@ -46,7 +55,7 @@ pub enum Step<B: Body> {
     Examine,
 }
 
-/// How much to read of a request's body. Only an authorised purge request gets here.
+/// How much to read of a request's body, which is not sent to the origin.
 #[derive(Debug)]
 pub struct BodyRequest {
     pub(super) most: usize,

@@ -4,7 +4,7 @@
 ///
 /// Everything else stays as it was written: numbers, escapes, the order of fields.
 pub fn compact(json: &str) -> Option<String> {
-    serde_json::from_str::<serde::de::IgnoredAny>(json).ok()?;
+    serde_json::from_slice::<serde::de::IgnoredAny>(json.as_bytes()).ok()?;
     let mut compact = String::with_capacity(json.len());
     let (mut in_text, mut escaped) = (false, false);
     for letter in json.chars() {

@@ -11,8 +11,8 @@ pub enum NoId {
     Colon,
     /// BullMQ keeps something else under this name.
     Taken,
-    /// It is empty.
-    Empty,
+    /// It has other characters than letters, digits, `.`, `_` and `-`, or not 1 to 128 of them.
+    Characters,
 }
 
 impl NoId {
@@ -22,7 +22,7 @@ impl NoId {
             Self::Integer => "an id that is no integer",
             Self::Colon => "an id without a colon",
             Self::Taken => "an id that is none of BullMQ's own key names",
-            Self::Empty => "an id that is not empty",
+            Self::Characters => "1 to 128 letters, digits, `.`, `_` or `-`",
         }
     }
 }
@@ -31,7 +31,7 @@ impl NoId {
 /// BullMQ's key names: such a job would be taken for one that is there already, and lost.
 pub fn check(id: &str) -> Result<(), NoId> {
     if id.is_empty() {
-        return Err(NoId::Empty);
+        return Err(NoId::Characters);
     }
     // As BullMQ: one with leading zeros is none that it would count with.
     let digits = id.strip_prefix('-').unwrap_or(id);
@@ -44,6 +44,18 @@ pub fn check(id: &str) -> Result<(), NoId> {
     match KEYS.contains(&id) {
         true => Err(NoId::Taken),
         false => Ok(()),
+    }
+}
+
+/// Checks an id that is made of what a client sent: only a few characters are allowed.
+pub fn check_strictly(id: &str) -> Result<(), NoId> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if id.len() > LONGEST || !id.bytes().all(allowed) {
+        return Err(NoId::Characters);
+    }
+    match is_digits(id) {
+        true => Err(NoId::Integer),
+        false => check(id),
     }
 }
 
@@ -74,6 +86,9 @@ pub fn new_id(now: Timestamp, mut random: impl FnMut() -> f64) -> String {
 }
 
 const TWO_TO_37: f64 = 137_438_953_472.0;
+
+/// The longest id that is made of what a client sent.
+const LONGEST: usize = 128;
 
 /// The names of BullMQ's own keys, of 5.81.3 and 6.7.0.
 pub const KEYS: [&str; 18] = [
@@ -106,7 +121,7 @@ mod tests {
         for id in ["0", "7", "-7", "1234567890123456789012"] {
             assert_eq!(check(id), Err(NoId::Integer), "{id}");
         }
-        assert_eq!(check(""), Err(NoId::Empty));
+        assert_eq!(check(""), Err(NoId::Characters));
         assert_eq!(check("a:b"), Err(NoId::Colon));
         for id in KEYS {
             assert_eq!(check(id), Err(NoId::Taken), "{id}");
@@ -114,6 +129,18 @@ mod tests {
         for id in ["a", "7-a", "1.5", "007", "Wait", "ä ö"] {
             assert_eq!(check(id), Ok(()), "{id}");
         }
+    }
+
+    #[test]
+    fn ids_of_clients_have_few_characters() {
+        for id in ["", "a b", "ä", "a/b", "a:b", &"a".repeat(129)] {
+            assert_eq!(check_strictly(id), Err(NoId::Characters), "{id}");
+        }
+        for id in ["7", "007", "-7"] {
+            assert_eq!(check_strictly(id), Err(NoId::Integer), "{id}");
+        }
+        assert_eq!(check_strictly("meta"), Err(NoId::Taken));
+        assert_eq!(check_strictly(&"a".repeat(128)), Ok(()));
     }
 
     #[test]
@@ -125,6 +152,6 @@ mod tests {
         let mut next = halves.iter().copied();
         let id = new_id(now, || next.next().unwrap());
         assert_eq!(id, "01234567-89ab-7000-8000-001000000000");
-        assert_eq!(check(&id), Ok(()));
+        assert_eq!(check_strictly(&id), Ok(()));
     }
 }

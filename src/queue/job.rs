@@ -80,12 +80,7 @@ impl Job {
             bullmq,
             kind,
             keys: kind.keys().iter().map(|name| queue.key(name)).collect(),
-            args: vec![
-                facts.to_string(),
-                data,
-                stored.to_string(),
-                millis(call).to_string(),
-            ],
+            args: vec![text(&facts), data, text(&stored), millis(call).to_string()],
         })
     }
 
@@ -101,7 +96,12 @@ impl Job {
     }
 
     /// The script's arguments, but for the last, which tells repeats.
-    pub fn args(&self) -> &[String] {
+    pub const fn args(&self) -> &Vec<String> {
         &self.args
     }
+}
+
+/// Any value has a JSON form. `Display` would do the same with a serialiser of its own.
+fn text(value: &Value) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }

@@ -234,10 +234,7 @@ impl JobOptions {
         for (name, value) in &self.0 {
             match (name.as_str(), value) {
                 ("backoff", Value::Number(delay)) => {
-                    let fixed = Map::from_iter([
-                        ("type".into(), "fixed".into()),
-                        ("delay".into(), delay.clone().into()),
-                    ]);
+                    let fixed = map([("type", "fixed".into()), ("delay", delay.clone().into())]);
                     stored.insert("backoff".into(), fixed.into());
                 }
                 ("deduplication", value) => drop(stored.insert("de".into(), value.clone())),
@@ -294,25 +291,24 @@ impl Backoff {
     }
 
     fn of(name: &str, delay: Option<Duration>) -> Self {
-        let mut map = Map::from_iter([("type".to_owned(), Value::from(name))]);
-        map.extend(delay.map(|delay| ("delay".to_owned(), millis(delay).into())));
-        Self(map)
+        let mut backoff = map([("type", name.into())]);
+        if let Some(delay) = delay {
+            backoff.insert("delay".to_owned(), millis(delay).into());
+        }
+        Self(backoff)
     }
 }
 
 impl Keep {
     fn json(self) -> Value {
-        let object = |fields: &[(&str, u32)]| {
-            let fields = fields.iter();
-            let fields = fields.map(|(name, value)| ((*name).to_owned(), (*value).into()));
-            Value::Object(fields.collect())
-        };
         match self {
             Self::All => false.into(),
             Self::Nothing => true.into(),
             Self::Count(count) => count.into(),
-            Self::Age(age) => object(&[("age", age)]),
-            Self::AgeAndCount { age, count } => object(&[("age", age), ("count", count)]),
+            Self::Age(age) => map([("age", age.into())]).into(),
+            Self::AgeAndCount { age, count } => {
+                map([("age", age.into()), ("count", count.into())]).into()
+            }
         }
     }
 }
@@ -320,7 +316,7 @@ impl Keep {
 impl Deduplication {
     /// Jobs with this id are one job, for as long as the first of them is not finished.
     pub fn new(id: &str) -> Self {
-        Self(Map::from_iter([("id".to_owned(), id.into())]))
+        Self(map([("id", id.into())]))
     }
 
     /// They are one for this time only, in whole milliseconds (`ttl`).
@@ -347,10 +343,24 @@ impl Deduplication {
         self.with("keepLastIfActive", true)
     }
 
+    /// The same with another id.
+    pub(super) fn called(&self, id: &str) -> Self {
+        self.clone().with("id", id)
+    }
+
     fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.0.insert(name.to_owned(), value.into());
         self
     }
+}
+
+/// A map with these fields. Collecting them would sort them first, with 10 kB of code.
+fn map<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
+    let mut map = Map::new();
+    for (name, value) in fields {
+        map.insert(name.to_owned(), value);
+    }
+    map
 }
 
 /// The greatest priority of BullMQ.

@@ -59,10 +59,6 @@ impl Queue {
     /// # Errors
     ///
     /// [`ErrorKind::Config`] if the name is empty or holds a colon.
-    #[cfg_attr(
-        target_arch = "wasm32",
-        expect(clippy::arc_with_non_send_sync, reason = "there is one thread")
-    )]
     pub fn new(name: &str, redis: impl Client) -> Result<Self, Error> {
         Ok(Self {
             redis: Arc::new(redis),

@@ -200,6 +200,8 @@ proptest! {
         let request = Request { url, method, headers: http::HeaderMap::new(), limits_only: false };
         match rig.gate.decide(&request, rig.shown()) {
             Step::Respond(_) | Step::Fetch(..) | Step::Wait(..) => {}
+            #[cfg(feature = "queue")]
+            Step::ReadJob(..) | Step::Enqueue(..) => prop_assert!(false, "there is no queue"),
             Step::Read(_) | Step::Purge(_) => prop_assert!(false, "nobody may purge"),
             Step::Examine => prop_assert!(false, "nobody may look"),
             Step::Verify(_) | Step::AwaitKeys(..) | Step::AwaitPermits(..) => prop_assert!(false, "there is no other request"),

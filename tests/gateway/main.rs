@@ -22,6 +22,8 @@ mod failures;
 mod flight;
 mod forward;
 mod hostile;
+#[cfg(feature = "queue")]
+mod jobs;
 mod leases;
 mod limits;
 mod limits_only;

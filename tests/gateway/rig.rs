@@ -63,6 +63,9 @@ pub struct Rig {
     pub background: Vec<Ask>,
     /// The bodies that clients send.
     pub body: Result<Bytes, BodyError>,
+    /// The arguments of the scripts that added jobs.
+    #[cfg(feature = "queue")]
+    pub jobs: Vec<Vec<String>>,
     /// How many of the commands of a purge the store carries out.
     pub purges: usize,
     /// What purges have set in the store.
@@ -116,6 +119,8 @@ impl Rig {
             deleted: Vec::new(),
             background: Vec::new(),
             body: Ok(Bytes::new()),
+            #[cfg(feature = "queue")]
+            jobs: Vec::new(),
             purges: usize::MAX,
             epochs: Vec::new(),
             isolates: seed,
@@ -253,6 +258,32 @@ impl Rig {
             Step::AwaitPermits(pause, patient) => {
                 self.now = self.now + pause;
                 Advance::Step(self.gate.permits_awaited(request, patient, self.shown()))
+            }
+            #[cfg(feature = "queue")]
+            Step::ReadJob(reading, context) => {
+                let fits = self
+                    .body
+                    .clone()
+                    .and_then(|body| match body.len() <= reading.most() {
+                        true => Ok(body),
+                        false => Err(BodyError::TooLong),
+                    });
+                let now = self.shown();
+                Advance::Step(self.gate.job_read(request, context, fits, now))
+            }
+            #[cfg(feature = "queue")]
+            Step::Enqueue(job, context) => {
+                let reply = match &self.store {
+                    Store::Up => {
+                        self.jobs.push(job.args().clone());
+                        let facts: serde_json::Value =
+                            serde_json::from_str(&job.args()[0]).unwrap();
+                        Ok(Value::from(facts[1].as_str().unwrap()))
+                    }
+                    Store::Down(kind) => Err(Error::from(*kind)),
+                    Store::Says(value) => Ok(value.clone()),
+                };
+                Advance::Step(self.gate.enqueued(context, reply, self.shown()))
             }
             Step::Read(reading) => {
                 let body = self.body.clone();

@@ -3,6 +3,7 @@
 
 mod cache;
 mod cors;
+mod queue;
 
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use crate::Failure;
 use crate::configuration::{Configurations, nearby, once};
 use cache::describe_cache;
 use cors::describe_cors;
+use queue::{describe_enqueue, describe_queue};
 
 /// Check a configuration and print what it will do
 ///
@@ -123,6 +125,12 @@ impl fmt::Display for Summary<'_> {
         }
         for (name, quota) in &config.origin_quotas {
             writeln!(out, "  {name}: {}", describe_origin_quota(*quota))?;
+        }
+        if !config.queues.is_empty() {
+            writeln!(out, "queues")?;
+        }
+        for (name, queue) in &config.queues {
+            writeln!(out, "  {name}: {}", describe_queue(queue))?;
         }
         writeln!(out, "routes")?;
         for route in &config.routes {
@@ -326,6 +334,10 @@ fn describe_route(route: &Route) -> String {
     if let Some(cache) = &route.cache {
         text.push_str("; ");
         text.push_str(&describe_cache(cache));
+    }
+    if let Some(enqueue) = &route.enqueue {
+        text.push_str("; ");
+        text.push_str(&describe_enqueue(enqueue));
     }
     text
 }

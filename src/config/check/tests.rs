@@ -5,6 +5,8 @@ mod limits;
 mod market;
 mod origin_quotas;
 mod permits;
+#[cfg(feature = "queue")]
+mod queue;
 mod tags;
 
 use serde_json::{Value, json};

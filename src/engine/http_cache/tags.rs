@@ -116,6 +116,21 @@ pub fn places(text: &str) -> Option<Vec<Place<'_>>> {
     Some(parts.into_iter().filter_map(Result::err).collect())
 }
 
+/// The value of a parameter of the path, decoded and without parameters of its own; several
+/// segments are joined by slashes. `None` if the path of the route has no such parameter, or this
+/// one no such segment.
+#[cfg(feature = "queue")]
+pub fn path_value(target: &Target<'_>, route: &str, name: &str) -> Option<Vec<u8>> {
+    match path_part(route, name)? {
+        Part::Segment(at) => path_segments(target.path()).nth(at),
+        Part::Rest(from) => {
+            let rest: Vec<_> = path_segments(target.path()).skip(from).collect();
+            (!rest.is_empty()).then(|| rest.join(&b'/'))
+        }
+        Part::Text(_) | Part::Query(_) => None,
+    }
+}
+
 /// Whether the path of a route has a parameter of this name.
 pub fn has_parameter(route: &str, name: &str) -> bool {
     path_part(route, name).is_some()

@@ -21,6 +21,8 @@ use crate::message::answer::Answer;
 use crate::message::body::BodyError;
 use crate::message::forward::Failure;
 use crate::ops::Tally;
+#[cfg(feature = "queue")]
+use crate::queue::Job;
 use crate::redis::{Command, RestClient, Value};
 use crate::shell::FetchTransport;
 use crate::store::{ADMIT, Ask, KEEP, Write};
@@ -312,6 +314,24 @@ impl Run {
                 let mut gate = self.isolate.gate.borrow_mut();
                 Advance::Step(gate.body_read(&self.head, reading, body, now()))
             }
+            #[cfg(feature = "queue")]
+            Step::ReadJob(reading, context) => {
+                let sent = self.head.request().body();
+                let body = origin::read(sent, reading.most(), reading.time()).await;
+                let mut gate = self.isolate.gate.borrow_mut();
+                Advance::Step(gate.job_read(&self.head, context, body, now()))
+            }
+            #[cfg(feature = "queue")]
+            Step::Enqueue(job, context) => {
+                *held = Some(Hold::on(&self.context));
+                let Some(reply) = self.isolate.enqueue(&job).await else {
+                    return Advance::Failed;
+                };
+                let mut gate = self.isolate.gate.borrow_mut();
+                let step = gate.enqueued(context, reply, now());
+                log(&mut gate);
+                Advance::Step(step)
+            }
             Step::Purge(purge) => {
                 *held = Some(Hold::on(&self.context));
                 let Some(replies) = self.isolate.purge(&purge).await else {
@@ -530,6 +550,15 @@ impl Isolate {
         log(&mut gate);
         drop(gate);
         Some(replies)
+    }
+
+    /// Adds a job to its queue; `None` without a store.
+    #[cfg(feature = "queue")]
+    async fn enqueue(&self, job: &Job) -> Option<Result<Value, Error>> {
+        let store = self.store.as_ref()?;
+        let reply = store.script(job.script(), job.keys(), job.args()).await;
+        self.heard(reply.as_ref().err());
+        Some(reply)
     }
 
     /// Fetches the keys of the tokens' issuer in the background, if that is due.
