@@ -14,16 +14,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use omnitrade_edge::clock::{ManualClock, Timestamp, seconds_up};
-#[cfg(feature = "queue")]
-use omnitrade_edge::config::{
-    Backoff as ConfigBackoff, Bullmq as ConfigBullmq, Deduplication as ConfigDeduplication,
-    Enqueue, KeepJobs, Queue as ConfigQueue, Retry,
-};
 use omnitrade_edge::config::{
     Alerts, By, Cache, Client, Config, ConfigError, ConfigProblem, Cors, Jwt, Keys, Letters, Limit,
     Metrics, Mode, OnFailure as ConfigOnFailure, OriginQuota, OriginQuotaOf,
     Penalty as PenaltyConfig, Percent, Route, Sizes, Store, Strategy, Style, Ttl, UnknownQuery,
     VersionSource,
+};
+#[cfg(feature = "queue")]
+use omnitrade_edge::config::{
+    Backoff as ConfigBackoff, Bullmq as ConfigBullmq, Deduplication as ConfigDeduplication,
+    Enqueue, KeepJobs, Queue as ConfigQueue, Retry,
 };
 use omnitrade_edge::error::{Error, ErrorKind};
 use omnitrade_edge::limiter::{
