@@ -196,7 +196,7 @@ const steps = [
   },
   {
     name: "alerts",
-    needs: [requirePromtool],
+    needs: [requirePromtool, buildCommandLine],
     command: [...nodeTest, "tests/alerts/**/*.test.mjs"],
   },
   {

@@ -2,6 +2,7 @@
  * The families of metrics: those that the source declares, and those that docs/operations.md
  * describes with labels and words.
  */
+import assert from "node:assert/strict";
 import { read } from "../docs/markdown.mjs";
 
 /**
@@ -43,6 +44,20 @@ export function labelsOfSeries(name) {
     if (base) return { ...base.labels, ...more };
   }
   return undefined;
+}
+
+/**
+ * The samples of a scrape.
+ * @param {string} text in the text format of Prometheus
+ * @returns {{ name: string, labels: Record<string, string>, value: number }[]}
+ */
+export function seriesOf(text) {
+  const lines = text.split("\n").filter((line) => line && !line.startsWith("#"));
+  return lines.map((line) => {
+    const [, name, list = "", value] = line.match(/^(\w+)(?:\{(.*)\})? (\S+)$/) ?? assert.fail(line);
+    const labels = [...list.matchAll(/(\w+)="([^"]*)"/g)].map(([, label, word]) => [label, word]);
+    return { name, labels: Object.fromEntries(labels), value: Number(value) };
+  });
 }
 
 /**

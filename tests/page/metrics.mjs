@@ -1,7 +1,7 @@
 /** Reads `/__edge/metrics`, and holds it to promtool and to the documented labels. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { labelsOfSeries } from "../alerts/families.mjs";
+import { labelsOfSeries, seriesOf } from "../alerts/families.mjs";
 import { ask } from "../worker/kit.mjs";
 import { TOKEN } from "./kit.mjs";
 
@@ -18,15 +18,13 @@ export async function metricsOf(gate) {
     encoding: "utf8",
   });
   assert.equal(status, 0, `${stdout}${stderr}`);
-  const lines = reply.text.split("\n").filter((line) => line && !line.startsWith("#"));
-  return lines.map((line) => {
-    const [, name, list = "", value] = line.match(/^(\w+)(?:\{(.*)\})? (\S+)$/) ?? assert.fail(line);
-    const labels = Object.fromEntries([...list.matchAll(/(\w+)="([^"]*)"/g)].map(([, label, word]) => [label, word]));
+  const series = seriesOf(reply.text);
+  for (const { name, labels } of series) {
     const known = labelsOfSeries(name) ?? assert.fail(`${name} is not documented`);
     for (const [label, word] of Object.entries(labels)) {
       const words = known[label] ?? assert.fail(`${name}: ${label} is not documented`);
       assert.ok(words.length === 0 || words.includes(word), `${name}: ${label} is ${word}`);
     }
-    return { name, labels, value: Number(value) };
-  });
+  }
+  return series;
 }
