@@ -46,6 +46,7 @@ await main(async () => {
   store        ${store ? `${store.redis.url}, over REST on ${store.rest.url}` : `none, local mode: ${whyNoRedis}`}
   admin token  ${adminToken}
   key secret   ${keySecret}
+  its page     ${url}/__edge/ (it asks for the admin token)
 
   Try, in another terminal:
 
@@ -54,6 +55,7 @@ await main(async () => {
     TOKEN=$(curl -s "${api.url}/__origin/token?user=alice" | sed 's/.*:"//; s/".*//')
     curl -i -H "authorization: Bearer $TOKEN" ${url}/api/portfolio
     curl ${url}/__edge/health
+    curl -H "authorization: Bearer ${adminToken}" ${url}/__edge/metrics
 ${doctor}
   Ctrl-C stops all of it.
 `);

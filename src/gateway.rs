@@ -15,7 +15,7 @@
 //!
 //! Two other machines make the decisions: [`limiter`](crate::limiter) and [`cache`](crate::cache).
 //! The gateway only asks them in turn. Its own files call each other in one direction: `sequence` →
-//! `background` → `fetch` → `gate`.
+//! `background` → `fetch` → `report` → `gate`.
 
 mod admin;
 mod admission;

@@ -83,7 +83,7 @@ impl Alerts {
             "since": since.as_millis(),
             "for_ms": millis(now.since(since)),
             "at": now.as_millis(),
-            "runbook": "docs/runbook.md#store-open",
+            "runbook": "docs/runbook.md#edgestoreopen",
         });
         Alert {
             mark: [&self.fingerprint, "-", status].concat(),
