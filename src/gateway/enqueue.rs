@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::identity::Client;
 use crate::message::body::{Body, BodyError};
 use crate::message::head::Head;
-use crate::ops::Outcome;
+use crate::ops::{Outcome, Purpose, StoreOp};
 use crate::queue::{Refusal, new_id};
 use crate::redis::Value;
 
@@ -22,6 +22,10 @@ use super::step::{BodyRequest, Step};
 
 /// How long a body may take to arrive.
 const LONGEST_ARRIVAL: Duration = Duration::from_secs(10);
+
+/// What a standard job costs. One with a delay or a priority costs one more, one that is there
+/// already half as many; the script does not tell.
+const COMMANDS: u64 = 10;
 
 impl<B: Body> Gate<B> {
     /// The next step for an admitted request that becomes a job.
@@ -91,10 +95,10 @@ impl<B: Body> Gate<B> {
         let of_store =
             |error: &&Error| !matches!(error.kind(), ErrorKind::Command | ErrorKind::TooLarge);
         self.link.heard(reply.as_ref().err().filter(of_store), now);
-        if let Err(error) = &reply {
-            self.note_failure(error);
-        }
-        context.waited[0] += now.since(context.sent_at);
+        let took = now.since(context.sent_at);
+        context.waited[0] += took;
+        let told = (StoreOp::Job, Purpose::Queue, COMMANDS);
+        self.ops.simple_call(told, reply.as_ref().err(), took, now);
         let down_for = self.link.down_for(now).unwrap_or_default();
         let Some(plan) = context.route.enqueue.clone() else {
             return unconfirmed(context, down_for);

@@ -65,8 +65,8 @@ words! {
         Delete = "del",
         /// A purge.
         Purge = "purge",
-        /// A look at how fast the store answers, which an operator asked for.
-        Probe = "probe",
+        /// A job is added to a queue.
+        Job = "job",
     }
 }
 

@@ -187,3 +187,21 @@ test("a store that is gone is a 503 that says when to come back", async () => {
   }
   assert.equal(await run("ZCARD", "bull:trading-bots:completed"), before);
 });
+
+test("a job is counted: its request, its call and its commands", async (t) => {
+  const vars = { EDGE_ADMIN_TOKEN: "a-token-0123" };
+  const counting = await startGateBefore({ origin, store }, { edge, vars }, t);
+  const before = await store.counts();
+  assert.equal((await post(counting, "/api/bots/1/jobs", { n: 1 }, newClient())).status, 202);
+  const after = await store.counts();
+  const { text } = await ask(counting, "/__edge/metrics", { headers: { authorization: "Bearer a-token-0123" } });
+  assert.match(text, /^edge_requests_total\{route="\/api\/bots\/\{id\}\/jobs",outcome="served"\} 1$/m);
+  assert.match(text, /^edge_store_calls_total\{op="job",outcome="ok"\} 1$/m);
+  const spent = [...text.matchAll(/^edge_store_commands_total\{purpose="(limit|queue)"\} (\d+)$/gm)];
+  assert.equal(spent.find(([, purpose]) => purpose === "queue")?.[2], "10");
+  const counted = spent.reduce((sum, [, , number]) => sum + Number(number), 0);
+  const all = (/** @type {Record<string, number>} */ counts) => Object.values(counts).reduce((a, b) => a + b, 0);
+  // The first call of a script sends it once more.
+  const more = all(after) - all(before) - counted;
+  assert.ok(more >= 0 && more <= 2, `${more} more than ${counted}`);
+});

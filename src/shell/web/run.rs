@@ -168,7 +168,7 @@ impl Isolate {
         let now = now();
         let mut gate = self.gate.borrow_mut();
         let step = gate.decide(&head, now);
-        log(&mut gate);
+        log(&mut gate, now);
         let points = gate.take_points(now);
         let alert = gate.take_alert(now);
         drop(gate);
@@ -275,9 +275,9 @@ impl Run {
                 let Some(reply) = self.isolate.ask(&ask).await else {
                     return Advance::Failed;
                 };
-                let mut gate = self.isolate.gate.borrow_mut();
-                let step = gate.resume(&self.head, &ask, context, reply, now());
-                log(&mut gate);
+                let (now, mut gate) = (now(), self.isolate.gate.borrow_mut());
+                let step = gate.resume(&self.head, &ask, context, reply, now);
+                log(&mut gate, now);
                 drop(gate);
                 self.sweep_later();
                 Advance::Step(step)
@@ -289,11 +289,11 @@ impl Run {
             }
             Step::Verify(token) => {
                 let outcome = token::verify(&token).await;
-                let mut gate = self.isolate.gate.borrow_mut();
-                let step = gate.verified(&self.head, *token, outcome, now());
-                log(&mut gate);
+                let (now, mut gate) = (now(), self.isolate.gate.borrow_mut());
+                let step = gate.verified(&self.head, *token, outcome, now);
+                log(&mut gate, now);
                 drop(gate);
-                self.isolate.fetch_keys_if_due(&self.context, now());
+                self.isolate.fetch_keys_if_due(&self.context, now);
                 Advance::Step(step)
             }
             Step::AwaitKeys(pause, awaited) => {
@@ -303,9 +303,9 @@ impl Run {
             }
             Step::AwaitPermits(pause, patient) => {
                 sleep(pause).await;
-                let mut gate = self.isolate.gate.borrow_mut();
-                let step = gate.permits_awaited(&self.head, patient, now());
-                log(&mut gate);
+                let (now, mut gate) = (now(), self.isolate.gate.borrow_mut());
+                let step = gate.permits_awaited(&self.head, patient, now);
+                log(&mut gate, now);
                 Advance::Step(step)
             }
             Step::Read(reading) => {
@@ -327,9 +327,9 @@ impl Run {
                 let Some(reply) = self.isolate.enqueue(&job).await else {
                     return Advance::Failed;
                 };
-                let mut gate = self.isolate.gate.borrow_mut();
-                let step = gate.enqueued(context, reply, now());
-                log(&mut gate);
+                let (now, mut gate) = (now(), self.isolate.gate.borrow_mut());
+                let step = gate.enqueued(context, reply, now);
+                log(&mut gate, now);
                 Advance::Step(step)
             }
             Step::Purge(purge) => {
@@ -547,7 +547,7 @@ impl Isolate {
         self.heard(failure);
         let (now, mut gate) = (now(), self.gate.borrow_mut());
         gate.made_purge(purge, failure, now.since(begun), now);
-        log(&mut gate);
+        log(&mut gate, now);
         drop(gate);
         Some(replies)
     }
@@ -572,16 +572,16 @@ impl Isolate {
     /// Fetches the issuer's keys from their address.
     async fn fetch_keys(&self, url: &str) {
         let reply = token::fetch_keys(url).await;
-        let mut gate = self.gate.borrow_mut();
-        gate.keys_fetched(reply.as_ref(), now());
-        log(&mut gate);
+        let (now, mut gate) = (now(), self.gate.borrow_mut());
+        gate.keys_fetched(reply.as_ref(), now);
+        log(&mut gate, now);
     }
 
     async fn call(&self, call: &Work) {
         if let Some(reply) = self.ask(&call.ask).await {
-            let mut gate = self.gate.borrow_mut();
-            gate.worked(call, reply, now());
-            log(&mut gate);
+            let (now, mut gate) = (now(), self.gate.borrow_mut());
+            gate.worked(call, reply, now);
+            log(&mut gate, now);
         }
     }
 
@@ -659,13 +659,13 @@ impl Isolate {
         self.heard(written.as_ref().err());
         let (now, mut gate) = (now(), self.gate.borrow_mut());
         gate.wrote(&write, written.as_ref(), now.since(begun), now);
-        log(&mut gate);
+        log(&mut gate, now);
     }
 }
 
 /// Logs what the gate has noted.
-fn log(gate: &mut Gate<JsBody>) {
-    gate.take_notes(now()).iter().for_each(|note| warn(note));
+fn log(gate: &mut Gate<JsBody>, now: Timestamp) {
+    gate.take_notes(now).iter().for_each(|note| warn(note));
 }
 
 /// The response in place of one that the runtime refuses. That is a fault of this program, so it is
