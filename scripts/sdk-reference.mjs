@@ -14,6 +14,7 @@ const ENTRIES = {
   "@omnitrade/edge/gate": "gate.d.ts",
   "@omnitrade/edge/worker": "worker.d.ts",
   "@omnitrade/edge/clients": "clients.d.ts",
+  "@omnitrade/edge/queue": "queue.d.ts",
 };
 
 const HEAD = `# Reference of the npm package

@@ -142,7 +142,7 @@ const steps = [
   },
   {
     name: "queue",
-    needs: [requireRedis, buildCommandLine],
+    needs: [requireRedis, buildPackage, buildCommandLine],
     command: [...nodeTest, "tests/queue/**/*.test.mjs"],
   },
   {

@@ -10,6 +10,12 @@ declare module "omnitrade-edge:wasm/gate" {
   export function wasmModule(): WebAssembly.Module;
 }
 
+declare module "omnitrade-edge:queue-scripts" {
+  type Script = { sha1: string; lua: string };
+  /** BullMQ's scripts that add a job, by its major version and by how the job begins. */
+  export const scripts: Record<5 | 6, Record<"standard" | "delayed" | "prioritized", Script>>;
+}
+
 /** What the glue of every module has, which wasm-bindgen writes for `--target web`. */
 interface Glue {
   /** Makes the instance that the functions of this glue call. */

@@ -15,6 +15,7 @@
  *
  * What several entries use lies in files of its own, so that a class is the same in all of them.
  */
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { cp, mkdir, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
@@ -66,7 +67,7 @@ const MODULES = {
 const NAMES = /** @type {Name[]} */ (Object.keys(MODULES));
 
 /** The entries that exist in each form. */
-const ENTRIES = ["index", "gate", "clients"];
+const ENTRIES = ["index", "gate", "clients", "queue"];
 /** The entry that exists in one form, and has no `require`: it imports `cloudflare:workers`. */
 const FOR_WORKERS = "worker";
 
@@ -87,6 +88,7 @@ export async function buildPackage() {
   await rm(dist, { recursive: true, force: true });
   await mkdir(dist, { recursive: true });
   for (const name of NAMES) await writeModule(name);
+  await writeQueueScripts();
   await bundle("inlined");
   await writeCommonJs(await bundle("node"));
   await bundle("module");
@@ -220,8 +222,25 @@ function loader(name, form) {
     export const wasmModule = () => (module ??= new WebAssembly.Module(fromBase64(base64)));`;
 }
 
+/** BullMQ's scripts and their digests, in a file that all forms of `./queue` import. */
+async function writeQueueScripts() {
+  /** @type {Record<string, Record<string, { sha1: string, lua: string }>>} */
+  const scripts = {};
+  for (const major of [5, 6]) {
+    scripts[major] = {};
+    for (const name of ["standard", "delayed", "prioritized"]) {
+      const lua = await readFile(join(root, `src/queue/lua/bullmq-${major}/${name}.lua`), "utf8");
+      scripts[major][name] = { sha1: createHash("sha1").update(lua).digest("hex"), lua };
+    }
+  }
+  const text = JSON.stringify(scripts);
+  await writeFile(join(dist, "queue-scripts.js"), `export const scripts = ${text};\n`);
+  await writeFile(join(dist, "queue-scripts.cjs"), `exports.scripts = ${text};\n`);
+  await cp(join(root, "src/queue/lua/bullmq-5/LICENSE"), join(dist, "LICENSE-BullMQ"));
+}
+
 /** What bundles leave to be imported: the modules, and what only platforms have. */
-const EXTERNAL = ["*.wasm?module", "./edge.wasm.js", "./gate.wasm.js", "cloudflare:*"];
+const EXTERNAL = ["*.wasm?module", "./edge.wasm.js", "./gate.wasm.js", "./queue-scripts.js", "cloudflare:*"];
 
 /**
  * Bundles the entries in one form of ESM.
@@ -240,7 +259,10 @@ async function bundle(form) {
           NAMES.flatMap((name) => [
             [`wasm/${name}`, () => loader(name, form)],
             [`glue/${name}`, () => readFile(built(name).glue, "utf8")],
-          ]).concat([["platform", () => `export * from "./pkg/src/platform/${platform}.js";`]]),
+          ]).concat([
+            ["platform", () => `export * from "./pkg/src/platform/${platform}.js";`],
+            ["queue-scripts", () => `export { scripts } from "./queue-scripts.js";`],
+          ]),
         ),
       ),
     ],
@@ -317,7 +339,7 @@ export async function packageSizes() {
 }
 
 /**
- * The JavaScript of an entry with all it imports, but without the inlined modules.
+ * The JavaScript of an entry with all it imports, but without the inlined modules and scripts.
  * @param {string} name
  */
 async function minified(name) {

@@ -10,6 +10,7 @@
  * @property {typeof import("../../pkg/types/index.js")} edge
  * @property {typeof import("../../pkg/types/gate.js")} gate
  * @property {typeof import("../../pkg/types/clients.js")} clients
+ * @property {typeof import("../../pkg/types/queue.js")} queue
  */
 
 /** @typedef {{ url: string, token: string }} Store a REST server over a real Redis */
@@ -17,7 +18,7 @@
 /** @type {Record<string, (entries: Entries, store: Store) => Promise<void>>} */
 const withoutStore = { limits, waits, answers, addresses, caches, refreshes, gates, adapters };
 /** @type {typeof withoutStore} */
-const withStore = { commands, limitsTogether, leases, outages, cachesTogether, gatesTogether };
+const withStore = { commands, jobs, limitsTogether, leases, outages, cachesTogether, gatesTogether };
 
 /** The names of all parts, and of those that need no store. */
 export const PARTS = { all: Object.keys({ ...withoutStore, ...withStore }), local: Object.keys(withoutStore) };
@@ -243,6 +244,22 @@ async function adapters({ edge: { EdgeError, RateLimiter }, clients: { fromIored
   same(error instanceof EdgeError, true, "the error class of the entry `.`");
   const limiter = new RateLimiter({ quota: 1, window: "1m", redis: fromNodeRedis({ sendCommand: fails }) });
   same((await limiter.limit("a")).source, "local", "the store fails");
+}
+
+/** @param {Entries} entries @param {Store} store */
+async function jobs({ edge: { Redis, EdgeError }, queue: { Queue } }, { url, token }) {
+  const redis = new Redis({ url, token });
+  const prefix = fresh();
+  const queue = new Queue("bots", { redis, prefix });
+  const { id, name } = await queue.add("run", { side: "buy" }, { attempts: 3 });
+  same(name, "run");
+  same(await redis.command(["HGET", `${prefix}:bots:${id}`, "data"]), '{"side":"buy"}');
+  const added = await queue.addBulk([{ name: "a" }, { name: "b", opts: { jobId: "7-b" } }]);
+  same(added[1]?.id, "7-b");
+  same(await redis.command(["LLEN", `${prefix}:bots:wait`]), 3);
+  const error = await rejection(queue.add("run", {}, { jobId: "wait" }));
+  same(error instanceof EdgeError, true, "the error class of the entry `.`");
+  same(error.code, "config");
 }
 
 /** @param {Entries} entries @param {Store} store */

@@ -18,7 +18,7 @@ test("the reference is what the declarations make it", async () => {
 
 test("the reference describes all that is exported", () => {
   const page = read("docs/sdk-reference.md");
-  for (const file of ["index", "gate", "clients"]) {
+  for (const file of ["index", "gate", "clients", "queue"]) {
     const text = read(`pkg/types/${file}.d.ts`);
     const exported = [...text.matchAll(/^export (?:declare )?(?:class|interface|function|const|type) (\w+)/gm)];
     assert.ok(exported.length > 2, file);

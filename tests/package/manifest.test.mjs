@@ -29,12 +29,12 @@ test("attw finds nothing, where there is something to require", async () => {
   const result = await checkPackage(createPackageFromTarballData(tarball), { excludeEntrypoints });
   assert.ok(result.types, "there are types");
   assert.deepEqual(result.problems, []);
-  assert.deepEqual(Object.keys(result.entrypoints), [".", "./gate", "./clients", "./package.json"]);
+  assert.deepEqual(Object.keys(result.entrypoints), [".", "./gate", "./clients", "./queue", "./package.json"]);
 });
 
 test("the conditions stand in their order, and types come first", () => {
   const order = ["workerd", "edge-light", "unwasm", "bun", "module-sync", "require", "default"];
-  for (const entry of [".", "./gate"]) {
+  for (const entry of [".", "./gate", "./queue"]) {
     assert.deepEqual(Object.keys(manifest.exports[entry]), order);
     for (const [condition, files] of Object.entries(manifest.exports[entry])) {
       assert.deepEqual(Object.keys(files), ["types", "default"], condition);
@@ -49,7 +49,8 @@ test("nothing has to be installed with it, and the licences are in it", () => {
     assert.equal(manifest[kind], undefined, kind);
   }
   const paths = project.packed.files.map(({ path }) => path);
-  for (const file of ["LICENSE-APACHE", "LICENSE-MIT", "README.md"]) assert.ok(paths.includes(file), file);
+  for (const file of ["LICENSE-APACHE", "LICENSE-MIT", "README.md", "dist/LICENSE-BullMQ"])
+    assert.ok(paths.includes(file), file);
   assert.deepEqual(
     paths.filter((path) => !/^(dist\/[^/]+|LICENSE-\w+|README\.md|package\.json)$/.test(path)),
     [],

@@ -107,11 +107,13 @@ async function missing(program) {
 
 const IMPORTS = `import * as edge from "${PACKAGE}";
 import * as gate from "${PACKAGE}/gate";
-import * as clients from "${PACKAGE}/clients";`;
+import * as clients from "${PACKAGE}/clients";
+import * as queue from "${PACKAGE}/queue";`;
 const REQUIRES = `const edge = require("${PACKAGE}");
 const gate = require("${PACKAGE}/gate");
-const clients = require("${PACKAGE}/clients");`;
-const ENTRIES = "{ edge, gate, clients }";
+const clients = require("${PACKAGE}/clients");
+const queue = require("${PACKAGE}/queue");`;
+const ENTRIES = "{ edge, gate, clients, queue }";
 
 /**
  * A program that imports the package, and prints a `Ran`.

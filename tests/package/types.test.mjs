@@ -29,7 +29,7 @@ describe("tsc --strict takes the declarations in a project for", () => {
 
 test("the compiled file uses every export", async () => {
   const exported = new Set();
-  for (const name of ["index", "gate", "clients"]) {
+  for (const name of ["index", "gate", "clients", "queue"]) {
     const text = await readFile(join(root, "pkg/dist", `${name}.d.ts`), "utf8");
     for (const [, found] of text.matchAll(/^export (?:declare )?(?:class|function|interface|type) (\w+)/gm)) {
       exported.add(found);
@@ -49,6 +49,7 @@ test("what is exported at run time is what is declared", async () => {
     [PACKAGE, "index"],
     [`${PACKAGE}/gate`, "gate"],
     [`${PACKAGE}/clients`, "clients"],
+    [`${PACKAGE}/queue`, "queue"],
   ]) {
     const text = await readFile(join(root, "pkg/dist", `${file}.d.ts`), "utf8");
     const declared = [...text.matchAll(/^export declare (?:class|function|const) (\w+)/gm)].map(([, name]) => name);

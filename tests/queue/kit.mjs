@@ -8,6 +8,7 @@ import * as bullmq5 from "bullmq-5";
 import * as bullmq6 from "bullmq-6";
 import { Redis as Ioredis } from "ioredis-5";
 import { commandLine, startRedis, startRestRedis } from "../../scripts/lib/servers.mjs";
+import { Queue, Redis } from "../support/package.mjs";
 
 /**
  * BullMQ by major version. Their types differ in what the tests do not use.
@@ -39,7 +40,25 @@ export const ways = [
       return (await command(store, place, ["add", place.queue, "--jobs", "-"], lines)).trim().split("\n");
     },
   },
+  {
+    name: "npm",
+    add: async (store, place, { name, data, opts }) => {
+      const queue = packagedQueue(store, place);
+      return (await queue.add(name, data, opts)).id;
+    },
+    addBulk: async (store, place, jobs) => (await packagedQueue(store, place).addBulk(jobs)).map(({ id }) => id),
+  },
 ];
+
+/**
+ * The queue of the built npm package.
+ * @param {Rest} store
+ * @param {Place} place
+ */
+function packagedQueue({ url, token }, { queue, prefix, bullmq }) {
+  const redis = new Redis({ url, token, timeout: "10s" });
+  return new Queue(queue, { redis, prefix, bullmq });
+}
 
 /**
  * Runs `omnitrade-edge queue …` and returns what it prints. It fails as the program does.
@@ -168,7 +187,8 @@ export async function losingStore(store, { drop = () => false, lose = () => fals
       lost += 1;
       return void response.destroy();
     }
-    const headers = { authorization: request.headers.authorization ?? "", "content-type": "application/json" };
+    const { authorization = "", "upstash-encoding": encoding = "" } = request.headers;
+    const headers = { authorization, "upstash-encoding": `${encoding}`, "content-type": "application/json" };
     const answer = await fetch(`${store.url}${request.url}`, { method: request.method, headers, body });
     const text = await answer.text();
     if (await lose(number)) {

@@ -8,3 +8,5 @@ export const { EdgeError, RateLimiter, Redis, rateLimitHeaders } = await load("i
 export const { ConfigError, createGate } = await load("gate");
 /** @type {typeof import("../../pkg/types/clients.js")} */
 export const { fromIoredis, fromNodeRedis, fromUpstash } = await load("clients");
+/** @type {typeof import("../../pkg/types/queue.js")} */
+export const { Queue } = await load("queue");

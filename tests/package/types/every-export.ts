@@ -29,6 +29,17 @@ import {
 import { fromIoredis, fromNodeRedis, fromUpstash } from "@omnitrade/edge/clients";
 import { ConfigError, createGate, type Gate, type GateConfig, type GateOptions } from "@omnitrade/edge/gate";
 
+import {
+  type AddedJob,
+  type BackoffOptions,
+  type DeduplicationOptions,
+  type JobOptions,
+  type KeepJobs,
+  type NewJob,
+  Queue,
+  type QueueOptions,
+} from "@omnitrade/edge/queue";
+
 /** Compiles only if both types are the same. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const is = <T extends true>(): T | undefined => undefined;
@@ -207,6 +218,24 @@ export async function gates(request: Request) {
 
 export function problems(error: unknown): string[] {
   return error instanceof ConfigError ? error.problems.map(({ path, message }) => `${path}: ${message}`) : [];
+}
+
+// Jobs
+const backoff: BackoffOptions = { type: "exponential", delay: 1_000, jitter: 0.5 };
+const deduplication: DeduplicationOptions = { id: "bot-7", ttl: 1_000, extend: true, keepLastIfActive: true };
+const kept: KeepJobs = { age: 3_600, count: 100 };
+const jobOptions: JobOptions = { attempts: 3, backoff, deduplication, removeOnComplete: kept, removeOnFail: true };
+const queueOptions: QueueOptions = { redis, prefix: "bull", bullmq: 6, defaultJobOptions: { backoff: 250 } };
+// @ts-expect-error: schedulers are BullMQ's own
+const scheduled: JobOptions = { repeat: { every: 1_000 } };
+
+export async function jobs() {
+  const queue = new Queue<{ side: "buy" | "sell" }>("bots", queueOptions);
+  const job: AddedJob<{ side: "buy" | "sell" }> = await queue.add("run", { side: "buy" }, jobOptions);
+  // @ts-expect-error: the data has a type
+  await queue.add("run", { side: "hold" });
+  const more: NewJob<{ side: "buy" | "sell" }>[] = [{ name: "run", data: job.data, opts: { jobId: "7-a" } }];
+  return [...(await queue.addBulk(more)).map(({ id }) => id), queue.name, scheduled];
 }
 
 export { windows, withoutOrigin, withoutWindow, wrongWindow };
