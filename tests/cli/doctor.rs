@@ -188,7 +188,7 @@ async fn a_store_that_is_well_has_no_finding_but_plain_http() {
         assert_eq!(seen.of(name), "ok", "{}", seen.words(name));
     }
     assert_eq!(seen.of("reach"), "warn: plain_http_here");
-    for name in ["edge", "redis-url", "config", "plan"] {
+    for name in ["edge", "queues", "redis-url", "config", "plan"] {
         assert_eq!(seen.of(name), "skip", "{}", seen.words(name));
     }
     let reach = &seen.check("reach")["data"];
@@ -240,7 +240,7 @@ async fn people_get_a_line_for_each_check_with_its_remedy() {
         "{text}"
     );
     assert!(
-        text.ends_with(" ok, 2 with a warning, 0 failed, 4 skipped\n"),
+        text.ends_with(" ok, 2 with a warning, 0 failed, 5 skipped\n"),
         "{text}"
     );
 }
@@ -671,6 +671,39 @@ async fn eviction_and_memory_that_runs_out_are_found() {
     );
 }
 
+#[tokio::test]
+async fn queues_of_another_version_and_jobs_that_can_be_lost_are_found() {
+    let store = Store::open();
+    let queues = "[vars.EDGE.queues.bots]\nname = 'trading-bots'\n\
+                  [vars.EDGE.queues.old]\nname = 'old'\nprefix = '{b}'\nbullmq = 5";
+    let file = format!("[vars.EDGE]\n{EDGE}\n{queues}");
+    store.folder.write("wrangler.toml", &file);
+    let only = ["--only", "queues"];
+    let seen = store.run(&only);
+    assert_eq!(seen.of("queues"), "ok", "{}", seen.words("queues"));
+    // `serve-redis` tells nobody who else is connected.
+    assert!(seen.words("queues").contains("110 commands a minute"));
+    let met = |key: &'static str, version: &'static str| {
+        store.say(json!(["HSET", key, "version", version]))
+    };
+    met("bull:trading-bots:meta", "bullmq:5.81.3").await;
+    met("{b}:old:meta", "bullmq:5.1.0").await;
+    assert_eq!(store.run(&only).of("queues"), "ok");
+    met("{b}:old:meta", "bullmq:6.7.0").await;
+    let seen = store.run(&only);
+    assert_eq!(seen.of("queues"), "fail: bullmq_version");
+    assert!(
+        seen.words("queues").contains("6.7.0"),
+        "{}",
+        seen.words("queues")
+    );
+    met("{b}:old:meta", "bullmq:5.1.0").await;
+    store
+        .say(json!(["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]))
+        .await;
+    assert_eq!(store.run(&only).of("queues"), "fail: jobs_evicted");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_whose_info_says_nothing_is_not_judged_by_it() {
     let store = Store::open();
@@ -1093,7 +1126,7 @@ fn the_page_lists_every_check_and_every_code() {
         .lines()
         .filter_map(|line| line.trim().strip_prefix("- "));
     let names: Vec<_> = names.map(|line| line.split(':').next().unwrap()).collect();
-    assert_eq!(names.len(), 11, "{help}");
+    assert_eq!(names.len(), 12, "{help}");
     for name in names {
         assert_eq!(
             page.matches(&format!("\n| `{name}` | ")).count(),

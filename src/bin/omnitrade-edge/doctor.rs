@@ -15,6 +15,7 @@ mod latency;
 mod memory;
 mod patient;
 mod plan;
+mod queues;
 mod reach;
 mod report;
 mod rights;
@@ -130,6 +131,8 @@ enum Subject {
     Memory,
     /// A sample of the gate's keys
     Keys,
+    /// The queues of jobs and their workers
+    Queues,
     /// Whether `REDIS_URL` is the same database
     RedisUrl,
     /// Whether the Worker runs by this configuration
@@ -149,6 +152,7 @@ impl Subject {
             Self::Rights => "rights",
             Self::Memory => "memory",
             Self::Keys => "keys",
+            Self::Queues => "queues",
             Self::RedisUrl => "redis-url",
             Self::Config => "config",
             Self::Plan => "plan",
@@ -332,6 +336,7 @@ impl Visit<'_> {
             Subject::Rights => rights::check(patient, check).await,
             Subject::Memory => memory::check(patient, check).await,
             Subject::Keys => sample::check(patient, check).await,
+            Subject::Queues => queues::check(patient, self.config, check).await,
             Subject::RedisUrl => {
                 let url = given(self.options.redis_url.as_ref());
                 same_database::check(patient, url, check).await;
