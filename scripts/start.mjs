@@ -8,7 +8,7 @@ import { bootstrap } from "./lib/bootstrap.mjs";
 import { buildCommandLine } from "./lib/command-line.mjs";
 import { Failure, freePort, handleSignals, main, root, spawnServer } from "./lib/process.mjs";
 import { ensureRedisServer } from "./lib/redis-server.mjs";
-import { scratchFolder, startRedis, startRestRedis, startSampleApi } from "./lib/servers.mjs";
+import { scratchFolder, startBots, startRedis, startRestRedis, startSampleApi } from "./lib/servers.mjs";
 import { ensureBindgen } from "./lib/toolchain.mjs";
 
 const USAGE = `usage: npm start -- [--port N] [--no-redis]
@@ -27,6 +27,7 @@ await main(async () => {
 
   const api = await startSampleApi();
   const store = whyNoRedis ? undefined : await startStore();
+  const bots = store && (await startBots({ redisUrl: store.redis.url, apiUrl: api.url, onLine: tellOfBots }));
   const [adminToken, keySecret] = [randomUUID(), randomUUID()];
   const at = { port: port ?? (await freePort(8787)), origin: api.url, store };
   const gate = await startGate({ ...at, adminToken, keySecret });
@@ -54,7 +55,9 @@ await main(async () => {
     for i in 1 2 3 4; do curl -i ${reset}; done
     TOKEN=$(curl -s "${api.url}/__origin/token?user=alice" | sed 's/.*:"//; s/".*//')
     curl -i -H "authorization: Bearer $TOKEN" ${url}/api/portfolio
-    curl ${url}/__edge/health
+    curl ${url}/__edge/health${
+      store ? `\n    curl -i -X POST ${url}/api/bots/7/jobs -d '{"side":"buy"}'   # and see the bots' line below` : ""
+    }
     curl -H "authorization: Bearer ${adminToken}" ${url}/__edge/metrics
 ${doctor}
   Ctrl-C stops all of it.
@@ -66,11 +69,18 @@ ${doctor}
     gate.exited.then((how) => `wrangler dev ended (${how})\n${gate.output()}`),
     api.exited.then((how) => `the sample API ended (${how})`),
     ...(store ? [store.rest.exited.then((how) => `omnitrade-edge serve-redis ended (${how})`)] : []),
+    ...(bots ? [bots.exited.then((how) => `the bots ended (${how})`)] : []),
   ]);
+  await bots?.stop();
   await Promise.all([gate, api, store].map((server) => server?.stop()));
   clearInterval(waiting);
   if (ended) throw new Failure(ended);
 });
+
+/** @param {string} line of the log of the trading bots, which run the jobs of the gate's route */
+function tellOfBots(line) {
+  console.log(`[bots] ${line}`);
+}
 
 function options() {
   try {

@@ -134,6 +134,7 @@ const steps = [
   },
   {
     name: "origin",
+    needs: [requireRedis],
     command: [...nodeTest, "examples/origin/**/*.test.mjs"],
   },
   {

@@ -105,3 +105,18 @@ export async function startSampleApi(args = []) {
   });
   return { url: server.ready[0][1], exited: server.exited, stop: () => server.stop() };
 }
+
+/**
+ * Starts the trading bots of `examples/origin`, which run the jobs of a queue in a Redis.
+ * @param {{ redisUrl: string, apiUrl: string, onLine?: (line: string) => void }} options `onLine`:
+ *   gets each line of their log
+ */
+export async function startBots({ redisUrl, apiUrl, onLine }) {
+  const program = [join(root, "examples/origin/bots.js"), "--redis", redisUrl, "--api", apiUrl];
+  const server = await spawnServer(process.execPath, program, {
+    ready: /bots wait for jobs/,
+    name: "the bots",
+    onLine,
+  });
+  return { exited: server.exited, stop: () => server.stop() };
+}
