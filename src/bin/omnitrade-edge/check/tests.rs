@@ -642,3 +642,44 @@ fn what_pages_may_read_is_told_in_words() {
         summary.contains("\nlocation that names the origin is turned into the client's address\n")
     );
 }
+
+#[test]
+fn queues_and_their_jobs_are_told_and_ids_of_any_client_warned_of() {
+    let of = |queue: &str, enqueue: &str| {
+        summary_of(&format!(
+            "[vars.EDGE]\norigin = 'https://api.example.com'\n\
+             queues = {{ bots = {{ name = 'trading-bots', {queue} }} }}\n\
+             [[vars.EDGE.routes]]\npath = '/bots/{{id}}/jobs'\n\
+             enqueue = {{ queue = 'bots', job = 'run', {enqueue} }}"
+        ))
+    };
+    let plain = of(
+        "prefix = '{bull}'",
+        "attempts = 3, backoff = { delay = '1s' }",
+    );
+    for line in [
+        "  bots: trading-bots, keys {bull}:trading-bots:…, for workers of BullMQ 5 and 6\n",
+        "  POST /bots/{id}/jobs: none; becomes a job run of queue bots, its id a new one, of at most \
+         64KB of JSON, tried 3 times after 1s\n",
+    ] {
+        assert!(plain.contains(line), "{line:?} is not in:\n{plain}");
+    }
+    let warning = "warning: two clients can choose the same";
+    let header = "'{path.id}-{header.idempotency-key}'";
+    for (enqueue, warns) in [
+        (format!("id = {header}"), true),
+        (format!("deduplication = {{ id = {header} }}"), true),
+        ("id = '{client}-{header.idempotency-key}'".into(), false),
+        ("id = 'bot-{path.id}'".into(), false),
+    ] {
+        let told = of("bullmq = 6", &enqueue);
+        assert_eq!(told.contains(warning), warns, "{told}");
+        assert!(told.contains("BullMQ 6 alone"), "{told}");
+    }
+    let told = of(
+        "bullmq = 5",
+        "id = '{client}-{path.id}', remove_on_complete = true",
+    );
+    assert!(told.contains("removed when completed"), "{told}");
+    assert!(told.contains("starts another"), "{told}");
+}
