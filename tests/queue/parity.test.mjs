@@ -1,6 +1,7 @@
 /** A job is stored as BullMQ's `Queue.add` stores it: every key in Redis is compared. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { fromIoredis, Queue, Redis } from "../support/package.mjs";
 import { bullmq, contents, startStore, ways } from "./kit.mjs";
 
 /** @type {import("./kit.mjs").TestStore} */
@@ -205,3 +206,36 @@ for (const way of ways) {
     assert.deepEqual(await contents(store.redis, place.prefix), {});
   });
 }
+
+test("npm over a client of another library stores the same, in order", async () => {
+  const [ours, theirs] = ["other-a", "other-b"];
+  const jobs = Array.from({ length: 6 }, (_, at) => ({
+    name: "run",
+    data: { at },
+    opts: { timestamp, jobId: `id-${at}`, ...(at % 2 && { priority: at }) },
+  }));
+  const queue = new Queue("bots", { redis: fromIoredis(connection), prefix: ours });
+  const { id } = await queue.add(jobs[0].name, jobs[0].data, jobs[0].opts);
+  const added = await queue.addBulk(jobs.slice(1));
+  assert.deepEqual(
+    [id, ...added.map((job) => job.id)],
+    jobs.map(({ opts }) => opts.jobId),
+  );
+  const bullmqQueue = new bullmq[5].Queue("bots", { connection, prefix: theirs, skipMetasUpdate: true });
+  await bullmqQueue.addBulk(jobs);
+  await bullmqQueue.close();
+  assert.deepEqual(await contents(store.redis, ours), await contents(store.redis, theirs));
+});
+
+test("what is set for a queue holds for jobs that do not set it", async () => {
+  const redis = new Redis({ url: store.url, token: store.token });
+  const defaultJobOptions = { attempts: 3, backoff: 50 };
+  const queue = new Queue("bots", { redis, prefix: "defaults", defaultJobOptions });
+  const options = async (/** @type {string} */ id) =>
+    JSON.parse((await store.redis.hget(`defaults:bots:${id}`, "opts")) ?? "{}");
+  const [plain, own] = await queue.addBulk([{ name: "a" }, { name: "b", opts: { attempts: 1 } }]);
+  const backoff = { type: "fixed", delay: 50 };
+  assert.deepEqual(await options(plain.id), { attempts: 3, backoff, jobId: plain.id });
+  assert.deepEqual(await options(own.id), { attempts: 1, backoff, jobId: own.id });
+  assert.equal(plain.opts.attempts, 3);
+});
