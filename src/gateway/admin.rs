@@ -132,6 +132,11 @@ impl<B: Body> Gate<B> {
         self.ops.take_alert(self.link.now(local_now))
     }
 
+    /// Call this when the webhook did not take an alert: it will be due again.
+    pub fn alert_lost(&mut self, alert: &Alert, local_now: Timestamp) {
+        self.ops.alert_lost(alert, self.link.now(local_now));
+    }
+
     /// What is told beside the counters.
     fn gauges(&self, now: Timestamp) -> Gauges {
         let (bytes, offset) = (self.cache.entries.bytes(), self.link.correction_ms());

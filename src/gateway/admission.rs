@@ -212,6 +212,11 @@ impl Admission {
         self.check.spent(place)
     }
 
+    /// The same, of each limit.
+    pub fn all_spent(&self) -> Vec<u64> {
+        (0..self.limits.len()).map(|at| self.spent(at)).collect()
+    }
+
     /// Whether its decisions are counted already.
     pub const fn is_counted(&self) -> bool {
         self.is_counted

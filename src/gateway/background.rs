@@ -130,10 +130,11 @@ impl<B: Body> Gate<B> {
     /// Takes the store's reply to a call for which no client waited.
     pub fn worked(&mut self, call: &Work, reply: Result<Value, Error>, local_now: Timestamp) {
         let failure = reply.as_ref().err().cloned();
-        let (ops, took) = (&mut self.ops, call.ask.took(local_now));
+        let (took, now) = (call.ask.took(local_now), self.link.now(local_now));
+        let ops = &mut self.ops;
         let tell = |reply: Option<&Reply>| {
             let told = (reply, failure.as_ref());
-            ops.script_call(&call.ask, told, Waits::Nobody, took, local_now);
+            ops.script_call(&call.ask, told, Waits::Nobody, took, now);
         };
         call.done(reply, &mut self.limits, &mut self.link, local_now, tell);
     }

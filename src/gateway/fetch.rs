@@ -313,8 +313,10 @@ impl<B: Body> Gate<B> {
     }
 
     fn correct_cost(&mut self, context: &mut Context<B>, cost: u64, now: Timestamp) {
+        let spent = context.admission.all_spent();
         let (limits, link) = (&mut self.limits, &mut self.link);
         let call = context.admission.check().settle(cost, limits, link, now);
+        self.report_settled(&context.admission, &spent);
         // If the store is down, what is charged there stays charged.
         context.calls.extend(call.filter(|_| self.link.is_up()));
     }

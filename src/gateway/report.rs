@@ -77,6 +77,15 @@ impl<B: Body> Gate<B> {
         admission.counted();
     }
 
+    /// Counts what a correction of the cost changed of the permits fetched ahead that a request
+    /// had `spent`.
+    pub(super) fn report_settled(&mut self, admission: &Admission, spent: &[u64]) {
+        for (place, ((limit, _), before)) in admission.seen().zip(spent).enumerate() {
+            let now = admission.spent(place);
+            self.ops.settled(limit.place, *before, now);
+        }
+    }
+
     /// Counts an answer of the origin, or that there was none.
     pub(super) fn report_origin(
         &mut self,
@@ -165,7 +174,7 @@ impl Tally {
     /// A request whose URL leads nowhere.
     pub(super) const REJECTED: Self = Self {
         route: 0,
-        outcome: Outcome::Error,
+        outcome: Outcome::Served,
         source: Source::None,
         cached: None,
     };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cache::{Fill, IfKept, Purge};
-use crate::engine::http_cache::{CacheStatus, DIGESTS};
+use crate::engine::http_cache::{CacheStatus, DIGESTS, Forward};
 use crate::identity::{Awaited, Patient, Verification};
 use crate::limiter::{Refusal, Work};
 use crate::message::answer::Answer;
@@ -242,6 +242,10 @@ impl<B: Body> Context<B> {
         if self.route.cache.is_some() {
             answer.set("cache-status", not_asked(problem));
             answer.set("age", "0".to_owned());
+        }
+        if matches!(problem, Problem::OnlyIfCached) {
+            // The cache was asked.
+            answer.said = Some(CacheStatus::forwarded(Forward::Miss));
         }
         let outcome = match self.admission.refusal() {
             Some(Refusal::Held { .. }) => Outcome::Held,

@@ -36,6 +36,9 @@ pub struct LimitCounts {
     pub granted: u64,
     /// Permits fetched ahead that were spent.
     pub spent: u64,
+    /// Those of them that came back from requests whose cost was corrected. Counters never go down,
+    /// so the next ones that are spent or go back are not counted in their place.
+    pub unspent: u64,
     /// Permits fetched ahead that went back unspent.
     pub returned: u64,
 }
@@ -82,6 +85,27 @@ pub fn largest<T>(items: &[T], number: impl Fn(&T) -> u64) -> Option<usize> {
     numbered
         .max_by_key(|(_, number)| *number)
         .map(|(place, _)| place)
+}
+
+impl LimitCounts {
+    /// Permits fetched ahead are spent.
+    pub fn spend(&mut self, permits: u64) {
+        let new = self.new_of(permits);
+        self.spent = self.spent.saturating_add(new);
+    }
+
+    /// Permits fetched ahead go back.
+    pub fn give_back(&mut self, permits: u64) {
+        let new = self.new_of(permits);
+        self.returned = self.returned.saturating_add(new);
+    }
+
+    /// Those that are not counted as spent already.
+    fn new_of(&mut self, permits: u64) -> u64 {
+        let again = permits.min(self.unspent);
+        self.unspent -= again;
+        permits - again
+    }
 }
 
 impl Counts {

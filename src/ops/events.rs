@@ -14,6 +14,9 @@ const MOST: usize = 100;
 /// So many failures are remembered.
 const MOST_FAILURES: usize = 20;
 
+/// So many failures are told within a pause, at most: a server may say something new each time.
+const MOST_TOLD: usize = 5;
+
 /// How often the same failure is told, at most.
 const PAUSE: Duration = Duration::from_secs(60);
 
@@ -72,14 +75,20 @@ impl Events {
 
     /// Whether a failure has not been told lately; it is told now.
     pub fn is_new(&mut self, detail: &str, lasts: bool, at: Timestamp) -> bool {
-        if let Some((_, told_at)) = self.failures.iter_mut().find(|(told, _)| told == detail) {
-            let is_new = !lasts && at.since(*told_at) >= PAUSE;
-            if is_new {
-                *told_at = at;
-            }
-            return is_new;
+        // A clock that goes back must not keep failures quiet.
+        let is_late = |told_at: Timestamp| at.since(told_at).max(told_at.since(at)) < PAUSE;
+        let place = self.failures.iter().position(|(told, _)| told == detail);
+        let known = place.and_then(|place| self.failures.get(place));
+        if known.is_some_and(|(_, told_at)| lasts || is_late(*told_at)) {
+            return false;
         }
-        if self.failures.len() == MOST_FAILURES {
+        let lately = self.failures.iter().filter(|(_, at)| is_late(*at));
+        if lately.count() >= MOST_TOLD {
+            return false;
+        }
+        if let Some(place) = place {
+            self.failures.remove(place);
+        } else if self.failures.len() == MOST_FAILURES {
             self.failures.pop_front();
         }
         self.failures.push_back((detail.to_owned(), at));
@@ -126,6 +135,27 @@ mod tests {
         assert_eq!(events.take_lines().len(), 2);
         assert!(events.take_lines().is_empty());
         assert_eq!(events.since(at(2_000)).count(), 1);
+    }
+
+    #[test]
+    fn a_server_that_always_says_something_else_is_a_few_lines_a_minute() {
+        let mut events = Events::default();
+        for n in 0..600_u64 {
+            let detail = format!("store: the store cannot serve now: request {n}");
+            events.failure(&detail, n % 2 == 0, Timestamp::from_millis(200 * n));
+        }
+        // Two minutes.
+        assert_eq!(events.take_lines().len(), 2 * MOST_TOLD);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_keeps_no_failure_quiet() {
+        let mut events = Events::default();
+        let at = |seconds: u64| Timestamp::from_millis(1_000 * seconds);
+        for seconds in [100_000, 1_000, 1_030, 1_060] {
+            events.failure("store: timeout", false, at(seconds));
+        }
+        assert_eq!(events.take_lines().len(), 3);
     }
 
     #[test]

@@ -231,13 +231,14 @@ fn isolate(now: &Counts, old: &Counts, gauges: Gauges, degraded_ms: &mut u64) ->
     // No success opens a breaker.
     row.extend(less(&now.opened, &old.opened).into_iter().skip(1));
     row.extend([
-        now.probed - old.probed,
-        now.closed - old.closed,
+        now.probed.saturating_sub(old.probed),
+        now.closed.saturating_sub(old.closed),
         gauges.degraded_ms.saturating_sub(*degraded_ms),
         u64::from(gauges.open),
         gauges.l1_bytes,
     ]);
-    *degraded_ms = gauges.degraded_ms;
+    // A clock that goes back makes it less for a while.
+    *degraded_ms = gauges.degraded_ms.max(*degraded_ms);
     let mut row: Vec<_> = row.into_iter().map(number).collect();
     let offset = number(gauges.offset_ms.unsigned_abs());
     row.push(if gauges.offset_ms < 0 {
@@ -327,6 +328,23 @@ mod tests {
         let again = points.take(&counts, &labels, GAUGES, Timestamp::from_millis(1));
         assert_eq!(again[0].numbers[2], 0.0);
         assert_eq!(again[0].numbers[12], 0.0);
+    }
+
+    #[test]
+    fn degraded_time_is_told_once_even_if_the_clock_goes_back() {
+        let labels = Labels::default();
+        let counts = Counts::of(&labels);
+        let mut points = Points::every(Duration::from_secs(10), &labels);
+        let mut told = 0.0;
+        for degraded_ms in [1_000, 9_000, 4_000, 8_000, 12_000] {
+            let gauges = Gauges {
+                degraded_ms,
+                ..GAUGES
+            };
+            let rows = points.take(&counts, &labels, gauges, Timestamp::from_millis(0));
+            told += rows[0].numbers[12];
+        }
+        assert_eq!(told, 12_000.0);
     }
 
     #[test]

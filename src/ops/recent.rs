@@ -88,7 +88,27 @@ impl Ring {
         at - at % self.width
     }
 
-    /// The span of this time. Time that goes back is counted in the latest span.
+    /// Goes back to this time, if it is before the latest span: what was counted since counts as
+    /// of now. `merges`: whether the latest span takes what the others hold.
+    fn rewind(&mut self, at: u64, merges: bool) {
+        let from = self.start(at);
+        let Some(mut last) = self.spans.pop_back() else {
+            return;
+        };
+        last.from = last.from.min(from);
+        while let Some(before) = self.spans.pop_back() {
+            if before.from < last.from {
+                self.spans.push_back(before);
+                break;
+            }
+            if merges {
+                last.merge(&before);
+            }
+        }
+        self.spans.push_back(last);
+    }
+
+    /// The span of this time. Time that goes back a little is counted in the latest span.
     fn at(&mut self, at: u64, limits: usize) -> Option<&mut Span> {
         let from = self.start(at);
         if self.spans.back().is_none_or(|last| last.from < from) {
@@ -118,6 +138,10 @@ const WIDTHS: [Duration; 3] = [
     Duration::from_secs(3_600),
 ];
 
+/// A clock that goes back by more milliseconds than this is followed. Others are of requests that
+/// are under way while the clock is corrected.
+const LITTLE: u64 = 5_000;
+
 impl Recent {
     /// Nothing yet, with so many limits.
     pub fn new(limits: usize) -> Self {
@@ -133,6 +157,13 @@ impl Recent {
     /// The present second, to be counted in.
     pub fn now(&mut self, now: Timestamp) -> Option<&mut Span> {
         let at = now.as_millis();
+        let latest = self.seconds.spans.back().map_or(0, |last| last.from);
+        if latest > at.saturating_add(LITTLE) {
+            // Seconds that are over are a part of their minutes and hours already.
+            self.seconds.rewind(at, false);
+            self.minutes.rewind(at, true);
+            self.hours.rewind(at, true);
+        }
         let over = self.seconds.spans.back();
         if let Some(over) = over.filter(|last| last.from < self.seconds.start(at)) {
             for ring in [&mut self.minutes, &mut self.hours] {
@@ -223,6 +254,36 @@ mod tests {
         let [seconds, minutes, _] = recent.since(Timestamp::from_millis(START + 6_500), now);
         assert_eq!(all(&seconds), 4);
         assert_eq!(all(&minutes), 10);
+    }
+
+    #[test]
+    fn a_clock_that_goes_far_back_is_followed() {
+        let (mut recent, hour) = (Recent::new(0), 3_600_000);
+        let steps = [0, 30 * hour, 30 * hour + 1_000, 60_000, 61_000, 122_000];
+        for step in steps {
+            count(&mut recent, START + step);
+        }
+        let now = Timestamp::from_millis(START + 122_000);
+        let [seconds, minutes, hours] = recent.since(Timestamp::from_millis(0), now);
+        // What was counted in the wrong time counts as of the time after it.
+        assert_eq!((all(&minutes), all(&hours)), (5, 5));
+        for spans in [&seconds, &minutes, &hours] {
+            let from: Vec<_> = spans.iter().map(|span| span.from).collect();
+            assert!(from.is_sorted_by(|one, next| one < next), "{from:?}");
+            assert!(from.iter().all(|from| *from <= now.as_millis()), "{from:?}");
+        }
+        assert_eq!(
+            seconds.last().map(|span| all(std::slice::from_ref(span))),
+            Some(1)
+        );
+        // Further ahead than all rings are long, and back.
+        for step in [900 * hour, 130_000, 131_000] {
+            count(&mut recent, START + step);
+        }
+        let now = Timestamp::from_millis(START + 131_000);
+        let [seconds, minutes, _] = recent.since(Timestamp::from_millis(0), now);
+        assert_eq!(seconds.last().map(|span| span.from), Some(START + 131_000));
+        assert_eq!(all(&minutes), 8);
     }
 
     #[test]

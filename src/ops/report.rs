@@ -33,7 +33,8 @@ pub struct Ops {
     events: Events,
     started: Option<Timestamp>,
     store: StoreSeen,
-    /// How long the circuit breaker was not closed, until it closed for the last time.
+    /// How long the circuit breaker was not closed, until it closed or the store failed for the
+    /// last time.
     degraded: Duration,
     /// The failures of the store of which nothing was told yet.
     failures: Vec<Failure>,
@@ -132,6 +133,13 @@ impl Ops {
         self.alerts.as_mut()?.due(self.store, now)
     }
 
+    /// The webhook did not take an alert.
+    pub fn alert_lost(&mut self, alert: &Alert, now: Timestamp) {
+        if let Some(alerts) = &mut self.alerts {
+            alerts.lost(alert, now);
+        }
+    }
+
     /// A request has its answer.
     pub fn request(&mut self, tally: &Tally, now: Timestamp) {
         self.counts.request(tally.route, tally.outcome);
@@ -155,7 +163,7 @@ impl Ops {
         let full = (used.saturating_mul(100) / seen.quota.max(1)).min(100);
         if let Some(limit) = self.counts.limits.get_mut(seen.limit) {
             limit.near += u64::from(full > NEAR);
-            limit.spent = limit.spent.saturating_add(seen.spent);
+            limit.spend(seen.spent);
         }
         if seen.decision == Decision::Refused {
             self.refused.count(seen.limit, seen.subject);
@@ -167,6 +175,15 @@ impl Ops {
                 Decision::Admitted | Decision::ShadowRefused => limit.admitted += 1,
             }
             limit.fullest = limit.fullest.max(u8::try_from(full).unwrap_or(100));
+        }
+    }
+
+    /// The cost of a request was corrected: of the permits fetched ahead it took `before`, and in
+    /// the end `after`.
+    pub fn settled(&mut self, limit: usize, before: u64, after: u64) {
+        if let Some(limit) = self.counts.limits.get_mut(limit) {
+            limit.unspent = limit.unspent.saturating_add(before.saturating_sub(after));
+            limit.spend(after.saturating_sub(before));
         }
     }
 
@@ -198,7 +215,7 @@ impl Ops {
         let limit = name.and_then(|name| self.labels.limits.iter().position(|known| known == name));
         if let Some(limit) = limit.and_then(|limit| self.counts.limits.get_mut(limit)) {
             limit.granted = limit.granted.saturating_add(granted);
-            limit.returned = limit.returned.saturating_add(returned);
+            limit.give_back(returned);
         }
     }
 
@@ -235,6 +252,11 @@ impl Ops {
         if let Some(status) = status.filter(|status| *status != before) {
             self.changed(before, status, failures.last(), now);
         }
+        let has_opened = status == Some(Status::Open) && before != Status::Open;
+        if self.store.down_since.is_some() && (has_opened || !failures.is_empty()) {
+            let failed_at = self.store.failed_at.replace(now);
+            self.degraded += failed_at.map_or(Duration::ZERO, |at| now.since(at));
+        }
         self.store.status = status;
         for failure in &failures {
             self.events
@@ -270,7 +292,8 @@ impl Ops {
                 self.counts.closed += 1;
                 let down = self.store.down_since.take().map(|since| now.since(since));
                 let down = down.unwrap_or_default();
-                self.degraded += down;
+                self.degraded += self.unheard(now);
+                self.store.failed_at = None;
                 self.store.reason = None;
                 let fields = vec![("after_ms", millis(down).into())];
                 self.events.tell("store_closed", fields, now);
@@ -285,14 +308,19 @@ impl Ops {
 
     /// What is told beside the counters.
     pub fn gauges(&self, l1_bytes: u64, offset_ms: i64, now: Timestamp) -> Gauges {
-        let since = self.store.down_since;
-        let down = since.map_or(Duration::ZERO, |since| now.since(since));
         Gauges {
-            open: since.is_some(),
-            degraded_ms: millis(self.degraded + down),
+            open: self.store.down_since.is_some(),
+            degraded_ms: millis(self.degraded + self.unheard(now)),
             l1_bytes,
             offset_ms,
         }
+    }
+
+    /// How long ago the store failed last, as far as that counts: without requests nobody knows
+    /// whether it still does.
+    fn unheard(&self, now: Timestamp) -> Duration {
+        let failed_at = self.store.failed_at;
+        failed_at.map_or(Duration::ZERO, |at| now.since(at).min(MOST_UNHEARD))
     }
 
     /// The counters in the text format of Prometheus.
@@ -325,6 +353,9 @@ impl Ops {
 
 /// So many failures wait to be told.
 const MOST_FAILURES: usize = 8;
+
+/// So long after its latest failure a store counts as down, at most.
+const MOST_UNHEARD: Duration = Duration::from_secs(10);
 
 /// A quota is near its end beyond so many hundredths.
 const NEAR: u64 = 80;
@@ -385,6 +416,34 @@ mod tests {
         let gauges = ops.gauges(0, 0, at(6_000));
         assert_eq!((gauges.open, gauges.degraded_ms), (false, 5_000));
         assert_eq!((ops.counts.probed, ops.counts.closed), (24, 1));
+    }
+
+    #[test]
+    fn an_isolate_without_requests_knows_of_no_outage() {
+        let mut ops = ops();
+        ops.alerts(Duration::from_secs(30), String::new());
+        ops.seen(Some(Status::Closed), at(0));
+        ops.failed(&error(ErrorKind::Server));
+        ops.seen(Some(Status::Open), at(1_000));
+        // An hour later a request comes, and the store is asked again.
+        let hour = 3_600_000;
+        ops.seen(Some(Status::HalfOpen), at(hour));
+        assert_eq!(ops.take_alert(at(hour)), None);
+        let gauges = ops.gauges(0, 0, at(hour));
+        assert_eq!((gauges.open, gauges.degraded_ms), (true, 10_000));
+        ops.seen(Some(Status::Closed), at(hour + 5));
+        assert_eq!(ops.take_alert(at(hour + 5)), None);
+        assert_eq!(ops.gauges(0, 0, at(hour + 9)).degraded_ms, 10_000);
+        // If it still fails, it has failed all the time.
+        ops.failed(&error(ErrorKind::Server));
+        ops.seen(Some(Status::Open), at(2 * hour));
+        ops.seen(Some(Status::HalfOpen), at(3 * hour));
+        assert_eq!(ops.take_alert(at(3 * hour)), None);
+        ops.failed(&error(ErrorKind::Server));
+        ops.seen(Some(Status::Open), at(3 * hour + 5));
+        assert!(ops.take_alert(at(3 * hour + 5)).is_some());
+        let degraded_ms = ops.gauges(0, 0, at(3 * hour + 5)).degraded_ms;
+        assert_eq!(degraded_ms, 10_000 + hour + 5);
     }
 
     #[test]

@@ -270,6 +270,7 @@ mod tests {
             store: StoreSeen {
                 status: Some(Status::Open),
                 down_since: Some(Timestamp::from_millis(3)),
+                failed_at: None,
                 reason: Some(CallResult::Timeout),
             },
             started: Timestamp::from_millis(1),

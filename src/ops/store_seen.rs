@@ -12,6 +12,8 @@ pub struct StoreSeen {
     pub status: Option<Status>,
     /// Since when the breaker is not closed.
     pub down_since: Option<Timestamp>,
+    /// When it failed last, while the breaker is not closed.
+    pub failed_at: Option<Timestamp>,
     /// The failure that opened it.
     pub reason: Option<CallResult>,
 }

@@ -16,6 +16,7 @@ mod cache;
 mod clock;
 mod conditions;
 mod cors;
+mod counts;
 mod early;
 mod epochs;
 mod failures;

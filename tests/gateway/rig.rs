@@ -360,6 +360,9 @@ impl Rig {
         respond: Respond<Bytes>,
         (asks, fetches): (usize, usize),
     ) -> Seen {
+        if let Some(tally) = &respond.tally {
+            self.gate.answered(tally, self.shown());
+        }
         let refresh = self.after(respond.after);
         let refreshed = refresh.is_some();
         if let Some(step) = refresh {
@@ -422,6 +425,7 @@ impl Rig {
         relay: Relay<Bytes>,
         (asks, fetches): (usize, usize),
     ) -> Seen {
+        self.gate.answered(&relay.tally, self.shown());
         self.after(relay.after);
         let kept = self.fill(relay.fill, origin.body.clone());
         let (status, headers, body) = match relay.instead {

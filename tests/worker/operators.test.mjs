@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { before, test } from "node:test";
+import { post } from "../../src/shell/web/ops.js";
 import { bundleWithDataset } from "../support/counting.mjs";
 import { ask, listenOn, newClient, startGateBefore, startSampleOrigin, startStore, until } from "./kit.mjs";
 
@@ -62,11 +63,14 @@ test("an outage is three lines in the log, and no line is a request's", async (t
 async function receiver(t, answer = 204) {
   /** @type {any[]} */
   const bodies = [];
+  /** What it answers to the next ones; the last of them, and to all that follow. */
+  const answers = /** @type {(number | "hang")[]} */ ([answer]);
   const server = createServer(async (from, to) => {
     const chunks = [];
     for await (const chunk of from) chunks.push(chunk);
     bodies.push(JSON.parse(Buffer.concat(chunks).toString()));
-    if (answer !== "hang") to.writeHead(answer).end();
+    const now = answers.length > 1 ? answers.shift() : answers[0];
+    if (typeof now === "number") to.writeHead(now).end();
   });
   const url = await listenOn(server);
   t.after(async () => {
@@ -74,7 +78,7 @@ async function receiver(t, answer = 204) {
     server.close();
     await once(server, "close");
   });
-  return { url, bodies };
+  return { url, bodies, answers };
 }
 
 /** @param {import("node:test").TestContext} t @param {string} url */
@@ -119,6 +123,51 @@ test("the webhook is told of a long outage once, and of its end once", async (t)
   for (const secret of [store.token, store.url, new URL(store.url).host]) {
     assert.ok(!JSON.stringify(bodies).includes(secret));
   }
+});
+
+test("an alert that the webhook did not take is told again", { timeout: 60_000 }, async (t) => {
+  const { url, bodies, answers } = await receiver(t, 500);
+  const { tap, gate } = await alerting(t, url);
+  tap.fault = 500;
+  const told = (/** @type {number} */ times) =>
+    until(async () => (await ask(gate, limited, { headers: newClient() })) && bodies.length >= times);
+  await told(1);
+  answers.splice(0, 1, 204);
+  await told(2);
+  tap.fault = null;
+  await told(3);
+  assert.deepEqual(
+    bodies.map(({ status }) => status),
+    ["firing", "firing", "resolved"],
+  );
+});
+
+test("isolates of a location tell each outage once, however soon it follows", async (t) => {
+  const { url, bodies, answers } = await receiver(t, 204);
+  /** @type {Set<string>} */
+  const kept = new Set();
+  const cache = {
+    match: async (/** @type {string} */ at) => kept.has(at),
+    put: async (/** @type {string} */ at) => kept.add(at),
+    delete: async (/** @type {string} */ at) => kept.delete(at),
+  };
+  Object.assign(globalThis, { caches: { default: cache } });
+  t.after(() => Reflect.deleteProperty(globalThis, "caches"));
+  const tell = (/** @type {string} */ status, /** @type {string} */ ends) =>
+    post(url, JSON.stringify({ status }), `0123-${status}`, `0123-${ends}`);
+  for (let outage = 0; outage < 2; outage++) {
+    for (let isolate = 0; isolate < 3; isolate++) assert.equal(await tell("firing", "resolved"), "");
+    for (let isolate = 0; isolate < 3; isolate++) assert.equal(await tell("resolved", "firing"), "");
+  }
+  const both = ["firing", "resolved"];
+  assert.deepEqual(
+    bodies.map(({ status }) => status),
+    [...both, ...both],
+  );
+  answers.splice(0, 1, 500, 204);
+  assert.equal(await tell("firing", "resolved"), "it answered 500");
+  assert.equal(await tell("firing", "resolved"), "", "another isolate has more luck");
+  assert.equal(bodies.length, 6);
 });
 
 for (const answer of /** @type {const} */ ([500, "hang"])) {

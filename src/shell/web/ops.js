@@ -9,15 +9,17 @@ const QUIET = 300;
  * @param {string} url
  * @param {string} body JSON
  * @param {string} mark
+ * @param {string} ends the mark of the alert that this one puts an end to, which may come again
  * @returns {Promise<string>} what went wrong; nothing if nothing did
  */
-export async function post(url, body, mark) {
+export async function post(url, body, mark, ends) {
   const cache = /** @type {any} */ (globalThis).caches?.default;
-  const place = `https://omnitrade-edge.invalid/alerts/${mark}`;
+  const [place, ended] = [mark, ends].map((name) => `https://omnitrade-edge.invalid/alerts/${name}`);
   try {
     if (await cache?.match(place)) return "";
     // Before the call, which may take long.
     await cache?.put(place, new Response("", { headers: { "cache-control": `max-age=${QUIET}` } }));
+    await cache?.delete(ended);
   } catch {
     // Somebody is told twice then.
   }

@@ -6,11 +6,11 @@ use wasm_bindgen_futures::JsFuture;
 
 use crate::ops::{Alert, Point, is_webhook};
 
-use super::platform::{ExecutionContext, keep_alive, warn};
+use super::platform::warn;
 
 #[wasm_bindgen(module = "/src/shell/web/ops.js")]
 extern "C" {
-    fn post(url: &str, body: &str, mark: &str) -> Promise;
+    fn post(url: &str, body: &str, mark: &str, ends: &str) -> Promise;
 
     #[wasm_bindgen(catch)]
     fn write(dataset: &JsValue, blobs: Vec<String>, doubles: &[f64]) -> Result<(), JsValue>;
@@ -84,16 +84,25 @@ impl Outlets {
         }
     }
 
-    /// Sends an alert after the response.
-    pub fn send(&self, alert: &Alert, context: &ExecutionContext) {
-        let Some(url) = &self.webhook else { return };
-        let sent = post(url, &alert.body, &alert.mark);
-        keep_alive(context, async move {
-            let problem = JsFuture::from(sent).await.ok();
-            let problem = problem.and_then(|problem| problem.as_string());
-            if let Some(problem) = problem.filter(|problem| !problem.is_empty()) {
-                warn(&["EDGE_ALERT_WEBHOOK: ", &problem, ": an alert is lost"].concat());
-            }
-        });
+    /// Sends an alert. Returns whether it has arrived, or was sent by another isolate.
+    pub async fn send(&self, alert: &Alert) -> bool {
+        let Some(url) = &self.webhook else {
+            return true;
+        };
+        let sent = post(url, &alert.body, &alert.mark, &alert.ends);
+        let problem = JsFuture::from(sent).await.ok();
+        let problem = problem.and_then(|problem| problem.as_string());
+        let problem = problem.filter(|problem| !problem.is_empty());
+        if let Some(problem) = &problem {
+            warn(
+                &[
+                    "EDGE_ALERT_WEBHOOK: ",
+                    problem,
+                    ": the alert is sent again later",
+                ]
+                .concat(),
+            );
+        }
+        problem.is_none()
     }
 }

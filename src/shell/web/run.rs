@@ -20,7 +20,7 @@ use crate::limiter::Work;
 use crate::message::answer::Answer;
 use crate::message::body::BodyError;
 use crate::message::forward::Failure;
-use crate::ops::Tally;
+use crate::ops::{Alert, Tally};
 #[cfg(feature = "queue")]
 use crate::queue::Job;
 use crate::redis::{Command, RestClient, Value};
@@ -174,7 +174,7 @@ impl Isolate {
         drop(gate);
         self.outlets.write(points);
         if let Some(alert) = alert {
-            self.outlets.send(&alert, &context);
+            self.send_later(alert, &context);
         }
         self.fetch_keys_if_due(&context, now);
         let run = Run {
@@ -183,6 +183,16 @@ impl Isolate {
             context,
         };
         (run, step)
+    }
+
+    /// Sends an alert after the response.
+    fn send_later(self: &Rc<Self>, alert: Alert, context: &ExecutionContext) {
+        let isolate = Rc::clone(self);
+        keep_alive(context, async move {
+            if !isolate.outlets.send(&alert).await {
+                isolate.gate.borrow_mut().alert_lost(&alert, now());
+            }
+        });
     }
 }
 
