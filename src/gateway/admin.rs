@@ -23,7 +23,7 @@ use crate::identity::AdminToken;
 use crate::message::answer::{Answer, Content};
 use crate::message::body::{Body, BodyError};
 use crate::message::head::Head;
-use crate::ops::{Alert, Gauges, Page, Point};
+use crate::ops::Page;
 use crate::redis::Value;
 
 use super::gate::Gate;
@@ -111,36 +111,6 @@ impl<B: Body> Gate<B> {
             }
             _ => purge_page(head),
         }
-    }
-
-    /// What this isolate has counted, in the text format of Prometheus.
-    pub fn metrics(&self, now: Timestamp) -> String {
-        self.ops.prometheus(self.gauges(now))
-    }
-
-    /// Takes the rows of metrics that are due.
-    pub fn take_points(&mut self, local_now: Timestamp) -> Vec<Point> {
-        let now = self.link.now(local_now);
-        match self.ops.points_are_due(now) {
-            true => self.ops.take_points(self.gauges(now), now),
-            false => Vec::new(),
-        }
-    }
-
-    /// Takes the alert that is due, if one is.
-    pub fn take_alert(&mut self, local_now: Timestamp) -> Option<Alert> {
-        self.ops.take_alert(self.link.now(local_now))
-    }
-
-    /// Call this when the webhook did not take an alert: it will be due again.
-    pub fn alert_lost(&mut self, alert: &Alert, local_now: Timestamp) {
-        self.ops.alert_lost(alert, self.link.now(local_now));
-    }
-
-    /// What is told beside the counters.
-    fn gauges(&self, now: Timestamp) -> Gauges {
-        let (bytes, offset) = (self.cache.entries.bytes(), self.link.correction_ms());
-        self.ops.gauges(bytes, offset, now)
     }
 
     /// The health page: how this isolate sees the store. The status is always 200, because the gate

@@ -1,4 +1,4 @@
-//! What the gate reports to the operators' counters.
+//! What the gate reports to the operators' counters, and what leaves the isolate of that.
 
 use std::time::Duration;
 
@@ -9,7 +9,9 @@ use crate::engine::limit::{Role, Source};
 use crate::error::Error;
 use crate::message::body::Body;
 use crate::message::forward::Failure;
-use crate::ops::{Decision, LimitSeen, OriginClass, Outcome, Purpose, StoreOp, Tally};
+use crate::ops::{
+    Alert, Decision, Gauges, LimitSeen, OriginClass, Outcome, Point, Purpose, StoreOp, Tally,
+};
 use crate::redis::Value;
 use crate::store::Write;
 
@@ -20,6 +22,36 @@ use super::problem::Problem;
 use super::step::Step;
 
 impl<B: Body> Gate<B> {
+    /// What this isolate has counted, in the text format of Prometheus.
+    pub fn metrics(&self, now: Timestamp) -> String {
+        self.ops.prometheus(self.gauges(now))
+    }
+
+    /// Takes the rows of metrics that are due.
+    pub fn take_points(&mut self, local_now: Timestamp) -> Vec<Point> {
+        let now = self.link.now(local_now);
+        match self.ops.points_are_due(now) {
+            true => self.ops.take_points(self.gauges(now), now),
+            false => Vec::new(),
+        }
+    }
+
+    /// Takes the alert that is due, if one is.
+    pub fn take_alert(&mut self, local_now: Timestamp) -> Option<Alert> {
+        self.ops.take_alert(self.link.now(local_now))
+    }
+
+    /// Call this when the webhook did not take an alert: it will be due again.
+    pub fn alert_lost(&mut self, alert: &Alert, local_now: Timestamp) {
+        self.ops.alert_lost(alert, self.link.now(local_now));
+    }
+
+    /// What is told beside the counters.
+    pub(super) fn gauges(&self, now: Timestamp) -> Gauges {
+        let (bytes, offset) = (self.cache.entries.bytes(), self.link.correction_ms());
+        self.ops.gauges(bytes, offset, now)
+    }
+
     /// Call this when a request has its answer.
     pub fn answered(&mut self, tally: &Tally, local_now: Timestamp) {
         let mut tally = *tally;
