@@ -63,6 +63,7 @@ async function sqlApi(t, points) {
     api.queries.push(query);
     assert.equal(from.url, "/client/v4/accounts/0123abcd/analytics_engine/sql");
     if (from.headers.authorization !== "Bearer sql-token") return to.writeHead(403).end();
+    if (api.status === 0) return;
     if (api.status !== 200) return to.writeHead(api.status).end();
     const all = await points();
     // Each question is about other seconds than the ones before.
@@ -147,6 +148,13 @@ test("the exporter shows what all isolates have counted", { timeout: 90_000 }, a
   api.status = 500;
   await until(async () => /^edge_exporter_up 0$/m.test(await scrape()));
   assert.match(await scrape(), /outcome="served"\} 33$/m);
+  // An API that hangs keeps no scrape waiting.
+  api.status = 0;
+  const asked = api.queries.length;
+  await until(() => api.queries.length > asked);
+  const begun = Date.now();
+  assert.match(await scrape(), /outcome="served"\} 33$/m);
+  assert.ok(Date.now() - begun < 5_000, `${Date.now() - begun} ms`);
 });
 
 test("an exporter that may not read says what to do, without the token", async (t) => {

@@ -78,10 +78,7 @@ async fn export(options: Options) -> Result<(), Failure> {
     let api = Api::new(&options)?;
     let known = Arc::new(Mutex::new(Known::new(now(), options.lag)));
     // Whatever is wrong with the account, the token or the dataset shows at once.
-    known
-        .lock()
-        .await
-        .ask(&api, now())
+    ask(&known, &api, now())
         .await
         .map_err(|problem| Failure::Runtime(format!("the SQL API cannot be asked: {problem}")))?;
     let asking = Arc::clone(&known);
@@ -89,8 +86,7 @@ async fn export(options: Options) -> Result<(), Failure> {
     let asks = async move {
         loop {
             tokio::time::sleep(every).await;
-            let mut known = asking.lock().await;
-            if let Err(problem) = known.ask(&api, now()).await {
+            if let Err(problem) = ask(&asking, &api, now()).await {
                 tracing::warn!("the SQL API cannot be asked: {problem}");
             }
         }
@@ -108,6 +104,14 @@ async fn export(options: Options) -> Result<(), Failure> {
             .map_err(|error| Failure::Runtime(format!("cannot serve: {error}"))),
         () = asks => Ok(()),
     }
+}
+
+/// Asks for the rows since the latest answer. If there is none, the next question asks for them,
+/// too. Nobody who scrapes meanwhile waits for it.
+async fn ask(known: &Mutex<Known>, api: &Api, now: u64) -> Result<(), String> {
+    let (from, until) = known.lock().await.next(now);
+    let answered = api.rows(from, until).await;
+    known.lock().await.take(answered, until)
 }
 
 async fn scrape(State(known): State<Arc<Mutex<Known>>>) -> Response {
@@ -144,11 +148,13 @@ impl Known {
         }
     }
 
-    /// Asks for the rows since the latest answer. If there is none, the next question asks for
-    /// them, too.
-    async fn ask(&mut self, api: &Api, now: u64) -> Result<(), String> {
-        let until = now.saturating_sub(self.lag).max(self.until);
-        let answered = api.rows(self.until, until).await;
+    /// The seconds that the next question is about.
+    fn next(&self, now: u64) -> (u64, u64) {
+        (self.until, now.saturating_sub(self.lag).max(self.until))
+    }
+
+    /// Takes the answer about the rows of the seconds up to then.
+    fn take(&mut self, answered: Result<Vec<Value>, String>, until: u64) -> Result<(), String> {
         self.is_up = answered.is_ok();
         let rows = answered?;
         self.until = until;
