@@ -112,8 +112,8 @@ for (const fails of [false, true]) {
     });
     between(total(told, "edge_requests_total"), sent);
     between(total(told, "edge_cache_requests_total"), cached);
-    // Of a call that failed nobody knows what it did: it counts as if it had begun. With a request that
-    // is given up its call may be, too.
+    // Of a call that failed nobody knows what it did: it counts as if it had begun. With a request
+    // that is given up its call may be, too.
     assert.ok(counted(told) + 8 * abandoned >= (await commands()));
     const lent = (/** @type {string} */ state) => total(told, "edge_lease_permits_total", `state="${state}"`);
     assert.ok(lent("granted") > 0 && lent("granted") >= lent("spent") + lent("returned"), told);

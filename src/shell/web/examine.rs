@@ -12,6 +12,10 @@ use super::platform::now;
 /// all but the first, which may have to make the connection.
 const PINGS: usize = 6;
 
+/// After so many failures in a row there are no further calls: each of a store that hangs takes as
+/// long as it may.
+const MOST_FAILED: u32 = 2;
+
 /// Looks at the store, if there is one, and returns JSON. `breaker`: the state of this isolate's
 /// circuit breaker, which neither stops these calls nor counts them. `config`: the digest of the
 /// configuration.
@@ -21,8 +25,11 @@ pub async fn examine(
     config: &str,
 ) -> String {
     let mut pings = String::new();
-    let mut offset = None;
+    let (mut offset, mut failed) = (None, 0);
     for (n, store) in (0..=PINGS).filter_map(|n| Some((n, store?))) {
+        if failed == MOST_FAILED {
+            break;
+        }
         // The last one tells the store's time.
         let is_time = n == PINGS;
         let command = Command::new(if is_time { "TIME" } else { "PING" });
@@ -39,6 +46,7 @@ pub async fn examine(
         if n > 0 {
             pings.push(',');
         }
+        failed = if reply.is_err() { failed + 1 } else { 0 };
         // Codes of errors need no escapes in JSON; nor does anything else below.
         let _ = match reply {
             Ok(_) => write!(pings, r#"{{"ms":{}}}"#, millis(took)),
