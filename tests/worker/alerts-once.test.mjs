@@ -1,4 +1,4 @@
-/** That isolates of one location, which share a Cache API, send an alert once: `post` of `ops.js`. */
+/** That isolates of one location, which share a Cache API, send an alert once. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { post } from "../../src/shell/web/ops.js";
@@ -43,10 +43,13 @@ const fine = async () => new Response(null, { status: 204 });
 test("of two isolates of a location one sends, and both marks differ", async (t) => {
   const cache = sharedCache();
   const sent = platform(t, fine, cache);
-  assert.equal(await post(URL_OF_HOOK, "1", "a-firing"), "");
-  assert.equal(await post(URL_OF_HOOK, "2", "a-firing"), "");
-  assert.equal(await post(URL_OF_HOOK, "3", "a-resolved"), "");
+  assert.equal(await post(URL_OF_HOOK, "1", "a-firing", "a-resolved"), "");
+  assert.equal(await post(URL_OF_HOOK, "2", "a-firing", "a-resolved"), "");
+  assert.equal(await post(URL_OF_HOOK, "3", "a-resolved", "a-firing"), "");
   assert.deepEqual(sent, ["1", "3"]);
+  // The end of an outage is the end of its mark: the next one is told.
+  assert.equal(await post(URL_OF_HOOK, "4", "a-firing", "a-resolved"), "");
+  assert.deepEqual(sent, ["1", "3", "4"]);
   const [mark] = cache.kept.values();
   assert.equal(mark.headers.get("cache-control"), "max-age=300");
 });
@@ -54,10 +57,10 @@ test("of two isolates of a location one sends, and both marks differ", async (t)
 test("if the webhook fails, another isolate tries", async (t) => {
   let status = 500;
   const sent = platform(t, async () => new Response(null, { status }), sharedCache());
-  assert.equal(await post(URL_OF_HOOK, "1", "a"), "it answered 500");
+  assert.equal(await post(URL_OF_HOOK, "1", "a", "b"), "it answered 500");
   status = 200;
-  assert.equal(await post(URL_OF_HOOK, "2", "a"), "");
-  assert.equal(await post(URL_OF_HOOK, "3", "a"), "");
+  assert.equal(await post(URL_OF_HOOK, "2", "a", "b"), "");
+  assert.equal(await post(URL_OF_HOOK, "3", "a", "b"), "");
   assert.deepEqual(sent, ["1", "2"]);
 });
 
@@ -67,7 +70,7 @@ test("without a cache, or with one that fails, each isolate sends", async (t) =>
   };
   for (const cache of [undefined, { match: fails, put: fails, delete: fails }]) {
     const sent = platform(t, fine, cache);
-    for (const body of ["1", "2"]) assert.equal(await post(URL_OF_HOOK, body, "a"), "");
+    for (const body of ["1", "2"]) assert.equal(await post(URL_OF_HOOK, body, "a", "b"), "");
     assert.deepEqual(sent, ["1", "2"]);
   }
 });
@@ -76,5 +79,5 @@ test("a webhook that cannot be reached says so without its address", async (t) =
   platform(t, async () => {
     throw new TypeError(`cannot reach ${URL_OF_HOOK}`);
   });
-  assert.equal(await post(URL_OF_HOOK, "1", "a"), "it cannot be reached");
+  assert.equal(await post(URL_OF_HOOK, "1", "a", "b"), "it cannot be reached");
 });
