@@ -178,6 +178,25 @@ fn the_rule_that_is_printed_is_the_documented_one_for_the_prefix() {
     );
     let done = folder.call(&["doctor", "edge.toml", "--print-acl"]).ok();
     assert!(done.stdout.contains(" ~cfg:* "), "{done:?}");
+    assert!(!done.stdout.contains("+zadd"), "{done:?}");
+
+    // With a queue, all that the page about jobs names comes to it.
+    folder.write(
+        "edge.toml",
+        "[vars.EDGE]\norigin = 'https://a.example'\n[vars.EDGE.queues.bots]\nname = 'trading-bots'",
+    );
+    let done = folder.call(&["doctor", "edge.toml", "--print-acl"]).ok();
+    let jobs = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/jobs.md");
+    let jobs = std::fs::read_to_string(jobs).unwrap();
+    let rule = jobs
+        .lines()
+        .find_map(|line| line.strip_prefix("ACL SETUSER edge "));
+    for word in rule.unwrap().split(' ') {
+        assert!(
+            done.stdout.contains(&format!(" {word}")),
+            "{word}: {done:?}"
+        );
+    }
 }
 
 #[tokio::test]

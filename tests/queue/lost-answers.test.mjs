@@ -98,8 +98,10 @@ for (const way of ways) {
   test(`${way.name}: a store that is gone is an error, and a job is not told of`, async () => {
     const gone = { url: "http://127.0.0.1:1", token: "secret-token" };
     const place = { queue: "bots", prefix: `${way.name}-none` };
-    for (const call of [way.add(gone, place, { name: "run" }), way.addBulk(gone, place, [{ name: "run" }])]) {
-      await assert.rejects(Promise.resolve(call), (/** @type {Error} */ error) => {
+    const add = async () => way.add(gone, place, { name: "run" });
+    const addBulk = async () => way.addBulk(gone, place, [{ name: "run" }]);
+    for (const call of [add, addBulk]) {
+      await assert.rejects(call, (/** @type {Error} */ error) => {
         assert.match(error.message, /cannot be reached/);
         assert.doesNotMatch(error.message, /secret-token|127\.0\.0\.1/);
         return true;

@@ -166,7 +166,8 @@ pub fn run(options: Options) -> Result<(), Failure> {
     // Without a configuration that can be read, nothing that was checked would be the gate's.
     let config = config.map_err(|failure| Failure::Usage(failure.to_string()))?;
     if options.print_acl {
-        let rule = acl::rule(&options.place.prefix(config.as_ref()));
+        let queues = config.iter().flat_map(|config| config.queues.values());
+        let rule = acl::rule(&options.place.prefix(config.as_ref()), queues);
         return print(&format!("{rule}\n"));
     }
     let report = tokio::runtime::Builder::new_current_thread()
