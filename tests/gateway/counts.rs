@@ -208,3 +208,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn calls_in_the_background_count_at_the_corrected_time() {
+    let mut rig = Rig::new(config());
+    // The store's clock corrects the isolate's, which is an hour ahead.
+    rig.ahead_ms = 3_600_000;
+    for _ in 0..2 {
+        rig.next(response(404, "what it cost is given back after the answer"));
+        assert_eq!(rig.get("/refunded").status, 404);
+        let shown = stats(&mut rig);
+        let now = shown["now"].as_u64().unwrap();
+        assert!(now.abs_diff(rig.now.as_millis()) < 5_000, "{shown}");
+        for span in shown["seconds"].as_array().unwrap() {
+            assert!(span["at"].as_u64().unwrap() <= now, "{span}");
+        }
+        rig.wait(100);
+    }
+    assert!(!rig.background.is_empty());
+}
