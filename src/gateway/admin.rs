@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::identity::AdminToken;
 use crate::message::answer::{Answer, Content};
 use crate::message::body::{Body, BodyError};
-use crate::message::head::Head;
+use crate::message::head::{Head, announces_more};
 use crate::ops::Page;
 use crate::redis::Value;
 
@@ -205,9 +205,7 @@ fn since(url: &str) -> Timestamp {
 
 /// What to do about an authorised request to the purge page.
 fn purge_page<B: Body>(head: &impl Head) -> Step<B> {
-    let announced = head.value("content-length");
-    let announced = announced.and_then(|length| length.trim().parse::<usize>().ok());
-    match announced.is_some_and(|length| length > LONGEST_BODY) {
+    match announces_more(head, LONGEST_BODY) {
         true => Problem::BodyTooLarge.into(),
         false => Step::Read(BodyRequest::PURGE),
     }

@@ -9,6 +9,7 @@ use crate::cache::CacheMemory;
 use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
 use crate::engine::http_cache::Target;
+use crate::engine::subject::hex;
 use crate::error::Error;
 use crate::identity::{AdminToken, ClientDigests, Identities, KeyReply, KeySecrets};
 use crate::limiter::{LimitMemory, UnknownKeys};
@@ -213,11 +214,7 @@ impl<B: Body> Gate<B> {
 
 /// What stands for a gate in alerts: the first 8 bytes of a SHA-256, in hexadecimal.
 fn fingerprint(gate: &str) -> String {
-    let digest = Sha256::digest(gate.as_bytes());
-    digest.iter().take(8).fold(String::new(), |text, byte| {
-        let digit = |n: u8| char::from_digit(n.into(), 16).unwrap_or_default();
-        text + &String::from_iter([digit(byte >> 4), digit(byte & 15)])
-    })
+    hex(Sha256::digest(gate.as_bytes()).iter().take(8))
 }
 
 /// Whom tokens stand for, if the plan says that they are verified.

@@ -37,6 +37,13 @@ pub trait OriginHead: Fields {
     fn headers(&self) -> Vec<(String, String)>;
 }
 
+/// Whether a request announces a body of more bytes than `most`.
+pub fn announces_more(request: &impl Head, most: usize) -> bool {
+    let length = request.value("content-length");
+    let length = length.and_then(|length| length.trim().parse::<usize>().ok());
+    length.is_some_and(|length| length > most)
+}
+
 /// The `Content-Length` of a response, in bytes.
 pub fn announced_length(response: &[(String, String)]) -> Option<usize> {
     response.value("content-length")?.parse().ok()

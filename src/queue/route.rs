@@ -12,7 +12,7 @@ use crate::engine::limit_problem::body;
 use crate::error::{Error, ErrorKind};
 use crate::message::answer::Answer;
 use crate::message::body::BodyError;
-use crate::message::head::Head;
+use crate::message::head::{Head, announces_more};
 use crate::redis::Value;
 
 use super::bullmq::Bullmq;
@@ -63,9 +63,7 @@ impl Enqueue {
 
     /// Checks the head of a request before its body is read.
     pub fn check(&self, head: &impl Head) -> Result<(), Refusal> {
-        let announced = head.value("content-length");
-        let announced = announced.and_then(|length| length.trim().parse::<usize>().ok());
-        if announced.is_some_and(|length| length > self.longest_body) {
+        if announces_more(head, self.longest_body) {
             return Err(self.too_large());
         }
         let coding = head.value("content-encoding").unwrap_or_default();

@@ -354,12 +354,11 @@ test("who is called off while it waits is answered at once", async () => {
   assert.equal((await first).source, "redis");
 });
 
-test("unspent permits come back before what was spent leaves the window", async () => {
-  const keyPrefix = freshPrefix();
-  const options = { keyPrefix, quota: 1_000, window: /** @type {const} */ ("30s"), name: "n" };
-  const limiter = make({ ...options, strategy: "lease" });
-  const other = make(options);
-  const started = Date.now();
+/**
+ * Takes ten permits at a time until they come from a lease, and returns how many.
+ * @param {InstanceType<typeof RateLimiter>} limiter
+ */
+async function untilLeased(limiter) {
   let taken = 0;
   for (let source = ""; source !== "lease"; taken += 10) {
     assert.ok(taken < 500, "nothing was fetched ahead");
@@ -367,6 +366,16 @@ test("unspent permits come back before what was spent leaves the window", async 
     await result.pending;
     source = result.source;
   }
+  return taken;
+}
+
+test("unspent permits come back before what was spent leaves the window", async () => {
+  const keyPrefix = freshPrefix();
+  const options = { keyPrefix, quota: 1_000, window: /** @type {const} */ ("30s"), name: "n" };
+  const limiter = make({ ...options, strategy: "lease" });
+  const other = make(options);
+  const started = Date.now();
+  const taken = await untilLeased(limiter);
   const left = async () => (await other.peek("a")).remaining;
   await until(async () => (await left()) === 1_000 - taken, { within: 28_000, every: 100 });
   assert.ok(Date.now() - started < 29_500);
@@ -378,13 +387,7 @@ test("unspent permits come back although the clock was set back meanwhile", asyn
   let back = 0;
   const limiter = make({ ...options, strategy: "lease", now: () => Date.now() - back });
   const other = make(options);
-  let taken = 0;
-  for (let source = ""; source !== "lease"; taken += 10) {
-    assert.ok(taken < 500, "nothing was fetched ahead");
-    const result = await limiter.limit("a", { cost: 10 });
-    await result.pending;
-    source = result.source;
-  }
+  const taken = await untilLeased(limiter);
   back = 100;
   const left = async () => (await other.peek("a")).remaining;
   await until(async () => (await left()) === 1_000 - taken, { within: 28_000, every: 100 });

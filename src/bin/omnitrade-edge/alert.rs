@@ -36,11 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the command.
 pub fn run(options: &Options) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Runtime(format!("cannot start: {error}")))?
-        .block_on(send(options))
+    crate::wait_for(send(options))
 }
 
 async fn send(options: &Options) -> Result<(), Failure> {

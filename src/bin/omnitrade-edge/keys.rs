@@ -160,18 +160,14 @@ fn secrets() -> Result<KeySecrets, Failure> {
 
 /// Runs the command.
 pub fn run(options: Options) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Runtime(format!("cannot start: {error}")))?
-        .block_on(async {
-            match options.verb {
-                Verb::Add(options) => add(options).await,
-                Verb::List(options) => list(&options).await,
-                Verb::Revoke(options) => revoke(options).await,
-                Verb::Rotate(options) => rotate(&options).await,
-            }
-        })
+    crate::wait_for(async {
+        match options.verb {
+            Verb::Add(options) => add(options).await,
+            Verb::List(options) => list(&options).await,
+            Verb::Revoke(options) => revoke(options).await,
+            Verb::Rotate(options) => rotate(&options).await,
+        }
+    })
 }
 
 async fn add(options: Add) -> Result<(), Failure> {

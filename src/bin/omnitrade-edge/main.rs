@@ -79,6 +79,16 @@ fn print(text: &str) -> std::io::Result<()> {
     stdout.flush()
 }
 
+/// Runs what has to wait for others, on this thread.
+#[cfg(feature = "reqwest")]
+fn wait_for(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Runtime(format!("cannot start: {error}")))?
+        .block_on(work)
+}
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {

@@ -61,11 +61,7 @@ impl fmt::Debug for Options {
 
 /// Runs the command until it is stopped.
 pub fn run(options: Options) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Runtime(format!("cannot start: {error}")))?
-        .block_on(export(options))
+    crate::wait_for(export(options))
 }
 
 async fn export(options: Options) -> Result<(), Failure> {

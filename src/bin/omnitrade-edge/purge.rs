@@ -51,11 +51,7 @@ impl fmt::Debug for Options {
 
 /// Runs the command.
 pub fn run(options: Options) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Runtime(format!("cannot start: {error}")))?
-        .block_on(purge(options))
+    crate::wait_for(purge(options))
 }
 
 async fn purge(options: Options) -> Result<(), Failure> {

@@ -103,11 +103,7 @@ impl fmt::Debug for Options {
 
 /// Runs the command.
 pub fn run(options: Options) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Runtime(format!("cannot start: {error}")))?
-        .block_on(carry_out(options))
+    crate::wait_for(carry_out(options))
 }
 
 async fn carry_out(options: Options) -> Result<(), Failure> {
